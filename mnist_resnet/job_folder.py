@@ -1,0 +1,113 @@
+"""The job folder: the one thing that the running half writes and the comparing half reads.
+
+A job is a folder. Its files are named here, with how they are written (beside, synced, renamed: a reader or a crash
+never meets half a file) and how they are read back, whatever happened to them.
+"""
+
+import json
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Version of `result.json` and `sweep.json`; a reader refuses newer ones by name."""
+
+RESULT = "result.json"
+METRICS = "metrics.jsonl"
+BATCH_LOSSES = "batch_losses.npy"
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+TRACED_MODEL = "model.pt"
+EXPORTED_MODEL = "model.pt2"
+PREDICTIONS = "predictions.npz"
+ENVIRONMENT = "environment"
+LOG = "train.log"
+SWEEP = "sweep.json"
+
+Metrics = dict[str, float]
+"""One epoch's line of `metrics.jsonl`: accuracies as fractions of one, losses as means per image, times in seconds."""
+
+
+class Status(StrEnum):
+    """What became of a job, as `result.json` says it."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    PRUNED = "pruned"
+
+
+class UnreadableFolder(Exception):
+    """A folder, or a file of it, that can't be read as what it should be; its text is one line that says why."""
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Put `content` at `path` so that every reader, and every crash, finds the old file or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a loss of power (POSIX asks for a sync of the folder itself)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`, a `result.json` or `sweep.json`.
+
+    Raises:
+        UnreadableFolder: it is missing, torn, no object, or of a format that this version does not know.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnreadableFolder(f"{path.parent}: no {path.name} in it") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFolder(f"{path}: can't be read ({error})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise UnreadableFolder(f"{path}: not a file of this program (it names no format)")
+    if content["format"] != FORMAT:
+        raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
+    return content
+
+
+def read_metrics(folder: Path) -> list[Metrics]:
+    """The epochs of `metrics.jsonl` in order; a torn line ends them, a missing file means none yet."""
+    try:
+        lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    epochs: list[Metrics] = []
+    for line in lines:
+        try:
+            epoch = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(epoch, dict):
+            break
+        epochs.append(epoch)
+    return epochs
+
+
+def write_metrics(folder: Path, epochs: list[Metrics]) -> None:
+    """Replace `metrics.jsonl` by one line for each of `epochs`."""
+    write_atomically(folder / METRICS, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

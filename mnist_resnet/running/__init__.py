@@ -1,0 +1,1 @@
+"""The running half: a composed config becomes a job folder."""
