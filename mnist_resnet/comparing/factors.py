@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, NO_FACTORS
+from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, NO_FACTORS, level_text
 
 SETS_ELSEWHERE = {"scale": ("data.train_size", "data.test_size")}
 """Keys that a group's options set outside their own package, and that its choice therefore implies."""
@@ -17,7 +17,7 @@ def varying(frame: pd.DataFrame) -> list[str]:
     each option has one value of it (`model=stem7x7` implies `model.stem`), and a key that copies another
     (`model.dropout` is `regularization.dropout`). Several sweeps make `sweep` the first factor.
     """
-    codes = {column: pd.factorize(frame[column].map(repr))[0] for column in _candidates(frame)}
+    codes = {column: pd.factorize(frame[column].map(level_text))[0] for column in _candidates(frame)}
     codes = {column: values for column, values in codes.items() if len(set(values)) > 1}
     swept = [key for key in frame.attrs.get("swept", []) if key in codes]
     kept: list[str] = []
@@ -27,9 +27,22 @@ def varying(frame: pd.DataFrame) -> list[str]:
     return (["sweep"] if frame["sweep"].nunique() > 1 else []) + kept
 
 
+def others(frame: pd.DataFrame, factor: str) -> list[str]:
+    """The factors besides one that two jobs must agree in, to differ in that one alone.
+
+    An experiment's name stands for several factors at once: it is none besides another, and of the others only those
+    count beside it that vary within an experiment.
+    """
+    rest = [other for other in varying(frame) if other not in (factor, "experiment")]
+    if factor != "experiment":
+        return rest
+    levels = frame.groupby(frame[factor].map(level_text))
+    return [other for other in rest if levels[other].agg(lambda column: column.map(level_text).nunique()).max() > 1]
+
+
 def constant(frame: pd.DataFrame) -> dict[str, Any]:
     """Config groups and keys that have one value in all jobs, with that value; groups first."""
-    names = [name for name in _candidates(frame) if frame[name].map(repr).nunique() == 1]
+    names = [name for name in _candidates(frame) if frame[name].map(level_text).nunique() == 1]
     return {name: frame[name].tolist()[0] for name in _choices_first(dict.fromkeys(names))}
 
 
@@ -66,6 +79,6 @@ def _copied(column: str, frame: pd.DataFrame, codes: dict[str, Any]) -> bool:
         return False
     leaf = column.rsplit(".", 1)[-1]
     twins = [other for other in codes if other != column and other.rsplit(".", 1)[-1] == leaf]
-    values = frame[column].map(repr)
+    values = frame[column].map(level_text)
     # of two copies the one outside the model's own package is the knob that a user turns
-    return any(column.startswith("model.") and values.equals(frame[twin].map(repr)) for twin in twins)
+    return any(column.startswith("model.") and values.equals(frame[twin].map(level_text)) for twin in twins)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ JOB_COLUMNS = (
 
 METRIC_COLUMNS = (
     "train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy",
-    "best_train_accuracy", "best_test_accuracy", "best_val_accuracy", "best_epoch", "best_picked_on",
+    "best_test_accuracy", "best_val_accuracy", "best_epoch", "best_picked_on",
 )  # fmt: skip
 """Columns of the frame that were measured: of the last epoch, and of the best one."""
 
@@ -296,6 +297,15 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
     return leaves
+
+
+def level_text(value: object) -> str:
+    """A factor's level as text by which levels are told apart: 1 and 1.0 are one level, as is 0.02 typed as text."""
+    if isinstance(value, float) and value != value:
+        return "absent"
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f"{value:.12g}"
+    return "null" if value is None else str(value)
 
 
 def numerics_text(numerics: dict[str, Any]) -> str | None:

@@ -1,0 +1,37 @@
+"""Values as text for people, in the unit that a column's heading names."""
+
+from numbers import Integral
+
+import pandas as pd
+
+from mnist_resnet.comparing.report import ABSENT
+
+HEADINGS = {
+    "train_accuracy": "train accuracy, %",
+    "test_accuracy": "test accuracy, %",
+    "best_test_accuracy": "best test accuracy, %",
+    "best_epoch": "best epoch",
+    "seconds": "seconds",
+    "images_per_second": "images/s",
+}
+
+
+def displayed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of raw values as text for people: per cent for accuracies, a dash for what there is not."""
+    shown = {str(column): [cell(str(column), value) for value in table[column].tolist()] for column in table}
+    return pd.DataFrame(shown, dtype=object).rename(columns=HEADINGS)
+
+
+def cell(column: str, value: object) -> str:
+    """One value as text, in the unit that its column's heading names."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+        return "null" if column not in HEADINGS and value is None else ABSENT
+    if column.endswith("_accuracy") and isinstance(value, float):
+        return f"{100 * value:.2f}"
+    if column.endswith("_loss") and isinstance(value, float):
+        return f"{value:.4g}"
+    if column in ("seconds", "images_per_second") and isinstance(value, (int, float)):
+        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    if column in ("best_epoch", "epochs", "seed") and isinstance(value, (float, Integral)):
+        return f"{int(value)}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""What is said about a sweep, as sections of text and tables; drawn for a terminal, as Markdown or as LaTeX."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+ABSENT = "–"
+"""A cell without a value."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, lines of text, and perhaps a table below them.
+
+    Attributes:
+        title: one line.
+        lines: sentences, each a line of its own.
+        table: cells as text, ready to be shown; empty for a section of text alone.
+    """
+
+    title: str
+    lines: Sequence[str] = ()
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said about one or several sweeps; prints itself on a rich console.
+
+    Attributes:
+        title: one line.
+        sections: in the order to be read in.
+        jobs: the job table behind it, with raw values (accuracies as fractions of one), one row a job.
+    """
+
+    title: str
+    sections: Sequence[Section]
+    jobs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __rich__(self) -> RenderableType:
+        """The whole report for a terminal."""
+        return Group(Text(printable(self.title), style="bold"), *chain.from_iterable(map(_rich, self.sections)))
+
+    def markdown(self) -> str:
+        """The whole report as Markdown."""
+        parts = [f"# {_markdown_text(self.title)}"]
+        for section in self.sections:
+            parts.append(f"## {_markdown_text(section.title)}")
+            parts += ["\n".join(f"- {_markdown_text(line)}" for line in section.lines)] if section.lines else []
+            parts += [_markdown_table(section.table)] if len(section.table) else []
+        return "\n\n".join(parts) + "\n"
+
+    def latex(self) -> str:
+        r"""The report's tables as LaTeX with booktabs, each line of text a comment; needs `\usepackage{booktabs}`."""
+        parts = [f"% {printable(self.title)}"]
+        for section in self.sections:
+            parts += [f"% {printable(text)}" for text in (section.title, *section.lines)]
+            if len(section.table):
+                parts.append(_latex_table(section.table))
+        return "\n".join(parts) + "\n"
+
+
+def printable(text: object) -> str:
+    """One line of text without control characters: a name from elsewhere must not steer the terminal."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(text))
+
+
+def _rich(section: Section) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(""), Text(printable(section.title), style="bold")]
+    parts += [Text(printable(line)) for line in section.lines]
+    if len(section.table):
+        drawn = Table(box=None, pad_edge=False, header_style="italic")
+        for column in section.table:
+            drawn.add_column(Text(printable(column)), justify="right" if _numeric(section.table[column]) else "left")
+        for row in section.table.itertuples(index=False):
+            drawn.add_row(*(Text(printable(cell)) for cell in row))
+        parts.append(drawn)
+    return parts
+
+
+def _numeric(column: "pd.Series[str]") -> bool:
+    cells = [cell for cell in column.map(str) if cell not in ("", ABSENT)]
+    return all(cell.lstrip("+-")[:1].isdigit() and " " not in cell for cell in cells)
+
+
+def _markdown_text(text: object) -> str:
+    cleaned = printable(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    # an underscore inside a word, as in block_norm, stands for itself
+    return re.sub(r"[|*`\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", cleaned)
+
+
+def _markdown_table(table: pd.DataFrame) -> str:
+    rule = ["---:" if _numeric(table[column]) else "---" for column in table]
+    rows = [[_markdown_text(cell) for cell in row] for row in [list(table), *table.itertuples(index=False)]]
+    rows.insert(1, rule)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _latex_table(table: pd.DataFrame) -> str:
+    columns = "".join("r" if _numeric(table[column]) else "l" for column in table)
+    cleaned = table.map(printable).rename(columns=printable)
+    return str(cleaned.to_latex(index=False, escape=True, column_format=columns))

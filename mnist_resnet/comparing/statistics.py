@@ -1,0 +1,112 @@
+"""What several seeds of one config tell: mean, intervals, extremes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mnist_resnet.comparing.frame import level_text
+
+CONFIDENCE = 0.95
+"""Of every interval that this project states."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A group of runs, in one metric.
+
+    Attributes:
+        values: one for each run, in the order given.
+        mean: of them; nan when there is none.
+        sd: sample standard deviation (n − 1); nan below two runs, as are the four bounds.
+        low, high: 95 % confidence interval of the mean (Student's t).
+        prediction_low, prediction_high: where one further run falls with 95 % probability.
+        minimum, maximum: of the values; nan when there is none.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    sd: float
+    low: float
+    high: float
+    prediction_low: float
+    prediction_high: float
+    minimum: float
+    maximum: float
+
+    @property
+    def n(self) -> int:
+        """Number of runs."""
+        return len(self.values)
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Summarise one metric of several runs; values that are not finite count as absent.
+
+    The prediction interval for one further run of a normal population is mean ± t · s · √(1 + 1/n), with n − 1 degrees
+    of freedom (Hahn and Meeker, Statistical Intervals, 1991, section 4.7).
+    """
+    runs = np.asarray([value for value in values if value is not None and np.isfinite(value)], dtype=float)
+    n = len(runs)
+    if n == 0:
+        return Spread((), *[float("nan")] * 8)
+    mean = float(runs.mean())
+    sd = float(runs.std(ddof=1)) if n > 1 else float("nan")
+    low, high = _interval(mean, sd / np.sqrt(n), n)
+    prediction_low, prediction_high = _interval(mean, sd * np.sqrt(1 + 1 / n), n)
+    extremes = float(runs.min()), float(runs.max())
+    return Spread(tuple(runs.tolist()), mean, sd, low, high, prediction_low, prediction_high, *extremes)
+
+
+def _interval(mean: float, scale: float, n: int) -> tuple[float, float]:
+    if scale == 0:
+        return mean, mean
+    low, high = stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=scale) if n > 1 else (float("nan"),) * 2
+    return float(low), float(high)
+
+
+def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """One row for each combination of levels of `by`, in order of appearance, over the completed jobs.
+
+    A job that repeats another one's signature is not counted twice.
+
+    Returns:
+        The levels; `jobs` (all of them) and `n` (those counted); then for each metric `<metric>_mean`, `_sd`, `_low`,
+        `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`.
+    """
+    rows = []
+    for levels, group in grouped(frame, by):
+        completed = group[group["status"] == "completed"]
+        # the same config and seed again gives the same figures again, and is no further run
+        completed = completed[~(completed.duplicated("signature") & completed["signature"].notna())]
+        row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
+        for metric in metrics:
+            row |= {f"{metric}_{name}": value for name, value in _named(spread(completed[metric])).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[object, ...], pd.DataFrame]]:
+    """The rows of each combination of levels, in order of appearance; levels are compared by what they print as."""
+    if not by:
+        return [((), frame)] if len(frame) else []
+    keys = frame[list(by)].map(level_text).agg("\x1f".join, axis="columns")
+    groups = []
+    for _, group in frame.groupby(keys, sort=False):
+        groups.append((tuple(group[column].tolist()[0] for column in by), group))
+    return groups
+
+
+def _named(summary: Spread) -> dict[str, float]:
+    return {
+        "mean": summary.mean,
+        "sd": summary.sd,
+        "low": summary.low,
+        "high": summary.high,
+        "prediction_low": summary.prediction_low,
+        "prediction_high": summary.prediction_high,
+        "min": summary.minimum,
+        "max": summary.maximum,
+    }
