@@ -126,6 +126,12 @@ def test_a_network_that_draws_in_evaluation_is_a_mismatch(tmp_path: Path) -> Non
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_description_of_another_number_of_classes_is_a_mismatch(tmp_path: Path) -> None:
+    images = some_images()
+    with pytest.raises(ExportMismatch, match=r"its logits are \[1, 10\] for 7 classes"):
+        export_model(small(), images, ModelDescription.of(images, 0.1307, 0.3081, 7), tmp_path)
+
+
 def test_diverged_weights_leave_the_program_as_they_are(tmp_path: Path) -> None:
     network, images = small(), some_images()
     nn.init.constant_(network.stem[0].weight, float("nan"))  # type: ignore[arg-type]

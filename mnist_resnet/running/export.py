@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, write_atomically
+from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder, write_atomically
 from mnist_resnet.running.model_file import (
     DESCRIPTION,
     ModelDescription,
@@ -38,7 +38,8 @@ def export_model(model: nn.Module, images: Tensor, description: ModelDescription
         folder: the job folder.
 
     Raises:
-        ExportMismatch: a file, read back, gives other logits than the live network (`TOLERANCE`).
+        ExportMismatch: a file, read back, gives other logits than the live network (`TOLERANCE`), or as many as `description`
+            has no classes for.
     """
     images = images.cpu()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -70,7 +71,10 @@ def _exported(live: nn.Module, example: Tensor, description: ModelDescription) -
 
 
 def _check(path: Path, images: Tensor, description: ModelDescription, expected: Tensor) -> None:
-    saved = load_model(path, trusted=True)
+    try:
+        saved = load_model(path, trusted=True)
+    except UnreadableFolder as error:
+        raise ExportMismatch(f"what was saved can't be loaded: {error}") from None
     if saved.description != description:
         raise ExportMismatch(f"{path}: describes itself otherwise than it was told to")
     given = saved.logits(images)
