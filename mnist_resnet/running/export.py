@@ -38,8 +38,8 @@ def export_model(model: nn.Module, images: Tensor, description: ModelDescription
         folder: the job folder.
 
     Raises:
-        ExportMismatch: a file, read back, gives other logits than the live network (`TOLERANCE`), or as many as `description`
-            has no classes for.
+        ExportMismatch: a file, read back, gives other logits than the live network (`TOLERANCE`), or not one for each
+            class of `description`.
     """
     images = images.cpu()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
