@@ -25,6 +25,9 @@ PREDICTIONS = "predictions.npz"
 ENVIRONMENT = "environment"
 LOG = "train.log"
 SWEEP = "sweep.json"
+TABLE = "table.md"
+RESULTS = "results.csv"
+DASHBOARD = "dashboard.html"
 
 Metrics = dict[str, float]
 """One epoch's line of `metrics.jsonl`: accuracies as fractions of one, losses as means per image, times in seconds."""

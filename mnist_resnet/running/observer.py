@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mnist_resnet.job_folder import Metrics
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,24 @@ class Observer(Protocol):
     def begin(self, run: Run) -> None:
         """The job starts, or goes on from `run.history`."""
 
-    def batch(self, epoch: int, step: int, loss: float) -> None:
-        """Step `step` of `epoch` (both from 0) had this mean loss; told every `trainer.log_interval` steps, late."""
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        """Step `step` of `epoch` (both from 0) had this mean loss; `accuracy` is the epoch's training accuracy so far.
+
+        Told every `trainer.log_interval` steps, and late: nobody waits for the device.
+        """
 
     def epoch(self, metrics: Metrics) -> None:
         """An epoch ended: its line of `metrics.jsonl`."""
 
     def end(self, result: dict[str, Any]) -> None:
         """The job ended, in whatever way: its `result.json`. Called once, also after a failure."""
+
+
+class Tracker(Observer, Protocol):
+    """An observer that mirrors jobs elsewhere; `conf/tracking` names one, and each job builds its own."""
+
+    def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
+        """A sweep ended: its folder, and one row a job. Called on a tracker that was built for this alone."""
+
+    def hint(self, folder: Path) -> str | None:
+        """What a person should do now about a job or sweep folder, in one line; None: nothing."""

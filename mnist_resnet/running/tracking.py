@@ -5,13 +5,16 @@ No failure of a tracker reaches the job: the first one is logged as a warning, a
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mnist_resnet.job_folder import Metrics, Status
+from mnist_resnet.job_folder import DASHBOARD, Metrics, Status
 from mnist_resnet.running import wandb_files, wandb_run
 from mnist_resnet.running.observer import Run
 from mnist_resnet.running.wandb_mode import one_line, warn_once
+
+if TYPE_CHECKING:
+    import pandas
 
 FINE = (Status.COMPLETED, Status.PRUNED, Status.INTERRUPTED)
 """Ends that W&B shows as finished; the others as failed."""
@@ -41,6 +44,12 @@ class NoTracker:
 
     def end(self, result: dict[str, Any]) -> None:
         """Does nothing."""
+
+    def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
+        """Does nothing."""
+
+    def hint(self, folder: Path) -> None:
+        """Nothing is to be done."""
 
 
 class WandbTracker:
@@ -87,6 +96,25 @@ class WandbTracker:
         """Write the summary, and end the run: as failed if the job failed or diverged."""
         if self._opened is not None:
             self._guarded(self._end, result)
+
+    def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
+        """Give the sweep a summary run with its table and dashboard."""
+        log_summary_run(
+            folder,
+            folder.name,
+            project=self.project,
+            entity=self.entity,
+            mode=self.mode,
+            columns=[str(column) for column in table.columns],
+            rows=table.astype(object).where(table.notna(), None).values.tolist(),
+            files=[folder / DASHBOARD],
+            timeout=self.timeout,
+        )
+
+    def hint(self, folder: Path) -> str | None:
+        """The `wandb sync` line that uploads what lies there offline."""
+        command = wandb_files.sync_command(folder)
+        return f"upload to W&B: {command}" if command else None
 
     def _guarded(self, deed: Callable[..., None], *told: Any) -> None:
         try:

@@ -1,0 +1,46 @@
+"""`python -m mnist_resnet.resume SWEEP_DIR`: run what is missing of a sweep, from its frozen job list alone."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import UnreadableFolder
+
+
+def resume(folder: Path, trusted: Sequence[str]) -> int:
+    """Carry out what is missing in `folder`; gives the exit code.
+
+    Raises:
+        UsageError: a frozen config would run something that is not trusted.
+        UnreadableFolder: the folder holds no sweep.
+    """
+    from mnist_resnet.running.config import check
+    from mnist_resnet.running.drain import drain
+    from mnist_resnet.running.ending import carry_out
+    from mnist_resnet.running.sweep import read_sweep
+    from mnist_resnet.running.targets import check_targets
+
+    sweep = read_sweep(folder)
+    for job in sweep.jobs:
+        check_targets(job.config, trusted)
+    on_failure = check(sweep.jobs[-1].config).sweep.on_failure if sweep.jobs else "continue"
+    return carry_out(sweep, lambda due: drain(folder, [job.name for job in due], on_failure))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.resume", description=__doc__)
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    parser.add_argument("--trust", action="append", default=[], metavar="TARGET", help="a _target_ of your own to run")
+    arguments = parser.parse_args()
+    try:
+        sys.exit(resume(arguments.sweep, arguments.trust))
+    except (UsageError, UnreadableFolder) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Checkpoints: written beside and renamed, in the background, the one before kept until the next is whole."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT, sync_folder
+
+State = dict[str, Any]
+"""Tensors, numbers, strings, lists and mappings alone: what `torch.load(weights_only=True)` reads back."""
+
+
+class Checkpoints:
+    """Decides when a run is saved, and saves it.
+
+    At an epoch's end, and every `every` steps if that is set, but no sooner than `interval` seconds after the last
+    one was begun and never while one is being written: training does not wait for the disk.
+
+    Args:
+        folder: the job folder.
+        signature: of the job; a checkpoint of another job is never restored.
+        interval: seconds.
+        every: steps within an epoch; None: at epochs' ends alone.
+        may_write: raises if this process has lost the job to another one.
+    """
+
+    def __init__(
+        self, folder: Path, signature: str, interval: float, every: int | None, may_write: Callable[[], None]
+    ) -> None:
+        self.folder, self.signature, self.interval, self.every = folder, signature, interval, every
+        self._may_write = may_write
+        self._last = time.monotonic()
+        self._writer: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def epoch_ended(self, state: Callable[[], State]) -> None:
+        """An epoch ended; save it in the background if it is time."""
+        if time.monotonic() - self._last >= self.interval and not self._is_writing():
+            self._raise_error()
+            self._last = time.monotonic()
+            self._writer = threading.Thread(target=self._write_quietly, args=(on_cpu(state()),))
+            self._writer.start()
+
+    def step_ended(self, step: int, state: Callable[[], State]) -> None:
+        """A step ended; save it in the background if steps are saved and it is time."""
+        if self.every and step % self.every == 0:
+            self.epoch_ended(state)
+
+    def write_now(self, state: Callable[[], State]) -> None:
+        """Save before returning: the program is about to end."""
+        self._wait()
+        self._write(on_cpu(state()))
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Leave the `with` only once no checkpoint is being written any more.
+
+        Raises:
+            OSError: one could not be written (a full disk); the one before is untouched.
+        """
+        try:
+            yield
+        finally:
+            self._wait()
+        self._raise_error()
+
+    def _wait(self) -> None:
+        if self._writer:
+            self._writer.join()
+
+    def _is_writing(self) -> bool:
+        return self._writer is not None and self._writer.is_alive()
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error:
+            raise error
+
+    def _write_quietly(self, state: State) -> None:
+        try:
+            self._write(state)
+        except BaseException as error:
+            self._error = error
+
+    def _write(self, state: State) -> None:
+        self._may_write()
+        beside = self.folder / f".{CHECKPOINT}.{os.getpid()}"
+        try:
+            with beside.open("wb") as file:
+                torch.save({"signature": self.signature, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            self._may_write()
+            if (self.folder / CHECKPOINT).exists():
+                (self.folder / CHECKPOINT).replace(self.folder / PREVIOUS_CHECKPOINT)
+            beside.replace(self.folder / CHECKPOINT)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+
+def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[str]]:
+    """The newest readable checkpoint of the job with this signature, and a line for each that had to be passed over."""
+    remarks = []
+    for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT):
+        if not path.exists():
+            continue
+        try:
+            state: State = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            remarks.append(f"{path.name} can't be read and was passed over ({type(error).__name__})")
+            continue
+        if state.get("signature") == signature:
+            return state, remarks
+        remarks.append(f"{path.name} is of another job and was passed over")
+    return None, remarks
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the job's checkpoints, and what a killed writer left of one."""
+    for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
+        path.unlink(missing_ok=True)
+
+
+def on_cpu(state: Any) -> Any:
+    """A copy of `state` that training does not change, with every tensor on the CPU."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [on_cpu(value) for value in state]
+    return state
+
+
+def random_states(device: str) -> State:
+    """Where Python's, NumPy's and PyTorch's generators stand, this device's among them."""
+    _, key, position, has_gauss, cached = numpy.random.get_state(legacy=True)
+    states: State = {
+        "python": random.getstate(),
+        "numpy": [torch.from_numpy(key.astype("int64")), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.device(device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: State | int) -> None:
+    """Start every generator from one seed, or set each to where `random_states` found it."""
+    if isinstance(states, int):
+        random.seed(states)
+        numpy.random.seed(states)
+        torch.manual_seed(states)
+        return
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    key, position, has_gauss, cached = states["numpy"]
+    numpy.random.set_state(("MT19937", key.numpy().astype("uint32"), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -1,0 +1,158 @@
+"""From a command line to frozen jobs: every combination composed once, checked, and never composed again."""
+
+import copy
+import difflib
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.running.config import check
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.signature import flatten, signature
+
+Combination = list[str]
+"""One job's overrides, as Hydra takes them."""
+
+
+def combinations(
+    arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
+) -> tuple[list[Combination], list[str]]:
+    """The overrides of every job, and the keys that are swept.
+
+    Args:
+        arguments: the task overrides as typed.
+        params: of the sweeper (`hydra.sweeper.params`), which typed ones override.
+        loader: Hydra's.
+
+    Raises:
+        UsageError: a key stands twice, or is to be swept over no list.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    typed = parser.parse_overrides(list(arguments))
+    refuse_repeats(override.get_key_element() for override in typed)
+    by_key: dict[str, Override] = {}
+    for override in [*parser.parse_overrides([f"{key}={value}" for key, value in params.items()]), *typed]:
+        by_key[override.get_key_element()] = override
+    levels = [_levels(override) for override in by_key.values()]
+    swept = [key.lstrip("+") for key, override in by_key.items() if override.is_sweep_override()]
+    return [list(combination) for combination in itertools.product(*levels)], swept
+
+
+def refuse_repeats(keys: Iterable[str]) -> None:
+    """Hydra takes the last of a repeated key without a word; here it is an error.
+
+    Raises:
+        UsageError: a key stands twice.
+    """
+    for key, count in Counter(key.lstrip("+") for key in keys).items():
+        if count > 1:
+            raise UsageError(f"{key}: given {count} times; give it once (a list of values is written {key}=a,b)")
+
+
+def _levels(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [str(override.input_line) if override.is_delete() else f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise UsageError(f"{override.input_line}: an interval can't be swept job by job; give a list or a range")
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def compose(
+    combination: Combination, swept: Sequence[str], index: int, config: DictConfig, loader: ConfigLoader
+) -> FrozenJob:
+    """Compose, resolve and check one job; its name is given when the sweep is frozen.
+
+    Raises:
+        UsageError: a value is wrong, or the job asks for another launcher or sweeper than the sweep has.
+    """
+    composed = loader.load_sweep_config(config, list(combination))
+    for plugin in ("launcher", "sweeper"):
+        if composed.hydra[plugin]._target_ != config.hydra[plugin]._target_:
+            raise UsageError(
+                f"hydra/{plugin}={composed.hydra.runtime.choices[f'hydra/{plugin}']}: set in {','.join(combination)}, "
+                f"where it comes too late; give it on the command line or in a study of conf/sweep"
+            )
+    with open_dict(composed):
+        composed.hydra.job.id = composed.hydra.job.num = index
+    return frozen(composed, combination, swept)
+
+
+def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str]) -> FrozenJob:
+    """Resolve and check a composed config that still has Hydra's own node in it.
+
+    Raises:
+        UsageError: a value is missing or wrong.
+    """
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(composed)
+    try:
+        task = copy.copy(composed)
+        with open_dict(task):
+            del task["hydra"]
+        container = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    finally:
+        HydraConfig.instance().cfg = before
+    assert isinstance(container, dict)
+    content: dict[str, Any] = {str(key): value for key, value in container.items()}
+    check(content)
+    choices = {
+        str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
+    }
+    flat = flatten(content)
+    return FrozenJob(
+        name="",
+        config=content,
+        overrides=list(combination),
+        swept={key: choices.get(key, flat.get(key)) for key in swept},
+        choices=choices,
+        signature=signature(content),
+    )
+
+
+def without_excluded(jobs: Sequence[FrozenJob], excluded: Sequence[str]) -> list[FrozenJob]:
+    """The jobs that no combination in `excluded` (`model=stem7x7,optim.lr=0.02`) fits in all of its parts.
+
+    Raises:
+        UsageError: a combination is no list of key=value, or names a key that no job has.
+    """
+    parsed = [_parsed(combination) for combination in excluded]
+    return [job for job in jobs if not any(_fits(job, combination) for combination in parsed)]
+
+
+def _parsed(combination: str) -> dict[str, Any]:
+    parts = [part.partition("=") for part in combination.split(",")]
+    if not all(key.strip() and equals for key, equals, _ in parts):
+        raise UsageError(f"sweep.exclude={combination}: not key=value,key=value, such as model=stem7x7,optim.lr=0.02")
+    return {key.strip(): yaml.safe_load(value) for key, _, value in parts}
+
+
+def _fits(job: FrozenJob, combination: dict[str, Any]) -> bool:
+    values = flatten(job.config) | job.choices
+    for key in combination:
+        if key not in values:
+            raise UsageError(f"sweep.exclude: no key {key}{nearest(key, values)}")
+    return all(_same(values[key], wanted) for key, wanted in combination.items())
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    try:
+        # YAML 1.1 reads 1e-3 as text, Hydra as a number.
+        return float(value) == float(wanted)
+    except (TypeError, ValueError):
+        return bool(str(value) == str(wanted))
+
+
+def nearest(word: str, there: Iterable[str]) -> str:
+    """`; did you mean …?`, if something that is there is near to `word`."""
+    found = difflib.get_close_matches(word, list(there), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""

@@ -1,0 +1,195 @@
+"""What a config may say: the type, range and meaning of every knob, declared once and checked as it is composed.
+
+A node that has a `_target_` may hold further keys of its own: they are arguments of the thing it builds. The knobs
+declared for its group keep their names and types in each of the group's options.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from mnist_resnet.errors import UsageError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A node with a fixed set of keys; YAML's types are taken as they are, `"3"` is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Component(Section):
+    """A node that builds something; keys that are not declared here are arguments of its `_target_`."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    target: str = Field(alias="_target_", min_length=1)
+
+
+class Model(Component):
+    """Any network: a callable that gives a module from images [batch, channels, height, width] to logits."""
+
+    width: int | None = Field(None, ge=1)
+    block_norm: Literal["none", "after_repeats", "after_every"] | None = None
+
+
+class ReportNetwork(Model):
+    """The report's ResNet; its arguments are those of `mnist_resnet.running.network.ResNet`."""
+
+    model_config = ConfigDict(extra="forbid")
+    stem: Literal["3x3", "7x7"]
+    width: int = Field(ge=1, le=4096)
+    blocks: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=5)]
+    block_norm: Literal["none", "after_repeats", "after_every"]
+    dropout: Share
+    channels: int = Field(ge=1)
+    classes: int = Field(ge=2)
+
+
+class Regularization(Section):
+    """What keeps the network from learning its training images by heart."""
+
+    model_config = ConfigDict(extra="allow")
+    dropout: Share
+
+
+class Optim(Component):
+    """The optimiser: a callable from the parameters to a `torch.optim.Optimizer`."""
+
+    lr: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    momentum: Share | None = None
+    eps: float | None = Field(None, gt=0)
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+
+
+class Schedule(Component):
+    """The learning rate's course: a callable from (optimizer, total_steps) to a scheduler stepped after each batch."""
+
+    warmup: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class Data(Component):
+    """The images; what is not declared here goes to the source that `_target_` names."""
+
+    train_size: int | None = Field(None, ge=1)
+    val_size: int = Field(0, ge=0)
+    test_size: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=2)
+    test_batch_size: int = Field(1000, ge=1)
+    classes: int = Field(10, ge=2, le=256)
+    channels: int = Field(1, ge=1)
+    mean: float | list[float] = 0.1307
+    std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = 0.3081
+
+    @model_validator(mode="after")
+    def last_batch_is_no_single_image(self) -> "Data":
+        """Batch norm can't train on one image where its feature map is 1 × 1, so a last batch of one is refused."""
+        if self.train_size is not None and self.train_size % self.batch_size == 1:
+            raise ValueError(
+                f"train_size={self.train_size} leaves a last batch of one image at batch_size={self.batch_size}, "
+                f"on which batch norm can't train; take {self.train_size - 1} or {self.train_size + 1}"
+            )
+        return self
+
+
+class Trainer(Section):
+    """How a run is carried out: for how long, on what, how precisely, and how often it reports."""
+
+    epochs: int = Field(ge=1)
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    threads: int | None = Field(ge=1)
+    log_interval: int = Field(ge=1)
+    checkpoint_interval: float = Field(ge=0)
+    checkpoint_every: int | None = Field(ge=1)
+    detect_anomaly: bool
+    profile: bool
+
+
+class Scale(Section):
+    """How much of the study is done: a factor on every job's epochs, so that 10 and 30 stay apart."""
+
+    epochs: float = Field(gt=0, le=1)
+
+
+class Tracking(Component):
+    """Who mirrors the job folder: an `Observer`."""
+
+    mode: Literal["auto", "online", "offline"]
+
+
+class Sweep(Section):
+    """The sweep as a whole; none of it changes what a job computes."""
+
+    name: str | None
+    exclude: list[str]
+    rerun: list[str | int] | Literal["failed", "all"]
+    dry_run: bool
+    on_failure: Literal["continue", "stop"]
+    keep: Literal["checkpoint", "model", "none"]
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Claim(Section):
+    """A figure that somebody states of this config, and the words it was stated in."""
+
+    metric: Literal["train_accuracy", "test_accuracy", "train_loss", "test_loss"]
+    epoch: Literal["last", "best"] = "last"
+    value: float | None
+    approximate: bool = False
+    words: str
+
+
+def _kind_of_model(model: Any) -> str:
+    target = model.get("_target_") if isinstance(model, dict) else None
+    return "report" if target == "mnist_resnet.running.network.ResNet" else "other"
+
+
+class Config(BaseModel):
+    """One job's whole config; groups that a user adds stand beside these and are not looked into."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    seed: int = Field(ge=0, lt=2**32)
+    model: Annotated[
+        Annotated[ReportNetwork, Tag("report")] | Annotated[Model, Tag("other")], Discriminator(_kind_of_model)
+    ]
+    regularization: Regularization
+    optim: Optim
+    schedule: Schedule
+    data: Data
+    trainer: Trainer
+    scale: Scale
+    tracking: Tracking
+    sweep: Sweep
+    claims: list[Claim] = []
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the job really trains: `trainer.epochs` at this scale, one at the least."""
+        return max(1, round(self.trainer.epochs * self.scale.epochs))
+
+
+def check(container: dict[str, Any]) -> Config:
+    """The typed view of a composed, resolved config.
+
+    Raises:
+        UsageError: a knob is missing, unknown, of a wrong type or out of its range; names the first one.
+    """
+    try:
+        return Config.model_validate(container)
+    except ValidationError as error:
+        raise UsageError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    path = [str(part) for part in problems[0]["loc"] if part not in ("report", "other")]
+    # A union's members are alternatives of one knob: pydantic reports each and adds its type's name to the path.
+    key = ".".join(part for part in path if part.replace("_", "").isalnum())
+    value = problems[0]["input"]
+    says = [problem["msg"].removeprefix("Input ").removeprefix("Value error, ") for problem in problems]
+    same = [said for problem, said in zip(problems, says, strict=True) if problem["loc"][:2] == problems[0]["loc"][:2]]
+    shown = key if isinstance(value, dict) else f"{key}={'null' if value is None else value}"
+    return f"{shown}: {' or '.join(dict.fromkeys(same))}"

@@ -1,0 +1,94 @@
+"""A sweep carried out, and its end: the table, what failed, what W&B gets, and where everything lies."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.utils import instantiate
+from rich.console import Console
+
+from mnist_resnet.comparing.table import write_table
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import Status
+from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.interrupt import Interrupted
+from mnist_resnet.running.record import read_result
+from mnist_resnet.running.sweep import Sweep, standing
+
+ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
+"""Ends that are a result. A diverged job is one: the config does that."""
+
+
+def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
+    """Start what is missing of the sweep's jobs, wait for their ends, and sum up.
+
+    Args:
+        sweep: frozen.
+        start: runs the jobs it is given; their ends are read from their folders.
+
+    Returns:
+        The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    watch = Watch()
+    standings = [standing(sweep, job, watch) for job in sweep.jobs]
+    due = [one.job for one in standings if one.is_due]
+    console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
+    code = _started(due, start, console) if due else 0
+    undone = sum_up(sweep, console)
+    return code or (1 if undone else 0)
+
+
+def _started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any], console: Console) -> int:
+    """Start the jobs; whatever ends the starting early is said, and is no reason to leave out the table."""
+    try:
+        start(due)
+    except Interrupted as interrupted:
+        console.print(f"{interrupted}; the same command goes on from here", markup=False)
+        return interrupted.exit_code
+    except KeyboardInterrupt:
+        console.print("ended at once; the same command goes on from the last checkpoints", markup=False)
+        return 130
+    except UsageError:
+        raise
+    except Exception as error:
+        console.print(f"the launcher ended early: {type(error).__name__}: {error}", markup=False)
+        return 1
+    return 0
+
+
+def sum_up(sweep: Sweep, console: Console) -> list[str]:
+    """Write and show the sweep's table, hand it to the tracker, say what failed and where everything lies.
+
+    Returns:
+        A line for each of the jobs that has no result.
+    """
+    report = write_table(sweep.folder)
+    console.print(report)
+    undone = [line for job in sweep.jobs if (line := _undone(sweep, job))]
+    for line in undone:
+        console.print(line, markup=False)
+    # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
+    tracker = instantiate(sweep.jobs[-1].config["tracking"])
+    tracker.sweep_ended(sweep.folder, report.jobs)
+    hint = tracker.hint(sweep.folder)
+    if hint:
+        console.print(hint, markup=False)
+    console.print(f"written to {sweep.folder}: table.md, results.csv", markup=False)
+    return undone
+
+
+def _undone(sweep: Sweep, job: FrozenJob) -> str | None:
+    one = standing(sweep, job, Watch())
+    if one.status in ENDED_WELL:
+        return None
+    if one.status != Status.FAILED:
+        return f"{job.name}: {one.status}{': ' + one.remark if one.remark else ''}"
+    error = (read_result(sweep.folder_of(job)) or {}).get("error") or {}
+    return f"{job.name}: failed: {error.get('type')}: {error.get('message')}"
+
+
+def _counted(due: int, all_jobs: int) -> str:
+    if due == all_jobs:
+        return f"{due} job{'s' * (due != 1)}"
+    return f"{due} of {all_jobs} jobs to run, {all_jobs - due} ended already"

@@ -1,0 +1,70 @@
+"""Where a job ran: versions, commit, machine; the exact packages and any uncommitted change beside it."""
+
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def environment(device: str) -> dict[str, Any]:
+    """For `result.json`: what its numbers were computed with."""
+    import torch
+
+    is_cuda = torch.device(device).type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "cpu": _cpu_model(),
+        "gpu": torch.cuda.get_device_name(device) if is_cuda else None,
+        **code_version(),
+    }
+
+
+def code_version() -> dict[str, Any]:
+    """The commit of this code and whether files differ from it; both None where it is in no git repository."""
+    commit = _git("rev-parse", "HEAD")
+    return {"commit": commit or None, "dirty": bool(_git("status", "--porcelain")) if commit else None}
+
+
+def write_environment(folder: Path) -> None:
+    """Leave `environment/freeze.txt` and, of a dirty tree, `environment/uncommitted.diff` in the job folder."""
+    (folder / ENVIRONMENT).mkdir(exist_ok=True)
+    write_atomically(folder / ENVIRONMENT / "freeze.txt", _freeze())
+    difference = _git("diff", "HEAD")
+    if difference:
+        write_atomically(folder / ENVIRONMENT / "uncommitted.diff", difference + "\n")
+
+
+@cache
+def _freeze() -> str:
+    """What `pip freeze` prints, without starting it: it takes longer than a small job."""
+    pinned = {f"{found.name}=={found.version}" for found in distributions()}
+    return "".join(f"{line}\n" for line in sorted(pinned, key=str.casefold))
+
+
+@cache
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

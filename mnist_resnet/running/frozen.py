@@ -1,0 +1,35 @@
+"""A frozen job: one composed config, and what it is called, as `sweep.json` keeps it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FrozenJob:
+    """A job as it was composed at launch; nothing that is edited later changes it.
+
+    Attributes:
+        name: for people; the job folder's name inside a sweep folder.
+        config: the whole config, resolved, without Hydra's own node.
+        overrides: as typed, those of the sweep among them.
+        swept: what the sweep varies, by key, as this job has it.
+        choices: the option chosen in every config group, also by an experiment file.
+        signature: see `signature.py`.
+        code: commit and dirtiness of the code at launch; None for a single run.
+        index: in the sweep, from 0.
+        sweep: the sweep folder's name; None for a single run.
+    """
+
+    name: str
+    config: dict[str, Any]
+    overrides: list[str]
+    swept: dict[str, Any]
+    choices: dict[str, str | None]
+    signature: str
+    code: dict[str, Any] | None = None
+    index: int = 0
+    sweep: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `sweep.json`."""
+        return asdict(self)

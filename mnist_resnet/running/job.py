@@ -1,0 +1,236 @@
+"""One job, from its frozen config to its folder: claimed, built, trained, exported, recorded."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+
+from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, Metrics, Status
+from mnist_resnet.running import numerics
+from mnist_resnet.running.checkpoint import Checkpoints, drop_checkpoints, load_checkpoint
+from mnist_resnet.running.claim import Claim, ClaimLost, Watch, try_claim
+from mnist_resnet.running.config import Config, check
+from mnist_resnet.running.data import Splits, load
+from mnist_resnet.running.environment import code_version, write_environment
+from mnist_resnet.running.export import export_model
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.interrupt import Interrupt, Interrupted
+from mnist_resnet.running.model_file import ModelDescription
+from mnist_resnet.running.observer import Observer, Run
+from mnist_resnet.running.predictions import test_set_sha256, write_predictions
+from mnist_resnet.running.record import Record, read_result
+from mnist_resnet.running.report_log import ReportLog
+from mnist_resnet.running.screen import Screen, duration
+from mnist_resnet.running.training import Diverged, Training, log_probabilities, train
+
+DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
+"""Ends that running the job again would only repeat."""
+
+CHECKED_IMAGES = 100
+"""Test images on which a saved model is compared with the live one."""
+
+
+@dataclass(frozen=True)
+class Shorter:
+    """A finished job of the same config but fewer epochs, whose end this job can go on from."""
+
+    folder: Path
+    signature: str
+
+
+@dataclass
+class Desk:
+    """What all jobs of one process share."""
+
+    screen: Screen
+    interrupt: Interrupt
+    watch: Watch = field(default_factory=Watch)
+
+
+def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None) -> dict[str, Any] | None:
+    """Run `job` in `folder`, from its last checkpoint if it was begun; its failure is recorded there, not raised.
+
+    Returns:
+        Its `result.json`, or None: somebody else holds the job, or took it over.
+
+    Raises:
+        Interrupted: the program was asked to end; the job can go on later.
+        UnreadableFolder: the folder holds a `result.json` that this version can't read.
+    """
+    claim = try_claim(folder, desk.watch, code_version())
+    if claim is None:
+        return None
+    try:
+        before = read_result(folder)
+        if before and before["status"] in DONE:
+            claim.release(before["status"])
+            return before
+        record = Record(job, claim, before)
+        try:
+            _run(job, record, claim, desk, before, shorter)
+        finally:
+            claim.release(record.result["status"])
+    except ClaimLost as lost:
+        desk.screen.say(f"  {lost}; it is left to the new holder")
+        return None
+    return record.result
+
+
+def _run(
+    job: FrozenJob, record: Record, claim: Claim, desk: Desk, before: dict[str, Any] | None, shorter: Shorter | None
+) -> None:
+    observers: list[Observer] = [desk.screen]
+    training: Training | None = None
+    try:
+        config = check(job.config)
+        write_environment(record.folder)
+        chosen = _numerics(record, config, before)
+        splits = load(config.data, chosen.device)
+        training = Training(config, splits, chosen)
+        _restore(training, job, record, desk, shorter)
+        record.start(training, chosen)
+        observers += [
+            Recorded(record, training, desk.screen),
+            ReportLog(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
+            instantiate(config.tracking.model_dump(by_alias=True)),
+        ]
+        _begin(observers, job, record, training)
+        desk.screen.say(f"  {chosen}")
+        checkpoints = Checkpoints(
+            record.folder,
+            job.signature,
+            config.trainer.checkpoint_interval,
+            config.trainer.checkpoint_every,
+            claim.check,
+        )
+        with _anomalies(config), _profile(config, record.folder), checkpoints.closing():
+            train(training, observers, checkpoints, desk.interrupt)
+        _save_what_it_learned(training, splits, record)
+        _keep(config, checkpoints, training, record)
+        record.end(Status.COMPLETED, training=training)
+    except ClaimLost:
+        raise
+    except Diverged as error:
+        record.end(Status.DIVERGED, error)
+    except (Interrupted, KeyboardInterrupt):
+        record.end(Status.INTERRUPTED)
+        raise
+    except Exception as error:
+        record.end(Status.FAILED, error)
+    finally:
+        for observer in observers:
+            observer.end(record.result)
+
+
+class Recorded:
+    """The observer that keeps the job folder up to date."""
+
+    def __init__(self, record: Record, training: Training, screen: Screen) -> None:
+        self._record, self._training, self._screen = record, training, screen
+        self._said = False
+
+    def begin(self, run: Run) -> None:
+        """Nothing: the record was begun before the network was built."""
+
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        """Nothing: batch losses are written at an epoch's end."""
+
+    def epoch(self, metrics: Metrics) -> None:
+        """Write the epochs so far; say once what a crash can cost."""
+        self._record.epoch_ended(self._training)
+        trainer = self._training.config.trainer
+        if not self._said and trainer.checkpoint_every is None and self._training.epoch < self._training.config.epochs:
+            self._said = True
+            cost = trainer.checkpoint_interval + metrics["seconds"]
+            self._screen.say(f"  checkpoints at epochs' ends: a crash costs at most about {duration(cost)} of work")
+
+    def end(self, result: dict[str, Any]) -> None:
+        """Nothing: the record knows its end before its observers do."""
+
+
+def _numerics(record: Record, config: Config, before: dict[str, Any] | None) -> numerics.Numerics:
+    recorded = (before or {}).get("numerics")
+    chosen, notes = numerics.resume(recorded) if recorded else (numerics.resolve(config.trainer), [])
+    record.note(*notes)
+    chosen.apply()
+    return chosen
+
+
+def _restore(training: Training, job: FrozenJob, record: Record, desk: Desk, shorter: Shorter | None) -> None:
+    state, remarks = load_checkpoint(record.folder, job.signature)
+    record.note(*remarks)
+    if state is None and shorter is not None:
+        state, _ = load_checkpoint(shorter.folder, shorter.signature)
+        what = f"{shorter.folder.name}, the same computation with fewer epochs"
+        line = f"goes on from the end of {what}" if state else f"starts over: no checkpoint was kept of {what}"
+        record.note(line)
+        desk.screen.say(f"  {line}")
+    if state is not None:
+        training.restore(state)
+
+
+def _begin(observers: list[Observer], job: FrozenJob, record: Record, training: Training) -> None:
+    interval = training.config.trainer.log_interval
+    losses = torch.cat(training.batch_losses).tolist() if training.batch_losses else []
+    run = Run(
+        id=record.result["id"],
+        name=job.name,
+        group=job.sweep,
+        tags=[
+            f"{group}={choice}" for group, choice in job.choices.items() if group in ("experiment", "scale") and choice
+        ],
+        folder=record.folder,
+        config=job.config,
+        steps_per_epoch=training.steps_per_epoch,
+        epochs=training.config.epochs,
+        history=list(training.history),
+        batch_losses=[
+            (step, loss) for step, loss in enumerate(losses) if step % training.steps_per_epoch % interval == 0
+        ],
+    )
+    for observer in observers:
+        observer.begin(run)
+
+
+def _save_what_it_learned(training: Training, splits: Splits, record: Record) -> None:
+    record.check()
+    test, data = splits.test, training.config.data
+    said = log_probabilities(training, test)
+    write_predictions(record.folder, test.labels, said, test.pixels, test_set_sha256(test.pixels, test.labels))
+    if training.config.sweep.keep != "none":
+        description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
+        try:
+            export_model(training.model, test.pixels[:CHECKED_IMAGES], description, record.folder)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a network that can't be exported was trained all the same)
+            record.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
+
+
+def _keep(config: Config, checkpoints: Checkpoints, training: Training, record: Record) -> None:
+    record.check()
+    if config.sweep.keep == "checkpoint":
+        checkpoints.write_now(training.state)
+        return
+    drop_checkpoints(record.folder)
+    if config.sweep.keep == "none":
+        for name in (TRACED_MODEL, EXPORTED_MODEL):
+            (record.folder / name).unlink(missing_ok=True)
+
+
+def _anomalies(config: Config) -> AbstractContextManager[Any]:
+    return torch.autograd.detect_anomaly() if config.trainer.detect_anomaly else nullcontext()
+
+
+@contextmanager
+def _profile(config: Config, folder: Path) -> Iterator[None]:
+    if not config.trainer.profile:
+        yield
+        return
+    with torch.profiler.profile(profile_memory=True) as profiler:
+        yield
+    profiler.export_chrome_trace(str(folder / "trace.json"))

@@ -1,0 +1,146 @@
+"""A launch of a sweep: composed, checked and frozen before anything runs, then carried out and summed up."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+from rich.table import Table
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.composition import combinations, compose, without_excluded
+from mnist_resnet.running.config import Config, check
+from mnist_resnet.running.ending import carry_out
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.names import new_sweep_folder, sweep_folder
+from mnist_resnet.running.sweep import Standing, Sweep, chosen_for_rerun, freeze, plan, set_aside, standing
+from mnist_resnet.running.targets import check_targets, targets
+
+MULTIRUN = Path("multirun")
+SUBFOLDER = "hydra.sweep.subdir="
+
+
+def launch(
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    config: DictConfig,
+    context: HydraContext,
+    task_function: TaskFunction,
+) -> int:
+    """Do what `train.py -m` was asked to do.
+
+    Args:
+        arguments: the task overrides as typed.
+        params: the sweeper's.
+        config: composed without what is swept.
+        context: Hydra's.
+        task_function: what other launchers than our own call for each job.
+
+    Returns:
+        The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
+
+    Raises:
+        UsageError: something was asked for that can't be; nothing has been started.
+    """
+    jobs, swept = composed_jobs(arguments, params, config, context.config_loader)
+    settings = check(jobs[0].config)
+    folder = _named_folder(config, settings)
+    if settings.sweep.dry_run:
+        _print_plan(plan(folder or MULTIRUN / "new", jobs, swept, sys.argv), settings)
+        return 0
+    _check_numerics(jobs)
+    _check_room(folder or MULTIRUN, jobs)
+    sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
+    for job in sweep.jobs:
+        check_targets(job.config, trusted=[target for composed in jobs for target in targets(composed.config)])
+    for job in _to_do_anew(sweep, settings, Watch()):
+        set_aside(sweep.folder_of(job), Watch())
+    with open_dict(config):
+        config.hydra.sweep.dir = str(sweep.folder)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task_function
+    )
+    return carry_out(sweep, lambda due: launcher.launch([_overrides(job) for job in due], 0))
+
+
+def composed_jobs(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> tuple[list[FrozenJob], list[str]]:
+    """All jobs of a command line, composed and checked, and the keys that are swept.
+
+    Raises:
+        UsageError: a value is wrong in one of the jobs, or all of them are excluded.
+    """
+    combined, swept = combinations(arguments, params, loader)
+    for key in swept:
+        if key.startswith("sweep."):
+            raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
+    jobs = [compose(combination, swept, index, config, loader) for index, combination in enumerate(combined)]
+    excluded = jobs[0].config["sweep"]["exclude"]
+    jobs = without_excluded(jobs, excluded)
+    if not jobs:
+        raise UsageError(f"sweep.exclude={excluded}: leaves no job")
+    return jobs, swept
+
+
+def _named_folder(config: DictConfig, settings: Config) -> Path | None:
+    """The folder that the command line names, by `sweep.name` or by Hydra's own `hydra.sweep.dir`."""
+    given = any(str(override).startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+    if settings.sweep.name is None:
+        return Path(config.hydra.sweep.dir) if given else None
+    if given:
+        raise UsageError(f"sweep.name={settings.sweep.name} and hydra.sweep.dir: both name the folder; give one")
+    return sweep_folder(MULTIRUN, settings.sweep.name)
+
+
+def _check_numerics(jobs: Sequence[FrozenJob]) -> None:
+    from mnist_resnet.running.numerics import resolve
+
+    for job in jobs:
+        resolve(check(job.config).trainer)
+
+
+def _check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
+    """Compare the room that the jobs' files need with what is free."""
+    from mnist_resnet.running.room import needed
+
+    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    free, wanted = shutil.disk_usage(there).free, needed(jobs)
+    if wanted > free:
+        raise UsageError(
+            f"sweep.keep={jobs[0].config['sweep']['keep']}: these {len(jobs)} jobs need about {wanted / 1e9:.1f} GB in "
+            f"{there}, where {free / 1e9:.1f} GB are free; make room, or keep less (model, none)"
+        )
+
+
+def _to_do_anew(sweep: Sweep, settings: Config, watch: Watch) -> list[FrozenJob]:
+    if not settings.sweep.rerun:
+        return []
+    return chosen_for_rerun(sweep, settings.sweep.rerun, [standing(sweep, job, watch) for job in sweep.jobs])
+
+
+def _overrides(job: FrozenJob) -> list[str]:
+    return [*job.overrides, f"{SUBFOLDER}'{job.name}'"]
+
+
+def _print_plan(sweep: Sweep, settings: Config) -> None:
+    watch = Watch()
+    anew = {job.name for job in _to_do_anew(sweep, settings, watch)}
+    table = Table("job", "status", "would", box=None, pad_edge=False)
+    for one in (standing(sweep, job, watch) for job in sweep.jobs):
+        shown = replace(one, action="do anew") if one.job.name in anew else one
+        table.add_row(f"{shown.job.index} {shown.job.name}", shown.status, _would(shown))
+    Console(highlight=False).print(table, markup=False)
+
+
+def _would(one: Standing) -> str:
+    return f"{one.action} ({one.remark})" if one.remark else one.action

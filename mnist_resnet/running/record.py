@@ -1,0 +1,166 @@
+"""A job's record: `result.json`, `metrics.jsonl`, `batch_losses.npy`, written so that a crash leaves them whole."""
+
+import io
+import json
+import secrets
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from mnist_resnet.job_folder import (
+    BATCH_LOSSES,
+    FORMAT,
+    RESULT,
+    Metrics,
+    Status,
+    read_json,
+    write_atomically,
+    write_metrics,
+)
+from mnist_resnet.running.claim import Claim, attempts
+from mnist_resnet.running.environment import code_version, environment
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.numerics import Numerics
+from mnist_resnet.running.report_log import report_loss
+from mnist_resnet.running.training import Diverged, Training
+
+
+class Record:
+    """One attempt's hand on the job folder; every write makes sure first that the attempt still holds the job.
+
+    Attributes:
+        result: what `result.json` says.
+    """
+
+    def __init__(self, job: FrozenJob, claim: Claim, before: dict[str, Any] | None) -> None:
+        self.job, self.folder, self._claim = job, claim.folder, claim
+        self.result: dict[str, Any] = {
+            "format": FORMAT,
+            "status": Status.RUNNING,
+            "id": (before or {}).get("id") or secrets.token_hex(8),
+            "name": job.name,
+            "sweep": job.sweep,
+            "index": job.index,
+            "signature": job.signature,
+            "attempt": claim.number,
+            "attempts": attempts(self.folder),
+            "config": job.config,
+            "overrides": job.overrides,
+            "swept": job.swept,
+            "choices": job.choices,
+            "epochs_completed": 0,
+            "last": None,
+            "best": None,
+            "seconds": 0.0,
+            "images_per_second": None,
+            "error": None,
+            "numerics": (before or {}).get("numerics"),
+            "notes": list((before or {}).get("notes", [])),
+        }
+        self.note(self._code_note())
+        self.write()
+
+    def check(self) -> None:
+        """Raise `ClaimLost` if the attempt does not hold the job any more."""
+        self._claim.check()
+
+    def note(self, *lines: str | None) -> None:
+        """Add what a reader of the figures must know; each line once."""
+        self.result["notes"] += [line for line in lines if line and line not in self.result["notes"]]
+
+    def start(self, training: Training, numerics: Numerics) -> None:
+        """The network is built and stands where it goes on from."""
+        self.result |= {
+            "epochs": training.config.epochs,
+            "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+            "numerics": numerics.as_dict(),
+            "environment": environment(numerics.device),
+        }
+        self.epoch_ended(training)
+        self.write()
+
+    def epoch_ended(self, training: Training) -> None:
+        """Write the epochs so far; lines past the checkpoint that the run went on from are cut by this."""
+        self._claim.check()
+        write_metrics(self.folder, training.history)
+        self._write_batch_losses(training.batch_losses)
+        self.result |= summary(training.history)
+
+    def end(self, status: Status, error: BaseException | None = None, training: Training | None = None) -> None:
+        """Write the job's end, once it has one."""
+        self.result["status"] = status
+        if error is not None and status in (Status.FAILED, Status.DIVERGED):
+            self.result["error"] = described(error)
+        if training is not None:
+            self._add_report_losses(training)
+        self.result["attempts"] = [
+            attempt | ({"status": status} if attempt["number"] == self._claim.number else {})
+            for attempt in attempts(self.folder)
+        ]
+        self.write()
+
+    def write(self) -> None:
+        """Replace `result.json`."""
+        self._claim.check()
+        write_atomically(self.folder / RESULT, json.dumps(self.result, indent=1, ensure_ascii=False) + "\n")
+
+    def _write_batch_losses(self, epochs: list[torch.Tensor]) -> None:
+        content = io.BytesIO()
+        numpy.save(content, torch.cat(epochs).numpy() if epochs else numpy.empty(0, dtype=numpy.float32))
+        write_atomically(self.folder / BATCH_LOSSES, content.getvalue())
+
+    def _add_report_losses(self, training: Training) -> None:
+        data, last = training.config.data, training.history[-1]
+        self.result["report_loss"] = {
+            "train": report_loss(last["train_loss"], len(training.splits.train), data.batch_size),
+            "test": report_loss(last["test_loss"], len(training.splits.test), data.test_batch_size),
+        }
+
+    def _code_note(self) -> str | None:
+        """Queued jobs keep their configs, but run whatever code is there: say so where it is another."""
+        now = code_version()
+        if self.job.code is None or now == self.job.code:
+            return None
+        return f"code changed since the sweep was frozen: {_code_name(self.job.code)} then, {_code_name(now)} now"
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The folder's `result.json`; None if there is none yet.
+
+    Raises:
+        UnreadableFolder: it is there and can't be read.
+    """
+    return read_json(folder / RESULT) if (folder / RESULT).exists() else None
+
+
+def summary(history: list[Metrics]) -> dict[str, Any]:
+    """What `result.json` says of the epochs so far; the best epoch is picked on held-out images where there are any."""
+    if not history:
+        return {"epochs_completed": 0, "last": None, "best": None, "seconds": 0.0, "images_per_second": None}
+    picked_on = "val" if "val_accuracy" in history[0] else "test"
+    best = max(history, key=lambda epoch: epoch[f"{picked_on}_accuracy"])
+    rates = [epoch["images_per_second"] for epoch in history]
+    return {
+        "epochs_completed": len(history),
+        "last": history[-1],
+        "best": best | {"picked_on": picked_on},
+        "seconds": sum(epoch["seconds"] for epoch in history),
+        "images_per_second": len(rates) / sum(1 / rate for rate in rates),
+    }
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """An error for `result.json`; its message is one line."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Diverged):
+        return {"epoch": error.epoch, "step": error.step, "loss": str(error.loss), "message": message}
+    trace = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": message, "traceback": trace}
+
+
+def _code_name(code: dict[str, Any]) -> str:
+    commit = str(code["commit"])[:10]
+    return f"{commit} with uncommitted changes" if code["dirty"] else commit

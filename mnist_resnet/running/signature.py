@@ -1,0 +1,53 @@
+"""A job's signature: a hash of everything in its config that can change its numbers, and of nothing else.
+
+The idea is that of facebookresearch/dora: two configs of one signature are one experiment, wherever it runs.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+NUMERICS = ("trainer.device", "trainer.precision", "trainer.threads")
+"""Change the last bits and the speed, not the experiment; resolved once and recorded with the job."""
+
+NOT_IN_SIGNATURE = (
+    *NUMERICS,
+    "claims",
+    "data.root",
+    "data.verify",
+    "sweep",
+    "tracking",
+    "trainer.checkpoint_every",
+    "trainer.checkpoint_interval",
+    "trainer.detect_anomaly",
+    "trainer.log_interval",
+    "trainer.profile",
+)
+"""What is left out of the signature: each a key, or a node with all that is in it."""
+
+
+def signature(config: dict[str, Any]) -> str:
+    """SHA-256, in hexadecimal, of a resolved config without what `NOT_IN_SIGNATURE` names."""
+    counted = {key: value for key, value in flatten(config).items() if not _is_left_out(key)}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+
+
+def identity(config: dict[str, Any]) -> str:
+    """What tells the jobs of a sweep apart: the signature, and the numerics that were asked for."""
+    flat = flatten(config)
+    return " ".join([signature(config), *(f"{key}={flat.get(key)}" for key in NUMERICS)])
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested mapping by dotted key; lists and empty mappings are leaves."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            leaves.update(flatten(value, f"{prefix}{key}."))
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _is_left_out(key: str) -> bool:
+    return any(key == left_out or key.startswith(f"{left_out}.") for left_out in NOT_IN_SIGNATURE)

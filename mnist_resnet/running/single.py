@@ -1,0 +1,53 @@
+"""The task that Hydra calls: one run in the folder that Hydra made, or one frozen job of a sweep."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SWEEP, Status
+from mnist_resnet.running.composition import frozen
+from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.interrupt import Interrupt, Interrupted
+from mnist_resnet.running.job import Desk, run_job
+from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.sweep import read_sweep
+
+
+def run_task(config: DictConfig) -> int:
+    """Run what Hydra hands over, and give the exit code.
+
+    Other launchers than our own call this once for each job of a sweep, wherever they run it; the frozen config of
+    that job is what counts, whatever Hydra composed by then.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
+        sweep = read_sweep(Path(hydra.sweep.dir))
+        job = next(job for job in sweep.jobs if job.name == folder.name)
+        return _run(job, folder)
+    whole = config.copy()
+    with open_dict(whole):
+        whole.hydra = hydra
+    overrides = [str(override) for override in hydra.overrides.task]
+    job = frozen(whole, overrides, swept=[])
+    return _run(replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder)
+
+
+def _run(job: FrozenJob, folder: Path) -> int:
+    interrupt = Interrupt()
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with interrupt.listening(), Screen() as screen:
+            result = run_job(job, folder, Desk(screen, interrupt))
+    except Interrupted as interrupted:
+        console.print(f"{interrupted}; to go on: python train.py {' '.join(job.overrides)} hydra.run.dir={folder}")
+        return interrupted.exit_code
+    if result is None:
+        raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
+    console.print(f"{result['status']}: {folder}", markup=False)
+    return 0 if result["status"] == Status.COMPLETED else 1

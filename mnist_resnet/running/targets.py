@@ -1,0 +1,69 @@
+"""Which `_target_`s may be built from a config that comes from elsewhere, such as a sweep folder that was copied here.
+
+`instantiate` runs whatever a `_target_` names. What a user composes from a `conf/` of their own is theirs; a frozen
+config is data, and builds only what is on this list, or in a package that the user names. (Hydra 1.4 will ask
+programs for such a list, under the name of an execution whitelist.)
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mnist_resnet.errors import UsageError
+
+TRUSTED_TARGETS = frozenset(
+    [
+        "mnist_resnet.running.network.ResNet",
+        "mnist_resnet.running.schedule.constant",
+        "mnist_resnet.running.schedule.cosine",
+        "mnist_resnet.running.schedule.onecycle",
+        "mnist_resnet.running.sources.digits",
+        "mnist_resnet.running.sources.fashion_mnist",
+        "mnist_resnet.running.sources.mnist",
+        "mnist_resnet.running.tracking.NoTracker",
+        "mnist_resnet.running.tracking.WandbTracker",
+        "torch.optim.Adagrad",
+        "torch.optim.Adam",
+        "torch.optim.AdamW",
+        "torch.optim.Adamax",
+        "torch.optim.NAdam",
+        "torch.optim.RAdam",
+        "torch.optim.RMSprop",
+        "torch.optim.SGD",
+    ]
+)
+"""Named one by one: a whole package such as `torch` would open everything that it imports."""
+
+TRUST_VARIABLE = "MNIST_RESNET_TRUST"
+"""Environment variable with the user's own targets, separated by commas, for programs that can't be handed any."""
+
+
+def targets(config: Any) -> Iterator[str]:
+    """Every `_target_` in a resolved config, at any depth."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield str(config["_target_"])
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from targets(value)
+
+
+def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
+    """Let pass a config whose `_target_`s are all on the list, or in `trusted`, or named by `MNIST_RESNET_TRUST`.
+
+    Args:
+        config: resolved, from a folder that may come from anywhere.
+        trusted: further targets, each in full.
+
+    Raises:
+        UsageError: it names another target.
+    """
+    named = (target.strip() for target in os.environ.get(TRUST_VARIABLE, "").split(","))
+    allowed = TRUSTED_TARGETS.union(trusted, named)
+    for target in targets(config):
+        if target not in allowed:
+            raise UsageError(
+                f"_target_={target}: not on the list of what a stored config may run; if you know it and trust it, "
+                f"name it: --trust {target} (or {TRUST_VARIABLE}={target})"
+            )

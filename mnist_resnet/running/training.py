@@ -1,0 +1,217 @@
+"""The training loop: the report's protocol, one batch from the device's bytes to the loss on one screen."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mnist_resnet.job_folder import Metrics
+from mnist_resnet.running.checkpoint import Checkpoints, State, random_states, set_random_states
+from mnist_resnet.running.config import Config
+from mnist_resnet.running.data import Split, Splits, shuffled
+from mnist_resnet.running.interrupt import Interrupt, Interrupted
+from mnist_resnet.running.late import LateReader
+from mnist_resnet.running.numerics import Numerics
+from mnist_resnet.running.observer import Observer
+
+
+class Diverged(Exception):
+    """The loss stopped being finite."""
+
+    def __init__(self, epoch: int, step: int, loss: float) -> None:
+        super().__init__(f"loss {loss} in epoch {epoch}, step {step}")
+        self.epoch, self.step, self.loss = epoch, step, loss
+
+
+class Training:
+    """A run: what it trains on, and all that changes while it trains.
+
+    Attributes:
+        epoch: the epoch in progress, from 0; the number of epochs once it is done.
+        step: optimiser steps done in it.
+        losses: float32 [steps an epoch] on the device, each batch's mean loss in this epoch.
+        correct: int64 [] on the device, images of this epoch read right, each before its batch's update.
+        seconds: of training in this epoch so far.
+        lr: learning rate of the last step done.
+        history: one entry for each epoch done.
+        batch_losses: float32 [steps an epoch] on the CPU, one for each epoch done.
+    """
+
+    def __init__(self, config: Config, splits: Splits, numerics: Numerics) -> None:
+        self.config, self.splits, self.numerics = config, splits, numerics
+        set_random_states(config.seed)
+        self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
+        self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
+        self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
+        self.schedule: LRScheduler = instantiate(_node(config.schedule), _convert_="all")(
+            self.optimizer, total_steps=config.epochs * self.steps_per_epoch
+        )
+        self.epoch = self.step = 0
+        self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
+        self.seconds, self.lr = 0.0, 0.0
+        self.history: list[Metrics] = []
+        self.batch_losses: list[Tensor] = []
+
+    def state(self) -> State:
+        """All that changes, so that a run restored from it ends where this one does, bit by bit on a CPU."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": random_states(self.numerics.device),
+            "epoch": self.epoch,
+            "step": self.step,
+            "losses": self.losses,
+            "correct": self.correct,
+            "seconds": self.seconds,
+            "lr": self.lr,
+            "history": self.history,
+            "batch_losses": self.batch_losses,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave in another process."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        set_random_states(state["random"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.seconds, self.lr = state["seconds"], state["lr"]
+        self.losses.copy_(state["losses"])
+        self.correct.copy_(state["correct"])
+        self.history, self.batch_losses = list(state["history"]), list(state["batch_losses"])
+
+
+def train(training: Training, observers: Sequence[Observer], checkpoints: Checkpoints, interrupt: Interrupt) -> None:
+    """Train to the last epoch, from wherever `training` stands.
+
+    Raises:
+        Diverged: the loss is no number any more; noticed at the next report of it.
+        Interrupted: the program was asked to end; the step in progress was finished and a checkpoint written.
+    """
+    try:
+        while training.epoch < training.config.epochs:
+            train_epoch(training, observers, checkpoints, interrupt)
+            metrics = epoch_metrics(training, interrupt)
+            training.history.append(metrics)
+            training.batch_losses.append(training.losses.cpu().clone())
+            training.epoch, training.step, training.seconds = training.epoch + 1, 0, 0.0
+            training.correct.zero_()
+            for observer in observers:
+                observer.epoch(metrics)
+            checkpoints.epoch_ended(training.state)
+    except Interrupted:
+        checkpoints.write_now(training.state)
+        raise
+
+
+def train_epoch(
+    training: Training, observers: Sequence[Observer], checkpoints: Checkpoints, interrupt: Interrupt
+) -> None:
+    """Train to the end of the epoch in progress."""
+    config, model, device = training.config, training.model, training.numerics.device
+    order = shuffled(len(training.splits.train), config.seed, training.epoch).to(device)
+    late = LateReader(device)
+    started = time.perf_counter() - training.seconds
+    model.train()
+    for images, labels in training.splits.train.batches(config.data.batch_size, order, start=training.step):
+        training.optimizer.zero_grad()
+        with training.numerics.autocast():
+            logits = model(images)
+        loss = cross_entropy(logits.float(), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        training.optimizer.step()
+        training.lr = training.optimizer.param_groups[0]["lr"]
+        training.schedule.step()
+        training.losses[training.step] = loss.detach()
+        training.correct += (logits.argmax(1) == labels).sum()
+        training.step += 1
+
+        if (training.step - 1) % config.trainer.log_interval == 0:
+            late.put(training.step - 1, training.losses[training.step - 1], training.correct)
+        for step, batch_loss, correct in late.arrived():
+            report(training, observers, step, batch_loss, correct)
+        training.seconds = time.perf_counter() - started
+        checkpoints.step_ended(training.step, training.state)
+        interrupt.check()
+    for step, batch_loss, correct in late.rest():
+        report(training, observers, step, batch_loss, correct)
+    training.seconds = time.perf_counter() - started
+
+
+def report(training: Training, observers: Sequence[Observer], step: int, loss: float, correct: int) -> None:
+    """Tell the observers of a step, or end the run if its loss is no number any more."""
+    if loss - loss != 0:  # true of infinities and of NaN alone
+        raise Diverged(training.epoch, step, loss)
+    seen = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
+    for observer in observers:
+        observer.batch(training.epoch, step, loss, correct / seen)
+
+
+def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
+    """The epoch's line of `metrics.jsonl`: what was counted while training, and an evaluation.
+
+    Raises:
+        Diverged: a batch between two reports had a loss that is no number.
+    """
+    count, batch_size = len(training.splits.train), training.config.data.batch_size
+    losses = training.losses.cpu().double()
+    if not losses.isfinite().all():
+        step = int((~losses.isfinite()).nonzero()[0])
+        raise Diverged(training.epoch, step, losses[step].item())
+    sizes = torch.full_like(losses, batch_size)
+    sizes[-1] = count - batch_size * (len(losses) - 1)
+    started = time.perf_counter()
+    metrics: Metrics = {
+        "epoch": training.epoch,
+        "train_loss": (losses @ sizes / count).item(),
+        "train_accuracy": training.correct.item() / count,
+    }
+    for name, split in (("val", training.splits.val), ("test", training.splits.test)):
+        if split is not None:
+            loss, accuracy = evaluate(training, split, interrupt)
+            metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    evaluation = time.perf_counter() - started
+    return metrics | {
+        "lr": training.lr,
+        "seconds": training.seconds + evaluation,
+        "images_per_second": count / training.seconds,
+    }
+
+
+@torch.no_grad()
+def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[float, float]:
+    """Mean loss for each image, and accuracy, of the model as it stands on `split`."""
+    training.model.eval()
+    losses, correct = [], []
+    for images, labels in split.batches(training.config.data.test_batch_size):
+        interrupt.check()
+        with training.numerics.autocast():
+            logits = training.model(images).float()
+        losses.append(cross_entropy(logits, labels, reduction="sum"))
+        correct.append((logits.argmax(1) == labels).sum())
+    count = len(split)
+    return torch.stack(losses).cpu().double().sum().item() / count, torch.stack(correct).sum().item() / count
+
+
+@torch.no_grad()
+def log_probabilities(training: Training, split: Split) -> Tensor:
+    """What the trained model makes of each image: float32 [n, classes], on the CPU."""
+    training.model.eval()
+    batches = []
+    for images, _ in split.batches(training.config.data.test_batch_size):
+        with training.numerics.autocast():
+            logits = training.model(images).float()
+        batches.append(log_softmax(logits, dim=1))
+    return torch.cat(batches).cpu()
+
+
+def _node(component: object) -> dict[str, object]:
+    dump = component.model_dump(by_alias=True, exclude_unset=True)  # type: ignore[attr-defined]
+    return dict(dump)
