@@ -179,7 +179,7 @@ class SyntheticSweep:
         np.save(folder / BATCH_LOSSES, steps[: len(epochs) * STEPS_PER_EPOCH])
         (folder / LOG).write_text("".join(f"Test set: epoch {e['epoch']}: {e['test_accuracy']:.4f}\n" for e in epochs))
         (folder / ENVIRONMENT).mkdir(exist_ok=True)
-        (folder / ENVIRONMENT / "pip-freeze.txt").write_text(f"torch=={self.torch}\nnumpy==2.4.0\n")
+        (folder / ENVIRONMENT / "freeze.txt").write_text(f"torch=={self.torch}\nnumpy==2.4.0\n")
         (folder / RESULT).write_text(json.dumps(self._result(job, status, epochs)))
 
     def _metrics(self, job: dict[str, Any], status: Status, random: np.random.Generator) -> list[Metrics]:
@@ -353,7 +353,7 @@ def write_predictions(
     of_label[wrong] = np.log1p(-np.exp(confidence[wrong])) - 0.1
     misread = np.flatnonzero(label != predicted)[:MOST_MISREAD_KEPT].astype(np.int32)
     pixels = np.stack([picture(int(i), int(label[i])) for i in misread]) if len(misread) else np.empty((0, 28, 28))
-    np.savez(
+    np.savez_compressed(
         path,
         label=label,
         predicted=predicted.astype(np.uint8),

@@ -1,0 +1,40 @@
+// Elements, made without ever reading text as HTML: names and values come from configs.
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value == null || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  return made;
+}
+
+function definitions(pairs) {
+  const kept = pairs.filter(([, value]) => value != null && value !== "");
+  return element("dl", {}, kept.map(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
+}
+
+// columns: [{head, number, wrap}], rows: arrays of text or elements
+function plainTable(columns, rows) {
+  const kind = (column) => (column.number ? "number" : column.wrap ? "wrap" : null);
+  const head = columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.head));
+  const cell = (content, at) => element(at ? "td" : "th", { scope: at ? null : "row", class: kind(columns[at]) }, content);
+  const body = rows.map((row) => element("tr", {}, row.map((content, at) => cell(content ?? ABSENT, at))));
+  const whole = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
+  return element("div", { class: "scroll", tabindex: "0", role: "group" }, whole);
+}
+
+function selector(label, options, pick, selected) {
+  const made = options.map(([value, text]) => element("option", { value, selected: String(value) === String(selected) }, text));
+  return element("label", {}, label, element("select", { onchange: (event) => pick(event.target.value) }, made));
+}
+
+// Shows a section and gives the place for its content.
+function open(id) {
+  const section = document.getElementById(id);
+  section.hidden = false;
+  const place = section.querySelector("div");
+  place.replaceChildren();
+  return place;
+}

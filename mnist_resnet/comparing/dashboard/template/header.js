@@ -1,0 +1,49 @@
+// Above all: which sweeps, what became of their jobs, on what they ran, what they have in common.
+function counted(statuses) {
+  const parts = Object.entries(statuses).map(([status, count]) => element("span", { class: status }, `${count.toLocaleString("en")} ${status}`));
+  return parts.flatMap((part, at) => (at ? [" · ", part] : [part]));
+}
+
+function sweepLines(sweep) {
+  const code = sweep.commit && [element("code", {}, sweep.commit), sweep.dirty ? " with uncommitted changes" : ""];
+  return definitions([
+    ["Command", sweep.command && element("code", {}, sweep.command)],
+    ["Code", code],
+    ["Started", sweep.created],
+    ["Folder", element("code", {}, sweep.folder)],
+  ]);
+}
+
+function constants() {
+  const setting = ([key, value]) => element("code", {}, `${key}=${value}`);
+  const choices = data.constant.filter(([, value, choice]) => choice && value !== "null");
+  const keys = data.constant.filter(([, , choice]) => !choice);
+  return [
+    choices.flatMap((entry, at) => (at ? ["  ", setting(entry)] : [setting(entry)])),
+    keys.length && element("details", {}, element("summary", {}, `and ${plural(keys.length, "config key")}`), definitions(keys.map(([key, value]) => [key, value]))),
+  ];
+}
+
+function showHeader() {
+  const numerics = Object.entries(data.numerics);
+  const started = numerics.reduce((sum, [, count]) => sum + count, 0);
+  const words = numerics.map(([text, count]) => (numerics.length > 1 ? `${text} (${count} of ${started})` : text));
+  const live = (data.statuses.running ?? 0) + (data.statuses.queued ?? 0);
+  document.getElementById("header").append(
+    element("h1", {}, data.title),
+    definitions([
+      ["Runs", [plural(jobs.length, "run"), ": ", counted(data.statuses)]],
+      ["Numerics", words.join("; ")],
+      ["The same in all", data.constant.length > 0 && constants()],
+      ["Written", live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written],
+    ]),
+  );
+  const several = data.sweeps.length > 1;
+  for (const sweep of data.sweeps) document.getElementById("header").append(...(several ? [element("h3", {}, sweep.label)] : []), sweepLines(sweep));
+  if (data.remarks.length) document.getElementById("header").append(element("ul", { class: "remarks" }, data.remarks.map((line) => element("li", {}, line))));
+}
+
+function showSections() {
+  const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden);
+  document.getElementById("sections").append(...links.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
+}

@@ -1,0 +1,29 @@
+// Several sweeps: the same configs in both paired, and what changed between them.
+function pairsTable(pair) {
+  const rows = pair.pairs.map(([name, first, second, difference]) => [name, percent(first), percent(second), signed(difference == null ? null : 100 * difference)]);
+  const table = plainTable([words("config"), ...heads(pair.first, pair.second, "difference, points")], rows);
+  if (rows.length > 15) table.classList.add("tall");
+  return table;
+}
+
+function differenceWords(pair) {
+  if (!pair.count) return "No config was completed in both.";
+  const share = (end) => (end == null ? null : 100 * end);
+  const mean = `${plural(pair.count, "config")} completed in both. Test accuracy changed by ${signed(share(pair.mean))} percentage points on average`;
+  return pair.interval[0] == null ? `${mean}.` : `${mean}, 95 % interval ${between(pair.interval.map(share), signed)}.`;
+}
+
+function showSweeps() {
+  if (!data.pairs.length) return;
+  const place = open("sweeps");
+  for (const pair of data.pairs) {
+    const changes = plainTable([words("what"), prose(pair.first), prose(pair.second)], pair.changes);
+    place.append(
+      element("h3", {}, `${pair.first} and ${pair.second}`),
+      element("p", {}, differenceWords(pair)),
+      ...(pair.count ? [pairsTable(pair)] : []),
+      element("h3", {}, "What changed in config, code and environment"),
+      pair.changes.length ? changes : element("p", {}, "Nothing."),
+    );
+  }
+}
