@@ -143,10 +143,11 @@ def on_cpu(state: Any) -> Any:
 
 def random_states(device: str) -> State:
     """Where Python's, NumPy's and PyTorch's generators stand, this device's among them."""
-    _, key, position, has_gauss, cached = numpy.random.get_state(legacy=True)
+    legacy: Any = numpy.random.get_state(legacy=False)
+    key, position = legacy["state"]["key"], legacy["state"]["pos"]
     states: State = {
         "python": random.getstate(),
-        "numpy": [torch.from_numpy(key.astype("int64")), position, has_gauss, cached],
+        "numpy": [torch.from_numpy(key.astype("int64")), position, legacy["has_gauss"], legacy["gauss"]],
         "torch": torch.get_rng_state(),
     }
     if torch.device(device).type == "cuda":

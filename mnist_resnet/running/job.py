@@ -207,7 +207,7 @@ def _save_what_it_learned(training: Training, splits: Splits, record: Record) ->
             export_model(training.model, test.pixels[:CHECKED_IMAGES], description, record.folder)
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 (a network that can't be exported was trained all the same)
+        except Exception as error:
             record.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
 
 
