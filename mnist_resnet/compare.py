@@ -3,19 +3,25 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
-from mnist_resnet.comparing.frame import load_jobs
-from mnist_resnet.comparing.sweep_report import METRICS, sweep_report
+from mnist_resnet.comparing.frame import Job, load_jobs
+from mnist_resnet.comparing.report import Report
+from mnist_resnet.comparing.table import METRICS, sweep_report
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder, write_atomically
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
-FILES = {"html": "dashboard.html", "png": "figures", "svg": "figures"}
-"""Where a format goes that is no text for the screen, unless `--output` says otherwise; inside the first folder."""
+DASHBOARD = "dashboard.html"
+FIGURES = "figures"
+"""Where html, png and svg go in the first folder, unless `--output` says otherwise."""
+
+WIDTH = 200
+"""Columns of a table that goes to no terminal, and that must not be cut to the 80 of one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,23 +54,34 @@ def run(chosen: argparse.Namespace) -> None:
         _dashboard(folders, chosen.output)
         return
     jobs, remarks = load_jobs(folders)
+    if chosen.format in ("png", "svg"):
+        _figures(jobs, chosen)
+        return
     pair = (chosen.pair[0], chosen.pair[1]) if chosen.pair else None
-    report = sweep_report(jobs, remarks, chosen.by or None, chosen.metric or METRICS, pair)
+    report = sweep_report(jobs, remarks, chosen.by, chosen.metric or METRICS, pair)
     if chosen.format == "csv":
-        for remark in remarks:
-            print(remark, file=sys.stderr)
+        print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
         _put(report.jobs.to_csv(index=False), chosen.output)
-    elif chosen.format in ("markdown", "latex"):
-        _put(report.markdown() if chosen.format == "markdown" else report.latex(), chosen.output)
-    elif chosen.output:
-        with chosen.output.open("w", encoding="utf-8") as file:
-            Console(file=file, width=WIDTH).print(report)
+    elif chosen.format == "rich":
+        _show(report, chosen.output)
     else:
-        # piped, a table must not be cut to the 80 columns of a terminal that isn't there
+        _put(report.markdown() if chosen.format == "markdown" else report.latex(), chosen.output)
+
+
+def _show(report: Report, output: Path | None) -> None:
+    if output is None:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(report)
+        return
+    console = Console(file=StringIO(), width=WIDTH, record=True)
+    console.print(report)
+    write_atomically(output, console.export_text())
 
 
-WIDTH = 200
+def _figures(jobs: Sequence[Job], chosen: argparse.Namespace) -> None:
+    from mnist_resnet.comparing.figures import write_figures
+
+    for path in write_figures(jobs, chosen.output or chosen.folders[0] / FIGURES, chosen.format, chosen.by):
+        print(path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
     parser.add_argument("--metric", nargs="+", metavar="METRIC", help=f"what to summarise; else {', '.join(METRICS)}")
     parser.add_argument("--format", choices=FORMATS, default="rich", help="rich is for the terminal; html a dashboard")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to the screen")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there; a folder for png and svg")
     parser.add_argument(
         "--pair", nargs=2, metavar="SIDE", help="image by image: two jobs by name, or groups such as model=stem3x3"
     )
@@ -88,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
     from mnist_resnet.comparing.dashboard import write_dashboard
 
-    path = output or folders[0] / FILES["html"]
+    path = output or folders[0] / DASHBOARD
     write_dashboard(list(folders), path)
     print(path)
 

@@ -194,12 +194,16 @@ def _jobs_of_sweep(folder: Path, remarks: list[str]) -> list[Job]:
     jobs = []
     for number, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
-        # a name from elsewhere must not lead out of the sweep's folder
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or not _is_file_name(name):
             remarks.append(f"{folder / SWEEP}: job {number} has no usable name and is left out")
             continue
         jobs.append(_listed_job(folder / name, sweep, entry, remarks))
     return jobs
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name from elsewhere stays inside the sweep's folder and can exist there (255 bytes at most)."""
+    return Path(name).name == name != "" and name != ".." and len(name.encode(errors="replace")) <= 255
 
 
 def _listed_job(folder: Path, sweep: str, entry: dict[str, Any], remarks: list[str]) -> Job:
@@ -244,8 +248,10 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """One row a job, in the order of `jobs`; see `load_sweep`."""
     rows = [_row(job) for job in jobs]
     keys = dict.fromkeys([*JOB_COLUMNS, *METRIC_COLUMNS, *(key for row in rows for key in row)])
-    # object first: otherwise one missing train_size would turn all the others into floats
-    frame = pd.DataFrame(rows, columns=list(keys), dtype=object).infer_objects()
+    frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
+    # one missing train_size must not turn all the others into floats
+    whole = [column for column in frame if frame[column].notna().all()]
+    frame[whole] = frame[whole].infer_objects()
     measured = [column for column in METRIC_COLUMNS if column != "best_picked_on"]
     for column in [*measured, "seconds", "images_per_second", "epochs", "epochs_completed"]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")

@@ -9,11 +9,11 @@ from mnist_resnet.comparing.comparisons import Answer
 from mnist_resnet.comparing.effects import Effect, effects, interactions
 from mnist_resnet.comparing.factors import others, varying
 from mnist_resnet.comparing.frame import UNNAMED, Job, level_text
+from mnist_resnet.comparing.jobs_table import count_text
 from mnist_resnet.comparing.mcnemar import ImageByImage
 from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.statistics import Spread
-from mnist_resnet.comparing.table import count_text
 from mnist_resnet.comparing.verdicts import FEWEST_RUNS, WIDEST, Judgement, Swing, Verdict
 
 MOST_LEVELS = 12

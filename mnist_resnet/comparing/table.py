@@ -1,129 +1,122 @@
-"""The table of a sweep: one row a job, one column for each thing that varies; and its summary over seeds."""
+"""The whole report on one or several sweeps, and the files that it becomes in a sweep's folder."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import HEADINGS, cell, displayed
-from mnist_resnet.comparing.factors import constant, varying
-from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
-from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.statistics import seeds_summary
+from mnist_resnet.comparing.comparisons import answers
+from mnist_resnet.comparing.factors import varying
+from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, QUEUED, UNNAMED, Job, jobs_frame, load_jobs
+from mnist_resnet.comparing.jobs_table import jobs_section, seeds_section
+from mnist_resnet.comparing.mcnemar import image_by_image, side
+from mnist_resnet.comparing.report import Report, Section
+from mnist_resnet.comparing.sections import (
+    claims_sections,
+    comparisons_section,
+    effects_section,
+    image_section,
+    remarks_section,
+)
+from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_section
+from mnist_resnet.comparing.statistics import grouped
+from mnist_resnet.comparing.verdicts import group_name, judgements
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import PREDICTIONS, Status, UnreadableFolder, write_atomically
 
-SHOWN_WHEN_CONSTANT = (
-    "optim.lr", "trainer.epochs", "data.batch_size", "data.train_size",
-    "data.test_size", "model.block_norm", "model.width", "regularization.dropout", "seed",
-)  # fmt: skip
-"""Config keys worth a word above the table when all jobs share their value; all others stand in `results.csv`."""
+TABLE = "table.md"
+RESULTS = "results.csv"
+
+METRICS = ("test_accuracy", "train_accuracy")
+"""Summarised over seeds unless others are asked for; the first one is judged by its effects."""
 
 
-NOTHING = ("null", "absent")
+def sweep_report(
+    jobs: Sequence[Job],
+    remarks: Sequence[str] = (),
+    by: Sequence[str] | None = None,
+    metrics: Sequence[str] = METRICS,
+    pair: tuple[str, str] | None = None,
+) -> Report:
+    """Everything that can be said about these jobs.
 
+    Args:
+        jobs: of one or several sweeps, in any state.
+        remarks: what could not be read, in one line each.
+        by: factors to group by, in place of all that vary.
+        metrics: to summarise over seeds; the first one is compared between factors and sweeps.
+        pair: two sides to compare image by image, each a job's name or levels such as `model=stem3x3`.
 
-def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
-    """One row a job, in the sweep's order, with raw values.
-
-    Returns:
-        What varies, then `train_accuracy`, `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`;
-        `numerics` where they differ, and `status` where not every job is completed. Accuracies are fractions of one.
+    Raises:
+        UsageError: a factor, metric or side that the jobs don't have, or sides tested on different images.
+        UnreadableFolder: a job of `pair` has no predictions.
     """
     frame = jobs_frame(jobs)
+    _check(frame, [*(by or [])], "factor", [*varying(frame), "seed"])
+    _check(frame, metrics, "metric", [name for name in METRIC_COLUMNS if frame[name].notna().any()])
+    factors = list(by) if by is not None else varying(frame)
+    found, unusable = answers(jobs)
+    sections = [
+        jobs_section(jobs),
+        seeds_section(frame, factors, metrics) if jobs else None,
+        *claims_sections(judgements(jobs)),
+        comparisons_section(found),
+        effects_section(frame, metrics[0], by),
+        *(side_by_side_section(pair, metrics[0]) for pair in side_by_side(jobs, metrics[0])),
+        *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
+        remarks_section([*remarks, *unusable], jobs),
+    ]
+    return Report(_title(jobs), [section for section in sections if section is not None], results(frame))
+
+
+def results(frame: pd.DataFrame) -> pd.DataFrame:
+    """What `results.csv` holds: one row a job, raw values; what varies first, then what was measured."""
     factors = varying(frame)
-    columns = [*factors, *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
-    columns += ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds"]
-    columns += ["numerics"] if frame["numerics"].dropna().nunique() > 1 else []
-    table: pd.DataFrame = frame[columns].copy()
-    if not all(job.completed for job in jobs):
-        table["status"] = [status_text(job) for job in jobs]
+    shown = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
+    measured = [*METRIC_COLUMNS, "epochs", "epochs_completed", "seconds", "images_per_second", "numerics", "error"]
+    columns = [column for column in [*shown, *measured] if column in frame]
+    table: pd.DataFrame = frame[columns]
     return table
 
 
-def status_text(job: Job) -> str:
-    """A job's status with how far it came and what stopped it."""
-    if job.completed or not job.metrics:
-        done = ""
-    else:
-        done = f" after {len(job.metrics)} of {job.result.get('epochs') or '?'} epochs"
-    error = f": {job.error}" if job.error else ""
-    return f"{job.status}{done}{error}"
+def write_table(sweep_folder: Path) -> Report:
+    """(Re)write `table.md` and `results.csv` of a sweep, and return the report, which prints itself on a rich console.
+
+    Both files are replaced whole. Safe at any time, also while the sweep runs.
+    """
+    report = sweep_report(*load_jobs([sweep_folder]))
+    write_atomically(sweep_folder / TABLE, report.markdown())
+    write_atomically(sweep_folder / RESULTS, report.jobs.to_csv(index=False))
+    return report
 
 
-def jobs_section(jobs: Sequence[Job]) -> Section:
-    """The sweep's table, with what is constant, and the numerics, said once above it."""
-    return Section("Jobs", header_lines(jobs), displayed(sweep_table(jobs)))
+def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence[str]) -> None:
+    columns = METRIC_COLUMNS + JOB_COLUMNS
+    for name in names:
+        if not len(frame) or (name in frame and (kind == "metric") == (name in columns and name != "sweep")):
+            continue
+        raise UsageError(f"{name}: no {kind} of these jobs; there are {', '.join(known) or 'none'}")
 
 
-def header_lines(jobs: Sequence[Job]) -> list[str]:
-    """What a reader must know to read any table of these jobs: what all share, the numerics, what did not complete."""
-    frame = jobs_frame(jobs)
-    lines = [f"In all jobs: {constant_text(frame, jobs)}."] if jobs else []
-    numerics = frame["numerics"].dropna().unique().tolist()
-    lines += [f"Numerics: {'; '.join(sorted(numerics))}."] if numerics else []
-    lines.append(f"{count_text(jobs)}.")
-    if frame["best_test_accuracy"].notna().any():
-        lines.append(picked_text(frame))
-    lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
-    return lines
+def _title(jobs: Sequence[Job]) -> str:
+    names = ", ".join(dict.fromkeys(job.sweep or UNNAMED for job in jobs)) or "No jobs"
+    unfinished = sum(job.status in (Status.RUNNING, QUEUED) for job in jobs)
+    return f"{names} (not finished: {unfinished} of {len(jobs)} jobs to come)" if unfinished else names
 
 
-def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
-    """What all jobs share, as `key=value` pairs: the config groups' options, and the keys that most readers ask for."""
-    values = constant(frame)
-    for key in ("seed", "epochs"):
-        values |= {key: frame[key].tolist()[0]} if key in frame and not _differs(frame, key) else {}
-    overridden = {key for job in jobs for key in job.swept}
-    shown = [key for key in values if "." not in key or key in SHOWN_WHEN_CONSTANT or key in overridden]
-    return ", ".join(f"{key}={cell(key, values[key])}" for key in shown if level_text(values[key]) not in NOTHING)
+def _image_sections(jobs: Sequence[Job], frame: pd.DataFrame, factors: Sequence[str]) -> list[Section]:
+    """Image by image, where there are just two sides that could be compared: two jobs, or two groups of seeds."""
+    groups = [[jobs[number] for number in group.index] for _, group in grouped(frame, factors)]
+    sides = groups if len(groups) == 2 else [[job] for job in jobs]
+    sides = [[job for job in side if (job.folder / PREDICTIONS).exists()] for side in sides]
+    if len(sides) != 2 or not all(sides):
+        return []
+    first, second = (group_name(side[0]) if len(groups) == 2 else side[0].name for side in sides)
+    try:
+        return [image_section(first, second, image_by_image(*sides))]
+    except (UsageError, UnreadableFolder) as error:
+        return [Section("Image by image", [str(error)])]
 
 
-def count_text(jobs: Sequence[Job]) -> str:
-    """How many jobs there are and what became of them, such as `12 jobs: 11 completed, 1 diverged`."""
-    counts = pd.Series([job.status for job in jobs], dtype=object).value_counts()
-    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}{': ' + parts if parts else ''}"
-
-
-def picked_text(frame: pd.DataFrame) -> str:
-    """On which images the best epoch was picked; on the test images, it flatters."""
-    picked = set(frame["best_picked_on"].dropna())
-    if picked == {"val"}:
-        return "The best epoch is picked on held-out training images."
-    where = "the test set itself" if picked == {"test"} else "the test set itself in some jobs, on held-out in others"
-    return f"The best epoch is picked on {where}: best test accuracy flatters."
-
-
-def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:
-    """Each group of seeds with its mean, deviation, interval and extremes; None where no group has two jobs."""
-    shown = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
-    summary = seeds_summary(frame, by, shown)
-    if summary.empty or summary["jobs"].max() < 2:
-        return None
-    rows = [_seeds_row(row, by, metric) for metric in shown for _, row in summary.iterrows()]
-    lines = [
-        "Last epoch, but for best test accuracy; mean of n completed jobs, with a 95 % interval of the mean (Student's "
-        "t); sd is between seeds.",
-        picked_text(frame),
-    ]
-    return Section("Over seeds", lines, pd.DataFrame(rows))
-
-
-def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[str, str]:
-    def shown(name: str) -> str:
-        return cell(metric, row[f"{metric}_{name}"])
-
-    n = row["n"]
-    return {
-        **{factor: cell(factor, row[factor]) for factor in by},
-        "metric": HEADINGS.get(metric, metric),
-        "n": f"{n} of {row['jobs']}" if n < row["jobs"] else str(n),
-        "mean": shown("mean"),
-        "sd": shown("sd"),
-        "95 % interval": f"{shown('low')} to {shown('high')}" if n > 1 else ABSENT,
-        "min": shown("min"),
-        "max": shown("max"),
-    }
-
-
-def _differs(frame: pd.DataFrame, column: str) -> bool:
-    return column in frame and frame[column].map(level_text).nunique() > 1
+def _pair_section(jobs: Sequence[Job], pair: tuple[str, str]) -> list[Section]:
+    return [image_section(pair[0], pair[1], image_by_image(side(jobs, pair[0]), side(jobs, pair[1])))]
