@@ -1,22 +1,24 @@
 """What the sweep says: groups of seeds, claims against measurement, effects. All figures come from the rooms beside."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from mnist_resnet.comparing.comparisons import Answer, answers
-from mnist_resnet.comparing.effects import Effect, effect, interactions
-from mnist_resnet.comparing.factors import varying
+from mnist_resnet.comparing.effects import Effect, interactions
+from mnist_resnet.comparing.effects import effects as factor_effects
+from mnist_resnet.comparing.factors import others, varying
 from mnist_resnet.comparing.frame import Job, level_text
 from mnist_resnet.comparing.measures import MEASURES
+from mnist_resnet.comparing.sections import MOST_LEVELS
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 
-MOST_LEVELS = 12
-"""A factor with more levels is no factor to pair by: a random search never has two jobs that differ in one thing."""
-
 MOST_INTERACTIONS = 60
+"""Pairs of level changes; nobody would read a table of more."""
+
 MOST_GROUPS = 300
 GROUP_METRICS = ("test_accuracy", "train_accuracy", "best_test_accuracy")
 
@@ -97,22 +99,18 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def effects(frame: pd.DataFrame, metric: str = "test_accuracy") -> dict[str, Any]:
-    """The effect of each factor of few levels, each level against the first, and of each two together.
+def effects(frame: pd.DataFrame) -> dict[str, Any]:
+    """The effects on the test error: of each factor of few levels `alone`, and of each two `together`.
 
-    Factors of more than `MOST_LEVELS` levels are named in `left_out`.
+    A factor that never changes alone is named in `unpaired`, one of more than `MOST_LEVELS` levels in `left_out`.
     """
-    factors = [factor for factor in varying(frame) if factor != "experiment"] if len(frame) else []
-    levels = {factor: list({level_text(value): value for value in frame[factor]}.values()) for factor in factors}
-    few = [factor for factor in factors if len(levels[factor]) <= MOST_LEVELS]
-    alone = [
-        effect(frame, factor, (levels[factor][0], level), [other for other in factors if other != factor], metric)
-        for factor in few
-        for level in levels[factor][1:]
-    ]
-    together: list[Effect] = []
-    if len(few) == len(factors) and sum(len(values) - 1 for values in levels.values()) ** 2 / 2 <= MOST_INTERACTIONS:
-        together = interactions(frame, factors, metric)
+    factors = [factor for factor in varying(frame) if factor not in ("experiment", "sweep")] if len(frame) else []
+    steps = {factor: frame[factor].map(level_text).nunique() - 1 for factor in factors}
+    few = [factor for factor in factors if steps[factor] < MOST_LEVELS]
+    alone = [found for factor in few for found in factor_effects(frame, factor, others(frame, factor))]
+    crossed = sum(steps[first] * steps[second] for first, second in combinations(few, 2))
+    alike = [factor for factor in varying(frame) if factor not in (*few, "experiment")] if few else []
+    together = interactions(frame, few, others=alike) if crossed <= MOST_INTERACTIONS else []
     return {
         "alone": [_effect(found) for found in alone if found.seeds],
         "together": [_effect(found) for found in together if found.seeds],

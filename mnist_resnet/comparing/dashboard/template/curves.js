@@ -90,7 +90,7 @@ function curvesPlot(legend) {
 
 // The curves' ends as numbers, which is also what can be read without seeing them.
 function showLegend(place, drawnGroups) {
-  const digits = wanted.quantity === "loss" ? significant : (value) => value.toFixed(2);
+  const digits = wanted.quantity === "loss" ? loss : (value) => value.toFixed(2);
   const rows = drawnGroups.map((group, at) => {
     const end = group.curve.findLast((point) => point);
     const key = element("span", { class: "key" });

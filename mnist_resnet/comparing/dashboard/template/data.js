@@ -6,6 +6,7 @@ const factors = data.factors;
 const ABSENT = "–";
 const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : (100 * fraction).toFixed(digits));
 const significant = (value, digits = 3) => (value == null ? ABSENT : String(Number(value.toPrecision(digits))));
+const loss = (value) => (value == null ? ABSENT : value.toPrecision(3));
 const duration = (seconds) => {
   if (seconds == null) return ABSENT;
   const whole = Math.round(seconds);

@@ -17,8 +17,8 @@ const columns = [
   measured(bestHead(), "best_test_accuracy"),
   measured("Training\naccuracy, %", "train_accuracy"),
   measured("Held-out\naccuracy, %", "val_accuracy"),
-  { ...measured("Test\nloss", "test_loss"), text: (job) => significant(job.test_loss) },
-  { ...measured("Training\nloss", "train_loss"), text: (job) => significant(job.train_loss) },
+  { ...measured("Test\nloss", "test_loss"), text: (job) => loss(job.test_loss) },
+  { ...measured("Training\nloss", "train_loss"), text: (job) => loss(job.train_loss) },
   { head: "Epochs", value: (job) => job.done, text: (job) => (job.done === job.epochs ? `${job.done}` : `${job.done} of ${job.epochs ?? "?"}`), number: true, first: "descending" },
   { head: "Time", value: (job) => job.seconds, text: (job) => duration(job.seconds), number: true, first: "descending" },
 ].filter((column) => !column.measure || has(column.measure));
@@ -28,7 +28,7 @@ function measured(head, measure) {
 }
 
 function bestHead() {
-  return jobs.some((job) => job.picked_on === "val") ? "Test accuracy, %\nin best held-out epoch" : "Best test accuracy, %\n(picked on test)";
+  return jobs.some((job) => job.picked_on === "val") ? "Test accuracy, %\nin best held-out epoch" : "Best test, %\n(picked on test)";
 }
 
 let sorted = { column: null, descending: false };
