@@ -84,13 +84,13 @@ def answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
     """Decide one comparison by jobs alike in seed and in all factors but the one compared."""
     measure = MEASURES[comparison.measure]
     frame = jobs_frame(jobs)
-    frame["measure"] = [measure.of(job) if job.completed else float("nan") for job in jobs]
     if comparison.factor not in frame:
         none = spread([])
         return Answer(comparison, Finding.UNDECIDED, f"no job has {comparison.factor}", none, none, None)
+    alike = others(frame, comparison.factor)
+    frame["measure"] = [measure.of(job) if job.completed else float("nan") for job in jobs]
     levels = frame[comparison.factor].map(level_text)
     sides = [spread(frame["measure"][levels == level_text(level)]) for level in (comparison.better, comparison.worse)]
-    alike = others(frame, comparison.factor)
     found = effect(frame, comparison.factor, (comparison.worse, comparison.better), alike, "measure")
     finding, reason = _finding(found, measure.more_is_better, jobs)
     return Answer(comparison, finding, reason, sides[0], sides[1], found)

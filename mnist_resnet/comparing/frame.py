@@ -250,7 +250,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     keys = dict.fromkeys([*JOB_COLUMNS, *METRIC_COLUMNS, *(key for row in rows for key in row)])
     frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
     # one missing train_size must not turn all the others into floats
-    whole = [column for column in frame if frame[column].notna().all()]
+    whole = [key for key in keys if frame[key].notna().all()]
     frame[whole] = frame[whole].infer_objects()
     measured = [column for column in METRIC_COLUMNS if column != "best_picked_on"]
     for column in [*measured, "seconds", "images_per_second", "epochs", "epochs_completed"]:

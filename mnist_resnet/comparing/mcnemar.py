@@ -72,7 +72,7 @@ def side(jobs: Sequence[Job], words: str) -> list[Job]:
     if named:
         return named
     frame = jobs_frame(completed)
-    levels = dict(part.partition("=")[::2] for part in words.split(","))
+    levels = {key: _as_level(text) for key, _, text in (part.partition("=") for part in words.split(","))}
     if frame.empty or not all(key in frame for key in levels):
         raise UsageError(f"{words}: no completed job of that name, and no group such as model=stem3x3")
     texts = {key: frame[key].map(level_text) for key in levels}
@@ -81,6 +81,13 @@ def side(jobs: Sequence[Job], words: str) -> list[Job]:
         known = "; ".join(f"{key} is one of {', '.join(texts[key].unique())}" for key in levels)
         raise UsageError(f"{words}: no completed job has these levels; {known}")
     return found
+
+
+def _as_level(text: str) -> str:
+    try:
+        return level_text(float(text))
+    except ValueError:
+        return text
 
 
 def right_answers(job: Job) -> tuple[str, NDArray[np.bool_]]:

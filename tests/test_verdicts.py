@@ -1,0 +1,182 @@
+"""One constructed case for each verdict, and what counts as the claim's own config and scale."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_resnet.comparing.frame import Job
+from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, judge, judgements, same_config
+from mnist_resnet.job_folder import Status
+from tests.made_up_jobs import seeds, write_job
+
+# mean 0.9936, s 0.000158, n 5: prediction interval ± 2.776 · 0.000158 · √1.2 = ± 0.00048
+STEADY = (0.9936, 0.9938, 0.9934, 0.9937, 0.9935)
+
+
+def claimed(value: float | None, words: str = "", approximate: bool = False, epoch: str = "last") -> Claim:
+    return Claim("test_accuracy", epoch, value, approximate, words)
+
+
+def verdict(tmp_path: Path, claim: Claim, lasts: tuple[float, ...] = STEADY, **more: Any) -> Judgement:
+    return judge(claim, seeds(tmp_path / "runs", lasts, **more))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.9936, Verdict.STANDS),
+        (0.9932, Verdict.STANDS),
+        (0.9931, Verdict.LOWER),
+        (0.9940, Verdict.STANDS),
+        (0.9941, Verdict.HIGHER),
+        (None, Verdict.NOT_STATED),
+    ],
+)
+def test_a_claim_against_the_prediction_interval(tmp_path: Path, value: float | None, expected: Verdict) -> None:
+    assert verdict(tmp_path, claimed(value)).verdict == expected
+
+
+def test_the_prediction_interval_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
+    measured = verdict(tmp_path, claimed(0.99)).measured
+    assert measured.prediction_high - measured.mean == pytest.approx(0.00048, abs=0.00001)
+
+
+def test_two_runs_are_too_few(tmp_path: Path) -> None:
+    found = verdict(tmp_path, claimed(0.5), (0.99, 0.98))
+    assert found.verdict == Verdict.TOO_FEW
+
+
+def test_what_diverged_is_no_run_and_is_still_counted(tmp_path: Path) -> None:
+    jobs = seeds(tmp_path / "runs", (0.99, 0.98))
+    jobs += seeds(tmp_path / "runs", (0.1,), prefix="diverged", status=Status.DIVERGED)
+    found = judge(claimed(0.985), jobs)
+    assert (found.verdict, found.measured.n, len(found.jobs)) == (Verdict.TOO_FEW, 2, 3)
+
+
+def test_one_seed_run_three_times_is_one_run(tmp_path: Path) -> None:
+    jobs = [job for n in range(3) for job in seeds(tmp_path / f"again{n}", (0.99,))]
+    assert judge(claimed(0.99), jobs).measured.n == 1
+
+
+def test_one_collapsed_seed_confirms_nothing_and_its_runs_are_shown(tmp_path: Path) -> None:
+    found = verdict(tmp_path, claimed(0.95), (0.993, 0.992, 0.994, 0.993, 0.113))
+    assert found.verdict == Verdict.TOO_VARIABLE
+    assert "99.30, 99.20, 99.40, 99.30, 11.30" in found.reason
+
+
+def test_a_wide_interval_still_leaves_out_what_lies_beyond_it(tmp_path: Path) -> None:
+    assert verdict(tmp_path, claimed(0.85), (0.9991, 0.9995, 0.9999)).verdict == Verdict.LOWER
+
+
+def test_equal_runs_are_not_variable(tmp_path: Path) -> None:
+    assert verdict(tmp_path, claimed(0.99), (0.99, 0.99, 0.99)).verdict == Verdict.STANDS
+
+
+@pytest.mark.parametrize(
+    ("how", "because"),
+    [
+        ({"choices": {"scale": "quick"}}, "scale=quick"),
+        ({"config": {"data.train_size": 4000}}, "data.train_size=4000"),
+        ({"config": {"data.test_size": 1000}}, "data.test_size=1000"),
+        ({"config": {"scale.epochs": 0.2}}, "scale.epochs=0.2"),
+        ({"choices": {"debug": "step"}}, "debug=step"),
+        (
+            {"choices": {"experiment": "d"}, "overrides": ["experiment=d", "trainer.epochs=2"]},
+            "trainer.epochs=2",
+        ),
+        (
+            {
+                "choices": {"experiment": "d"},
+                "config": {"data.train_size": 500},
+                "overrides": ["experiment=d", "data.train_size=500"],
+            },
+            "data.train_size=500",
+        ),
+    ],
+)
+def test_a_smaller_study_judges_nothing(tmp_path: Path, how: dict[str, Any], because: str) -> None:
+    found = verdict(tmp_path, claimed(0.9936), **how)
+    assert found.verdict == Verdict.NOT_AT_SCALE
+    assert because in found.reason
+
+
+def test_an_experiment_may_set_a_size_of_its_own(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"choices": {"experiment": "theirs"}, "config": {"data.train_size": 50_000}}
+    overrides = ["experiment=theirs", "seed=1"]
+    assert verdict(tmp_path, claimed(0.9936), overrides=overrides, **own).verdict == Verdict.STANDS
+
+
+def test_an_experiment_that_was_altered_is_another_config(tmp_path: Path) -> None:
+    altered: dict[str, Any] = {
+        "choices": {"experiment": "d"},
+        "overrides": ["experiment=d", "optim.lr=0.1", "trainer.device=cpu"],
+    }
+    found = verdict(tmp_path, claimed(0.9936), **altered)
+    assert (found.verdict, found.reason) == (Verdict.ANOTHER_CONFIG, "optim.lr=0.1")
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "low", "high"),
+    [
+        (0.85, "about 85 %", 0.845, 0.855),
+        (0.99, "up to 99 %", 0.985, 0.995),
+        (0.85, "about 85.0 %", 0.8495, 0.8505),
+        (0.995, "roughly 99.5 per cent", 0.9945, 0.9955),
+        (0.85, "most of them", 0.845, 0.855),
+    ],
+)
+def test_an_approximate_claim_means_what_rounds_to_it(value: float, words: str, low: float, high: float) -> None:
+    assert claimed(value, words, approximate=True).bounds == pytest.approx((low, high))
+
+
+def test_an_exact_claim_means_its_value() -> None:
+    assert claimed(0.9936, "99.36 %").bounds == (0.9936, 0.9936)
+
+
+def test_best_is_the_epoch_picked_for_test_and_the_highest_for_training(tmp_path: Path) -> None:
+    job = seeds(tmp_path / "runs", (0.9,))[0]
+    peak = write_job(tmp_path / "peak", (0.5, 0.97, 0.9))
+    (job,) = [Job(peak, None, "completed", job.result | {"best": {"epoch": 1, "test_accuracy": 0.97}})]
+    assert judge(claimed(0.97, epoch="best"), [job]).measured.mean == 0.97
+    training = Claim("train_accuracy", "best", 0.97, False, "97 %")
+    assert judge(training, [job]).measured.mean == pytest.approx(0.971)
+
+
+def test_epochs_at_or_beyond_a_claim_are_counted_on_its_side_of_our_mean(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    lines = [(0.99, 0.94, 0.99), (0.99, 0.99, 0.95), (0.99, 0.99, 0.99)]
+    folders = [write_job(tmp_path / "runs" / str(n), line, seed=n) for n, line in enumerate(lines)]
+    jobs = same_config([job for folder in folders for job in load(folder)])[0]
+    swing = judge(claimed(0.95, "about 95 %", approximate=True), jobs).swing
+    assert swing is not None
+    assert (swing.side, swing.hits, swing.epochs, swing.runs_hit, swing.runs) == ("at or below", 2, 9, 2, 3)
+    assert (swing.lowest, swing.median, swing.highest) == (0.94, 0.99, 0.99)
+    above = judge(claimed(0.991), jobs).swing
+    assert above is not None
+    assert (above.side, above.hits) == ("at or above", 0)
+
+
+def load(folder: Path) -> list[Job]:
+    from mnist_resnet.comparing.frame import load_jobs
+
+    return load_jobs([folder])[0]
+
+
+def test_claims_are_read_from_the_config_of_each_group_of_seeds(tmp_path: Path) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.9936, "words": "99.36 %"}, {"value": None, "words": "not stated"}]
+    jobs = seeds(tmp_path / "runs", STEADY, config={"claims": claims}, choices={"experiment": "d"})
+    jobs += seeds(tmp_path / "runs", (0.9,), prefix="other", config={"optim.lr": 0.1})
+    found = judgements(jobs)
+    assert [(one.group, one.verdict, len(one.jobs)) for one in found] == [
+        ("d", Verdict.STANDS, 5),
+        ("d", Verdict.NOT_STATED, 5),
+    ]
+
+
+def test_numerics_and_seed_make_no_group_of_their_own(tmp_path: Path) -> None:
+    jobs = seeds(tmp_path / "runs", (0.9, 0.8))
+    jobs += seeds(tmp_path / "runs", (0.9,), prefix="gpu", config={"trainer.device": "cuda", "data.root": "/else"})
+    assert len(same_config(jobs)) == 1
+    swept = seeds(tmp_path / "runs", (0.9,), prefix="swept", swept={"trainer.precision": "bf16"})
+    assert len(same_config(jobs + swept)) == 2
