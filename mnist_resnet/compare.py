@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 
 from rich.console import Console
@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 2 for bad input, told in one line."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # a terminal that can't show a dash, or a name from elsewhere, gets a question mark and the rest
+        sys.stdout.reconfigure(errors="replace")
     try:
         run(chosen)
     except (UsageError, UnreadableFolder) as error:

@@ -86,7 +86,7 @@ def write_table(sweep_folder: Path) -> Report:
     """
     report = sweep_report(*load_jobs([sweep_folder]))
     write_atomically(sweep_folder / TABLE, report.markdown())
-    write_atomically(sweep_folder / RESULTS, report.jobs.to_csv(index=False))
+    write_atomically(sweep_folder / RESULTS, report.jobs.to_csv(index=False).encode(errors="replace"))
     return report
 
 

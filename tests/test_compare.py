@@ -1,0 +1,134 @@
+"""The command, on folders in every state."""
+
+import csv
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from mnist_resnet.compare import main
+from mnist_resnet.job_folder import RESULT, SWEEP, Status
+from tests.synthetic_sweep import SyntheticSweep
+
+
+def compare(*arguments: str | Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mnist_resnet.compare", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, encoding="utf-8", check=False)
+
+
+def test_a_partial_running_and_mixed_version_sweep_as_a_process(tmp_path: Path) -> None:
+    statuses = {1: Status.RUNNING, 2: None, 3: Status.DIVERGED}
+    folder = SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep")
+    newer = folder / "optim.lr=0.02,model=stem3x3,seed=1" / RESULT
+    newer.write_text(json.dumps({"format": 99, "status": "completed"}))
+    done = compare(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 jobs: 8 completed" in done.stdout
+    for status in ("running after", "queued", "diverged after", "unreadable"):
+        assert status in done.stdout
+    assert "format 99" in done.stdout
+
+
+def test_a_terminal_without_dashes_is_no_reason_to_fail(tmp_path: Path) -> None:
+    done = compare(SyntheticSweep(statuses={0: None}, predictions=False).write(tmp_path / "sweep"), encoding="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "empty sweep", "torn sweep", "no sweep file", "foreign"])
+def test_folders_without_a_job_say_so(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = {
+        "empty sweep": '{"format": 1, "jobs": []}',
+        "torn sweep": '{"for',
+        "no sweep file": None,
+        "foreign": "[]",
+    }
+    if text := content.get(kind):
+        (tmp_path / SWEEP).write_text(text)
+    assert main([str(tmp_path)]) == 0
+    assert "0 jobs" in capsys.readouterr().out
+
+
+def test_one_broken_folder_beside_a_sound_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = SyntheticSweep(predictions=False).write(tmp_path / "sound")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / SWEEP).write_text("{")
+    assert main([str(sound), str(tmp_path / "broken"), "--format", "csv"]) == 0
+    captured = capsys.readouterr()
+    assert len(list(csv.DictReader(StringIO(captured.out)))) == 12
+    assert "broken" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nowhere"], "nowhere"),
+        (["SWEEP", "--by", "modle"], "modle"),
+        (["SWEEP", "--metric", "beauty"], "beauty"),
+        (["SWEEP", "--pair", "seed=1", "seed=77"], "seed=77"),
+        (["SWEEP", "--pair", "seed=1", "seed=2"], "no predictions.npz"),
+        (["SWEEP", "--format", "markdown", "--output", "/nowhere/table.md"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    tmp_path: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder) if argument == "SWEEP" else argument for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert named in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(("style", "sign"), [("markdown", "| --- |"), ("latex", "\\midrule"), ("rich", "Over seeds")])
+def test_formats_go_to_the_screen_or_to_a_file(
+    tmp_path: Path, style: str, sign: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--format", style]) == 0
+    assert sign in capsys.readouterr().out
+    assert main([str(folder), "--format", style, "--output", str(tmp_path / "out")]) == 0
+    assert sign in (tmp_path / "out").read_text()
+
+
+def test_two_jobs_are_compared_image_by_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(factors={"model": ["stem3x3", "stem7x7"]}, test_images=300).write(tmp_path / "sweep")
+    assert main([str(folder)]) == 0
+    assert "McNemar's exact test" in capsys.readouterr().out
+
+
+def test_two_sweeps_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [SyntheticSweep(name=name, luck=luck).write(tmp_path / name) for luck, name in enumerate(("one", "two"))]
+    assert main([*map(str, folders)]) == 0
+    assert "12 configs were completed in both" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
+def test_figures_are_written_for_a_paper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.99, "words": "99 %"}]
+    folder = SyntheticSweep(claims=claims, predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--format", "svg"]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in written] == ["curves.svg", "claims.svg", "effects.svg"]
+    assert all("<svg" in path.read_text() for path in written)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is not None, reason="the plots extra is installed")
+def test_without_the_extra_figures_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--format", "png"]) == 2
+    assert "[plots]" in capsys.readouterr().err
+
+
+def test_the_dashboard_is_written_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--format", "html"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "dashboard.html")
+    assert (folder / "dashboard.html").stat().st_size > 1000

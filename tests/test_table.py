@@ -1,0 +1,186 @@
+"""The table of a sweep: its columns, what stands above it, its files, and its renderings."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mnist_resnet.comparing.frame import load_jobs
+from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
+from mnist_resnet.comparing.report import Report
+from mnist_resnet.comparing.side_by_side import side_by_side
+from mnist_resnet.comparing.table import sweep_report, write_table
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import RESULT, Status
+from tests.made_up_jobs import seeds, write_job
+from tests.synthetic_sweep import SyntheticSweep
+
+
+def shown(report: Report) -> str:
+    console = Console(width=250, file=StringIO(), record=True)
+    console.print(report)
+    return console.export_text()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return SyntheticSweep(test_images=10_000, predictions=False).write(tmp_path / "sweep")
+
+
+def test_columns_are_what_varies_then_what_was_measured(sweep: Path) -> None:
+    table = sweep_table(load_jobs([sweep])[0])
+    assert list(table) == [
+        "optim.lr", "model", "seed",
+        "train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds",
+    ]  # fmt: skip
+    assert len(table) == 12
+
+
+def test_status_is_a_column_once_not_all_completed(tmp_path: Path) -> None:
+    statuses = {0: Status.DIVERGED, 3: None, 4: Status.RUNNING}
+    jobs, _ = load_jobs([SyntheticSweep(statuses=statuses).write(tmp_path / "sweep")])
+    status = sweep_table(jobs)["status"].tolist()
+    assert status[0] == "diverged after 1 of 3 epochs: loss nan in epoch 1, step 3"
+    assert (status[1], status[3]) == ("completed", "queued")
+    assert status[4].startswith("running after")
+    assert any("12 jobs: 9 completed" in line for line in header_lines(jobs))
+
+
+def test_constants_and_numerics_are_said_once_above(sweep: Path) -> None:
+    lines = " ".join(header_lines(load_jobs([sweep])[0]))
+    assert "optim=adam" in lines
+    assert "optim.lr" not in lines
+    assert "Numerics: cpu, float32, 2 threads, eager." in lines
+    assert "picked on the test set itself" in lines
+
+
+def test_numerics_are_a_column_where_they_differ(tmp_path: Path) -> None:
+    write_job(tmp_path / "a", seed=1)
+    write_job(tmp_path / "b", seed=2, numerics={"device": "cuda", "precision": "bf16", "compiled": True})
+    assert sweep_table(load_jobs([tmp_path])[0])["numerics"].tolist() == [
+        "cpu, fp32, 1 thread, eager",
+        "cuda, bf16, compiled",
+    ]
+
+
+def test_jobs_that_differ_in_nothing_go_by_their_names(tmp_path: Path) -> None:
+    write_job(tmp_path / "a")
+    assert sweep_table(load_jobs([tmp_path])[0])["name"].tolist() == ["a"]
+
+
+def test_held_out_images_are_said_to_have_picked_the_best_epoch(tmp_path: Path) -> None:
+    jobs, _ = load_jobs([SyntheticSweep(val=True, predictions=False).write(tmp_path / "sweep")])
+    assert any("held-out training images" in line for line in header_lines(jobs))
+
+
+def test_notes_are_shown_once(tmp_path: Path) -> None:
+    notes = ["resumed on another device"]
+    jobs, _ = load_jobs([SyntheticSweep(notes=notes, predictions=False).write(tmp_path / "sweep")])
+    assert header_lines(jobs).count("Note: resumed on another device") == 1
+
+
+def test_files_of_a_sweep_are_replaced_whole(sweep: Path) -> None:
+    (sweep / "table.md").write_text("old")
+    report = write_table(sweep)
+    assert (sweep / "table.md").read_text() == report.markdown()
+    rows = list(csv.DictReader((sweep / "results.csv").open()))
+    assert len(rows) == 12
+    assert float(rows[0]["test_accuracy"]) == load_jobs([sweep])[0][0].last["test_accuracy"]
+    assert not [path for path in sweep.iterdir() if path.name.startswith(".")]
+
+
+def test_every_rendering_shows_every_job_and_the_seeds_mean(sweep: Path) -> None:
+    report = write_table(sweep)
+    mean = f"{100 * sum(job.last['test_accuracy'] for job in load_jobs([sweep])[0][:3]) / 3:.2f}"
+    for text in (shown(report), report.markdown(), report.latex()):
+        assert text.count("stem7x7") >= 6
+        assert mean in text
+    assert "\\toprule" in report.latex()
+    assert "95 \\% interval" in report.latex()
+
+
+def test_an_unfinished_sweep_says_so_in_its_title(tmp_path: Path) -> None:
+    statuses = {0: None, 1: Status.RUNNING}
+    report = write_table(SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep"))
+    assert "not finished: 2 of 12" in report.title
+
+
+def test_an_empty_sweep_has_a_table(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"format": 1, "name": "empty", "jobs": []}))
+    assert "0 jobs" in write_table(tmp_path).markdown()
+
+
+def test_names_from_elsewhere_stay_text(tmp_path: Path) -> None:
+    name = "<script>alert(1)</script>|\x1b[31m_\n$%&"
+    folder = write_job(tmp_path / "job", name=name)
+    report = sweep_report(load_jobs([folder])[0])
+    assert "<script>" not in report.markdown()
+    assert "\\|" in report.markdown()
+    for text in (shown(report), report.markdown(), report.latex()):
+        assert "\x1b[31m" not in text
+    assert "\\$\\%\\&" in report.latex()
+
+
+def test_failures_and_remarks_are_listed_in_one_line_each(tmp_path: Path) -> None:
+    folder = SyntheticSweep(statuses={2: Status.FAILED}, predictions=False).write(tmp_path / "sweep")
+    (folder / load_jobs([folder])[0][5].name / RESULT).write_text("{")
+    text = write_table(folder).markdown()
+    section = text[text.index("## Failed") :]
+    assert "failed: ValueError: no such" in section
+    assert "unreadable" in section
+
+
+def test_grouping_by_a_factor_takes_the_others_together(sweep: Path) -> None:
+    report = sweep_report(load_jobs([sweep])[0], by=["model"], metrics=["test_accuracy"])
+    (section,) = [section for section in report.sections if section.title == "Over seeds"]
+    assert section.table["n"].tolist()[:2] == ["6", "6"]
+    (found,) = [section for section in report.sections if section.title == "Effects"]
+    assert found.table["pairs"].tolist() == ["6"]
+
+
+@pytest.mark.parametrize(("by", "metrics"), [(["modle"], ["test_accuracy"]), (["model"], ["beauty"])])
+def test_unknown_factors_and_metrics_are_named(sweep: Path, by: list[str], metrics: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"modle|beauty"):
+        sweep_report(load_jobs([sweep])[0], by=by, metrics=metrics)
+
+
+def test_claims_stand_in_the_report_with_every_epoch(tmp_path: Path) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.85, "approximate": True, "words": "about 85 %"}]
+    jobs = seeds(tmp_path / "runs", (0.9936, 0.9938, 0.9934), config={"claims": claims})
+    text = sweep_report(jobs).markdown()
+    assert "| lower than we find |" in text
+    assert "at or below in 3 of 6 epochs, 3 of 3 runs" in text
+
+
+# side by side
+
+
+def test_the_same_configs_in_two_sweeps_are_paired_and_changes_listed(tmp_path: Path) -> None:
+    lasts = {"before": (0.90, 0.92, 0.91), "after": (0.91, 0.94, 0.92)}
+    for sweep, commit in (("before", "aaa"), ("after", "bbb")):
+        for seed, last in enumerate(lasts[sweep]):
+            write_job(tmp_path / sweep / f"s{seed}", (last,), seed=seed, sweep=sweep, environment={"commit": commit})
+    write_job(tmp_path / "after" / "s9", (0.5,), seed=9, sweep="after", environment={"commit": "bbb"})
+    jobs, _ = load_jobs([tmp_path / "before", tmp_path / "after"])
+    (found,) = side_by_side(jobs)
+    assert found.difference.values == pytest.approx((0.01, 0.02, 0.01))
+    assert found.changes.to_numpy().tolist() == [["environment.commit", "aaa", "bbb"]]
+    assert "Mean difference, second less first: 1.33" in sweep_report(jobs).markdown()
+
+
+def test_a_changed_config_is_listed(tmp_path: Path) -> None:
+    folders = [
+        SyntheticSweep(name=name, base=base, predictions=False).write(tmp_path / name)
+        for name, base in (("before", {}), ("after", {"data.batch_size": 128}))
+    ]
+    (found,) = side_by_side(load_jobs(folders)[0])
+    assert found.pairs.empty
+    assert ["data.batch_size", "64", "128"] in found.changes.to_numpy().tolist()
+
+
+def test_one_sweep_has_no_other_side(sweep: Path) -> None:
+    assert side_by_side(load_jobs([sweep])[0]) == []
+    assert side_by_side([]) == []
