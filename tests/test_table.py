@@ -57,6 +57,12 @@ def test_constants_and_numerics_are_said_once_above(sweep: Path) -> None:
     assert "picked on the test set itself" in lines
 
 
+def test_numerics_stand_with_every_table(sweep: Path) -> None:
+    tables = [section for section in sweep_report(load_jobs([sweep])[0]).sections if len(section.table)]
+    assert len(tables) == 3
+    assert all("Numerics: cpu, float32, 2 threads, eager." in section.lines for section in tables)
+
+
 def test_numerics_are_a_column_where_they_differ(tmp_path: Path) -> None:
     write_job(tmp_path / "a", seed=1)
     write_job(tmp_path / "b", seed=2, numerics={"device": "cuda", "precision": "bf16", "compiled": True})

@@ -32,7 +32,7 @@ METRIC_COLUMNS = (
 )  # fmt: skip
 """Columns of the frame that were measured: of the last epoch, and of the best one."""
 
-NO_FACTORS = ("sweep", "tracking", "claims", "comparisons", "hydra", "data.root")
+NO_FACTORS = ("sweep", "tracking", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all below them, that change no experiment: who listens, where data lies, what is claimed."""
 
 

@@ -9,7 +9,7 @@ from mnist_resnet.comparing.cells import HEADINGS, cell, displayed
 from mnist_resnet.comparing.factors import constant, varying
 from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
 from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.statistics import seeds_summary
+from mnist_resnet.comparing.statistics import grouped, seeds_summary
 
 SHOWN_WHEN_CONSTANT = (
     "optim.lr", "trainer.epochs", "data.batch_size", "data.train_size",
@@ -58,13 +58,18 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
     """What a reader must know to read any table of these jobs: what all share, the numerics, what did not complete."""
     frame = jobs_frame(jobs)
     lines = [f"In all jobs: {constant_text(frame, jobs)}."] if jobs else []
-    numerics = frame["numerics"].dropna().unique().tolist()
-    lines += [f"Numerics: {'; '.join(sorted(numerics))}."] if numerics else []
+    lines += numerics_lines(frame)
     lines.append(f"{count_text(jobs)}.")
     if frame["best_test_accuracy"].notna().any():
         lines.append(picked_text(frame))
     lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
     return lines
+
+
+def numerics_lines(frame: pd.DataFrame) -> list[str]:
+    """Device, precision and threads that the figures come from, in one line; no line before any job has started."""
+    found = sorted(frame["numerics"].dropna().unique())
+    return [f"Numerics: {'; '.join(found)}."] if found else []
 
 
 def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
@@ -96,9 +101,9 @@ def picked_text(frame: pd.DataFrame) -> str:
 def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:
     """Each group of seeds with its mean, deviation, interval and extremes; None where no group has two jobs."""
     shown = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
-    summary = seeds_summary(frame, by, shown)
-    if summary.empty or summary["jobs"].max() < 2:
+    if all(len(group) < 2 for _, group in grouped(frame, by)):
         return None
+    summary = seeds_summary(frame, by, shown)
     rows = [_seeds_row(row, by, metric) for metric in shown for _, row in summary.iterrows()]
     lines = [
         "Last epoch, but for best test accuracy; mean of n completed jobs, with a 95 % interval of the mean (Student's "

@@ -1,6 +1,7 @@
 """The whole report on one or several sweeps, and the files that it becomes in a sweep's folder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import varying
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, QUEUED, UNNAMED, Job, jobs_frame, load_jobs
-from mnist_resnet.comparing.jobs_table import jobs_section, seeds_section
+from mnist_resnet.comparing.jobs_table import jobs_section, numerics_lines, seeds_section
 from mnist_resnet.comparing.mcnemar import image_by_image, side
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.sections import (
@@ -57,7 +58,6 @@ def sweep_report(
     factors = list(by) if by is not None else varying(frame)
     found, unusable = answers(jobs)
     sections = [
-        jobs_section(jobs),
         seeds_section(frame, factors, metrics) if jobs else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(found),
@@ -66,7 +66,8 @@ def sweep_report(
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),
     ]
-    return Report(_title(jobs), [section for section in sections if section is not None], results(frame))
+    told = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections if section is not None)]
+    return Report(_title(jobs), told, results(frame))
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +89,11 @@ def write_table(sweep_folder: Path) -> Report:
     write_atomically(sweep_folder / TABLE, report.markdown())
     write_atomically(sweep_folder / RESULTS, report.jobs.to_csv(index=False).encode(errors="replace"))
     return report
+
+
+def _with_numerics(section: Section, frame: pd.DataFrame) -> Section:
+    # a table gets copied out of its page, and its figures hold for these numerics
+    return replace(section, lines=[*section.lines, *numerics_lines(frame)]) if len(section.table) else section
 
 
 def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence[str]) -> None:
