@@ -1,0 +1,256 @@
+"""The page in a real browser: opened from disk with the network cut, used by keyboard, in dark mode and narrow."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_resnet.comparing.dashboard import write_dashboard
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.job_folder import Status
+from tests.synthetic_sweep import SyntheticSweep
+
+pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with its chromedriver is installed")
+
+HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
+CLAIM = {"metric": "test_accuracy", "epoch": "last", "value": 0.985, "approximate": False, "words": "98.5 %"}
+FLAGS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "disable-dev-shm-usage",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+    "host-resolver-rules=MAP * ~NOTFOUND",
+)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    statuses = {1: Status.FAILED, 2: Status.DIVERGED, 4: Status.RUNNING, 5: None}
+    written = SyntheticSweep(statuses=statuses, names={0: HOSTILE}, claims=[CLAIM], epochs=4)
+    return written.write(tmp_path_factory.mktemp("browser") / "sweep")
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Path) -> Path:
+    other = SyntheticSweep(name="later", luck=1, torch="2.15.0", epochs=4).write(sweep.parent / "later")
+    write_dashboard([sweep, other], sweep.parent / "both.html")
+    write_dashboard([sweep], sweep.parent / "page.html")
+    return sweep.parent / "page.html"
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(str(DRIVER)))
+    driver.execute_cdp_cmd("Network.enable", {})
+    cut = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", cut)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chrome: Chrome, page: Path) -> Iterator[Chrome]:
+    """The page, freshly opened, light and wide; afterwards its console must be empty and it must have asked nobody."""
+    look(chrome, width=1280, scheme="light")
+    log(chrome, "browser")
+    log(chrome, "performance")
+    load(chrome, page)
+    yield chrome
+    assert log(chrome, "browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in log(chrome, "performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def log(chrome: Chrome, kind: str) -> list[dict[str, Any]]:
+    """What was logged since it was last asked for."""
+    entries: list[dict[str, Any]] = chrome.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries
+
+
+def look(chrome: Chrome, width: int, scheme: str) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def load(chrome: Chrome, page: Path) -> None:
+    chrome.get(page.as_uri())
+    WebDriverWait(chrome, 60).until(
+        lambda driver: driver.execute_script("return document.documentElement.dataset.ready")
+    )
+
+
+def cells(browser: Chrome, head: str) -> list[str]:
+    """What the table shows in the column of this heading, row by row."""
+    script = """
+        const heads = [...document.querySelectorAll("#table thead th")];
+        const at = heads.findIndex((head) => head.textContent.replace(/\\n/g, " ") === arguments[0]);
+        return [...document.querySelectorAll("#table tbody tr")].map((row) => row.cells[at].textContent);"""
+    found: list[str] = browser.execute_script(script, head)
+    return found
+
+
+def heading(browser: Chrome, head: str) -> WebElement:
+    heads = browser.find_elements(By.CSS_SELECTOR, "#table thead th")
+    return next(found for found in heads if found.text.replace("\n", " ") == head)
+
+
+def drawn(browser: Chrome, section: str) -> WebElement:
+    """The first plot of a section, once it is scrolled to and drawn."""
+    browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", f"#{section} .plot")
+    found = f"#{section} .plot .main-svg"
+    WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, found))
+    return browser.find_element(By.CSS_SELECTOR, found)
+
+
+def select(browser: Chrome, label: str, option: str) -> None:
+    path = f"//label[starts-with(normalize-space(.), '{label}')]/select/option[normalize-space(.)='{option}']"
+    browser.find_element(By.XPATH, path).click()
+
+
+def active(browser: Chrome) -> WebElement:
+    return browser.switch_to.active_element
+
+
+@pytest.mark.usefixtures("browser")
+def test_it_opens_from_disk_without_network_or_error() -> None:
+    """The fixture's own checks are the test."""
+
+
+def test_a_hostile_name_is_text(browser: Chrome) -> None:
+    assert cells(browser, "Run")[0] == HOSTILE
+    assert browser.find_elements(By.CSS_SELECTOR, "img, #table script") == []
+
+
+def test_the_table_sorts_both_ways_and_says_so(browser: Chrome) -> None:
+    head = "Test accuracy, %"
+    heading(browser, head).find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert heading(browser, head).get_attribute("aria-sort") == "descending"
+    falling = [float(cell) for cell in cells(browser, head) if cell != "–"]
+    assert falling == sorted(falling, reverse=True)
+    active(browser).send_keys(Keys.SPACE)
+    assert heading(browser, head).get_attribute("aria-sort") == "ascending"
+    assert [float(cell) for cell in cells(browser, head) if cell != "–"] == sorted(falling)
+    # what has no value stays at the end
+    assert cells(browser, head)[-1] == "–"
+
+
+def test_the_table_filters_and_the_plots_follow(browser: Chrome) -> None:
+    select(browser, "model", "stem7x7")
+    assert set(cells(browser, "model")) == {"stem7x7"}
+    assert "6 of 12 runs" in browser.find_element(By.ID, "count").text
+    select(browser, "Status", "completed")
+    assert set(cells(browser, "Status")) == {"completed"}
+    drawn(browser, "curves")
+    ends = [row.text.split()[1] for row in browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")]
+    assert ends == ["1", "3"]
+    browser.find_element(By.CSS_SELECTOR, "#filters button[type=reset]").click()
+    assert len(cells(browser, "Status")) == 12
+
+
+def test_the_filter_by_words_searches_names(browser: Chrome) -> None:
+    browser.find_element(By.CSS_SELECTOR, "#filters input").send_keys("ONERROR")
+    assert cells(browser, "Run") == [HOSTILE]
+
+
+def test_a_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> None:
+    select(browser, "One curve", "model")
+    drawn(browser, "curves")
+    row = browser.find_element(By.CSS_SELECTOR, "#curves tbody tr").text.split()
+    epochs = load_sweep(sweep, epochs=True)
+    last = epochs[(epochs["model"] == "stem3x3") & (epochs["epoch"] == 3)]
+    assert row[:2] == ["stem3x3", str(len(last))]
+    assert row[2] == f"{100 * (1 - last['test_accuracy']).mean():.2f}"
+
+
+def test_every_section_is_there_and_draws(browser: Chrome) -> None:
+    for section in ("claims", "curves", "effects", "parallel"):
+        assert drawn(browser, section).is_displayed()
+    assert browser.find_element(By.CSS_SELECTOR, "#claims .verdict").text
+
+
+def test_a_run_opens_and_closes_by_keyboard(browser: Chrome) -> None:
+    names = browser.find_elements(By.CSS_SELECTOR, "#table .name")
+    names[0].send_keys(Keys.ARROW_DOWN)
+    assert active(browser) == names[1]
+    active(browser).send_keys(Keys.ENTER)
+    dialog = browser.find_element(By.ID, "run")
+    assert dialog.is_displayed()
+    assert "Traceback" in dialog.text
+    assert "ValueError: no such <image>" in dialog.text
+    WebDriverWait(browser, 30).until(lambda _: dialog.find_elements(By.CSS_SELECTOR, ".main-svg"))
+    active(browser).send_keys(Keys.ESCAPE)
+    assert not dialog.is_displayed()
+    assert active(browser) == names[1]
+
+
+def test_a_run_leads_to_its_mistakes(browser: Chrome) -> None:
+    browser.find_element(By.CSS_SELECTOR, "#table .name").click()
+    browser.find_element(By.XPATH, "//dialog//button[.='Its mistakes']").click()
+    everything = len(browser.find_elements(By.CSS_SELECTOR, "#mistakes .pictures li"))
+    browser.find_element(By.CSS_SELECTOR, "#mistakes .confusion button").click()
+    pressed = browser.find_element(By.CSS_SELECTOR, "#mistakes .confusion button[aria-pressed=true]")
+    items = browser.find_elements(By.CSS_SELECTOR, "#mistakes .pictures li")
+    assert len(items) == int(pressed.text) < everything
+    label, predicted = str(pressed.get_attribute("aria-label")).partition(":")[0].split(" taken for ")
+    assert {item.text.split(" ")[0:3] == [label, "→", predicted] for item in items} == {True}
+    assert "url(" in items[0].find_element(By.CLASS_NAME, "picture").value_of_css_property("background-image")
+
+
+def test_dark_mode_reaches_the_plots(browser: Chrome) -> None:
+    def colours() -> list[Any]:
+        text = drawn(browser, "curves").find_element(By.CSS_SELECTOR, ".xtick text").value_of_css_property("fill")
+        return [text, browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")]
+
+    light = colours()
+    look(browser, width=1280, scheme="dark")
+    WebDriverWait(browser, 30).until(lambda _: colours()[0] != light[0])
+    assert colours()[1] != light[1]
+
+
+def test_a_narrow_window_scrolls_down_only(browser: Chrome, page: Path) -> None:
+    look(browser, width=360, scheme="light")
+    load(browser, page)
+    for section in ("claims", "curves", "effects", "parallel"):
+        drawn(browser, section)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+    browser.find_element(By.CSS_SELECTOR, "#table .name").click()
+    assert browser.execute_script("return document.getElementById('run').scrollWidth") <= 360
+
+
+def test_two_sweeps_stand_side_by_side(browser: Chrome, page: Path) -> None:
+    load(browser, page.parent / "both.html")
+    section = browser.find_element(By.ID, "sweeps").text
+    assert "8 configs completed in both" in section
+    assert "2.14.0" in section
+    assert "2.15.0" in section
+    select(browser, "sweep", "later")
+    assert set(cells(browser, "sweep")) == {"later"}
