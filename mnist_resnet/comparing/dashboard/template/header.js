@@ -32,9 +32,9 @@ function showHeader() {
   document.getElementById("header").append(
     element("h1", {}, data.title),
     definitions([
-      ["Runs", [plural(jobs.length, "run"), ": ", counted(data.statuses)]],
+      ["Runs", [plural(jobs.length, "run"), jobs.length ? ": " : "", counted(data.statuses)]],
       ["Numerics", words.join("; ")],
-      ["The same in all", data.constant.length > 0 && constants()],
+      ["The same in all", data.constant.length ? constants() : null],
       ["Written", live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written],
     ]),
   );

@@ -70,12 +70,11 @@ function claimRow(claim) {
     [claim.group, data.sweeps.length > 1 ? ` (${claim.sweep})` : ""],
     `${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`,
     [write(claim.value), claim.words && element("div", { class: "quiet" }, `“${claim.words}”`)],
-    [element("span", { class: "verdict" }, claim.verdict), element("div", { class: "quiet" }, claim.reason)],
+    [element("span", { class: "verdict" }, claim.verdict), element("div", { class: "quiet" }, claim.reason), element("div", { class: "quiet" }, claim.epochs)],
     claim.n === claim.jobs ? `${claim.n}` : `${claim.n} of ${claim.jobs}`,
     write(claim.mean),
     between(claim.interval, write),
     between(claim.prediction, write),
-    claim.epochs,
   ];
 }
 
@@ -95,8 +94,8 @@ function showClaims() {
       element("p", { class: "quiet" }, "A claim is one run: it stands if it lies where one further run falls."));
   }
   if (data.claims.length) {
-    place.append(plainTable([prose("config"), words("figure"), words("claimed"), prose("verdict"), ...heads("n", "measured mean", "95 % interval", "a further run, 95 %"), prose("over the epochs")], data.claims.map(claimRow)),
-      element("p", { class: "quiet" }, "Accuracies in per cent."));
+    place.append(plainTable([prose("config"), words("figure"), words("claimed"), prose("verdict"), ...heads("n", "measured mean", "95 % interval", "a further run, 95 %")], data.claims.map(claimRow)),
+      element("p", { class: "quiet" }, "Accuracies in per cent. Below each verdict: in how many epochs of how many runs the figure was at or beyond the claim, and how far it swings."));
   }
   if (data.questions.length) {
     place.append(element("h3", {}, "Claims without a figure"),

@@ -112,8 +112,9 @@ function showMistakes() {
   if (!data.mistakes.sets.length) return;
   const place = open("mistakes");
   const runs = jobs.flatMap((job, number) => (data.mistakes.confusion[number] ? [[number, job.name]] : []));
+  if (runs.length === 1) seen.run = runs[0][0];
   const content = element("div", { class: "two" });
-  const list = selector("Mistakes of", [["", "all runs that the table shows"], ...runs], (run) => { seen.run = run; seen.pair = null; seen.most = PICTURES_AT_ONCE; fillMistakes(content); });
+  const list = selector("Mistakes of", [["", "all runs that the table shows"], ...runs], (run) => { seen.run = run; seen.pair = null; seen.most = PICTURES_AT_ONCE; fillMistakes(content); }, seen.run);
   list.querySelector("select").id = "mistakes-of";
   place.append(element("div", { class: "controls" }, list), content);
   fillMistakes(content);

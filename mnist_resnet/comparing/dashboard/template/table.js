@@ -61,8 +61,8 @@ function fillTable() {
   body.replaceChildren(...order.map((number) => rowOf.get(number)));
   for (const name of body.querySelectorAll(".name[tabindex='0']")) name.tabIndex = -1;
   if (body.firstChild) body.firstChild.querySelector(".name").tabIndex = 0;
-  document.getElementById("count").textContent =
-    shown.length === jobs.length ? `${plural(jobs.length, "run")}. Arrow keys move between them, Enter opens one.` : `${shown.length.toLocaleString("en")} of ${plural(jobs.length, "run")} shown.`;
+  const all = `${plural(jobs.length, "run")}.${jobs.length > 1 ? " Arrow keys move between them, Enter opens one." : ""}`;
+  document.getElementById("count").textContent = shown.length === jobs.length ? all : `${shown.length.toLocaleString("en")} of ${plural(jobs.length, "run")} shown.`;
 }
 
 function sortBy(column, head) {
