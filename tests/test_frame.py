@@ -175,12 +175,27 @@ def test_levels_are_told_apart_by_what_they_mean() -> None:
     assert level_text(0.001) == "0.001"
 
 
-def test_malformed_insides_raise_nothing(tmp_path: Path) -> None:
-    folder = write_job(
-        tmp_path / "job", last=[1], best="x", numerics=3, environment=None, error=7, swept=[], notes=None
-    )
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("status", []), ("config", None), ("last", [1]), ("best", "x"), ("numerics", 3), ("error", 7), ("swept", [])],
+)
+def test_malformed_results_are_one_line(tmp_path: Path, key: str, value: object) -> None:
+    folder = write_job(tmp_path / "job")
     result = json.loads((folder / RESULT).read_text())
-    result["config"]["claims"] = {"value": 1}
-    (folder / RESULT).write_text(json.dumps(result))
+    (folder / RESULT).write_text(json.dumps({**result, key: value}))
+    jobs, (remark,) = load_jobs([folder])
+    assert jobs == []
+    assert key in remark
+
+
+def test_metrics_that_are_no_numbers_were_not_measured(tmp_path: Path) -> None:
+    folder = write_job(tmp_path / "job", (0.9,), status=Status.INTERRUPTED)
+    (folder / METRICS).write_text('{"epoch": 0, "test_accuracy": "high", "train_accuracy": null, "test_loss": 0.5}\n')
     frame = load_sweep(folder)
-    assert frame["test_accuracy"].isna().all()
+    assert frame[["test_accuracy", "train_accuracy", "best_epoch"]].isna().all(axis=None)
+    assert frame["test_loss"].tolist() == [0.5]
+
+
+def test_malformed_claims_are_no_claims(tmp_path: Path) -> None:
+    folder = write_job(tmp_path / "job", config={"claims": {"value": 1}})
+    assert load_jobs([folder])[0][0].claims == []

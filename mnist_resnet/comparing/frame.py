@@ -1,10 +1,11 @@
 """Job folders as a pandas frame: one row a job, or one an epoch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pandas as pd
@@ -36,6 +37,20 @@ NO_FACTORS = ("sweep", "tracking", "claims", "comparisons", "hydra", "data.root"
 """Config keys, with all below them, that change no experiment: who listens, where data lies, what is claimed."""
 
 
+SHAPE: Mapping[str, tuple[type, ...]] = {
+    "status": (str,),
+    "config": (dict,),
+    "name": (str, NoneType),
+    "sweep": (str, NoneType),
+    "signature": (str, NoneType),
+    **dict.fromkeys(("choices", "swept", "numerics", "environment", "last", "best", "error"), (dict, NoneType)),
+    **dict.fromkeys(("epochs", "epochs_completed", "parameters"), (int, NoneType)),
+    **dict.fromkeys(("seconds", "images_per_second"), (int, float, NoneType)),
+    **dict.fromkeys(("overrides", "notes"), (list, NoneType)),
+}
+"""What the entries of `result.json`, and of a job in `sweep.json`, are; only the first two must be there."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One job of a sweep, or a single run, as its folder tells it.
@@ -60,17 +75,17 @@ class Job:
     @property
     def config(self) -> dict[str, Any]:
         """The whole resolved config."""
-        return _mapping(self.result, "config")
+        return self.result.get("config") or {}
 
     @property
     def choices(self) -> dict[str, Any]:
         """The option taken from every config group."""
-        return _mapping(self.result, "choices")
+        return self.result.get("choices") or {}
 
     @property
     def swept(self) -> dict[str, Any]:
         """What the sweep set in this job: key or group to value."""
-        return _mapping(self.result, "swept")
+        return self.result.get("swept") or {}
 
     @property
     def seed(self) -> int | None:
@@ -87,12 +102,12 @@ class Job:
     @property
     def numerics(self) -> dict[str, Any]:
         """Device, precision, threads, compiled or eager; empty before the job's first start."""
-        return _mapping(self.result, "numerics")
+        return self.result.get("numerics") or {}
 
     @property
     def environment(self) -> dict[str, Any]:
         """Versions, commit, host."""
-        return _mapping(self.result, "environment")
+        return self.result.get("environment") or {}
 
     @property
     def signature(self) -> str | None:
@@ -107,31 +122,32 @@ class Job:
     @cached_property
     def metrics(self) -> list[Metrics]:
         """Its epochs so far, read when first asked for."""
-        return read_metrics(self.folder)
+        return [_numbers(epoch) for epoch in read_metrics(self.folder)]
 
     @property
     def last(self) -> Metrics:
         """The last epoch's metrics; empty before the first epoch's end."""
         # result.json is written at changes of status only, so while a job runs metrics.jsonl knows more
         if self.completed or not self.metrics:
-            return _mapping(self.result, "last")
+            return _numbers(self.result.get("last") or {})
         return self.metrics[-1]
 
     @property
     def best(self) -> dict[str, Any]:
         """The best epoch's metrics, and in `picked_on` which images picked it; empty before the first epoch's end."""
-        if self.completed and _mapping(self.result, "best"):
-            return _mapping(self.result, "best")
+        best = self.result.get("best")
+        if self.completed and best:
+            return {**_numbers(best), "picked_on": str(best.get("picked_on", "test"))}
         picked_on = "val" if any("val_accuracy" in epoch for epoch in self.metrics) else "test"
         key = f"{picked_on}_accuracy"
-        epochs = [epoch for epoch in self.metrics if isinstance(epoch.get(key), (int, float))]
+        epochs = [epoch for epoch in self.metrics if key in epoch]
         return {**max(epochs, key=lambda epoch: epoch[key]), "picked_on": picked_on} if epochs else {}
 
     @property
     def error(self) -> str | None:
         """Why it did not complete, in one line; None where nothing went wrong."""
         error = self.result.get("error")
-        if not isinstance(error, dict):
+        if not error:
             return None
         if self.status == Status.DIVERGED:
             return f"loss {error.get('loss')} in epoch {error.get('epoch')}, step {error.get('step')}"
@@ -139,9 +155,9 @@ class Job:
         return f"{error.get('type', 'error')}: {lines[0] if lines else ''}"
 
 
-def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, dict) else {}
+def _numbers(entries: Mapping[str, Any]) -> Metrics:
+    """The entries that are numbers: what is absent, or no number, was not measured."""
+    return {key: value for key, value in entries.items() if type(value) in (int, float)}
 
 
 def load_jobs(folders: Sequence[Path]) -> tuple[list[Job], list[str]]:
@@ -197,6 +213,11 @@ def _jobs_of_sweep(folder: Path, remarks: list[str]) -> list[Job]:
         if not isinstance(name, str) or not _is_file_name(name):
             remarks.append(f"{folder / SWEEP}: job {number} has no usable name and is left out")
             continue
+        try:
+            _check_shape(folder / SWEEP, {**entry, "status": QUEUED})
+        except UnreadableFolder as error:
+            remarks.append(f"{error}; job {number} is left out")
+            continue
         jobs.append(_listed_job(folder / name, sweep, entry, remarks))
     return jobs
 
@@ -218,12 +239,19 @@ def _readable(folders: Iterable[Path], sweep: str | None, remarks: list[str]) ->
     for folder in folders:
         try:
             result = read_json(folder / RESULT)
-            if result.get("status") not in set(Status) or not isinstance(result.get("config"), dict):
-                raise UnreadableFolder(f"{folder / RESULT}: not a job's result (no known status, or no config)")
-            jobs.append(Job(folder, sweep or result.get("sweep"), str(result["status"]), result))
+            _check_shape(folder / RESULT, result)
+            jobs.append(Job(folder, sweep or result.get("sweep"), result["status"], result))
         except UnreadableFolder as error:
             remarks.append(str(error))
     return jobs
+
+
+def _check_shape(path: Path, entries: Mapping[str, Any]) -> None:
+    for key, types in SHAPE.items():
+        if not isinstance(entries.get(key), types):
+            raise UnreadableFolder(f"{path}: not a job's, its {key} is {type(entries.get(key)).__name__}")
+    if entries["status"] not in (*Status, QUEUED):
+        raise UnreadableFolder(f"{path}: status {entries['status']} is unknown")
 
 
 def load_sweep(folder: Path | str | Sequence[Path | str], epochs: bool = False) -> pd.DataFrame:
