@@ -122,6 +122,12 @@ def test_a_job_tells_what_differs_from_the_base(tmp_path: Path) -> None:
     assert data["sweeps"][0]["base"]["model.stem"] == "3x3"
 
 
+def test_notes_of_the_jobs_are_counted_once(tmp_path: Path) -> None:
+    sweep = SyntheticSweep(notes=["tested on <b>few</b> images"]).write(tmp_path / "sweep")
+    edit_result(sweep / "optim.lr=0.001,model=stem3x3,seed=1", notes=["another"])
+    assert page_data(sweep)["notes"] == [["tested on <b>few</b> images", 11], ["another", 1]]
+
+
 def test_claims_and_effects_are_those_of_their_rooms(tmp_path: Path) -> None:
     claim = {"metric": "test_accuracy", "epoch": "last", "value": 0.9, "approximate": True, "words": "about 90 %"}
     sweep = SyntheticSweep(claims=[claim], test_images=10000).write(tmp_path / "sweep")

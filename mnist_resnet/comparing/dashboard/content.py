@@ -12,10 +12,11 @@ from mnist_resnet.comparing.dashboard.judgement import claims, effects, groups, 
 from mnist_resnet.comparing.dashboard.labels import label_sweeps
 from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
-from mnist_resnet.comparing.dashboard.runs import runs
+from mnist_resnet.comparing.dashboard.runs import noted, runs
 from mnist_resnet.comparing.dashboard.sweeps import sweeps_of
 from mnist_resnet.comparing.factors import constant, is_choice
 from mnist_resnet.comparing.frame import jobs_frame, level_text, load_jobs
+from mnist_resnet.comparing.jobs_table import picked_text
 
 
 def content(folders: Sequence[Path]) -> dict[str, Any]:
@@ -32,6 +33,8 @@ def content(folders: Sequence[Path]) -> dict[str, Any]:
         "title": " and ".join(sweep["label"] for sweep in sweeps) or "no jobs",
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sweeps": sweeps,
+        "notes": noted(jobs),
+        "picked": picked_text(frame) if jobs else "",
         "remarks": remarks + unread + unasked,
         "statuses": dict(Counter(job.status for job in jobs)),
         "numerics": dict(Counter(value for value in frame["numerics"] if isinstance(value, str))),

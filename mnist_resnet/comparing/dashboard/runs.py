@@ -1,6 +1,7 @@
 """One entry a job: its row in the table, and what opens when the row is opened."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ MEASURES = (
 LOG_CHARACTERS = 1_500_000
 """For the log tails of all jobs together, so that a large sweep's page stays small."""
 
+MOST_NOTES = 20
 LONGEST_TAIL = 3_000
 LONGEST_TRACEBACK = 6_000
 
@@ -54,13 +56,22 @@ def runs(
     ]
 
 
+def noted(jobs: Sequence[Job]) -> list[tuple[str, int]]:
+    """What a reader must know, as the jobs themselves say it, with how many say so; the most frequent first."""
+    return Counter(note for job in jobs for note in _notes(job)).most_common(MOST_NOTES)
+
+
+def _notes(job: Job) -> list[str]:
+    notes = job.result.get("notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
+
+
 def _level_numbers(factor: dict[str, Any], frame: pd.DataFrame) -> list[int]:
     number = {level: index for index, level in enumerate(factor["levels"])}
     return [number[level_text(value)] for value in frame[factor["key"]]]
 
 
 def _details(job: Job, sweep: dict[str, Any], tail: int) -> dict[str, Any]:
-    notes = job.result.get("notes")
     attempts = job.result.get("attempts")
     return {
         "folder": job.folder.name,
@@ -71,7 +82,7 @@ def _details(job: Job, sweep: dict[str, Any], tail: int) -> dict[str, Any]:
         "attempts": [_attempt(attempt) for attempt in attempts] if isinstance(attempts, list) else [],
         "error": job.error,
         "traceback": _traceback(job),
-        "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
+        "notes": _notes(job),
         "log": _tail(job.folder / LOG, tail),
     }
 

@@ -106,7 +106,7 @@ function showLegend(place, drawnGroups) {
 
 function showCurves() {
   if (!Object.values(data.curves).some((runs) => runs.some((epochs) => epochs.length))) return;
-  const place = open("curves");
+  const place = unhide("curves");
   const choices = factors.flatMap((factor, at) => (canGroup(factor) ? [[at, factor.key]] : []));
   wanted.by = choices.length ? choices[0][0] : "";
   const legend = element("div");

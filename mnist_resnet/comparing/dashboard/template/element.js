@@ -22,7 +22,7 @@ function plainTable(columns, rows) {
   const cell = (content, at) => element(at ? "td" : "th", { scope: at ? null : "row", class: kind(columns[at]) }, content);
   const body = rows.map((row) => element("tr", {}, row.map((content, at) => cell(content ?? ABSENT, at))));
   const whole = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
-  return element("div", { class: "scroll", tabindex: "0", role: "group" }, whole);
+  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
 }
 
 function selector(label, options, pick, selected) {
@@ -31,7 +31,7 @@ function selector(label, options, pick, selected) {
 }
 
 // Shows a section and gives the place for its content.
-function open(id) {
+function unhide(id) {
   const section = document.getElementById(id);
   section.hidden = false;
   const place = section.querySelector("div");

@@ -35,6 +35,7 @@ function showHeader() {
       ["Runs", [plural(jobs.length, "run"), jobs.length ? ": " : "", counted(data.statuses)]],
       ["Numerics", words.join("; ")],
       ["The same in all", data.constant.length ? constants() : null],
+      ["Notes", data.notes.length ? data.notes.map(([note, count]) => element("div", {}, `${note} (${plural(count, "run")})`)) : null],
       ["Written", live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written],
     ]),
   );

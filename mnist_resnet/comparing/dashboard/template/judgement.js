@@ -25,8 +25,8 @@ function showGroups() {
   const columns = [...(by.length ? by : [words("runs")]), ...heads("n", "test accuracy, %", "sd", "95 % interval", "lowest", "highest", "training accuracy, %", "sd", "95 % interval", "best epoch's test, %")];
   const table = plainTable(columns, rows);
   table.classList.add("tall");
-  open("groups").append(table,
-    element("p", { class: "quiet" }, "Last epoch: mean, standard deviation between seeds, and interval of the mean (Student's t) over n completed runs. The best epoch's test accuracy was picked on the test set unless the table of runs says otherwise."));
+  unhide("groups").append(table,
+    element("p", { class: "quiet" }, `Last epoch: mean, standard deviation between seeds, and interval of the mean (Student's t) over n completed runs. ${data.picked}`));
 }
 
 function claimsPlot(claims) {
@@ -87,7 +87,7 @@ function questionRow(answer) {
 
 function showClaims() {
   if (!data.claims.length && !data.questions.length) return;
-  const place = open("claims");
+  const place = unhide("claims");
   const drawable = data.claims.filter((claim) => claim.accuracy && (claim.n || claim.value != null));
   if (drawable.length) {
     place.append(plot(() => claimsPlot(drawable)),
@@ -119,7 +119,7 @@ function effectsPlot(effects) {
       hovertemplate: "%{text}<br>%{x:+.3f} points, 95 % interval %{customdata}<extra></extra>",
     }],
     layout: layout({
-      height: 80 + labels.height, annotations: labels.annotations,
+      height: 100 + labels.height, annotations: labels.annotations,
       xaxis: axis({ title: { text: "change of test error, points (left is better)" }, zeroline: true, zerolinewidth: 1.5 }),
       yaxis: labels.yaxis,
     }),
@@ -136,7 +136,7 @@ function effectRow(effect) {
 function showEffects() {
   const { alone, together, unpaired, left_out: leftOut } = data.effects;
   if (!alone.length && !unpaired.length && !leftOut.length) return;
-  const place = open("effects");
+  const place = unhide("effects");
   const columns = (head) => [words(head), ...heads("test error, points", "95 % interval", "p", "seeds", "cells", "pairs left out"), words("effect")];
   if (alone.length) place.append(plot(() => effectsPlot(alone)), plainTable(columns("factor"), alone.map(effectRow)));
   if (together.length) place.append(element("h3", {}, "Two factors together"), plainTable(columns("interaction"), together.map(effectRow)));

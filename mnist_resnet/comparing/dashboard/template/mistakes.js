@@ -78,7 +78,7 @@ function oftenItem(set, { index, place, label, jobs: count, taken }) {
   const part = ([predicted, times, sure]) => `${label} → ${predicted}: ${times}×, ${surely(sure)}`;
   return element("li", { title: taken.map(part).join("\n") }, picture(set, place, `${label}, misread by ${count} runs`),
     element("b", {}, `${count} of ${set.jobs}`), element("br"), `${label} → ${first[0]} ${surely(first[2])}`, element("br"),
-    element("span", { class: "quiet" }, others.length ? `also ${others.map(([predicted]) => predicted).join(", ")} · ` : "", `image ${index}`));
+    element("span", { class: "quiet" }, `image ${index}${others.length ? `, also → ${others.map(([predicted]) => predicted).join(", ")}` : ""}`));
 }
 
 function oftenMisread() {
@@ -110,7 +110,7 @@ function fillMistakes(place) {
 
 function showMistakes() {
   if (!data.mistakes.sets.length) return;
-  const place = open("mistakes");
+  const place = unhide("mistakes");
   const runs = jobs.flatMap((job, number) => (data.mistakes.confusion[number] ? [[number, job.name]] : []));
   if (runs.length === 1) seen.run = runs[0][0];
   const content = element("div", { class: "two" });

@@ -36,7 +36,7 @@ function parallelPlot(axes, colouring) {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const shades = dark ? DARK_SHADES : SHADES;
   const traces = shades.map((shade) => ({
-    x: [], y: [], customdata: [], type: "scatter", mode: "lines", line: { color: shade, width: 1 },
+    x: [], y: [], customdata: [], type: "scatter", mode: "lines", line: { color: shade, width: shown.length > 200 ? 1 : 1.5 },
     opacity: Math.max(0.25, Math.min(0.9, 60 / Math.sqrt(shown.length) / 6)), hoverinfo: "none",
   }));
   for (const number of shown) {
@@ -72,7 +72,7 @@ function showParallel() {
   let colouring = results[0];
   const inner = plot(() => parallelPlot(axes, colouring));
   inner.style.minWidth = `${axes.length * WIDTH_OF_AXIS}px`;
-  const place = open("parallel");
+  const place = unhide("parallel");
   place.append(
     element("div", { class: "controls" }, selector("Colour by", axes.map((one, at) => [at, one.title]), (at) => { colouring = axes[at]; inner.redraw(); }, axes.indexOf(colouring))),
     element("div", { class: "plot wide", tabindex: "0", role: "group", "aria-label": "Parallel coordinates" }, inner),

@@ -15,7 +15,7 @@ function differenceWords(pair) {
 
 function showSweeps() {
   if (!data.pairs.length) return;
-  const place = open("sweeps");
+  const place = unhide("sweeps");
   for (const pair of data.pairs) {
     const changes = plainTable([words("what"), prose(pair.first), prose(pair.second)], pair.changes);
     place.append(
