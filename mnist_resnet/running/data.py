@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -63,8 +64,9 @@ class Splits:
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
     """The order of `count` images in an epoch, int64 [count], drawn from (seed, epoch) alone."""
-    generator = torch.Generator().manual_seed((seed << 24) ^ epoch)
-    return torch.randperm(count, generator=generator)
+    # PyTorch's CPU generator drops all but 32 bits of a seed, so the pair is hashed and not put side by side.
+    mixed = int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
 
 
 def load(data: Data, device: str) -> Splits:
@@ -92,9 +94,11 @@ def load(data: Data, device: str) -> Splits:
 @lru_cache(maxsize=4)
 def _on_device(source: str, device: str) -> DataSet:
     try:
-        loaded: Any = instantiate(json.loads(source))
+        loaded: Any = instantiate(json.loads(source), _convert_="all")
     except InstantiationException as error:
-        raise error.__cause__ if isinstance(error.__cause__, UsageError) else error from None
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from None
+        raise
     if not isinstance(loaded, DataSet):
         raise UsageError(f"data._target_={json.loads(source)['_target_']}: gave a {type(loaded).__name__}, no DataSet")
     return loaded.to(device)
@@ -115,6 +119,9 @@ def _check_fits(data: Data, whole: DataSet) -> None:
     channels = whole.train.pixels.shape[1]
     if channels != data.channels:
         raise UsageError(f"data.channels={data.channels}: the images have {channels}")
+    for key, value in (("mean", data.mean), ("std", data.std)):
+        if isinstance(value, list) and len(value) != channels:
+            raise UsageError(f"data.{key}={value}: give one number, or one for each of the {channels} channels")
     most = int(max(whole.train.labels.max(), whole.test.labels.max()))
     if most >= data.classes:
         raise UsageError(f"data.classes={data.classes}: there is a label {most}; labels count from 0")
