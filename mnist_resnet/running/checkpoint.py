@@ -4,10 +4,11 @@ import os
 import random
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 import torch
@@ -40,6 +41,8 @@ class Checkpoints:
         self._last = time.monotonic()
         self._writer: threading.Thread | None = None
         self._error: BaseException | None = None
+        for left_over in folder.glob(f".{CHECKPOINT}.*"):
+            left_over.unlink(missing_ok=True)
 
     def epoch_ended(self, state: Callable[[], State]) -> None:
         """An epoch ended; save it in the background if it is time."""
@@ -95,7 +98,7 @@ class Checkpoints:
         beside = self.folder / f".{CHECKPOINT}.{os.getpid()}"
         try:
             with beside.open("wb") as file:
-                torch.save({"signature": self.signature, **state}, file)
+                _save({"signature": self.signature, **state}, file)
                 file.flush()
                 os.fsync(file.fileno())
             self._may_write()
@@ -114,7 +117,7 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
         if not path.exists():
             continue
         try:
-            state: State = torch.load(path, map_location="cpu", weights_only=True)
+            state = _load(path)
         except Exception as error:
             remarks.append(f"{path.name} can't be read and was passed over ({type(error).__name__})")
             continue
@@ -122,6 +125,27 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
             return state, remarks
         remarks.append(f"{path.name} is of another job and was passed over")
     return None, remarks
+
+
+def _save(state: State, file: BinaryIO) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        # After a failed write, torch's writer closes its archive and reports only that this failed, too.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _load(path: Path) -> State:
+    with zipfile.ZipFile(path) as archive:  # torch itself compares no checksum
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} in it is damaged")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise TypeError(f"it holds a {type(state).__name__}")
+    return state
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -155,17 +179,19 @@ def random_states(device: str) -> State:
     return states
 
 
-def set_random_states(states: State | int) -> None:
-    """Start every generator from one seed, or set each to where `random_states` found it."""
-    if isinstance(states, int):
-        random.seed(states)
-        numpy.random.seed(states)
-        torch.manual_seed(states)
-        return
+def seed_everything(seed: int) -> None:
+    """Start Python's, NumPy's and PyTorch's generators, on every device, from one seed below 2**32."""
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def set_random_states(states: State, device: str) -> None:
+    """Set each generator to where `random_states` found it; a device that they know nothing of keeps its own."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     key, position, has_gauss, cached = states["numpy"]
     numpy.random.set_state(("MT19937", key.numpy().astype("uint32"), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    if "cuda" in states and torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,5 +1,6 @@
 """The training loop: the report's protocol, one batch from the device's bytes to the loss on one screen."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.running.checkpoint import Checkpoints, State, random_states, set_random_states
+from mnist_resnet.running.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.running.config import Config
 from mnist_resnet.running.data import Split, Splits, shuffled
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
@@ -23,8 +24,8 @@ from mnist_resnet.running.observer import Observer
 class Diverged(Exception):
     """The loss stopped being finite."""
 
-    def __init__(self, epoch: int, step: int, loss: float) -> None:
-        super().__init__(f"loss {loss} in epoch {epoch}, step {step}")
+    def __init__(self, epoch: int, step: int, loss: float, what: str = "loss") -> None:
+        super().__init__(f"{what} {loss} in epoch {epoch}, step {step}")
         self.epoch, self.step, self.loss = epoch, step, loss
 
 
@@ -44,7 +45,7 @@ class Training:
 
     def __init__(self, config: Config, splits: Splits, numerics: Numerics) -> None:
         self.config, self.splits, self.numerics = config, splits, numerics
-        set_random_states(config.seed)
+        seed_everything(config.seed)
         self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
         self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
@@ -80,7 +81,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        set_random_states(state["random"])
+        set_random_states(state["random"], self.numerics.device)
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.lr = state["seconds"], state["lr"]
         self.losses.copy_(state["losses"])
@@ -142,29 +143,37 @@ def train_epoch(
         interrupt.check()
     for step, batch_loss, correct in late.rest():
         report(training, observers, step, batch_loss, correct)
+    training.losses.cpu()  # waits for the steps that a GPU has still queued: their time counts
     training.seconds = time.perf_counter() - started
 
 
 def report(training: Training, observers: Sequence[Observer], step: int, loss: float, correct: int) -> None:
     """Tell the observers of a step, or end the run if its loss is no number any more."""
     if loss - loss != 0:  # true of infinities and of NaN alone
-        raise Diverged(training.epoch, step, loss)
+        raise first_bad(training)
     seen = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
     for observer in observers:
         observer.batch(training.epoch, step, loss, correct / seen)
+
+
+def first_bad(training: Training) -> Diverged:
+    """The first step of the epoch in progress whose loss is no number; reports come every few steps, and late."""
+    losses = training.losses[: training.step].cpu()
+    step = int((~losses.isfinite()).nonzero()[0])
+    return Diverged(training.epoch, step, losses[step].item())
 
 
 def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
     """The epoch's line of `metrics.jsonl`: what was counted while training, and an evaluation.
 
     Raises:
-        Diverged: a batch between two reports had a loss that is no number.
+        Diverged: a batch between two reports had a loss that is no number, or the evaluation has: weights or running
+            statistics can overflow in an epoch's last step.
     """
     count, batch_size = len(training.splits.train), training.config.data.batch_size
     losses = training.losses.cpu().double()
     if not losses.isfinite().all():
-        step = int((~losses.isfinite()).nonzero()[0])
-        raise Diverged(training.epoch, step, losses[step].item())
+        raise first_bad(training)
     sizes = torch.full_like(losses, batch_size)
     sizes[-1] = count - batch_size * (len(losses) - 1)
     started = time.perf_counter()
@@ -176,6 +185,8 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
             loss, accuracy = evaluate(training, split, interrupt)
+            if not math.isfinite(loss):
+                raise Diverged(training.epoch, training.step - 1, loss, f"{name} loss")
             metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     evaluation = time.perf_counter() - started
     return metrics | {
