@@ -13,6 +13,9 @@ import torch
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.config import Trainer
 
+THREADS = torch.get_num_threads()
+"""PyTorch's choice, read before a job sets its own: the next one in this process must not inherit that."""
+
 
 @dataclass(frozen=True)
 class Numerics:
@@ -55,7 +58,7 @@ def resolve(trainer: Trainer) -> Numerics:
         UsageError: this machine does not have it.
     """
     device = _device(trainer.device)
-    return Numerics(device, _precision(trainer.precision, device), trainer.threads or torch.get_num_threads())
+    return Numerics(device, _precision(trainer.precision, device), trainer.threads or THREADS)
 
 
 def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
