@@ -63,7 +63,7 @@ class ReportLog:
 def report_loss(mean: float, count: int, batch_size: int) -> float:
     """The report's "average loss" for a true mean per image: the sum of batch means over the number of images.
 
-    Exact where every batch is full; a smaller last batch is counted by its share of a batch.
+    Exact where all batches are of one size; the images of a smaller last batch are taken to be like all the others.
     """
-    batches = count / batch_size
+    batches = -(-count // batch_size)
     return mean * batches / count
