@@ -12,13 +12,12 @@ from mnist_resnet.comparing.frame import Job, load_jobs
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.table import METRICS, sweep_report
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import DASHBOARD, UnreadableFolder, write_atomically
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
-DASHBOARD = "dashboard.html"
 FIGURES = "figures"
-"""Where html, png and svg go in the first folder, unless `--output` says otherwise."""
+"""Folder for png and svg inside the first folder, unless `--output` says otherwise."""
 
 WIDTH = 200
 """Columns of a table that goes to no terminal, and that must not be cut to the 80 of one."""
@@ -62,6 +61,9 @@ def run(chosen: argparse.Namespace) -> None:
         return
     pair = (chosen.pair[0], chosen.pair[1]) if chosen.pair else None
     report = sweep_report(jobs, remarks, chosen.by, chosen.metric or METRICS, pair)
+    if chosen.wandb:
+        _wandb(jobs, report, chosen.by)
+        return
     if chosen.format == "csv":
         print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
         _put(report.jobs.to_csv(index=False), chosen.output)
@@ -99,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metric", nargs="+", metavar="METRIC", help=f"what to summarise; else {', '.join(METRICS)}")
     parser.add_argument("--format", choices=FORMATS, default="rich", help="rich is for the terminal; html a dashboard")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there; a folder for png and svg")
+    parser.add_argument("--wandb", action="store_true", help="make a workspace and a report on W&B instead")
     parser.add_argument(
         "--pair", nargs=2, metavar="SIDE", help="image by image: two jobs by name, or groups such as model=stem3x3"
     )
@@ -111,6 +114,13 @@ def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
     path = output or folders[0] / DASHBOARD
     write_dashboard(list(folders), path)
     print(path)
+
+
+def _wandb(jobs: Sequence[Job], report: Report, by: Sequence[str] | None) -> None:
+    from mnist_resnet.comparing.wandb_view import save_view
+
+    for address in save_view(jobs, report, by):
+        print(address)
 
 
 def _put(text: str, output: Path | None) -> None:

@@ -23,10 +23,7 @@ from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_secti
 from mnist_resnet.comparing.statistics import grouped
 from mnist_resnet.comparing.verdicts import group_name, judgements
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import PREDICTIONS, Status, UnreadableFolder, write_atomically
-
-TABLE = "table.md"
-RESULTS = "results.csv"
+from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, Status, UnreadableFolder, write_atomically
 
 METRICS = ("test_accuracy", "train_accuracy")
 """Summarised over seeds unless others are asked for; the first one is judged by its effects."""
