@@ -50,7 +50,7 @@ def claims(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def _claim(judgement: Judgement) -> dict[str, Any]:
-    claim = judgement.claim
+    claim, swing = judgement.claim, judgement.swing
     return {
         "group": judgement.group,
         "sweep": judgement.sweep,
@@ -62,6 +62,7 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "verdict": str(judgement.verdict),
         "reason": judgement.reason,
         "epochs": judgement.epochs,
+        "swing": [swing.lowest, swing.median, swing.highest] if swing else None,
         "jobs": len(judgement.jobs),
         **_spread(judgement.measured),
     }

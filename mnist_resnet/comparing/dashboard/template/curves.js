@@ -20,8 +20,13 @@ function groups(by) {
     const key = many ? Math.floor((at * BINS) / inOrder.length) : jobs[number].levels[by];
     members.set(key, [...(members.get(key) ?? []), number]);
   });
-  const ends = (numbers) => [numbers[0], numbers[numbers.length - 1]].map((number) => level(jobs[number], by)).join(" to ");
-  return [...members].map(([key, numbers]) => ({ key, name: many ? ends(numbers) : factor.levels[key], members: numbers }));
+  const ends = (numbers) =>
+    [numbers[0], numbers[numbers.length - 1]].map((number) => level(jobs[number], by)).join(" to ");
+  return [...members].map(([key, numbers]) => ({
+    key,
+    name: many ? ends(numbers) : factor.levels[key],
+    members: numbers,
+  }));
 }
 
 const quantile = (ordered, share) => {
@@ -34,10 +39,14 @@ const quantile = (ordered, share) => {
 function meanCurve(members, values) {
   const length = Math.max(0, ...members.map((number) => values[number].length));
   return Array.from({ length }, (_, epoch) => {
-    const here = members.map((number) => values[number][epoch]).filter((value) => value != null).sort((a, b) => a - b);
+    const here = members
+      .map((number) => values[number][epoch])
+      .filter((value) => value != null)
+      .sort((a, b) => a - b);
     if (!here.length) return null;
     const mean = here.reduce((sum, value) => sum + value, 0) / here.length;
-    const ends = wanted.band === "half" ? [quantile(here, 0.25), quantile(here, 0.75)] : [here[0], here[here.length - 1]];
+    const ends =
+      wanted.band === "half" ? [quantile(here, 0.25), quantile(here, 0.75)] : [here[0], here[here.length - 1]];
     return { n: here.length, mean, low: ends[0], high: ends[1] };
   });
 }
@@ -54,35 +63,56 @@ function bandTrace(curve, hue, floor) {
   return {
     x: [...points.map((point) => point.epoch), ...points.map((point) => point.epoch).reverse()],
     y: [...points.map((point) => above(point.high)), ...points.map((point) => above(point.low)).reverse()],
-    fill: "toself", fillcolor: faded(hue, 0.16), line: { width: 0 }, mode: "lines", hoverinfo: "skip", type: "scatter",
+    fill: "toself",
+    fillcolor: faded(hue, 0.16),
+    line: { width: 0 },
+    mode: "lines",
+    hoverinfo: "skip",
+    type: "scatter",
   };
 }
 
 function lineTrace(group, curve, at) {
   return {
-    x: curve.map((_, epoch) => epoch), y: curve.map((point) => point?.mean ?? null), type: "scatter",
+    x: curve.map((_, epoch) => epoch),
+    y: curve.map((point) => point?.mean ?? null),
+    type: "scatter",
     mode: curve.length > 1 ? "lines" : "markers",
-    line: { color: seriesColour(at), width: 2, dash: DASHES[Math.floor(at / 8) % 3] }, marker: { color: seriesColour(at) },
+    line: { color: seriesColour(at), width: 2, dash: DASHES[Math.floor(at / 8) % 3] },
+    marker: { color: seriesColour(at) },
     customdata: curve.map((point) => (point ? [point.n, point.low, point.high] : null)),
     hovertemplate: `${inert(group.name)}: %{y:.3~g} (%{customdata[1]:.3~g} to %{customdata[2]:.3~g}, n = %{customdata[0]})<extra></extra>`,
   };
 }
 
-const quantityWords = () => `${wanted.quantity === "loss" ? "Loss on" : "Error on"} ${IMAGES[wanted.on]}${wanted.quantity === "loss" ? "" : ", %"}`;
+const quantityWords = () =>
+  `${wanted.quantity === "loss" ? "Loss on" : "Error on"} ${IMAGES[wanted.on]}${wanted.quantity === "loss" ? "" : ", %"}`;
 
 function curvesPlot(legend) {
   const values = chosenValues();
-  const drawnGroups = groups(wanted.by).map((group) => ({ ...group, curve: meanCurve(group.members, values) })).filter((group) => group.curve.length);
-  const positive = drawnGroups.flatMap((group) => group.curve.flatMap((point) => (point && point.low > 0 ? [point.low] : [])));
+  const drawnGroups = groups(wanted.by)
+    .map((group) => ({ ...group, curve: meanCurve(group.members, values) }))
+    .filter((group) => group.curve.length);
+  const positive = drawnGroups.flatMap((group) =>
+    group.curve.flatMap((point) => (point && point.low > 0 ? [point.low] : [])),
+  );
   const floor = Math.min(...positive, Infinity) / 2; // zero has no place on a log scale
-  const bands = wanted.band === "none" ? [] : drawnGroups.map((group, at) => bandTrace(group.curve, seriesColour(at), floor));
+  const bands =
+    wanted.band === "none" ? [] : drawnGroups.map((group, at) => bandTrace(group.curve, seriesColour(at), floor));
   showLegend(legend, drawnGroups);
   return {
     traces: [...bands, ...drawnGroups.map((group, at) => lineTrace(group, group.curve, at))],
     layout: layout({
-      height: 400, hovermode: "x unified",
+      height: 400,
+      hovermode: "x unified",
       xaxis: epochAxis(Math.max(0, ...drawnGroups.map((group) => group.curve.length))),
-      yaxis: axis({ title: { text: quantityWords() }, type: wanted.log ? "log" : "linear", exponentformat: "none", tickformat: "~g", dtick: wanted.log ? "D2" : undefined }),
+      yaxis: axis({
+        title: { text: quantityWords() },
+        type: wanted.log ? "log" : "linear",
+        exponentformat: "none",
+        tickformat: "~g",
+        dtick: wanted.log ? "D2" : undefined,
+      }),
     }),
     description: `${quantityWords()} by epoch, ${wanted.by === "" ? "all shown runs" : `by ${factors[wanted.by].key}`}`,
   };
@@ -100,7 +130,12 @@ function showLegend(place, drawnGroups) {
   });
   const by = wanted.by === "" ? "" : factors[wanted.by].key;
   const half = wanted.band === "half";
-  const heads = ["runs at the last epoch", "mean there", half ? "lower quartile" : "lowest", half ? "upper quartile" : "highest"];
+  const heads = [
+    "runs at the last epoch",
+    "mean there",
+    half ? "lower quartile" : "lowest",
+    half ? "upper quartile" : "highest",
+  ];
   place.replaceChildren(plainTable([{ head: by }, ...heads.map((head) => ({ head, number: true }))], rows));
 }
 
@@ -115,19 +150,38 @@ function showCurves() {
     wanted[name] = name === "by" && value !== "" ? Number(value) : value;
     figure.redraw();
   };
-  const sets = Object.keys(IMAGES).filter((name) => `${name}_accuracy` in data.curves).map((name) => [name, IMAGES[name]]);
-  const log = element("input", { type: "checkbox", checked: true, onchange: (event) => change("log")(event.target.checked) });
+  const sets = Object.keys(IMAGES)
+    .filter((name) => `${name}_accuracy` in data.curves)
+    .map((name) => [name, IMAGES[name]]);
+  const log = element("input", {
+    type: "checkbox",
+    checked: true,
+    onchange: (event) => change("log")(event.target.checked),
+  });
   place.append(
-    element("div", { class: "controls" },
+    element(
+      "div",
+      { class: "controls" },
       selector("One curve for each level of", [["", "(all shown runs together)"], ...choices], change("by"), wanted.by),
-      selector("Quantity", [["error", "error"], ["loss", "loss"]], change("quantity")),
+      selector(
+        "Quantity",
+        [
+          ["error", "error"],
+          ["loss", "loss"],
+        ],
+        change("quantity"),
+      ),
       selector("On", sets, change("on")),
       selector("Band", Object.entries(LONG_BANDS), change("band")),
       element("label", { class: "check" }, log, "logarithmic"),
     ),
     figure,
     legend,
-    element("p", { class: "quiet" }, "Lines are means over the runs that the table above shows and that have come to the epoch; training figures are counted while training, before each batch's update."),
+    element(
+      "p",
+      { class: "quiet" },
+      "Lines are means over the runs that the table above shows and that have come to the epoch; training figures are counted while training, before each batch's update.",
+    ),
   );
   listeners.push(() => figure.redraw());
 }

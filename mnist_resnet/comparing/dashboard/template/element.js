@@ -12,21 +12,34 @@ function element(tag, attributes = {}, ...children) {
 
 function definitions(pairs) {
   const kept = pairs.filter(([, value]) => value != null && value !== "");
-  return element("dl", {}, kept.map(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
+  return element(
+    "dl",
+    {},
+    kept.map(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]),
+  );
 }
 
 // columns: [{head, number, wrap}], rows: arrays of text or elements
 function plainTable(columns, rows) {
   const kind = (column) => (column.number ? "number" : column.wrap ? "wrap" : null);
   const head = columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.head));
-  const cell = (content, at) => element(at ? "td" : "th", { scope: at ? null : "row", class: kind(columns[at]) }, content);
-  const body = rows.map((row) => element("tr", {}, row.map((content, at) => cell(content ?? ABSENT, at))));
+  const cell = (content, at) =>
+    element(at ? "td" : "th", { scope: at ? null : "row", class: kind(columns[at]) }, content);
+  const body = rows.map((row) =>
+    element(
+      "tr",
+      {},
+      row.map((content, at) => cell(content ?? ABSENT, at)),
+    ),
+  );
   const whole = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
   return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
 }
 
 function selector(label, options, pick, selected) {
-  const made = options.map(([value, text]) => element("option", { value, selected: String(value) === String(selected) }, text));
+  const made = options.map(([value, text]) =>
+    element("option", { value, selected: String(value) === String(selected) }, text),
+  );
   return element("label", {}, label, element("select", { onchange: (event) => pick(event.target.value) }, made));
 }
 

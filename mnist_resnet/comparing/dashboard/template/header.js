@@ -1,6 +1,8 @@
 // Above all: which sweeps, what became of their jobs, on what they ran, what they have in common.
 function counted(statuses) {
-  const parts = Object.entries(statuses).map(([status, count]) => element("span", { class: status }, `${count.toLocaleString("en")} ${status}`));
+  const parts = Object.entries(statuses).map(([status, count]) =>
+    element("span", { class: status }, `${count.toLocaleString("en")} ${status}`),
+  );
   return parts.flatMap((part, at) => (at ? [" · ", part] : [part]));
 }
 
@@ -20,7 +22,13 @@ function constants() {
   const keys = data.constant.filter(([, , choice]) => !choice);
   return [
     choices.flatMap((entry, at) => (at ? ["  ", setting(entry)] : [setting(entry)])),
-    keys.length && element("details", {}, element("summary", {}, `and ${plural(keys.length, "config key")}`), definitions(keys.map(([key, value]) => [key, value]))),
+    keys.length &&
+      element(
+        "details",
+        {},
+        element("summary", {}, `and ${plural(keys.length, "config key")}`),
+        definitions(keys.map(([key, value]) => [key, value])),
+      ),
   ];
 }
 
@@ -35,16 +43,36 @@ function showHeader() {
       ["Runs", [plural(jobs.length, "run"), jobs.length ? ": " : "", counted(data.statuses)]],
       ["Numerics", words.join("; ")],
       ["The same in all", data.constant.length ? constants() : null],
-      ["Notes", data.notes.length ? data.notes.map(([note, count]) => element("div", {}, `${note} (${plural(count, "run")})`)) : null],
-      ["Written", live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written],
+      [
+        "Notes",
+        data.notes.length
+          ? data.notes.map(([note, count]) => element("div", {}, `${note} (${plural(count, "run")})`))
+          : null,
+      ],
+      [
+        "Written",
+        live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written,
+      ],
     ]),
   );
   const several = data.sweeps.length > 1;
-  for (const sweep of data.sweeps) document.getElementById("header").append(...(several ? [element("h3", {}, sweep.label)] : []), sweepLines(sweep));
-  if (data.remarks.length) document.getElementById("header").append(element("ul", { class: "remarks" }, data.remarks.map((line) => element("li", {}, line))));
+  for (const sweep of data.sweeps)
+    document.getElementById("header").append(...(several ? [element("h3", {}, sweep.label)] : []), sweepLines(sweep));
+  if (data.remarks.length)
+    document.getElementById("header").append(
+      element(
+        "ul",
+        { class: "remarks" },
+        data.remarks.map((line) => element("li", {}, line)),
+      ),
+    );
 }
 
 function showSections() {
   const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden);
-  document.getElementById("sections").append(...links.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
+  document
+    .getElementById("sections")
+    .append(
+      ...links.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)),
+    );
 }

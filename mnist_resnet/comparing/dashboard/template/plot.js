@@ -13,7 +13,15 @@ function faded(hex, share) {
 
 function axis(more = {}) {
   const rule = colour("rule");
-  return { gridcolor: rule, linecolor: rule, zeroline: false, zerolinecolor: colour("quiet"), tickcolor: rule, automargin: true, ...more };
+  return {
+    gridcolor: rule,
+    linecolor: rule,
+    zeroline: false,
+    zerolinecolor: colour("quiet"),
+    tickcolor: rule,
+    automargin: true,
+    ...more,
+  };
 }
 
 const epochAxis = (epochs) => axis({ title: { text: "epoch (from 0)" }, dtick: epochs <= 16 ? 1 : undefined });
@@ -35,8 +43,23 @@ function layout(more = {}) {
 function rowLabels(names) {
   const above = matchMedia(ABOVE).matches;
   const short = (text) => inert(text.length > 58 ? `${text.slice(0, 57)}…` : text);
-  const written = (text, y) => ({ x: 0, xref: "paper", y, xanchor: "left", yanchor: "bottom", yshift: 8, showarrow: false, text: short(text), font: { size: 11 } });
-  const ticks = { tickmode: "array", tickvals: names.map((_, at) => at), ticktext: names.map(inert), showticklabels: !above };
+  const written = (text, y) => ({
+    x: 0,
+    xref: "paper",
+    y,
+    xanchor: "left",
+    yanchor: "bottom",
+    yshift: 8,
+    showarrow: false,
+    text: short(text),
+    font: { size: 11 },
+  });
+  const ticks = {
+    tickmode: "array",
+    tickvals: names.map((_, at) => at),
+    ticktext: names.map(inert),
+    showticklabels: !above,
+  };
   return {
     annotations: above ? names.map(written) : [],
     yaxis: axis({ ...ticks, range: [names.length - 0.5, -0.7], showgrid: !above, zeroline: false }),
@@ -63,7 +86,12 @@ function draw(place) {
   const { traces, layout: arrangement, description } = drawn.get(place)();
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
-  const config = { displaylogo: false, responsive: true, modeBarButtons: [["toImage"]], toImageButtonOptions: { filename: name } };
+  const config = {
+    displaylogo: false,
+    responsive: true,
+    modeBarButtons: [["toImage"]],
+    toImageButtonOptions: { filename: name },
+  };
   place.style.height = `${arrangement.height}px`;
   Plotly.react(place, traces, arrangement, config);
 }

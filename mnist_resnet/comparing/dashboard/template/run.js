@@ -1,14 +1,30 @@
 // One run, opened from its row: what sets it apart, how it went, where it ran, what it said.
 function ownCurves(number) {
-  const series = [["test_accuracy", "test"], ["train_accuracy", "training"], ["val_accuracy", "held-out"]].filter(([measure]) => data.curves[measure]?.[number]?.some((value) => value != null));
+  const series = [
+    ["test_accuracy", "test"],
+    ["train_accuracy", "training"],
+    ["val_accuracy", "held-out"],
+  ].filter(([measure]) => data.curves[measure]?.[number]?.some((value) => value != null));
   const traces = series.map(([measure, name], at) => {
     const errors = data.curves[measure][number].map((value) => (value == null ? null : 100 * (1 - value)));
-    return { x: errors.map((_, epoch) => epoch), y: errors, name, type: "scatter", mode: "lines+markers", marker: { size: 5 }, line: { color: seriesColour(at), width: 2 }, hovertemplate: `${name}: %{y:.3~g} %<extra></extra>` };
+    return {
+      x: errors.map((_, epoch) => epoch),
+      y: errors,
+      name,
+      type: "scatter",
+      mode: "lines+markers",
+      marker: { size: 5 },
+      line: { color: seriesColour(at), width: 2 },
+      hovertemplate: `${name}: %{y:.3~g} %<extra></extra>`,
+    };
   });
   return {
     traces,
     layout: layout({
-      height: 260, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: "x unified",
+      height: 260,
+      showlegend: true,
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      hovermode: "x unified",
       xaxis: epochAxis(traces[0]?.x.length ?? 0),
       yaxis: axis({ title: { text: "error, %" }, type: "log", tickformat: "~g", dtick: "D2" }),
     }),
@@ -31,19 +47,40 @@ function environmentOf(job) {
 }
 
 function figuresOf(job) {
-  const best = job.best_test_accuracy == null ? null : `${percent(job.best_test_accuracy)} % test accuracy in epoch ${job.best_epoch}, picked on ${job.picked_on === "val" ? "held-out images" : "the test set"}`;
-  const last = job.test_accuracy == null ? null : `${percent(job.test_accuracy)} % test, ${percent(job.train_accuracy)} % training${job.val_accuracy == null ? "" : `, ${percent(job.val_accuracy)} % held-out`} accuracy`;
-  return definitions([
-    ["Status", element("span", { class: job.status }, job.status)],
-    ["Epochs", `${job.done} of ${job.epochs ?? "?"}`],
-    ["Last epoch", last],
-    ["Best epoch", best],
-    ["Time", job.seconds == null ? null : `${duration(job.seconds)}, ${significant(job.images_per_second)} images per second`],
-    ["Parameters", job.parameters?.toLocaleString("en")],
-    ["Folder", element("code", {}, job.folder)],
-    ["Signature", job.signature && element("code", {}, job.signature)],
-    ["Attempts", job.attempts.length > 0 && element("span", {}, job.attempts.map((line) => element("div", {}, line)))],
-  ].filter(([, value]) => value));
+  const best =
+    job.best_test_accuracy == null
+      ? null
+      : `${percent(job.best_test_accuracy)} % test accuracy in epoch ${job.best_epoch}, picked on ${job.picked_on === "val" ? "held-out images" : "the test set"}`;
+  const last =
+    job.test_accuracy == null
+      ? null
+      : `${percent(job.test_accuracy)} % test, ${percent(job.train_accuracy)} % training${job.val_accuracy == null ? "" : `, ${percent(job.val_accuracy)} % held-out`} accuracy`;
+  return definitions(
+    [
+      ["Status", element("span", { class: job.status }, job.status)],
+      ["Epochs", `${job.done} of ${job.epochs ?? "?"}`],
+      ["Last epoch", last],
+      ["Best epoch", best],
+      [
+        "Time",
+        job.seconds == null
+          ? null
+          : `${duration(job.seconds)}, ${significant(job.images_per_second)} images per second`,
+      ],
+      ["Parameters", job.parameters?.toLocaleString("en")],
+      ["Folder", element("code", {}, job.folder)],
+      ["Signature", job.signature && element("code", {}, job.signature)],
+      [
+        "Attempts",
+        job.attempts.length > 0 &&
+          element(
+            "span",
+            {},
+            job.attempts.map((line) => element("div", {}, line)),
+          ),
+      ],
+    ].filter(([, value]) => value),
+  );
 }
 
 function changedTable(job) {
@@ -65,27 +102,63 @@ function openRun(number) {
   const dialog = document.getElementById("run");
   const part = (title, ...content) => [element("h3", {}, title), ...content];
   const begun = Object.values(data.curves).some((runs) => runs[number]?.length);
-  const mistakes = data.mistakes.confusion[number] && element("button", { type: "button", onclick: () => seeMistakes(number) }, "Its mistakes");
+  const mistakes =
+    data.mistakes.confusion[number] &&
+    element("button", { type: "button", onclick: () => seeMistakes(number) }, "Its mistakes");
   const figure = begun ? plot(() => ownCurves(number)) : null;
   dialog.replaceChildren(
-    element("header", {}, element("h2", { id: "run-title" }, job.name), element("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+    element(
+      "header",
+      {},
+      element("h2", { id: "run-title" }, job.name),
+      element("button", { type: "button", onclick: () => dialog.close() }, "Close"),
+    ),
     ...[
-      job.error && part("Error", element("p", { class: job.status }, job.error), job.traceback && job.traceback !== job.error && element("pre", { tabindex: "0" }, job.traceback)),
-      job.notes.length && part("Notes", element("ul", {}, job.notes.map((note) => element("li", {}, note)))),
+      job.error &&
+        part(
+          "Error",
+          element("p", { class: job.status }, job.error),
+          job.traceback && job.traceback !== job.error && element("pre", { tabindex: "0" }, job.traceback),
+        ),
+      job.notes.length &&
+        part(
+          "Notes",
+          element(
+            "ul",
+            {},
+            job.notes.map((note) => element("li", {}, note)),
+          ),
+        ),
       figuresOf(job),
       mistakes && element("div", { class: "controls" }, mistakes),
       figure,
-      part("Config: what differs from the sweep's base", changedTable(job), element("details", {}, element("summary", {}, "Whole config"), element("pre", { tabindex: "0" }, wholeConfig(job)))),
+      part(
+        "Config: what differs from the sweep's base",
+        changedTable(job),
+        element(
+          "details",
+          {},
+          element("summary", {}, "Whole config"),
+          element("pre", { tabindex: "0" }, wholeConfig(job)),
+        ),
+      ),
       part("Environment", environmentOf(job)),
       job.log && part("End of the log", element("pre", { tabindex: "0" }, job.log)),
-    ].flat().filter(Boolean),
+    ]
+      .flat()
+      .filter(Boolean),
   );
   const opened = rowOf.get(number);
   opened.classList.add("open");
   dialog.onclose = () => {
     opened.classList.remove("open");
-    if (figure) { watcher.unobserve(figure); drawn.delete(figure); waiting.delete(figure); }
-    if (opened.isConnected && !document.activeElement.closest("#mistakes")) opened.querySelector(".name").focus({ preventScroll: true });
+    if (figure) {
+      watcher.unobserve(figure);
+      drawn.delete(figure);
+      waiting.delete(figure);
+    }
+    if (opened.isConnected && !document.activeElement.closest("#mistakes"))
+      opened.querySelector(".name").focus({ preventScroll: true });
   };
   dialog.showModal();
   dialog.scrollTop = 0;

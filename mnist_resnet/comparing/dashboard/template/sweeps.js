@@ -1,6 +1,11 @@
 // Several sweeps: the same configs in both paired, and what changed between them.
 function pairsTable(pair) {
-  const rows = pair.pairs.map(([name, first, second, difference]) => [name, percent(first), percent(second), signed(difference == null ? null : 100 * difference)]);
+  const rows = pair.pairs.map(([name, first, second, difference]) => [
+    name,
+    percent(first),
+    percent(second),
+    signed(difference == null ? null : 100 * difference),
+  ]);
   const table = plainTable([words("config"), ...heads(pair.first, pair.second, "difference, points")], rows);
   if (rows.length > 15) table.classList.add("tall");
   return table;

@@ -19,16 +19,37 @@ const columns = [
   measured("Held-out\naccuracy, %", "val_accuracy"),
   { ...measured("Test\nloss", "test_loss"), text: (job) => loss(job.test_loss) },
   { ...measured("Training\nloss", "train_loss"), text: (job) => loss(job.train_loss) },
-  { head: "Epochs", value: (job) => job.done, text: (job) => (job.done === job.epochs ? `${job.done}` : `${job.done} of ${job.epochs ?? "?"}`), number: true, first: "descending" },
-  { head: "Time", value: (job) => job.seconds, text: (job) => duration(job.seconds), number: true, first: "descending" },
+  {
+    head: "Epochs",
+    value: (job) => job.done,
+    text: (job) => (job.done === job.epochs ? `${job.done}` : `${job.done} of ${job.epochs ?? "?"}`),
+    number: true,
+    first: "descending",
+  },
+  {
+    head: "Time",
+    value: (job) => job.seconds,
+    text: (job) => duration(job.seconds),
+    number: true,
+    first: "descending",
+  },
 ].filter((column) => !column.measure || has(column.measure));
 
 function measured(head, measure) {
-  return { head, measure, value: (job) => job[measure], text: (job) => percent(job[measure]), number: true, first: "descending" };
+  return {
+    head,
+    measure,
+    value: (job) => job[measure],
+    text: (job) => percent(job[measure]),
+    number: true,
+    first: "descending",
+  };
 }
 
 function bestHead() {
-  return jobs.some((job) => job.picked_on === "val") ? "Test accuracy, %\nin best held-out epoch" : "Best test, %\n(picked on test)";
+  return jobs.some((job) => job.picked_on === "val")
+    ? "Test accuracy, %\nin best held-out epoch"
+    : "Best test, %\n(picked on test)";
 }
 
 let sorted = { column: null, descending: false };
@@ -36,12 +57,22 @@ let sorted = { column: null, descending: false };
 // The name without what the factors' columns say, else the run's number.
 function shortName(job) {
   const told = new Set(factors.map((factor, at) => `${factor.key}=${level(job, at)}`));
-  return job.name.split(",").filter((part) => !told.has(part)).join(",") || `run ${job.index ?? ""}`;
+  return (
+    job.name
+      .split(",")
+      .filter((part) => !told.has(part))
+      .join(",") || `run ${job.index ?? ""}`
+  );
 }
 
 function row(job, number) {
   const cells = columns.map((column) => {
-    if (column.run) return element("td", {}, element("button", { type: "button", class: "name", title: job.name, tabindex: "-1" }, shortName(job)));
+    if (column.run)
+      return element(
+        "td",
+        {},
+        element("button", { type: "button", class: "name", title: job.name, tabindex: "-1" }, shortName(job)),
+      );
     if (column.status) return element("td", { class: job.status }, job.status);
     return element("td", { class: column.number ? "number" : null }, column.text(job));
   });
@@ -62,7 +93,8 @@ function fillTable() {
   for (const name of body.querySelectorAll(".name[tabindex='0']")) name.tabIndex = -1;
   if (body.firstChild) body.firstChild.querySelector(".name").tabIndex = 0;
   const all = `${plural(jobs.length, "run")}.${jobs.length > 1 ? " Arrow keys move between them, Enter opens one." : ""}`;
-  document.getElementById("count").textContent = shown.length === jobs.length ? all : `${shown.length.toLocaleString("en")} of ${plural(jobs.length, "run")} shown.`;
+  document.getElementById("count").textContent =
+    shown.length === jobs.length ? all : `${shown.length.toLocaleString("en")} of ${plural(jobs.length, "run")} shown.`;
 }
 
 function sortBy(column, head) {
@@ -91,7 +123,10 @@ function moveFocus(event) {
 }
 
 function showFilters() {
-  const words = element("input", { type: "search", oninput: (event) => choose({ words: event.target.value.trim().toLowerCase() }) });
+  const words = element("input", {
+    type: "search",
+    oninput: (event) => choose({ words: event.target.value.trim().toLowerCase() }),
+  });
   const statuses = Object.keys(data.statuses).map((status) => [status, status]);
   const status = selector("Status", [["", "any"], ...statuses], (value) => choose({ status: value }));
   const pick = (at) => (value) => {
@@ -99,7 +134,9 @@ function showFilters() {
     choose({ levels: value === "" ? others : { ...others, [at]: Number(value) } });
   };
   const lists = factors.map((factor, at) =>
-    factor.levels.length > 1 && factor.levels.length <= MOST_LEVELS ? selector(factor.key, [["", "any"], ...factor.levels.map((text, number) => [number, text])], pick(at)) : null,
+    factor.levels.length > 1 && factor.levels.length <= MOST_LEVELS
+      ? selector(factor.key, [["", "any"], ...factor.levels.map((text, number) => [number, text])], pick(at))
+      : null,
   );
   const clear = element("button", { type: "reset" }, "Show all");
   const form = document.getElementById("filters");
