@@ -16,6 +16,7 @@ FORMAT = 1
 
 RESULT = "result.json"
 METRICS = "metrics.jsonl"
+HYDRA = ".hydra"
 BATCH_LOSSES = "batch_losses.npy"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
@@ -64,6 +65,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left beside a job's files; for the one who holds the job."""
+    for name in (RESULT, METRICS, BATCH_LOSSES, CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL, PREDICTIONS):
+        for beside in folder.glob(f".{name}.*"):
+            beside.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,18 +13,22 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     """Carry out what is missing in `folder`; gives the exit code.
 
     Raises:
-        UsageError: a frozen config would run something that is not trusted.
+        UsageError: a frozen config would run something that is not trusted, or there is no room for the jobs.
         UnreadableFolder: the folder holds no sweep.
     """
+    from mnist_resnet.running.claim import Watch
     from mnist_resnet.running.config import check
     from mnist_resnet.running.drain import drain
     from mnist_resnet.running.ending import carry_out
-    from mnist_resnet.running.sweep import read_sweep
+    from mnist_resnet.running.room import check_room
+    from mnist_resnet.running.sweep import read_sweep, standing
     from mnist_resnet.running.targets import check_targets
 
     sweep = read_sweep(folder)
     for job in sweep.jobs:
         check_targets(job.config, trusted)
+    watch = Watch()
+    check_room(folder, [job for job in sweep.jobs if standing(sweep, job, watch).is_due])
     on_failure = check(sweep.jobs[-1].config).sweep.on_failure if sweep.jobs else "continue"
     return carry_out(sweep, lambda due: drain(folder, [job.name for job in due], on_failure))
 

@@ -73,12 +73,11 @@ def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str]) ->
 
 
 def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
-    """A completed job of the sweep that did the first epochs of `job`: all equal but for their number.
+    """The completed job of the sweep that did the most of the first epochs of `job`: all equal but for their number.
 
-    Only under a constant schedule: any other looks at the length of the whole run from its first step on.
+    Only a constant schedule makes them its first epochs: any other looks at the whole run's length from its first step.
     """
-    if not job.config["schedule"]["_target_"].endswith(".schedule.constant"):
-        return None
+    is_constant = job.config["schedule"]["_target_"].endswith(".schedule.constant")
     found: list[tuple[int, FrozenJob]] = []
     for other in sweep.jobs:
         epochs = other.config["trainer"]["epochs"]
@@ -86,7 +85,7 @@ def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
             found.append((epochs, other))
     for _, other in sorted(found, key=lambda pair: -pair[0]):
         if standing(sweep, other, watch).status == Status.COMPLETED:
-            return Shorter(sweep.folder_of(other), other.signature)
+            return Shorter(sweep.folder_of(other), other.signature, is_constant)
     return None
 
 

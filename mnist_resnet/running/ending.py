@@ -12,8 +12,7 @@ from mnist_resnet.job_folder import Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
-from mnist_resnet.running.record import read_result
-from mnist_resnet.running.sweep import Sweep, standing
+from mnist_resnet.running.sweep import Standing, Sweep, standing
 
 ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 """Ends that are a result. A diverged job is one: the config does that."""
@@ -49,6 +48,10 @@ def _started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], An
     except KeyboardInterrupt:
         console.print("ended at once; the same command goes on from the last checkpoints", markup=False)
         return 130
+    except SystemExit as end:
+        # A launcher of Hydra's passes on how its job ended the program.
+        console.print("ended early; the same command goes on from here")
+        return end.code if isinstance(end.code, int) else 1
     except UsageError:
         raise
     except Exception as error:
@@ -57,17 +60,20 @@ def _started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], An
     return 0
 
 
-def sum_up(sweep: Sweep, console: Console) -> list[str]:
+def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
     """Write and show the sweep's table, hand it to the tracker, say what failed and where everything lies.
 
     Returns:
-        A line for each of the jobs that has no result.
+        How the jobs stand that have no result.
     """
     report = write_table(sweep.folder)
     console.print(report)
-    undone = [line for job in sweep.jobs if (line := _undone(sweep, job))]
-    for line in undone:
-        console.print(line, markup=False)
+    watch = Watch()
+    undone = [one for job in sweep.jobs if (one := standing(sweep, job, watch)).status not in ENDED_WELL]
+    for one in undone:
+        # The report has a line for each job that failed.
+        if one.status != Status.FAILED:
+            console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
     tracker = instantiate(sweep.jobs[-1].config["tracking"])
     tracker.sweep_ended(sweep.folder, report.jobs)
@@ -76,16 +82,6 @@ def sum_up(sweep: Sweep, console: Console) -> list[str]:
         console.print(hint, markup=False)
     console.print(f"written to {sweep.folder}: table.md, results.csv", markup=False)
     return undone
-
-
-def _undone(sweep: Sweep, job: FrozenJob) -> str | None:
-    one = standing(sweep, job, Watch())
-    if one.status in ENDED_WELL:
-        return None
-    if one.status != Status.FAILED:
-        return f"{job.name}: {one.status}{': ' + one.remark if one.remark else ''}"
-    error = (read_result(sweep.folder_of(job)) or {}).get("error") or {}
-    return f"{job.name}: failed: {error.get('type')}: {error.get('message')}"
 
 
 def _counted(due: int, all_jobs: int) -> str:

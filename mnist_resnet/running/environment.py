@@ -1,5 +1,6 @@
 """Where a job ran: versions, commit, machine; the exact packages and any uncommitted change beside it."""
 
+import hashlib
 import platform
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
 
 SOURCE = Path(__file__).resolve().parents[2]
+PROGRAM = ("train.py", "mnist_resnet", "hydra_plugins")
+"""What of `SOURCE` runs in a job."""
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -30,9 +33,22 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def code_version() -> dict[str, Any]:
-    """The commit of this code and whether files differ from it; both None where it is in no git repository."""
+    """The commit of this code, whether files differ from it (both None in no git repository), and a hash of the code.
+
+    The hash tells two edits of one commit apart, and a changed note or README from a changed program.
+    """
     commit = _git("rev-parse", "HEAD")
-    return {"commit": commit or None, "dirty": bool(_git("status", "--porcelain")) if commit else None}
+    dirty = bool(_git("status", "--porcelain")) if commit else None
+    return {"commit": commit or None, "dirty": dirty, "source": _source()}
+
+
+def _source() -> str:
+    digest = hashlib.sha256()
+    for part in PROGRAM:
+        for file in sorted([SOURCE / part] if part.endswith(".py") else (SOURCE / part).rglob("*.py")):
+            if file.is_file():
+                digest.update(f"{file.relative_to(SOURCE)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def write_environment(folder: Path) -> None:

@@ -1,7 +1,12 @@
 """A frozen job: one composed config, and what it is called, as `sweep.json` keeps it."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from mnist_resnet.job_folder import HYDRA, write_atomically
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,10 @@ class FrozenJob:
     def as_dict(self) -> dict[str, Any]:
         """For `sweep.json`."""
         return asdict(self)
+
+    def write_config(self, folder: Path) -> None:
+        """Leave the frozen config and the overrides where Hydra's users look for them, whatever Hydra put there."""
+        (folder / HYDRA).mkdir(exist_ok=True)
+        for name, content in (("config", self.config), ("overrides", self.overrides)):
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            write_atomically(folder / HYDRA / f"{name}.yaml", text)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, Metrics, Status
+from mnist_resnet.job_folder import EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Metrics, Status
 from mnist_resnet.running import numerics
 from mnist_resnet.running.checkpoint import Checkpoints, drop_checkpoints, load_checkpoint
 from mnist_resnet.running.claim import Claim, ClaimLost, Watch, try_claim
@@ -36,10 +36,17 @@ CHECKED_IMAGES = 100
 
 @dataclass(frozen=True)
 class Shorter:
-    """A finished job of the same config but fewer epochs, whose end this job can go on from."""
+    """A finished job of the same config but fewer epochs.
+
+    Attributes:
+        folder: of it.
+        signature: of it.
+        is_beginning: whether what it computed is the beginning of the longer job, which then can go on from its end.
+    """
 
     folder: Path
     signature: str
+    is_beginning: bool
 
 
 @dataclass
@@ -88,10 +95,12 @@ def _run(
     try:
         config = check(job.config)
         write_environment(record.folder)
+        if job.sweep is not None:
+            job.write_config(record.folder)
         chosen = _numerics(record, config, before)
         splits = load(config.data, chosen.device)
         training = Training(config, splits, chosen)
-        _restore(training, job, record, desk, shorter)
+        restored = _restore(training, job, record, shorter)
         record.start(training, chosen)
         observers += [
             Recorded(record, training, desk.screen),
@@ -99,7 +108,8 @@ def _run(
             instantiate(config.tracking.model_dump(by_alias=True)),
         ]
         _begin(observers, job, record, training)
-        desk.screen.say(f"  {chosen}")
+        for line in [*restored, str(chosen)]:
+            desk.screen.say(f"  {line}")
         checkpoints = Checkpoints(
             record.folder,
             job.signature,
@@ -119,7 +129,7 @@ def _run(
     except (Interrupted, KeyboardInterrupt):
         record.end(Status.INTERRUPTED)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record.end(Status.FAILED, error)
     finally:
         for observer in observers:
@@ -160,17 +170,20 @@ def _numerics(record: Record, config: Config, before: dict[str, Any] | None) -> 
     return chosen
 
 
-def _restore(training: Training, job: FrozenJob, record: Record, desk: Desk, shorter: Shorter | None) -> None:
-    state, remarks = load_checkpoint(record.folder, job.signature)
-    record.note(*remarks)
+def _restore(training: Training, job: FrozenJob, record: Record, shorter: Shorter | None) -> list[str]:
+    """Set the training to where it goes on from; gives a line for each thing that was out of the ordinary."""
+    state, lines = load_checkpoint(record.folder, job.signature)
     if state is None and shorter is not None:
-        state, _ = load_checkpoint(shorter.folder, shorter.signature)
-        what = f"{shorter.folder.name}, the same computation with fewer epochs"
-        line = f"goes on from the end of {what}" if state else f"starts over: no checkpoint was kept of {what}"
-        record.note(line)
-        desk.screen.say(f"  {line}")
+        line = f"starts over: under this schedule the epochs of {shorter.folder.name} are not its first ones"
+        if shorter.is_beginning:
+            state, _ = load_checkpoint(shorter.folder, shorter.signature)
+            what = f"{shorter.folder.name}, the same computation with fewer epochs"
+            line = f"goes on from the end of {what}" if state else f"starts over: no checkpoint was kept of {what}"
+        lines = [*lines, line]
+    record.note(*lines)
     if state is not None:
         training.restore(state)
+    return lines
 
 
 def _begin(observers: list[Observer], job: FrozenJob, record: Record, training: Training) -> None:
@@ -215,6 +228,7 @@ def _keep(config: Config, checkpoints: Checkpoints, training: Training, record: 
     record.check()
     if config.sweep.keep == "checkpoint":
         checkpoints.write_now(training.state)
+        (record.folder / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
         return
     drop_checkpoints(record.folder)
     if config.sweep.keep == "none":

@@ -1,6 +1,5 @@
 """A launch of a sweep: composed, checked and frozen before anything runs, then carried out and summed up."""
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +11,6 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
-from rich.console import Console
-from rich.table import Table
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.claim import Watch
@@ -22,6 +19,8 @@ from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.ending import carry_out
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import new_sweep_folder, sweep_folder
+from mnist_resnet.running.rehearsal import rehearse
+from mnist_resnet.running.room import check_room
 from mnist_resnet.running.sweep import Standing, Sweep, chosen_for_rerun, freeze, plan, set_aside, standing
 from mnist_resnet.running.targets import check_targets, targets
 
@@ -54,22 +53,25 @@ def launch(
     jobs, swept = composed_jobs(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
     folder = _named_folder(config, settings)
+    planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     if settings.sweep.dry_run:
-        _print_plan(plan(folder or MULTIRUN / "new", jobs, swept, sys.argv), settings)
+        _print_plan(planned, settings)
         return 0
-    _check_numerics(jobs)
-    _check_room(folder or MULTIRUN, jobs)
+    rehearse(job.config for job in jobs)
+    watch = Watch()
+    anew = _to_do_anew(planned, settings, watch)
+    check_room(planned.folder, [job for job in planned.jobs if job in anew or standing(planned, job, watch).is_due])
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     for job in sweep.jobs:
         check_targets(job.config, trusted=[target for composed in jobs for target in targets(composed.config)])
-    for job in _to_do_anew(sweep, settings, Watch()):
-        set_aside(sweep.folder_of(job), Watch())
+    for job in _to_do_anew(sweep, settings, watch):
+        set_aside(sweep.folder_of(job), watch)
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
     launcher = Plugins.instance().instantiate_launcher(
         config=config, hydra_context=context, task_function=task_function
     )
-    return carry_out(sweep, lambda due: launcher.launch([_overrides(job) for job in due], 0))
+    return carry_out(sweep, lambda due: launcher.launch([_overrides(sweep, job) for job in due], 0))
 
 
 def composed_jobs(
@@ -102,44 +104,30 @@ def _named_folder(config: DictConfig, settings: Config) -> Path | None:
     return sweep_folder(MULTIRUN, settings.sweep.name)
 
 
-def _check_numerics(jobs: Sequence[FrozenJob]) -> None:
-    from mnist_resnet.running.numerics import resolve
-
-    for job in jobs:
-        resolve(check(job.config).trainer)
-
-
-def _check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
-    """Compare the room that the jobs' files need with what is free."""
-    from mnist_resnet.running.room import needed
-
-    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
-    free, wanted = shutil.disk_usage(there).free, needed(jobs)
-    if wanted > free:
-        raise UsageError(
-            f"sweep.keep={jobs[0].config['sweep']['keep']}: these {len(jobs)} jobs need about {wanted / 1e9:.1f} GB in "
-            f"{there}, where {free / 1e9:.1f} GB are free; make room, or keep less (model, none)"
-        )
-
-
 def _to_do_anew(sweep: Sweep, settings: Config, watch: Watch) -> list[FrozenJob]:
     if not settings.sweep.rerun:
         return []
     return chosen_for_rerun(sweep, settings.sweep.rerun, [standing(sweep, job, watch) for job in sweep.jobs])
 
 
-def _overrides(job: FrozenJob) -> list[str]:
-    return [*job.overrides, f"{SUBFOLDER}'{job.name}'"]
+def _overrides(sweep: Sweep, job: FrozenJob) -> list[str]:
+    """A job's overrides and its folder: launchers of others compose it again, to find that folder."""
+    folder = str(sweep.folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return [*job.overrides, f"hydra.sweep.dir='{folder}'", f"{SUBFOLDER}'{job.name}'"]
 
 
 def _print_plan(sweep: Sweep, settings: Config) -> None:
     watch = Watch()
     anew = {job.name for job in _to_do_anew(sweep, settings, watch)}
-    table = Table("job", "status", "would", box=None, pad_edge=False)
-    for one in (standing(sweep, job, watch) for job in sweep.jobs):
-        shown = replace(one, action="do anew") if one.job.name in anew else one
-        table.add_row(f"{shown.job.index} {shown.job.name}", shown.status, _would(shown))
-    Console(highlight=False).print(table, markup=False)
+    standings = [standing(sweep, job, watch) for job in sweep.jobs]
+    shown = [replace(one, action="do anew") if one.job.name in anew else one for one in standings]
+    rows = [
+        ("job", "status", "would"),
+        *((f"{one.job.index} {one.job.name}", one.status, _would(one)) for one in shown),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, status, would in rows:
+        print(f"{name:{widths[0]}}  {status:{widths[1]}}  {would}")
 
 
 def _would(one: Standing) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 import torch
+from hydra.errors import InstantiationException
 
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
@@ -16,7 +17,9 @@ from mnist_resnet.job_folder import (
     RESULT,
     Metrics,
     Status,
+    UnreadableFolder,
     read_json,
+    remove_leftovers,
     write_atomically,
     write_metrics,
 )
@@ -37,6 +40,7 @@ class Record:
 
     def __init__(self, job: FrozenJob, claim: Claim, before: dict[str, Any] | None) -> None:
         self.job, self.folder, self._claim = job, claim.folder, claim
+        remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
             "format": FORMAT,
             "status": Status.RUNNING,
@@ -122,7 +126,7 @@ class Record:
     def _code_note(self) -> str | None:
         """Queued jobs keep their configs, but run whatever code is there: say so where it is another."""
         now = code_version()
-        if self.job.code is None or now == self.job.code:
+        if self.job.code is None or now["source"] == self.job.code.get("source"):
             return None
         return f"code changed since the sweep was frozen: {_code_name(self.job.code)} then, {_code_name(now)} now"
 
@@ -131,9 +135,14 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     """The folder's `result.json`; None if there is none yet.
 
     Raises:
-        UnreadableFolder: it is there and can't be read.
+        UnreadableFolder: it is there and can't be read, or says nothing that a job's would.
     """
-    return read_json(folder / RESULT) if (folder / RESULT).exists() else None
+    if not (folder / RESULT).exists():
+        return None
+    result = read_json(folder / RESULT)
+    if result.get("status") not in set(Status) or not isinstance(result.get("signature"), str):
+        raise UnreadableFolder(f"{folder / RESULT}: not a job's (it tells no status and signature)")
+    return result
 
 
 def summary(history: list[Metrics]) -> dict[str, Any]:
@@ -153,14 +162,16 @@ def summary(history: list[Metrics]) -> dict[str, Any]:
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An error for `result.json`; its message is one line."""
+    """An error for `result.json`; its message is one line, and tells what a `_target_` raised, not that it did."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Diverged):
         return {"epoch": error.epoch, "step": error.step, "loss": str(error.loss), "message": message}
-    trace = "".join(traceback.format_exception(error))
     return {"type": type(error).__name__, "message": message, "traceback": trace}
 
 
 def _code_name(code: dict[str, Any]) -> str:
-    commit = str(code["commit"])[:10]
-    return f"{commit} with uncommitted changes" if code["dirty"] else commit
+    commit = str(code["commit"])[:10] if code["commit"] else "in no repository"
+    return f"{commit}{' with uncommitted changes' * bool(code['dirty'])} (source {code.get('source')})"

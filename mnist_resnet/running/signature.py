@@ -38,6 +38,11 @@ def identity(config: dict[str, Any]) -> str:
     return " ".join([signature(config), *(f"{key}={flat.get(key)}" for key in NUMERICS)])
 
 
+def tells_apart(key: str) -> bool:
+    """Whether jobs of a sweep that differ in `key` are different jobs."""
+    return key in NUMERICS or not _is_left_out(key)
+
+
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """The leaves of a nested mapping by dotted key; lists and empty mappings are leaves."""
     leaves: dict[str, Any] = {}

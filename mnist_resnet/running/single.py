@@ -11,11 +11,11 @@ from rich.console import Console
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status
 from mnist_resnet.running.composition import frozen
+from mnist_resnet.running.drain import drain
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.job import Desk, run_job
 from mnist_resnet.running.screen import Screen
-from mnist_resnet.running.sweep import read_sweep
 
 
 def run_task(config: DictConfig) -> int:
@@ -27,15 +27,22 @@ def run_task(config: DictConfig) -> int:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
-        sweep = read_sweep(Path(hydra.sweep.dir))
-        job = next(job for job in sweep.jobs if job.name == folder.name)
-        return _run(job, folder)
+        return _run_of_sweep(Path(hydra.sweep.dir), folder.name)
     whole = config.copy()
     with open_dict(whole):
         whole.hydra = hydra
     overrides = [str(override) for override in hydra.overrides.task]
     job = frozen(whole, overrides, swept=[])
     return _run(replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder)
+
+
+def _run_of_sweep(sweep: Path, name: str) -> int:
+    """A job's failure stands in its folder, and must not take down what the launcher runs beside or after it."""
+    try:
+        drain(sweep, [name], on_failure="continue")
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    return 0
 
 
 def _run(job: FrozenJob, folder: Path) -> int:

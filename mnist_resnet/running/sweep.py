@@ -1,5 +1,6 @@
 """A sweep folder: its frozen job list, what is to be done of it, and the doing."""
 
+import itertools
 import json
 import time
 from collections import defaultdict
@@ -10,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, SWEEP, Status, UnreadableFolder, read_json, write_atomically
+from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, UnreadableFolder, read_json, write_atomically
 from mnist_resnet.running.claim import ATTEMPTS, Watch, attempts, try_claim
 from mnist_resnet.running.environment import code_version
 from mnist_resnet.running.frozen import FrozenJob
-from mnist_resnet.running.names import distinct_names
+from mnist_resnet.running.names import distinct_names, job_name
 from mnist_resnet.running.record import read_result
-from mnist_resnet.running.signature import identity
+from mnist_resnet.running.signature import identity, tells_apart
 
 LAUNCHES = "launches"
 """Claimed while the job list is read and written: two launches of one sweep come one after the other."""
+
+
+SET_ASIDE = "set aside"
+"""How the attempt ends that only moved what earlier ones left."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,10 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def freeze(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], command: Sequence[str]) -> Sweep:
-    """Add the jobs that the sweep does not have yet to its list; those that it has keep the config they were given.
+    """Add the jobs that the sweep does not have yet to its list.
+
+    Those that it has stay the experiments that they are, and get what this launch says of everything else: where the
+    data lies, who tracks, what is kept.
 
     Returns:
         The sweep, with the jobs of `composed` alone, in that order.
@@ -102,9 +110,10 @@ def plan(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], comm
     before = read_sweep(folder) if (folder / SWEEP).exists() else None
     content = dict(before.content) if before else _new_content(folder, command, code)
     known = before.jobs if before else []
-    wanted, added = _matched(folder.name, composed, known, swept, code)
+    wanted = _matched(folder.name, composed, known, swept, code)
     content["swept"] = list(dict.fromkeys([*content.get("swept", []), *swept]))
-    content["jobs"] = [job.as_dict() for job in [*known, *added]]
+    of_number = {job.index: job for job in [*known, *wanted]}
+    content["jobs"] = [of_number[number].as_dict() for number in sorted(of_number)]
     return Sweep(folder, content, wanted)
 
 
@@ -115,33 +124,32 @@ def _new_content(folder: Path, command: Sequence[str], code: dict[str, Any]) -> 
 
 def _matched(
     sweep: str, composed: Sequence[FrozenJob], known: Sequence[FrozenJob], swept: Sequence[str], code: dict[str, Any]
-) -> tuple[list[FrozenJob], list[FrozenJob]]:
-    """For each composed job the known one that it is, or a new one; and the new ones."""
+) -> list[FrozenJob]:
+    """For each composed job the known one that it is, or a new one."""
     free: dict[str, list[FrozenJob]] = defaultdict(list)
     for job in known:
         free[identity(job.config)].append(job)
     names = iter(_names(composed, known, free, swept))
+    number = itertools.count(len(known))
     wanted: list[FrozenJob] = []
-    added: list[FrozenJob] = []
     for job in composed:
         same = free[identity(job.config)]
         if same:
             # Jobs may differ in nothing that moves a number, such as the tracker: then the overrides tell them apart.
             twin = next((other for other in same if other.overrides == job.overrides), same[0])
             same.remove(twin)
-            wanted.append(twin)
-            continue
-        new = replace(job, name=next(names), index=len(known) + len(added), sweep=sweep, code=code)
-        wanted.append(new)
-        added.append(new)
-    return wanted, added
+            wanted.append(replace(twin, config=job.config, overrides=job.overrides, choices=job.choices))
+        else:
+            wanted.append(replace(job, name=next(names), index=next(number), sweep=sweep, code=code))
+    return wanted
 
 
 def _names(
     composed: Sequence[FrozenJob], known: Sequence[FrozenJob], free: dict[str, list[FrozenJob]], swept: Sequence[str]
 ) -> list[str]:
-    """Folder names for the composed jobs that are new: by what is swept, or by all overrides where that is taken."""
-    taken = {job.name for job in known}
+    """Folder names for the composed jobs that are new: by what is swept, and where that is taken, what else differs."""
+    of_name = {job.name: job for job in known}
+    taken = set(of_name)
     left = {key: len(jobs) for key, jobs in free.items()}
     names = []
     for job in composed:
@@ -149,12 +157,19 @@ def _names(
         if left.get(key, 0):
             left[key] -= 1
             continue
-        typed = [override for override in job.overrides if override.partition("=")[0].lstrip("+") in swept]
-        short = distinct_names([typed], set())[0]
-        long = [override.lstrip("+") for override in job.overrides]
-        names += distinct_names([typed if short not in taken else long], taken)
+        told = [override.lstrip("+") for override in job.overrides if tells_apart(_key(override))]
+        typed = [override for override in told if _key(override) in swept] or told
+        other = of_name.get(job_name(typed))
+        if other:
+            known_to_other = {override.lstrip("+") for override in other.overrides}
+            typed += [override for override in told if override not in known_to_other and override not in typed]
+        names += distinct_names([typed], taken)
         taken.add(names[-1])
     return names
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
 
 
 def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
@@ -164,6 +179,8 @@ def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
         result = read_result(folder)
     except UnreadableFolder as error:
         return Standing(job, "unreadable", "leave", str(error))
+    if result is not None and result["signature"] != job.signature:
+        return Standing(job, "unreadable", "leave", f"{folder}: holds another job, {result.get('name')}")
     seen = watch.look(folder)
     if seen.state == "held":
         return Standing(job, Status.RUNNING, "leave", held_by(folder), seen.number)
@@ -217,9 +234,11 @@ def set_aside(folder: Path, watch: Watch) -> None:
     with claim:
         aside = folder / f"attempt-{claim.number - 1}"
         aside.mkdir()
-        for path in list(folder.iterdir()):
-            if path != aside and path.name != ATTEMPTS and not path.name.startswith("attempt-"):
+        # The result goes last: until then the job counts as what it was, whatever happens here.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == RESULT):
+            if path.name != ATTEMPTS and not path.name.startswith("attempt-"):
                 path.rename(aside / path.name)
         if (aside / "wandb").exists():
             # The line that uploads a sweep takes what lies under this name; the attempt is superseded.
             (aside / "wandb").rename(aside / "wandb.superseded")
+        claim.release(SET_ASIDE)
