@@ -284,10 +284,10 @@ def test_a_sweep_file_that_lies_about_its_command_does_no_harm(sweep: Path) -> N
 def test_the_log_keeps_its_end(tmp_path: Path) -> None:
     sweep = SyntheticSweep().write(tmp_path / "sweep")
     job = sweep / "optim.lr=0.001,model=stem3x3,seed=1"
-    (job / LOG).write_text("".join(f"line {number}\n" for number in range(10_000)))
+    (job / LOG).write_text("".join(f"line number {number}\n" for number in range(10_000)))
     log = page_data(sweep)["jobs"][0]["log"]
-    assert log.endswith("line 9999\n")
-    assert log.startswith("line ")
+    assert log.endswith("line number 9999\n")
+    assert log.startswith("line number ")
     assert len(log) < 5_000
 
 
