@@ -43,9 +43,8 @@ def test_onecycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
     rates = course("onecycle")
     assert rates[0] == pytest.approx(0.1 / 25)
     assert max(rates) == rates[6] == pytest.approx(0.1)
-    assert [after - before for before, after in zip(rates[:6], rates[1:7], strict=True)] == pytest.approx(
-        [(0.1 - 0.1 / 25) / 6] * 6
-    )
+    rise = 0.1 - 0.1 / 25
+    assert rates[:7] == pytest.approx([0.1 / 25 + rise * step / 6 for step in range(7)])
     assert rates[6:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 14)) for step in range(15)])
 
 
