@@ -9,6 +9,7 @@ from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk, Shorter, run_job
+from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.signature import flatten, identity
 from mnist_resnet.running.sweep import Standing, Sweep, read_sweep, standing
@@ -32,7 +33,7 @@ def drain(folder: Path, names: Sequence[str], on_failure: str) -> None:
     jobs = {job.name: job for job in sweep.jobs}
     interrupt = Interrupt()
     with interrupt.listening(), Screen(len(names)) as screen:
-        desk = Desk(screen, interrupt)
+        desk = Desk(screen, interrupt, observers=[LivePage(folder)])
         pending = [standing(sweep, jobs[name], desk.watch) for name in names]
         told: set[str] = set()
         while pending:

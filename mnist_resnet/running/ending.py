@@ -12,6 +12,7 @@ from mnist_resnet.job_folder import Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
+from mnist_resnet.running.page import write_page
 from mnist_resnet.running.sweep import Standing, Sweep, standing
 
 ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
@@ -74,13 +75,14 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
         # The report has a line for each job that failed.
         if one.status != Status.FAILED:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
+    write_page(sweep.folder)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
     tracker = instantiate(sweep.jobs[-1].config["tracking"])
     tracker.sweep_ended(sweep.folder, report.jobs)
     hint = tracker.hint(sweep.folder)
     if hint:
         console.print(hint, markup=False)
-    console.print(f"written to {sweep.folder}: table.md, results.csv", markup=False)
+    console.print(f"written to {sweep.folder}: table.md, results.csv, dashboard.html", markup=False)
     return undone
 
 

@@ -1,6 +1,6 @@
 """One job, from its frozen config to its folder: claimed, built, trained, exported, recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,7 @@ class Desk:
     screen: Screen
     interrupt: Interrupt
     watch: Watch = field(default_factory=Watch)
+    observers: Sequence[Observer] = ()
 
 
 def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None) -> dict[str, Any] | None:
@@ -106,6 +107,7 @@ def _run(
             Recorded(record, training, desk.screen),
             ReportLog(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
             instantiate(config.tracking.model_dump(by_alias=True)),
+            *desk.observers,
         ]
         _begin(observers, job, record, training)
         for line in [*restored, str(chosen)]:
