@@ -99,6 +99,19 @@ def test_one_seed_gives_a_difference_and_no_interval() -> None:
     assert not found.shown
 
 
+def test_equal_differences_but_for_rounding_are_nothing_to_judge_by() -> None:
+    jobs = grid({("0", "0"): [0.90, 0.91, 0.92], ("1", "0"): [0.95, 0.96, 0.97]})
+    (found,) = effects(jobs, "a", ["b"])
+    assert math.isnan(found.p)
+    assert not found.shown
+
+
+def test_a_pair_that_was_never_planned_is_not_left_out() -> None:
+    jobs = grid({("0", "0"): [0.9, 0.91], ("1", "0"): [0.95, 0.94], ("1", "1"): [0.95, 0.96]})
+    (found,) = effects(jobs, "a", ["b"])
+    assert (found.seeds, found.cells, found.left_out) == (2, 1, 0)
+
+
 def test_each_further_level_is_set_against_the_first() -> None:
     jobs = grid({("0", "0"): [0.9], ("1", "0"): [0.8], ("2", "0"): [0.7]})
     assert [found.levels[0] for found in effects(jobs, "a", ["b"])] == [("0", "1"), ("0", "2")]

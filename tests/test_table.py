@@ -59,7 +59,7 @@ def test_constants_and_numerics_are_said_once_above(sweep: Path) -> None:
 
 def test_numerics_stand_with_every_table(sweep: Path) -> None:
     tables = [section for section in sweep_report(load_jobs([sweep])[0]).sections if len(section.table)]
-    assert len(tables) == 3
+    assert [section.title for section in tables] == ["Jobs", "Over seeds", "Effects"]
     assert all("Numerics: cpu, float32, 2 threads, eager." in section.lines for section in tables)
 
 
@@ -159,6 +159,19 @@ def test_claims_stand_in_the_report_with_every_epoch(tmp_path: Path) -> None:
     text = sweep_report(jobs).markdown()
     assert "| lower than we find |" in text
     assert "at or below in 3 of 6 epochs, 3 of 3 runs" in text
+
+
+def test_an_experiments_name_stands_for_what_it_sets(tmp_path: Path) -> None:
+    for name, lr in (("a", 0.02), ("b", 0.001)):
+        for seed in (1, 2):
+            write_job(
+                tmp_path / f"{name}{seed}", seed=seed, choices={"experiment": name}, config={"optim.lr": lr}
+            )  # fmt: skip
+    jobs, _ = load_jobs([tmp_path])
+    assert list(sweep_table(jobs))[:3] == ["experiment", "seed", "train_accuracy"]
+    sections = {section.title: section for section in sweep_report(jobs).sections}
+    assert sections["What the experiments set"].table.to_numpy().tolist() == [["a", "0.02"], ["b", "0.001"]]
+    assert sections["Over seeds"].table["experiment"].tolist()[:2] == ["a", "b"]
 
 
 # side by side

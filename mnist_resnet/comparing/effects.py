@@ -12,6 +12,9 @@ from scipy import stats
 from mnist_resnet.comparing.frame import level_text
 from mnist_resnet.comparing.statistics import CONFIDENCE
 
+ROUNDING = 1e-9
+"""Relative spread below which differences of floating-point figures are equal."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -28,7 +31,7 @@ class Effect:
         p: two-sided p value that the mean is zero; not corrected for the number of effects looked at.
         seeds: number of them that the interval rests on.
         cells: combinations of the other factors' levels that were averaged within each seed.
-        left_out: pairs that could not be used, since one side is missing or did not complete.
+        left_out: pairs that have both jobs and could not be used: a job of them, or of their seed, did not complete.
     """
 
     factors: tuple[str, ...]
@@ -70,12 +73,11 @@ def interactions(
         for levels in _pairs(frame, first):
             for other_levels in _pairs(frame, second):
                 before, after = (
-                    _differences(frame[_has(frame, second, level)], first, levels, rest, metric)
-                    for level in other_levels
+                    _paired(frame[_has(frame, second, level)], first, levels, rest, metric) for level in other_levels
                 )
-                difference = after - before
-                if not difference.dropna(how="all").empty:
-                    found.append(_summary((first, second), (levels, other_levels), metric, difference))
+                pairs = _Pairs(after.difference - before.difference, after.planned.mul(before.planned, fill_value=0))
+                if not pairs.difference.dropna(how="all").empty:
+                    found.append(_summary((first, second), (levels, other_levels), metric, pairs))
     return found
 
 
@@ -83,7 +85,7 @@ def effect(
     frame: pd.DataFrame, factor: str, levels: tuple[object, object], others: Sequence[str], metric: str
 ) -> Effect:
     """The effect of one factor between two of its levels, paired by seed and by the levels of `others`."""
-    return _summary((factor,), (levels,), metric, _differences(frame, factor, levels, others, metric))
+    return _summary((factor,), (levels,), metric, _paired(frame, factor, levels, others, metric))
 
 
 def _pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]]:
@@ -91,21 +93,31 @@ def _pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]]:
     return [(levels[0], level) for level in levels[1:]]
 
 
-def _differences(
+@dataclass(frozen=True)
+class _Pairs:
+    """The metric at a second level less that at a first: one row a seed, one column a cell of the other factors.
+
+    Attributes:
+        difference: nan where a side is missing or did not complete.
+        planned: 1 where both sides have a job, whatever became of it.
+    """
+
+    difference: pd.DataFrame
+    planned: pd.DataFrame
+
+
+def _paired(
     frame: pd.DataFrame, factor: str, levels: tuple[object, object], others: Sequence[str], metric: str
-) -> pd.DataFrame:
-    """The metric at the second level less that at the first: one row a seed, one column a cell of the others."""
-    usable = frame.assign(
+) -> _Pairs:
+    jobs = frame.assign(
         measured=_judged(frame, metric).where(frame["status"] == "completed"),
         cell=frame[list(others)].map(level_text).agg("\x1f".join, axis="columns") if others else "",
         # jobs without a seed pair by their cell alone
         seed=frame["seed"].map(level_text) if "seed" in frame else "",
     )
-    sides = [
-        usable[_has(usable, factor, level)].pivot_table("measured", "seed", "cell", dropna=False) for level in levels
-    ]
-    difference: pd.DataFrame = sides[1] - sides[0]
-    return difference
+    first, second = (jobs[_has(jobs, factor, level)].groupby(["seed", "cell"])["measured"] for level in levels)
+    both = first.size().gt(0).astype(int).mul(second.size().gt(0), fill_value=0)
+    return _Pairs((second.mean() - first.mean()).unstack("cell"), both.unstack("cell"))
 
 
 def _judged(frame: pd.DataFrame, metric: str) -> "pd.Series[float]":
@@ -117,17 +129,22 @@ def _has(frame: pd.DataFrame, factor: str, level: object) -> "pd.Series[bool]":
     return frame[factor].map(level_text) == level_text(level)
 
 
-def _summary(
-    factors: tuple[str, ...], levels: tuple[tuple[object, object], ...], metric: str, differences: pd.DataFrame
-) -> Effect:
-    complete = _complete(differences)
+def _summary(factors: tuple[str, ...], levels: tuple[tuple[object, object], ...], metric: str, pairs: _Pairs) -> Effect:
+    complete = _complete(pairs.difference)
     values = complete.mean(axis="columns").to_numpy(dtype=float)
     low, high, p = _test(values)
-    mean = float(values.mean()) if len(values) else float("nan")
-    used = complete.size if len(values) else 0
     return Effect(
-        factors, levels, metric, mean, low, high, p, len(values), complete.shape[1], differences.size - used
-    )  # fmt: skip
+        factors=factors,
+        levels=levels,
+        metric=metric,
+        mean=float(values.mean()) if len(values) else float("nan"),
+        low=low,
+        high=high,
+        p=p,
+        seeds=len(values),
+        cells=complete.shape[1],
+        left_out=int(pairs.planned.sum().sum()) - (complete.size if len(values) else 0),
+    )
 
 
 def _complete(differences: pd.DataFrame) -> pd.DataFrame:
@@ -139,8 +156,8 @@ def _complete(differences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _test(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    # no spread between seeds, as few test images can leave, is nothing to judge by: t would be x / 0
-    if len(values) < 2 or np.ptp(values) == 0:
+    # no spread between seeds but for rounding, as few test images can leave, is nothing to judge by: t would be x / 0
+    if len(values) < 2 or np.ptp(values) <= ROUNDING * np.abs(values).max():
         return (float("nan"),) * 3
     test = stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)

@@ -17,7 +17,8 @@ def varying(frame: pd.DataFrame) -> list[str]:
     each option has one value of it (`model=stem7x7` implies `model.stem`), and a key that copies another
     (`model.dropout` is `regularization.dropout`). Several sweeps make `sweep` the first factor.
     """
-    codes = {column: pd.factorize(frame[column].map(level_text))[0] for column in _candidates(frame)}
+    differing = [column for column in _candidates(frame) if frame[column].nunique(dropna=False) > 1]
+    codes = {column: pd.factorize(frame[column].map(level_text))[0] for column in differing}
     codes = {column: values for column, values in codes.items() if len(set(values)) > 1}
     swept = [key for key in frame.attrs.get("swept", []) if key in codes]
     kept: list[str] = []
@@ -40,9 +41,15 @@ def others(frame: pd.DataFrame, factor: str) -> list[str]:
     return [other for other in rest if levels[other].agg(lambda column: column.map(level_text).nunique()).max() > 1]
 
 
+def telling(frame: pd.DataFrame) -> list[str]:
+    """The fewest factors that tell the groups of seeds apart: an experiment's name says what the experiment sets."""
+    factors = varying(frame)
+    return ["experiment", *others(frame, "experiment")] if "experiment" in factors else factors
+
+
 def constant(frame: pd.DataFrame) -> dict[str, Any]:
     """Config groups and keys that have one value in all jobs, with that value; groups first."""
-    names = [name for name in _candidates(frame) if frame[name].map(level_text).nunique() == 1]
+    names = [name for name in _candidates(frame) if frame[name].nunique(dropna=False) == 1]
     return {name: frame[name].tolist()[0] for name in _choices_first(dict.fromkeys(names))}
 
 

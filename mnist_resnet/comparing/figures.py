@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_resnet.comparing.effects import Effect, effects
-from mnist_resnet.comparing.factors import others, varying
+from mnist_resnet.comparing.factors import others, telling, varying
 from mnist_resnet.comparing.frame import Job, epochs_frame, jobs_frame, level_text
 from mnist_resnet.comparing.report import printable
 from mnist_resnet.comparing.statistics import grouped
@@ -53,14 +53,14 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
         UsageError: matplotlib is not installed.
     """
     frame = jobs_frame(jobs)
-    factors = list(by) if by is not None else varying(frame) if jobs else []
+    factors = list(by) if by is not None else varying(frame)
     # an interval of nothing, or of one run, is no line to draw
     judged = [found for found in judgements(jobs) if found.measured.n > 1 and found.claim.value is not None]
     alone = [name for name in factors if name not in ("experiment", "sweep", "seed")]
     told = [found for name in alone for found in effects(frame, name, others(frame, name)) if found.low == found.low]
     figures = {}
     if any(job.metrics for job in jobs):
-        figures["curves"] = curves(jobs, factors)
+        figures["curves"] = curves(jobs, factors if by is not None else telling(frame))
     if judged:
         figures["claims"] = claims(judged)
     if told:

@@ -303,7 +303,7 @@ def _row(job: Job) -> dict[str, Any]:
     last, best = job.last, job.best
     return {
         **flatten(job.config),
-        **{group: option for group, option in job.choices.items() if "/" not in group},
+        **{group: option and str(option) for group, option in job.choices.items() if "/" not in group},
         "name": job.name,
         "sweep": job.sweep or UNNAMED,
         "status": job.status,

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.comparing.cells import HEADINGS, cell, displayed
-from mnist_resnet.comparing.factors import constant, varying
+from mnist_resnet.comparing.factors import constant, telling, varying
 from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
 from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.statistics import grouped, seeds_summary
+from mnist_resnet.comparing.statistics import grouped_rows, seeds_summary
 
 SHOWN_WHEN_CONSTANT = (
     "optim.lr", "trainer.epochs", "data.batch_size", "data.train_size",
@@ -25,12 +25,12 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
     """One row a job, in the sweep's order, with raw values.
 
     Returns:
-        What varies, then `train_accuracy`, `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`;
-        `numerics` where they differ, and `status` where not every job is completed. Accuracies are fractions of one.
+        What varies (an experiment's name stands for what it sets), then `train_accuracy`, `test_accuracy` (last
+        epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics` where they differ, and `status` where not
+        every job is completed. Accuracies are fractions of one.
     """
     frame = jobs_frame(jobs)
-    factors = varying(frame)
-    columns = [*factors, *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
+    columns = [*telling(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
     columns += ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds"]
     columns += ["numerics"] if frame["numerics"].dropna().nunique() > 1 else []
     table: pd.DataFrame = frame[columns].copy()
@@ -52,6 +52,16 @@ def status_text(job: Job) -> str:
 def jobs_section(jobs: Sequence[Job]) -> Section:
     """The sweep's table, with what is constant, and the numerics, said once above it."""
     return Section("Jobs", header_lines(jobs), displayed(sweep_table(jobs)))
+
+
+def experiments_section(frame: pd.DataFrame) -> Section | None:
+    """What each experiment sets, where several are compared."""
+    factors = varying(frame)
+    set_by = [factor for factor in factors if factor not in telling(frame)]
+    if "experiment" not in factors or not set_by:
+        return None
+    rows = frame[["experiment", *set_by]].drop_duplicates("experiment")
+    return Section("What the experiments set", [], displayed(rows))
 
 
 def header_lines(jobs: Sequence[Job]) -> list[str]:
@@ -78,6 +88,8 @@ def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
     for key in ("seed", "epochs"):
         values |= {key: frame[key].tolist()[0]} if key in frame and not _differs(frame, key) else {}
     overridden = {key for job in jobs for key in job.swept}
+    if values.get("epochs") == values.get("trainer.epochs"):
+        values.pop("epochs", None)
     shown = [key for key in values if "." not in key or key in SHOWN_WHEN_CONSTANT or key in overridden]
     return ", ".join(f"{key}={cell(key, values[key])}" for key in shown if level_text(values[key]) not in NOTHING)
 
@@ -101,13 +113,13 @@ def picked_text(frame: pd.DataFrame) -> str:
 def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:
     """Each group of seeds with its mean, deviation, interval and extremes; None where no group has two jobs."""
     shown = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
-    if all(len(group) < 2 for _, group in grouped(frame, by)):
+    if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
     summary = seeds_summary(frame, by, shown)
     rows = [_seeds_row(row, by, metric) for metric in shown for _, row in summary.iterrows()]
     lines = [
-        "Last epoch, but for best test accuracy; mean of n completed jobs, with a 95 % interval of the mean (Student's "
-        "t); sd is between seeds.",
+        "Last epoch, but for best test accuracy; accuracies in per cent. Mean of n completed jobs, with a 95 % "
+        "interval of the mean (Student's t); sd is between seeds.",
         picked_text(frame),
     ]
     return Section("Over seeds", lines, pd.DataFrame(rows))
@@ -120,7 +132,7 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[st
     n = row["n"]
     return {
         **{factor: cell(factor, row[factor]) for factor in by},
-        "metric": HEADINGS.get(metric, metric),
+        "metric": HEADINGS.get(metric, metric).removesuffix(", %"),
         "n": f"{n} of {row['jobs']}" if n < row["jobs"] else str(n),
         "mean": shown("mean"),
         "sd": shown("sd"),

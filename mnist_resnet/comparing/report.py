@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import pandas as pd
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -77,7 +77,9 @@ def _rich(section: Section) -> list[RenderableType]:
     if len(section.table):
         drawn = Table(box=None, pad_edge=False, header_style="italic")
         for column in section.table:
-            drawn.add_column(Text(printable(column)), justify="right" if _numeric(section.table[column]) else "left")
+            side: JustifyMethod = "right" if _numeric(section.table[column]) else "left"
+            # on a narrow terminal a long name goes on below, rather than end in dots
+            drawn.add_column(Text(printable(column)), justify=side, overflow="fold")
         for row in section.table.itertuples(index=False):
             drawn.add_row(*(Text(printable(cell)) for cell in row))
         parts.append(drawn)

@@ -31,17 +31,18 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
         return []
     lines = [
         "A claim is one run: it stands if it lies in the prediction interval, where one further run falls with 95 % "
-        "probability (t). An approximate claim means all values that round to it as it is written.",
+        "probability (t). An approximate claim means all values that round to it as it is written. "
+        "Accuracies are in per cent.",
         f"A verdict needs {FEWEST_RUNS} completed runs; an interval whose ends lie more than {WIDEST:g}-fold apart in "
         "error rate confirms nothing.",
     ]
+    reasons: dict[tuple[str, str], list[str]] = {}
     # the verdicts by the interval speak for themselves in the table
-    told = [
-        found
-        for found in judgements
-        if found.verdict in (Verdict.TOO_VARIABLE, Verdict.NOT_AT_SCALE, Verdict.ANOTHER_CONFIG)
-    ]
-    lines += [f"{found.group}, {_what(found)}: {found.verdict}: {found.reason}." for found in told]
+    for found in judgements:
+        if found.verdict in (Verdict.TOO_VARIABLE, Verdict.NOT_AT_SCALE, Verdict.ANOTHER_CONFIG):
+            reasons.setdefault((found.verdict, found.reason), []).append(found.group)
+    for (verdict, reason), groups in reasons.items():
+        lines.append(f"{verdict.capitalize()} ({', '.join(dict.fromkeys(groups))}): {reason}.")
     by_epoch = [_swing_row(found, found.swing) for found in judgements if found.swing]
     return [
         Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object)),
@@ -49,9 +50,8 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     ]
 
 
-def _what(judgement: Judgement) -> str:
-    claim = judgement.claim
-    return f"{'best ' if claim.epoch == 'best' else ''}{claim.metric} “{claim.words}”"
+def _short(metric: str) -> str:
+    return HEADINGS.get(metric, metric).removesuffix(", %")
 
 
 def _claim_row(judgement: Judgement) -> dict[str, str]:
@@ -60,7 +60,7 @@ def _claim_row(judgement: Judgement) -> dict[str, str]:
     picked = " (picked on test)" if best and not claim.metric.startswith("train") and _picked_on_test(judgement) else ""
     return {
         "config": judgement.group,
-        "metric": best + HEADINGS.get(claim.metric, claim.metric) + picked,
+        "metric": best + _short(claim.metric) + picked,
         "claimed": claim.words,
         "n": str(measured.n) if measured.n == len(judgement.jobs) else f"{measured.n} ({count_text(judgement.jobs)})",
         "measured": _mean_text(claim.metric, measured),
@@ -74,7 +74,7 @@ def _swing_row(found: Judgement, swing: Swing) -> dict[str, str]:
     best = "best " if found.claim.epoch == "best" else ""
     return {
         "config": found.group,
-        "metric": best + HEADINGS.get(metric, metric),
+        "metric": best + _short(metric),
         "claimed": found.claim.words,
         "epochs at or beyond the claim": swing.words or ABSENT,
         "lowest": cell(metric, swing.lowest),

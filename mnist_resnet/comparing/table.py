@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from mnist_resnet.comparing.comparisons import answers
-from mnist_resnet.comparing.factors import varying
+from mnist_resnet.comparing.factors import telling, varying
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, QUEUED, UNNAMED, Job, jobs_frame, load_jobs
-from mnist_resnet.comparing.jobs_table import jobs_section, numerics_lines, seeds_section
+from mnist_resnet.comparing.jobs_table import experiments_section, jobs_section, numerics_lines, seeds_section
 from mnist_resnet.comparing.mcnemar import image_by_image, side
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.sections import (
@@ -20,7 +20,7 @@ from mnist_resnet.comparing.sections import (
     remarks_section,
 )
 from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_section
-from mnist_resnet.comparing.statistics import grouped
+from mnist_resnet.comparing.statistics import grouped_rows
 from mnist_resnet.comparing.verdicts import group_name, judgements
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, Status, UnreadableFolder, write_atomically
@@ -52,9 +52,10 @@ def sweep_report(
     frame = jobs_frame(jobs)
     _check(frame, [*(by or [])], "factor", [*varying(frame), "seed"])
     _check(frame, metrics, "metric", [name for name in METRIC_COLUMNS if frame[name].notna().any()])
-    factors = list(by) if by is not None else varying(frame)
+    factors = list(by) if by is not None else telling(frame)
     found, unusable = answers(jobs)
     sections = [
+        experiments_section(frame),
         seeds_section(frame, factors, metrics) if jobs else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(found),
@@ -109,8 +110,8 @@ def _title(jobs: Sequence[Job]) -> str:
 
 def _image_sections(jobs: Sequence[Job], frame: pd.DataFrame, factors: Sequence[str]) -> list[Section]:
     """Image by image, where there are just two sides that could be compared: two jobs, or two groups of seeds."""
-    groups = [[jobs[number] for number in group.index] for _, group in grouped(frame, factors)]
-    sides = groups if len(groups) == 2 else [[job] for job in jobs]
+    groups = [[jobs[row] for row in rows] for rows in grouped_rows(frame, factors)]
+    sides = groups if len(groups) == 2 else [[job] for job in jobs] if len(jobs) == 2 else []
     sides = [[job for job in side if (job.folder / PREDICTIONS).exists()] for side in sides]
     if len(sides) != 2 or not all(sides):
         return []

@@ -21,6 +21,9 @@ WIDEST = 10.0
 Tenfold in error rate is what tells 99 % from 90 %: an interval wider than that would let either figure stand.
 """
 
+ROUNDING = 1e-9
+"""Slack of comparisons: equal runs have an interval of no width, and their mean is off by rounding."""
+
 
 class Verdict(StrEnum):
     """What several runs say about a claimed figure."""
@@ -214,10 +217,10 @@ def group_name(job: Job) -> str:
 def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread) -> tuple[Verdict, str]:
     if claim.value is None:
         return Verdict.NOT_STATED, "no figure is claimed"
-    for verdict, problem in ((Verdict.ANOTHER_CONFIG, altered), (Verdict.NOT_AT_SCALE, reduced)):
-        reasons = list(dict.fromkeys(reason for job in jobs if (reason := problem(job))))
-        if reasons:
-            return verdict, "; ".join(reasons)
+    smaller, other = ([reason for job in jobs if (reason := problem(job))] for problem in (reduced, altered))
+    if smaller or other:
+        verdict = Verdict.NOT_AT_SCALE if smaller else Verdict.ANOTHER_CONFIG
+        return verdict, "; ".join(dict.fromkeys(smaller + other))
     if measured.n < FEWEST_RUNS:
         return Verdict.TOO_FEW, f"{measured.n} completed, and a verdict needs {FEWEST_RUNS}"
     return _against_prediction(claim, measured)
@@ -225,9 +228,9 @@ def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread) -> tuple[Verdi
 
 def _against_prediction(claim: Claim, measured: Spread) -> tuple[Verdict, str]:
     low, high = claim.bounds
-    if low > measured.prediction_high:
+    if low > measured.prediction_high + ROUNDING:
         return Verdict.HIGHER, "above the prediction interval"
-    if high < measured.prediction_low:
+    if high < measured.prediction_low - ROUNDING:
         return Verdict.LOWER, "below the prediction interval"
     if too_wide(claim, measured):
         runs = ", ".join(_figure(claim, value) for value in measured.values)
