@@ -1,10 +1,14 @@
 """Train the report's network: one run, or with -m a sweep. `python train.py --help` lists what can be chosen."""
 
+import argparse
 import os
 import sys
+from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig
+
+from mnist_resnet.errors import Refused, UsageError
 
 WANTS_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
 # Hydra raises instead of printing five lines and ending with 1, and the error becomes one line below.
@@ -16,23 +20,42 @@ def train(config: DictConfig) -> None:
     """Run one job; Hydra composes it."""
     from mnist_resnet.running.single import run_task
 
-    code = run_task(config)
+    try:
+        code = run_task(config)
+    except UsageError as error:
+        raise Refused(error) from error
     if code:
         raise SystemExit(code)
 
 
 def main() -> None:
     """Start Hydra, and turn what was typed wrong into one line and exit code 2."""
+    argparse.ArgumentParser.error = _refuse  # type: ignore[method-assign,assignment]
     try:
         train()
+    except KeyboardInterrupt:
+        # Before the first job or after the last one: there is nothing to save.
+        sys.exit(130)
+    except Refused as refused:
+        _tell(refused.error)
     except Exception as error:
-        from mnist_resnet.running.hydra_errors import one_line
+        _tell(error)
 
-        line = one_line(error)
-        if line is None or WANTS_TRACEBACK:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+
+def _refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Stands in for argparse's own, which prints its usage over several lines."""
+    dashes = "knobs are written without dashes (optim.lr=0.02), and " if message.startswith("unrecognized") else ""
+    raise UsageError(f"{message}; {dashes}--help lists the options")
+
+
+def _tell(error: Exception) -> NoReturn:
+    from mnist_resnet.running.hydra_errors import one_line
+
+    line = one_line(error)
+    if line is None or WANTS_TRACEBACK:
+        raise error
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """From a command line to frozen jobs: every combination composed once, checked, and never composed again."""
 
 import copy
-import difflib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.config import check
+from mnist_resnet.running.config_errors import instead
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.signature import flatten, signature
 
@@ -64,7 +64,10 @@ def _levels(override: Override) -> list[str]:
         return [str(override.input_line) if override.is_delete() else f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise UsageError(f"{override.input_line}: an interval can't be swept job by job; give a list or a range")
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    levels = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not levels:
+        raise UsageError(f"{override.input_line}: gives no value to sweep over")
+    return levels
 
 
 def compose(
@@ -77,7 +80,7 @@ def compose(
     """
     composed = loader.load_sweep_config(config, list(combination))
     for plugin in ("launcher", "sweeper"):
-        if composed.hydra[plugin]._target_ != config.hydra[plugin]._target_:
+        if _built_by(composed, plugin) != _built_by(config, plugin):
             raise UsageError(
                 f"hydra/{plugin}={composed.hydra.runtime.choices[f'hydra/{plugin}']}: set in {','.join(combination)}, "
                 f"where it comes too late; give it on the command line or in a study of conf/sweep"
@@ -85,6 +88,13 @@ def compose(
     with open_dict(composed):
         composed.hydra.job.id = composed.hydra.job.num = index
     return frozen(composed, combination, swept)
+
+
+def _built_by(config: DictConfig, plugin: str) -> str:
+    node = config.hydra[plugin]
+    if not isinstance(node, DictConfig):
+        raise UsageError(f"hydra.{plugin}={node}: must be a node with a _target_; choose one by hydra/{plugin}=…")
+    return str(node._target_)
 
 
 def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str]) -> FrozenJob:
@@ -140,7 +150,7 @@ def _fits(job: FrozenJob, combination: dict[str, Any]) -> bool:
     values = flatten(job.config) | job.choices
     for key in combination:
         if key not in values:
-            raise UsageError(f"sweep.exclude: no key {key}{nearest(key, values)}")
+            raise UsageError(f"sweep.exclude: {key}: no such key{instead(key, values)}")
     return all(_same(values[key], wanted) for key, wanted in combination.items())
 
 
@@ -150,9 +160,3 @@ def _same(value: Any, wanted: Any) -> bool:
         return float(value) == float(wanted)
     except (TypeError, ValueError):
         return bool(str(value) == str(wanted))
-
-
-def nearest(word: str, there: Iterable[str]) -> str:
-    """`; did you mean …?`, if something that is there is near to `word`."""
-    found = difflib.get_close_matches(word, list(there), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""

@@ -4,11 +4,13 @@ A node that has a `_target_` may hold further keys of its own: they are argument
 declared for its group keep their names and types in each of the group's options.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from mnist_resnet.errors import UsageError
+from mnist_resnet.running.config_errors import one_line
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -56,16 +58,27 @@ class Regularization(Section):
 class Optim(Component):
     """The optimiser: a callable from the parameters to a `torch.optim.Optimizer`."""
 
-    lr: float | None = Field(None, gt=0)
+    partial: Literal[True] = Field(alias="_partial_")
+    lr: float = Field(gt=0)
     weight_decay: float | None = Field(None, ge=0)
     momentum: Share | None = None
     eps: float | None = Field(None, gt=0)
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    nesterov: bool | None = None
+    amsgrad: bool | None = None
+
+    @model_validator(mode="after")
+    def nesterov_has_a_momentum(self) -> "Optim":
+        """PyTorch refuses it too, but only once the job has begun."""
+        if self.nesterov and not self.momentum:
+            raise ValueError(f"optim.nesterov=true: needs a momentum above 0, not optim.momentum={self.momentum}")
+        return self
 
 
 class Schedule(Component):
     """The learning rate's course: a callable from (optimizer, total_steps) to a scheduler stepped after each batch."""
 
+    partial: Literal[True] = Field(alias="_partial_")
     warmup: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
@@ -86,10 +99,19 @@ class Data(Component):
     def last_batch_is_no_single_image(self) -> "Data":
         """Batch norm can't train on one image where its feature map is 1 × 1, so a last batch of one is refused."""
         if self.train_size is not None and self.train_size % self.batch_size == 1:
+            near = f"{self.train_size - 1} or {self.train_size + 1}" if self.train_size > 1 else "2 or more"
             raise ValueError(
-                f"train_size={self.train_size} leaves a last batch of one image at batch_size={self.batch_size}, "
-                f"on which batch norm can't train; take {self.train_size - 1} or {self.train_size + 1}"
+                f"data.train_size={self.train_size}: leaves a last batch of one image at "
+                f"data.batch_size={self.batch_size}, on which batch norm can't train; take {near}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def root_is_a_path(self) -> "Data":
+        """`root` is an argument of the source, not declared here, and a knob all the same."""
+        root = (self.model_extra or {}).get("root")
+        if not isinstance(root, str | None):
+            raise ValueError(f"data.root={root}: must be a folder's path, or null")
         return self
 
 
@@ -97,7 +119,7 @@ class Trainer(Section):
     """How a run is carried out: for how long, on what, how precisely, and how often it reports."""
 
     epochs: int = Field(ge=1)
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     threads: int | None = Field(ge=1)
     log_interval: int = Field(ge=1)
@@ -105,6 +127,14 @@ class Trainer(Section):
     checkpoint_every: int | None = Field(ge=1)
     detect_anomaly: bool
     profile: bool
+
+    @field_validator("device")
+    @classmethod
+    def device_is_of_a_kind_that_is_known(cls, device: str) -> str:
+        """Whether the machine has it is found out later, with PyTorch."""
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError(f"trainer.device={device}: must be auto, cpu, mps, cuda or cuda:N")
+        return device
 
 
 class Scale(Section):
@@ -128,6 +158,7 @@ class Sweep(Section):
     dry_run: bool
     on_failure: Literal["continue", "stop"]
     keep: Literal["checkpoint", "model", "none"]
+    suffix: str
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
@@ -141,6 +172,17 @@ class Claim(Section):
     words: str
 
 
+class Comparison(Section):
+    """A claim that one level of a factor does better than another, by a measure that decides."""
+
+    question: str
+    factor: str
+    better: str | int | float | bool | None
+    worse: str | int | float | bool | None
+    measure: str
+    words: str
+
+
 def _kind_of_model(model: Any) -> str:
     target = model.get("_target_") if isinstance(model, dict) else None
     return "report" if target == "mnist_resnet.running.network.ResNet" else "other"
@@ -151,19 +193,33 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
+    # The model refers to regularization and data; a wrong value is told of the key where it was given.
     seed: int = Field(ge=0, lt=2**32)
+    regularization: Regularization
+    data: Data
     model: Annotated[
         Annotated[ReportNetwork, Tag("report")] | Annotated[Model, Tag("other")], Discriminator(_kind_of_model)
     ]
-    regularization: Regularization
     optim: Optim
     schedule: Schedule
-    data: Data
     trainer: Trainer
     scale: Scale
     tracking: Tracking
     sweep: Sweep
+    comparisons: list[Comparison] = []
     claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def network_fits_the_images(self) -> "Config":
+        """The report's network takes the images' channels and knows their classes; another's arguments are its own."""
+        model = self.model
+        if isinstance(model, ReportNetwork) and model.channels != self.data.channels:
+            raise ValueError(f"model.channels={model.channels}: the images have data.channels={self.data.channels}")
+        if isinstance(model, ReportNetwork) and model.classes < self.data.classes:
+            raise ValueError(
+                f"model.classes={model.classes}: must be data.classes={self.data.classes} or more, one for each label"
+            )
+        return self
 
     @property
     def epochs(self) -> int:
@@ -180,16 +236,4 @@ def check(container: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(container)
     except ValidationError as error:
-        raise UsageError(_one_line(error)) from None
-
-
-def _one_line(error: ValidationError) -> str:
-    problems = error.errors(include_url=False)
-    path = [str(part) for part in problems[0]["loc"] if part not in ("report", "other")]
-    # A union's members are alternatives of one knob: pydantic reports each and adds its type's name to the path.
-    key = ".".join(part for part in path if part.replace("_", "").isalnum())
-    value = problems[0]["input"]
-    says = [problem["msg"].removeprefix("Input ").removeprefix("Value error, ") for problem in problems]
-    same = [said for problem, said in zip(problems, says, strict=True) if problem["loc"][:2] == problems[0]["loc"][:2]]
-    shown = key if isinstance(value, dict) else f"{key}={'null' if value is None else value}"
-    return f"{shown}: {' or '.join(dict.fromkeys(same))}"
+        raise UsageError(one_line(error, container)) from None

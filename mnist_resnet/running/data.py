@@ -75,9 +75,8 @@ def load(data: Data, device: str) -> Splits:
     Raises:
         UsageError: the source can't be had, or has fewer images, other channels or more classes than `data` says.
     """
-    source = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}
-    whole = _on_device(json.dumps({"_target_": data.target, **source}), device)
-    _check_fits(data, whole)
+    decode(data)
+    whole = _on_device(_source(data), device)
     available = len(whole.train.labels)
     train_size = available - data.val_size if data.train_size is None else data.train_size
     mean, std = (torch.tensor(value, device=device).reshape(-1, 1, 1) for value in (data.mean, data.std))
@@ -91,8 +90,24 @@ def load(data: Data, device: str) -> Splits:
     )
 
 
+def decode(data: Data) -> None:
+    """Get and decode the images that `data` names, once in a process; errors as those of `load`."""
+    _check_fits(data, _decoded(_source(data)))
+
+
+def _source(data: Data) -> str:
+    """What is handed to the source: the keys that `Data` does not declare."""
+    own = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}
+    return json.dumps({"_target_": data.target, **own})
+
+
 @lru_cache(maxsize=4)
 def _on_device(source: str, device: str) -> DataSet:
+    return _decoded(source).to(device)
+
+
+@lru_cache(maxsize=4)
+def _decoded(source: str) -> DataSet:
     try:
         loaded: Any = instantiate(json.loads(source), _convert_="all")
     except InstantiationException as error:
@@ -101,14 +116,15 @@ def _on_device(source: str, device: str) -> DataSet:
         raise
     if not isinstance(loaded, DataSet):
         raise UsageError(f"data._target_={json.loads(source)['_target_']}: gave a {type(loaded).__name__}, no DataSet")
-    return loaded.to(device)
+    return loaded
 
 
 def _check_fits(data: Data, whole: DataSet) -> None:
     train, test = len(whole.train.labels), len(whole.test.labels)
     wanted = (data.train_size or 1) + data.val_size
     if wanted > train:
-        raise UsageError(f"data.train_size={data.train_size}, val_size={data.val_size}: there are {train} images")
+        asked = "" if data.train_size is None else f"data.train_size={data.train_size}, "
+        raise UsageError(f"{asked}data.val_size={data.val_size}: there are {train} training images to share")
     if (data.test_size or 1) > test:
         raise UsageError(f"data.test_size={data.test_size}: there are {test} test images")
     if data.train_size is None and (train - data.val_size) % data.batch_size == 1:

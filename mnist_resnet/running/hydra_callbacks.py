@@ -1,13 +1,16 @@
 """What Hydra calls around a run: the check before anything is created."""
 
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import Refused, UsageError
+
+OF_A_SWEEP: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False}
+"""Settings that mean nothing for a single run, as they are when they are not set."""
 
 
 class CheckedStart(Callback):
@@ -16,27 +19,49 @@ class CheckedStart(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra with the composed config.
 
-        Hydra turns an exception of a callback into a warning, so that bad input leaves by `SystemExit`.
+        Hydra turns an exception of a callback into a warning, so that bad input leaves as `Refused`.
         """
+        from mnist_resnet.running.hydra_errors import one_line
+
         try:
             _check_run(config)
-        except UsageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
+        except Exception as error:
+            if one_line(error) is None:
+                raise
+            raise Refused(error) from error
 
 
 def _check_run(config: DictConfig) -> None:
     from mnist_resnet.running.composition import frozen, refuse_repeats
+    from mnist_resnet.running.rehearsal import rehearse
 
     overrides = [str(override) for override in config.hydra.overrides.task]
-    refuse_repeats(override.partition("=")[0] for override in overrides)
+    typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
+    refuse_repeats(override.partition("=")[0] for override in typed)
     job = frozen(config, overrides, swept=[])
-    if job.config["sweep"]["name"] is not None:
-        raise UsageError(f"sweep.name={job.config['sweep']['name']}: names a sweep; add -m, or leave it out")
-    _check_folder(Path(config.hydra.run.dir), job.signature)
+    for key, unset in OF_A_SWEEP.items():
+        if job.config["sweep"][key] != unset:
+            raise UsageError(f"sweep.{key}={job.config['sweep'][key]}: is for a sweep; add -m, or leave it out")
+    folder = Path(config.hydra.run.dir)
+    check_writable("hydra.run.dir", folder)
+    _check_vacant(folder, job.signature)
+    rehearse([job.config])
 
 
-def _check_folder(folder: Path, signature: str) -> None:
+def check_writable(key: str, folder: Path) -> None:
+    """Find out whether `folder` is there or can be made, without making it.
+
+    Raises:
+        UsageError: it can't.
+    """
+    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    if not there.is_dir():
+        raise UsageError(f"{key}={folder}: {there} is no folder; choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{key}={folder}: {there} can't be written; choose another place")
+
+
+def _check_vacant(folder: Path, signature: str) -> None:
     from mnist_resnet.running.record import read_result
 
     result = read_result(folder)

@@ -1,18 +1,24 @@
 """Hydra's and OmegaConf's errors in one line that says what was typed, and what would be right."""
 
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.running.composition import nearest
+from mnist_resnet.running.config_errors import instead, one_of
 from mnist_resnet.running.signature import flatten
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def one_line(error: BaseException) -> str | None:
@@ -21,27 +27,83 @@ def one_line(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    if not isinstance(error, HydraException | OmegaConfBaseException):
-        return None
-    text = " ".join(" ".join(str(part) for part in _chain(error)).split())
+    if isinstance(error, OverrideParseException):
+        return _unparsed(error.override or "")
+    if isinstance(error, HydraException | OmegaConfBaseException) or _is_hydras_own(error):
+        return _sentence(" ".join(" ".join(str(part) for part in _chain(error)).split()), error)
+    return None
+
+
+def _sentence(text: str, error: BaseException) -> str:
     for pattern, sentence in _SENTENCES:
         found = re.search(pattern, text)
         if found:
-            return sentence.format(*found.groups()) + _hint(found.group(1), pattern)
-    return text.removeprefix("In 'config': ")
+            return sentence.format(*found.groups())
+    found = re.search(r"Could not (override|delete from config\.) '([^']+)'", text)
+    if found:
+        return _no_such_key(found.group(2), "~" if "delete" in found.group(1) else "")
+    found = re.search(r"In '([^']+)'.*?Could not find '([^']+?)/([^/']*)'", text) or re.search(
+        r"(Could) not find '([^']+?)/([^/']*)'", text
+    )
+    if found:
+        _, group, choice = found.groups()
+        return f"{group}={choice}: no such choice{one_of(choice, _options(group))}"
+    if "Config group override must be a string or a list" in text:
+        return _no_name_of_a_choice()
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        missing = isinstance(error, MissingMandatoryValue)
+        said = "has no value; give one" if missing else (error.msg or text).splitlines()[0]
+        return f"{error.full_key}: {said}"
+    return _referring() + text.removeprefix("In 'config': ")
 
 
-_NO_KEY = r"Could not (?:override|delete) '([^']+)'\.? ?.*?(?:not in struct|No match|does not exist)"
 _SENTENCES = [
+    (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
+    (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
+    (r"Could not append to config\. An item is already at '([^']+)'", "+{0}: is there already; leave out the +"),
+    (r"Multiple values for (\S+)\. To override", "+{0}: is chosen by default already; leave out the +"),
     (
-        r"Could not find '([^']+?)/([^/']+)' Available options in '[^']+': (.*?)(?: Config search path|$)",
-        "{0}={1}: no such choice; one of {2}",
+        r"Cannot find primary config '([^']+)'",
+        "--config-name {0}: no such config; leave it out, config.yaml is it",
     ),
-    (_NO_KEY, "{0}: no such key"),
-    (r"Could not append to config\. An item is already at '([^']+)'", "+{0}: exists already; leave out the +"),
-    (r"Missing mandatory value: (\S+)", "{0}: has no value; give one"),
-    (r"Interpolation key '([^']+)' not found", "{0}: a config refers to it, and it is not there"),
+    (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
+    (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; name one that is there"),
+    (
+        r"Primary config (?:directory|module).*'([^']+)'",
+        "--config-path {0}: no such folder; to add one beside conf/ take --config-dir",
+    ),
 ]
+
+
+def _unparsed(override: str) -> str:
+    key, equals, _ = override.partition("=")
+    if not equals:
+        return f"{override}: not key=value{instead(key, _known_keys()) if key.strip() else ''}"
+    if override.endswith(","):
+        return f"{override}: ends in a comma; write several values without a space, as in {key}=a,b"
+    return (
+        f"{override}: can't be read; close brackets and quotes, and quote a value that holds one of = , : [ ] {{ }}, "
+        f"as in '{key}=\"…\"'"
+    )
+
+
+def _no_such_key(key: str, sign: str) -> str:
+    if key in _groups():
+        return f"{sign}{key}: is not chosen by default; add it: +{key}=…{one_of('', _options(key))}"
+    return f"{sign}{key}: no such key{instead(key, _known_keys())}"
+
+
+def _no_name_of_a_choice() -> str:
+    for override in _typed():
+        key, value = override.get_key_element(), override.value()
+        if not isinstance(value, str | list) and "." not in key:
+            return f"{override.input_line}: must be the name of a choice{one_of('', _options(key)) if key else ''}"
+    return "a group's choice must be a name"
+
+
+def _referring() -> str:
+    """The override that refers to another key, if one was typed."""
+    return "".join(f"{override.input_line}: " for override in _typed() if "${" in str(override.input_line))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -50,15 +112,64 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _hint(key: str, pattern: str) -> str:
-    return nearest(key, _known_keys()) if pattern == _NO_KEY else ""
+def _is_hydras_own(error: BaseException) -> bool:
+    """Hydra tells some bad input by a ValueError; ours, and those of code that a config names, are raised elsewhere."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
+    return isinstance(error, ValueError | AssertionError) and raised_in.partition(".")[0] == "hydra"
+
+
+def _typed() -> list[Override]:
+    """The overrides of the command line that can be read."""
+    parser = OverridesParser.create()
+    found: list[Override] = []
+    for argument in sys.argv[1:]:
+        try:
+            found += parser.parse_overrides([argument])
+        except HydraException:
+            continue
+    return found
 
 
 def _known_keys() -> list[str]:
-    """Every key and group of the default config."""
-    if not GlobalHydra.instance().is_initialized():
-        return []
-    container = OmegaConf.to_container(compose("config"), resolve=False)
+    """Every key and group, as what was chosen on the command line has them."""
+    chosen = [
+        f"{override.key_or_group}={override.value()}"
+        for override in _typed()
+        if isinstance(override.value(), str) and override.value() in _options(override.key_or_group)
+    ]
+    with _Configs():
+        container = OmegaConf.to_container(compose("config", overrides=chosen, return_hydra_config=True), resolve=False)
     assert isinstance(container, dict)
-    loader = GlobalHydra.instance().config_loader()
-    return [*flatten({str(key): value for key, value in container.items()}), *loader.list_groups("")]
+    return [*flatten({str(key): value for key, value in container.items()}), *_groups()]
+
+
+def _groups() -> list[str]:
+    with _Configs() as configs:
+        return configs.config_loader().list_groups("")
+
+
+def _options(group: str) -> list[str]:
+    with _Configs() as configs:
+        return configs.config_loader().get_group_options(group)
+
+
+class _Configs:
+    """The configs as the command line sees them: Hydra's own state is gone by the time that its error arrives here."""
+
+    def __enter__(self) -> GlobalHydra:
+        self._before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        initialize_config_dir(str(CONF), version_base="1.3")
+        search_path = GlobalHydra.instance().config_loader().get_search_path()
+        for argument, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+            name, _, joined = argument.partition("=")
+            if name in ("--config-dir", "-cd"):
+                search_path.append("command-line", f"file://{Path(joined or value).absolute()}")
+        return GlobalHydra.instance()
+
+    def __exit__(self, *_: object) -> None:
+        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = self._before

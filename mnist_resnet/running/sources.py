@@ -83,10 +83,20 @@ def digits(root: str | None = None, verify: bool = True) -> DataSet:  # noqa: AR
 
 
 def data_root(root: str | None) -> Path:
-    """The folder that holds data sets: `root`, else what MNIST_RESNET_DATA says, else a cache folder of the user's."""
+    """The folder that holds data sets: `root`, else what MNIST_RESNET_DATA says, else a cache folder of the user's.
+
+    Raises:
+        UsageError: there is something else than a folder.
+    """
     chosen = root or os.environ.get("MNIST_RESNET_DATA")
     if chosen:
-        return Path(chosen).expanduser()
+        folder = Path(chosen).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(
+                f"data.root={chosen}: is no folder (where none is given, MNIST_RESNET_DATA counts); name the one that "
+                f"holds MNIST/raw/, or is to hold it"
+            )
+        return folder
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
