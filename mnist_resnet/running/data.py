@@ -123,8 +123,8 @@ def _check_fits(data: Data, whole: DataSet) -> None:
     train, test = len(whole.train.labels), len(whole.test.labels)
     wanted = (data.train_size or 1) + data.val_size
     if wanted > train:
-        asked = "" if data.train_size is None else f"data.train_size={data.train_size}, "
-        raise UsageError(f"{asked}data.val_size={data.val_size}: there are {train} training images to share")
+        asked = "data." if data.train_size is None else f"data.train_size={data.train_size}, "
+        raise UsageError(f"{asked}val_size={data.val_size}: there are {train} images")
     if (data.test_size or 1) > test:
         raise UsageError(f"data.test_size={data.test_size}: there are {test} test images")
     if data.train_size is None and (train - data.val_size) % data.batch_size == 1:
