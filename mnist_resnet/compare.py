@@ -12,11 +12,10 @@ from mnist_resnet.comparing.frame import Job, load_jobs
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.table import METRICS, sweep_report
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import DASHBOARD, UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_atomically
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
-FIGURES = "figures"
 """Folder for png and svg inside the first folder, unless `--output` says otherwise."""
 
 WIDTH = 200

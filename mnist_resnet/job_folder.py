@@ -29,6 +29,7 @@ SWEEP = "sweep.json"
 TABLE = "table.md"
 RESULTS = "results.csv"
 DASHBOARD = "dashboard.html"
+FIGURES = "figures"
 
 Metrics = dict[str, float]
 """One epoch's line of `metrics.jsonl`: accuracies as fractions of one, losses as means per image, times in seconds."""

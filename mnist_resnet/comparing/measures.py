@@ -39,6 +39,11 @@ def _error(key: str) -> Callable[[Job], float]:
     return lambda job: 100 * (1 - _number(job.last.get(key)))
 
 
+def first_epoch_train_loss(job: Job) -> float:
+    """The mean training loss of the first epoch: how fast a network learns while all is still to be learnt."""
+    return _number(job.metrics[0].get("train_loss")) if job.metrics else float("nan")
+
+
 def overfitting_gap(job: Job) -> float:
     """Training less test accuracy of the last epoch, in percentage points.
 
@@ -95,6 +100,7 @@ MEASURES: Mapping[str, Measure] = {
     "test_error": Measure("test error in the last epoch, %", _error("test_accuracy"), more_is_better=False),
     "train_error": Measure("training error in the last epoch, %", _error("train_accuracy"), more_is_better=False),
     "test_loss": Measure("test loss in the last epoch", _last("test_loss"), more_is_better=False),
+    "first_epoch_train_loss": Measure("training loss of the first epoch", first_epoch_train_loss, more_is_better=False),
     "images_per_second": Measure(
         "training images a second", lambda job: _number(job.result.get("images_per_second")), more_is_better=True
     ),

@@ -12,7 +12,7 @@ from mnist_resnet.job_folder import Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
-from mnist_resnet.running.page import write_page
+from mnist_resnet.running.page import write_page, write_plots
 from mnist_resnet.running.sweep import Standing, Sweep, standing
 
 ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
@@ -76,6 +76,7 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
         if one.status != Status.FAILED:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
     write_page(sweep.folder)
+    write_plots(sweep.folder)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
     tracker = instantiate(sweep.jobs[-1].config["tracking"])
     tracker.sweep_ended(sweep.folder, report.jobs)

@@ -2,10 +2,13 @@
 
 import logging
 import time
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.job_folder import DASHBOARD, Metrics
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics
 from mnist_resnet.running.observer import Run
 
 SHARE = 0.02
@@ -48,3 +51,14 @@ def write_page(folder: Path) -> None:
     from mnist_resnet.comparing.dashboard import write_dashboard
 
     write_dashboard([folder], folder / DASHBOARD)
+
+
+def write_plots(folder: Path) -> None:
+    """Write the sweep's plots as PNG, where the extra that draws them is installed and there is something to draw."""
+    if find_spec("matplotlib") is None:
+        return
+    from mnist_resnet.comparing.figures import write_figures
+    from mnist_resnet.comparing.frame import load_jobs
+
+    with suppress(UsageError):
+        write_figures(load_jobs([folder])[0], folder / FIGURES, "png")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mnist_resnet.job_folder import DASHBOARD, Metrics, Status
+from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics, Status
 from mnist_resnet.running import wandb_files, wandb_run
 from mnist_resnet.running.observer import Run
 from mnist_resnet.running.wandb_mode import one_line, warn_once
@@ -107,7 +107,7 @@ class WandbTracker:
             mode=self.mode,
             columns=[str(column) for column in table.columns],
             rows=table.astype(object).where(table.notna(), None).values.tolist(),
-            files=[folder / DASHBOARD],
+            files=[folder / DASHBOARD, *sorted((folder / FIGURES).glob("*.png"))],
             timeout=self.timeout,
         )
 
