@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,9 @@ def test_every_step_and_every_batch_of_an_evaluation_can_be_the_last(count: int,
     assert [(e, s) for e, s, _, _ in told.batches] == expected, "each step is told once"
 
 
-_undisturbed: list[Training] = []
-
-
+@cache
 def undisturbed() -> Training:
-    if not _undisturbed:
-        _undisturbed.append(trained(small()))
-    return _undisturbed[0]
+    return trained(small())
 
 
 def test_a_request_while_a_step_runs_lets_it_end(tmp_path: Path) -> None:
