@@ -111,7 +111,7 @@ def test_one_of_another_job_is_passed_over(two: Path) -> None:
     torch.save({"signature": "another job", **numbered(7)()}, two / CHECKPOINT)
     number, remarks = found(two)
     assert number == 1
-    assert remarks == ["checkpoint.pt is of another job and was passed over"]
+    assert remarks == ["checkpoint.pt is of another job or version and was passed over"]
 
 
 class Malicious:

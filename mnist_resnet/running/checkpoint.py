@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy
 import torch
 
-from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT, sync_folder
+from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, sync_folder
 
 State = dict[str, Any]
 """Tensors, numbers, strings, lists and mappings alone: what `torch.load(weights_only=True)` reads back."""
@@ -98,7 +98,7 @@ class Checkpoints:
         beside = self.folder / f".{CHECKPOINT}.{os.getpid()}"
         try:
             with beside.open("wb") as file:
-                _save({"signature": self.signature, **state}, file)
+                _save({"format": FORMAT, "signature": self.signature, **state}, file)
                 file.flush()
                 os.fsync(file.fileno())
             self._may_write()
@@ -121,9 +121,9 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
         except Exception as error:
             remarks.append(f"{path.name} can't be read and was passed over ({type(error).__name__})")
             continue
-        if state.get("signature") == signature:
+        if (state.get("format"), state.get("signature")) == (FORMAT, signature):
             return state, remarks
-        remarks.append(f"{path.name} is of another job and was passed over")
+        remarks.append(f"{path.name} is of another job or version and was passed over")
     return None, remarks
 
 

@@ -127,7 +127,7 @@ def _run(
     except ClaimLost:
         raise
     except Diverged as error:
-        record.end(Status.DIVERGED, error)
+        record.diverged(error, training)
     except (Interrupted, KeyboardInterrupt):
         record.end(Status.INTERRUPTED)
         raise
@@ -190,7 +190,7 @@ def _restore(training: Training, job: FrozenJob, record: Record, shorter: Shorte
 
 def _begin(observers: list[Observer], job: FrozenJob, record: Record, training: Training) -> None:
     interval = training.config.trainer.log_interval
-    losses = torch.cat(training.batch_losses).tolist() if training.batch_losses else []
+    losses = torch.cat([*training.batch_losses, training.losses[: training.step].cpu()]).tolist()
     run = Run(
         id=record.result["id"],
         name=job.name,

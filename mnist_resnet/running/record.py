@@ -106,6 +106,12 @@ class Record:
         ]
         self.write()
 
+    def diverged(self, error: Diverged, training: Training | None) -> None:
+        """End the job, and keep the batch losses up to the one that was no number: they are the evidence."""
+        if training is not None and error.epoch == len(training.batch_losses):
+            self._write_batch_losses([*training.batch_losses, training.losses[: error.step + 1].cpu()])
+        self.end(Status.DIVERGED, error)
+
     def write(self) -> None:
         """Replace `result.json`."""
         self._claim.check()

@@ -1,10 +1,12 @@
 """The task that Hydra calls: one run in the folder that Hydra made, or one frozen job of a sweep."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
@@ -52,9 +54,13 @@ def _run(job: FrozenJob, folder: Path) -> int:
         with interrupt.listening(), Screen() as screen:
             result = run_job(job, folder, Desk(screen, interrupt))
     except Interrupted as interrupted:
-        console.print(f"{interrupted}; to go on: python train.py {' '.join(job.overrides)} hydra.run.dir={folder}")
+        command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
+        console.print(f"{interrupted}; to go on: {command}", markup=False)
         return interrupted.exit_code
     if result is None:
         raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
+    hint = instantiate(job.config["tracking"]).hint(folder)
+    if hint:
+        console.print(hint, markup=False)
     console.print(f"{result['status']}: {folder}", markup=False)
     return 0 if result["status"] == Status.COMPLETED else 1
