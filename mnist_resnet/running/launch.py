@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.composition import combinations, compose, without_excluded
+from mnist_resnet.running.composition import Composer, combinations, compose, without_excluded
 from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.ending import carry_out
 from mnist_resnet.running.frozen import FrozenJob
@@ -86,7 +86,8 @@ def composed_jobs(
     for key in swept:
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
-    jobs = [compose(combination, swept, index, config, loader) for index, combination in enumerate(combined)]
+    composer = Composer(config, loader)
+    jobs = [compose(combination, swept, index, config, composer) for index, combination in enumerate(combined)]
     excluded = jobs[0].config["sweep"]["exclude"]
     jobs = without_excluded(jobs, excluded)
     if not jobs:
