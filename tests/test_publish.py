@@ -1,0 +1,54 @@
+"""A published record: small, readable by `compare`, and silent about whose machine it was."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.errors import UsageError
+from mnist_resnet.publish import publish
+from tests.synthetic_sweep import SyntheticSweep
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    folder = tmp_path / "sweep"
+    SyntheticSweep().write(folder)
+    return folder
+
+
+def test_the_record_says_what_the_sweep_says(sweep: Path, tmp_path: Path) -> None:
+    publish(sweep, tmp_path / "record")
+    ours, theirs = load_sweep(sweep), load_sweep(tmp_path / "record")
+    assert theirs["test_accuracy"].tolist() == ours["test_accuracy"].tolist()
+    assert theirs["seed"].tolist() == ours["seed"].tolist()
+    assert (tmp_path / "record" / "table.md").stat().st_size > 0
+    assert list((tmp_path / "record" / "figures").glob("*.svg"))
+
+
+def test_no_weights_no_predictions_no_places(sweep: Path, tmp_path: Path) -> None:
+    for result in sweep.glob("*/result.json"):
+        content = json.loads(result.read_text())
+        content["config"].setdefault("data", {})["root"] = "/home/somebody"
+        result.write_text(json.dumps(content))
+    publish(sweep, tmp_path / "record")
+    kept = [path for path in (tmp_path / "record").rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} <= {".json", ".jsonl", ".md", ".csv", ".txt", ".png", ".svg"}
+    assert not [path for path in kept if b"/home/somebody" in path.read_bytes()]
+
+
+def test_a_record_is_not_overwritten(sweep: Path, tmp_path: Path) -> None:
+    publish(sweep, tmp_path / "record")
+    with pytest.raises(UsageError, match="record already"):
+        publish(sweep, tmp_path / "record")
+
+
+def test_a_folder_without_a_sweep_gets_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mnist_resnet.publish", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
