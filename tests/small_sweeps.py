@@ -1,12 +1,19 @@
 """Sweeps small enough to be run by the dozen: the real program, on a few made-up images and a tiny network."""
 
+import io
 import json
+import multiprocessing
 import os
+import resource
 import runpy
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +65,72 @@ class Place:
         ]
 
     def sweep(self, name: str | None, *overrides: str) -> list[str]:
-        """The arguments of a small sweep; what is given replaces what makes it small."""
-        replaced = {override.partition("=")[0] for override in overrides}
-        common = [override for override in self.common if override.partition("=")[0] not in replaced]
-        return ["-m", *common, *([f"sweep.name={name}"] if name else []), *overrides]
+        """The arguments of a small sweep; of several values for a key the last one counts."""
+        last = {override.partition("=")[0]: override for override in [*self.common, *overrides]}
+        # Hydra takes options before the overrides or after them, not in their midst.
+        given = sorted(last.values(), key=lambda argument: not argument.startswith("-"))
+        return ["-m", *given, *([f"sweep.name={name}"] if name else [])]
 
-    def start(self, arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-        """Start `train.py` in a process of its own."""
-        return start([str(CHECKOUT / "train.py"), *arguments], self.folder, **environment)
+    def begin(self, arguments: Sequence[str], log: str = "log", limit: int | None = None) -> "Begun":
+        """Begin `train.py` in a process of its own, where no file may grow beyond `limit` bytes if that is given."""
+        file = self.folder / f"{log}.txt"
+        file.touch()
+        process = _PROCESSES.Process(target=_train, args=(list(arguments), self.folder, file, limit))
+        process.start()
+        return Begun(process, file)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A process that runs `train.py`.
+
+    Attributes:
+        process: of the operating system; `pid` is its number.
+        log: the file with what it prints.
+    """
+
+    process: BaseProcess
+    log: Path
+
+    def kill(self, signal_number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.process.is_alive() and self.process.pid:
+            os.kill(self.process.pid, signal_number)
+
+    def ended(self, timeout: float = 120) -> Ended:
+        """Wait for its end."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"still running:\n{self.log.read_text()}"
+        return Ended(self.process.exitcode, self.log.read_text(), "")
+
+    def wait_for(self, what: Callable[[], object], timeout: float = 60) -> None:
+        """Wait until `what` gives something true."""
+        until = time.monotonic() + timeout
+        while not what():
+            assert self.process.is_alive(), f"ended early:\n{self.log.read_text()}"
+            assert time.monotonic() < until, f"waited in vain:\n{self.log.read_text()}"
+            time.sleep(0.01)
+
+
+# A server that has imported what is slow forks each process, within milliseconds.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["hydra.main", "mnist_resnet.running.launch", "mnist_resnet.running.drain"])
+
+
+def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> None:
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    for name in [name for name in os.environ if name.startswith(("WANDB", "HYDRA"))]:
+        del os.environ[name]
+    os.environ["NETRC"] = "/nonexistent"
+    os.chdir(folder)
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path(str(CHECKOUT / "train.py"), run_name="__main__")
 
 
 def make_place(folder: Path) -> Place:
@@ -92,23 +157,17 @@ def run_here(
     return Ended(code, said.out, said.err)
 
 
-def start(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python program with one thread and no W&B account, its output joined."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=folder,
-        env=clean | {"OMP_NUM_THREADS": "1", "NETRC": "/nonexistent", "PYTHONUNBUFFERED": "1"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
-    """Wait for a process that `start` started."""
-    out, _ = process.communicate(timeout=timeout)
-    return Ended(process.returncode, out, "")
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, as large as `size` says ("8m"); skips the test where mounting one is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not possible here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def result_of(folder: Path) -> dict[str, Any]:

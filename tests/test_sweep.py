@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from mnist_resnet.job_folder import SWEEP, read_metrics
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SWEEP, UnreadableFolder, read_metrics
+from mnist_resnet.resume import resume
 from mnist_resnet.running.claim import Watch, try_claim
 from tests.small_sweeps import (
     CHECKOUT,
@@ -20,6 +22,7 @@ from tests.small_sweeps import (
     make_place,
     result_of,
     run_here,
+    small_disk,
     statuses,
 )
 
@@ -293,6 +296,31 @@ def test_failing_job_takes_down_nothing_else(sweep: Run, place: Place, monkeypat
     assert pd.read_csv(folder / "results.csv")["status"].tolist().count("failed") == 2
 
 
+def test_sweep_can_be_finished_from_its_folder_alone(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep("lent", "seed=1,2,3")
+    folder = multirun(place) / "lent"
+    shutil.rmtree(folder / "seed=2")
+    assert resume(folder, []) == 0
+    assert "1 of 3 jobs to run, 2 ended already" in capfd.readouterr().out
+    assert set(statuses(folder).values()) == {"completed"}
+
+
+def test_folder_from_elsewhere_runs_no_code_of_its_choosing(sweep: Run, place: Place) -> None:
+    sweep("lent", "seed=1,2")
+    folder = multirun(place) / "lent"
+    shutil.rmtree(folder / "seed=2")
+    frozen = (folder / "sweep.json").read_text()
+    (folder / "sweep.json").write_text(frozen.replace("mnist_resnet.running.schedule.constant", "os.system"))
+    with pytest.raises(UsageError, match=r"_target_=os\.system: not on the list"):
+        resume(folder, [])
+    (folder / "sweep.json").write_text(frozen.replace('"seed=2"', '"../seed=2"'))
+    with pytest.raises(UnreadableFolder, match="would lead out of the sweep folder"):
+        resume(folder, [])
+    assert not (folder / "seed=2").exists()
+
+
 def test_failed_jobs_run_again(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     own = _failing(place, monkeypatch)
     sweep("fails", *own, "+model.blows_up=no,raises")
@@ -347,21 +375,6 @@ def test_hydras_basic_launcher_runs_the_frozen_jobs(sweep: Run, place: Place, mo
     assert set(attempts(folder).values()) == {1, 2}
 
 
-def test_frozen_jobs_run_whatever_conf_says_by_then(
-    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(CHECKOUT / "conf", place.folder / "conf")
-    (place.folder / "editing.py").write_text(EDITING)
-    monkeypatch.syspath_prepend(str(place.folder))
-    monkeypatch.setenv("CONF_TO_EDIT", str(place.folder / "conf" / "optim" / "adam.yaml"))
-    arguments = place.sweep("frozen", "seed=1,2,3", "model._target_=editing.network")
-    done = run_here([*arguments, "--config-dir", str(place.folder / "conf")], place, monkeypatch, capfd)
-    assert done.code == 0, done.out + done.err
-    assert "lr: 0.5" in (place.folder / "conf" / "optim" / "adam.yaml").read_text()
-    folder = multirun(place) / "frozen"
-    assert [result_of(folder / f"seed={seed}")["config"]["optim"]["lr"] for seed in (1, 2, 3)] == [0.001] * 3
-
-
 EDITING = """
 import os
 from pathlib import Path
@@ -369,9 +382,29 @@ from mnist_resnet.running.network import ResNet
 
 def network(**arguments):
     conf = Path(os.environ["CONF_TO_EDIT"])
-    conf.write_text(conf.read_text().replace("lr: 0.001", "lr: 0.5"))
+    conf.write_text(conf.read_text().replace("lr: 0.003", "lr: 0.5"))
     return ResNet(**arguments)
 """
+
+
+@pytest.mark.parametrize("launcher", ["sequential", "basic"])
+def test_frozen_jobs_run_whatever_conf_says_by_then(
+    place: Place, monkeypatch: pytest.MonkeyPatch, sweep: Run, launcher: str
+) -> None:
+    option = place.folder / "conf" / "optim" / "mine.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text((CHECKOUT / "conf" / "optim" / "adam.yaml").read_text().replace("lr: 0.001", "lr: 0.003"))
+    (place.folder / "editing.py").write_text(EDITING)
+    monkeypatch.syspath_prepend(str(place.folder))
+    monkeypatch.setenv("CONF_TO_EDIT", str(option))
+    own = [f"--config-dir={option.parents[1]}", f"hydra/launcher={launcher}", "optim=mine"]
+    done = sweep("frozen", "seed=1,2,3", "model._target_=editing.network", *own)
+    assert done.code == 0, done.out + done.err
+    assert "lr: 0.5" in option.read_text()
+    folder = multirun(place) / "frozen"
+    assert [result_of(folder / f"seed={seed}")["config"]["optim"]["lr"] for seed in (1, 2, 3)] == [0.003] * 3
+    assert [epoch["lr"] for epoch in read_metrics(folder / "seed=3")] == [0.003] * 2
+    assert "lr: 0.003" in (folder / "seed=3" / ".hydra" / "config.yaml").read_text()
 
 
 def test_code_that_changed_since_is_said_in_each_result(
@@ -389,6 +422,27 @@ def test_code_that_changed_since_is_said_in_each_result(
     assert result_of(folder / "seed=1")["notes"] == []
     (note,) = result_of(folder / "seed=2")["notes"]
     assert note.startswith("code changed since the sweep was frozen: ")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MiB."""
+    with small_disk(tmp_path / "disk", "20m") as folder:
+        yield folder
+
+
+def test_sweep_that_has_no_room_is_refused_before_it_starts(sweep: Run, place: Place, disk: Path) -> None:
+    done = sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep")
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert "these 5 jobs need about 22.0 MB" in done.err
+    assert "where 21.0 MB are free; make room, or keep less (model, none)" in done.err
+    assert list(disk.iterdir()) == []
+
+
+def test_room_is_asked_for_what_is_missing_alone(sweep: Run, disk: Path) -> None:
+    assert sweep(None, "seed=1,2,3,4", f"hydra.sweep.dir={disk}/sweep").code == 0
+    assert sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep").code == 0
 
 
 def _rewrite(folder: Path, **changed: object) -> None:

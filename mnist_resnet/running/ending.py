@@ -1,19 +1,23 @@
 """A sweep carried out, and its end: the table, what failed, what W&B gets, and where everything lies."""
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.utils import instantiate
 from rich.console import Console
 
-from mnist_resnet.comparing.table import write_table
+from mnist_resnet.comparing.frame import load_jobs
+from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import Status
+from mnist_resnet.job_folder import DASHBOARD, RESULTS, TABLE, Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
 from mnist_resnet.running.page import write_page, write_plots
 from mnist_resnet.running.sweep import Standing, Sweep, standing
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 """Ends that are a result. A diverged job is one: the config does that."""
@@ -55,6 +59,10 @@ def _started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], An
         return end.code if isinstance(end.code, int) else 1
     except UsageError:
         raise
+    except OSError as error:
+        first = "make room, and " if error.errno in NO_ROOM else ""
+        console.print(f"ended early: {error}; {first}the same command goes on from the last checkpoints", markup=False)
+        return 1
     except Exception as error:
         console.print(f"the launcher ended early: {type(error).__name__}: {error}", markup=False)
         return 1
@@ -67,7 +75,7 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
     Returns:
         How the jobs stand that have no result.
     """
-    report = write_table(sweep.folder)
+    report = sweep_report(*load_jobs([sweep.folder]))
     console.print(report)
     watch = Watch()
     undone = [one for job in sweep.jobs if (one := standing(sweep, job, watch)).status not in ENDED_WELL]
@@ -75,16 +83,29 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
         # The report has a line for each job that failed.
         if one.status != Status.FAILED:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
-    write_page(sweep.folder)
-    write_plots(sweep.folder)
+    written = _written(sweep, console)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
     tracker = instantiate(sweep.jobs[-1].config["tracking"])
     tracker.sweep_ended(sweep.folder, report.jobs)
     hint = tracker.hint(sweep.folder)
     if hint:
         console.print(hint, markup=False)
-    console.print(f"written to {sweep.folder}: table.md, results.csv, dashboard.html", markup=False)
+    if written:
+        console.print(f"written to {sweep.folder}: {', '.join(written)}", markup=False)
     return undone
+
+
+def _written(sweep: Sweep, console: Console) -> list[str]:
+    """Write what sums up the sweep, as far as the disk takes it; gives the files' names."""
+    written: list[str] = []
+    for names, write in (((TABLE, RESULTS), write_table), ((DASHBOARD,), write_page), ((), write_plots)):
+        try:
+            write(sweep.folder)
+            written += names
+        except OSError as error:
+            what = " and ".join(names) or "the plots"
+            console.print(f"{sweep.folder}: {what} can't be written ({error.strerror})", markup=False)
+    return written
 
 
 def _counted(due: int, all_jobs: int) -> str:

@@ -73,7 +73,7 @@ class Record:
 
     def note(self, *lines: str | None) -> None:
         """Add what a reader of the figures must know; each line once."""
-        self.result["notes"] += [line for line in lines if line and line not in self.result["notes"]]
+        self.result["notes"] = list(dict.fromkeys([*self.result["notes"], *filter(None, lines)]))
 
     def start(self, training: Training, numerics: Numerics) -> None:
         """The network is built and stands where it goes on from."""

@@ -20,6 +20,8 @@ MODEL_COPIES = 2
 """Of the weights, in what is kept of a completed job: traced and exported."""
 SMALL_FILES = 2_000_000
 """Bytes for everything else in a job folder: predictions, metrics, logs, W&B's files."""
+SUMMARY = 12_000_000
+"""Bytes for what sums up a sweep: its page (5 MB, of which Plotly is most) and W&B's copy of it."""
 
 
 def check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
@@ -38,11 +40,13 @@ def check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
 
 
 def needed(jobs: Sequence[FrozenJob]) -> int:
-    """Bytes that these jobs' folders take in the end, and two checkpoints of the largest while it runs."""
+    """Bytes that these jobs' folders take in the end, two checkpoints of the largest while it runs, and the summary."""
+    if not jobs:
+        return 0
     sizes = [BYTES * _parameters(json.dumps(job.config["model"])) for job in jobs]
     kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
     ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
-    return ends + 2 * CHECKPOINT_COPIES * max(sizes, default=0) + SMALL_FILES * len(jobs)
+    return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY
 
 
 def _size(count: int) -> str:
