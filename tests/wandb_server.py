@@ -8,9 +8,12 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
+
+import yaml
 
 API_KEY = "0123456789" * 4
 """Long enough for the client to believe in; the server takes any."""
@@ -41,6 +44,26 @@ class SentRun:
         return {key: entry["value"] for key, entry in json.loads(self.records["config"]).items() if key != "_wandb"}
 
 
+@dataclass
+class SentSweep:
+    """A sweep of W&B's own, a grid: the server hands its runs out to agents, each under an id that it chose."""
+
+    id: str
+    config: dict[str, Any]
+    run_ids: list[str] = field(default_factory=list)
+
+    def command(self) -> dict[str, Any]:
+        """What an agent is to do next: one combination of values, or nothing more."""
+        levels = {key: spec.get("values", [spec.get("value")]) for key, spec in self.config["parameters"].items()}
+        combinations = list(product(*levels.values()))
+        if len(self.run_ids) == len(combinations):
+            return {"type": "exit"}
+        combination = combinations[len(self.run_ids)]
+        self.run_ids.append(f"{self.id}run{len(self.run_ids)}")
+        args = {key: {"value": value} for key, value in zip(levels, combination, strict=True)}
+        return {"type": "run", "program": self.config["program"], "run_id": self.run_ids[-1], "args": args}
+
+
 class WandbServer:
     """Serves as long as its `with` block; `runs` by id, `files` by path, `requests` in order.
 
@@ -51,6 +74,7 @@ class WandbServer:
         self.status = status
         self.runs: dict[str, SentRun] = {}
         self.files: dict[str, bytes] = {}
+        self.sweeps: dict[str, SentSweep] = {}
         self.requests: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"wandb": self}))
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -99,6 +123,17 @@ class WandbServer:
             flags = json.dumps({"code_saving_enabled": False})
             viewer = {"id": "v", "entity": "tester", "username": "tester", "email": "", "flags": flags}
             return {"viewer": viewer | {"teams": {"edges": []}}}
+        return self._answer_agent(query, variables)
+
+    def _answer_agent(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        if "mutation UpsertSweep" in query:
+            return {"upsertSweep": {"sweep": self._make_sweep(variables), "configValidationWarnings": []}}
+        if "SweepWithRuns" in query:
+            return {"project": {"sweep": self._sweep(variables["sweep"])}}
+        if "CreateAgent" in query:
+            return {"createAgent": {"agent": {"id": variables["sweep"]}}}
+        if "Heartbeat" in query:
+            return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": self._commands(variables)}}
         return {}
 
     def _start(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +167,21 @@ class WandbServer:
             "notes": None,
             "wandbConfig": json.dumps({"t": 1}),
         }
+
+    def _make_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        sweep = SentSweep(f"sweep{len(self.sweeps)}", yaml.safe_load(variables["config"]))
+        self.sweeps[sweep.id] = sweep
+        project = {"id": "p", "name": variables["projectName"], "entity": {"id": "e", "name": "tester"}}
+        return {"name": sweep.id, "project": project}
+
+    def _sweep(self, name: str) -> dict[str, Any]:
+        config = yaml.safe_dump(self.sweeps[name].config)
+        return {"id": name, "name": name, "state": "RUNNING", "config": config, "runs": {"edges": []}}
+
+    def _commands(self, variables: dict[str, Any]) -> str:
+        """An agent that has a run at work gets nothing new; its id is its sweep's."""
+        is_busy = any(json.loads(variables["runState"]).values())
+        return json.dumps([] if is_busy else [self.sweeps[variables["id"]].command()])
 
     def _resume_status(self, variables: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(variables["name"])

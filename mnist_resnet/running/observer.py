@@ -65,4 +65,4 @@ class Tracker(Observer, Protocol):
         """A sweep ended: its folder, and one row a job. Called on a tracker that was built for this alone."""
 
     def hint(self, folder: Path) -> str | None:
-        """What a person should do now about a job or sweep folder, in one line; None: nothing."""
+        """What a person should do now about a job or sweep folder, or where it is to be seen; None: nothing."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics, Status
 from mnist_resnet.running import wandb_files, wandb_run
 from mnist_resnet.running.observer import Run
+from mnist_resnet.running.signature import flatten
 from mnist_resnet.running.wandb_mode import one_line, warn_once
 
 if TYPE_CHECKING:
@@ -112,9 +113,12 @@ class WandbTracker:
         )
 
     def hint(self, folder: Path) -> str | None:
-        """The `wandb sync` line that uploads what lies there offline."""
+        """The `wandb sync` line that uploads what lies there offline; else where on W&B it is to be seen."""
         command = wandb_files.sync_command(folder)
-        return f"upload to W&B: {command}" if command else None
+        if command:
+            return f"upload to W&B: {command}"
+        address = wandb_run.addresses.get(folder.resolve())
+        return f"on W&B: {address}" if address else None
 
     def _guarded(self, deed: Callable[..., None], *told: Any) -> None:
         try:
@@ -142,6 +146,7 @@ class WandbTracker:
             config=run.config,
         )
         if self._opened is not None:
+            _restore_locked(self._opened.run.config, run.config)
             self._opened.run.define_metric("batch_loss", step_metric="global_step")
             self._log_again(run)
 
@@ -178,9 +183,22 @@ class WandbTracker:
         wandb_run.finish(opened, exit_code=0 if result.get("status") in FINE else 1)
 
 
+def _restore_locked(shown: Any, config: dict[str, Any]) -> None:
+    """Show under dotted keys the groups of `config` that a W&B sweep put the names of its choices in the place of.
+
+    Its agent starts `train.py model=stem3x3`, and locks the run's `model` as that text (tried, wandb 0.31).
+    """
+    for key, value in config.items():
+        if isinstance(value, dict) and not isinstance(shown.get(key), dict):
+            shown.update(flatten(value, f"{key}."))
+
+
 def _summary(result: dict[str, Any]) -> dict[str, Any]:
     kept = ("status", "epochs_completed", "seconds", "images_per_second", "attempt")
     summary = {name: result[name] for name in kept if result.get(name) is not None}
+    if "status" in summary:
+        # W&B writes the names of enums, result.json their values.
+        summary["status"] = str(summary["status"])
     for which in ("last", "best"):
         summary |= {f"{which}/{name}": value for name, value in (result.get(which) or {}).items()}
     if result.get("error"):

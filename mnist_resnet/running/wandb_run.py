@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from mnist_resnet.running import wandb_files, wandb_mode
 
+addresses: dict[Path, str] = {}
+"""Where on W&B the runs are that this process began online, by the folder of the job or sweep."""
+
 
 @dataclass(frozen=True)
 class OpenRun:
@@ -96,6 +99,7 @@ def _free_ids() -> None:
 
 def _begin_online(folder: Path, timeout: float, wanted: dict[str, Any]) -> OpenRun:
     run = _init(folder, "online", timeout, wanted)
+    addresses[folder.resolve()] = str(run.url)
     sent = run.summary.get("global_step")
     return OpenRun(run, first_step=max(run.starting_step, 0 if sent is None else int(sent) + 1))
 
