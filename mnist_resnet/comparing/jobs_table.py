@@ -129,11 +129,12 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[st
     def shown(name: str) -> str:
         return cell(metric, row[f"{metric}_{name}"])
 
-    n = row["n"]
+    # a row of numbers alone comes as floats
+    n, jobs = int(row["n"]), int(row["jobs"])
     return {
         **{factor: cell(factor, row[factor]) for factor in by},
         "metric": HEADINGS.get(metric, metric).removesuffix(", %"),
-        "n": f"{n} of {row['jobs']}" if n < row["jobs"] else str(n),
+        "n": f"{n} of {jobs}" if n < jobs else str(n),
         "mean": shown("mean"),
         "sd": shown("sd"),
         "95 % interval": f"{shown('low')} to {shown('high')}" if n > 1 else ABSENT,

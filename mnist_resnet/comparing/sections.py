@@ -123,7 +123,7 @@ def _effects_words(metric: str, count: int) -> str:
     return (
         f"Change of the last epoch's {errors if metric.endswith('_accuracy') else metric}, paired by seed and by the "
         "other factors' levels, averaged within each seed; 95 % interval over seeds (paired t); p values are not "
-        f"corrected for their number ({count} effects)."
+        f"corrected for their number ({count} effect{'s' * (count != 1)})."
     )
 
 

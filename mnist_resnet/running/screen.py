@@ -78,7 +78,8 @@ class Screen:
         self._figures = ""
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
         begun = f", goes on after epoch {len(run.history) - 1}" if run.history else ""
-        self.say(f"{number}{run.name}: {run.epochs} epochs of {run.steps_per_epoch} batches{begun}")
+        length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
+        self.say(f"{number}{run.name}: {length}{begun}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
             "job", total=run.epochs * run.steps_per_epoch, completed=done, figures="batches"
@@ -138,6 +139,10 @@ class Screen:
         what = f"these {self.jobs} jobs take" if self.jobs > 1 else "this takes"
         taste = "" if run.config["scale"]["epochs"] < 1 else "; scale=quick gives a taste in minutes"
         self.say(f"  at this rate {what} about {duration(left)}{taste}")
+
+
+def _counted(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}{plural * (count != 1)}"
 
 
 def duration(seconds: float) -> str:
