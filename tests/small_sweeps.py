@@ -114,7 +114,12 @@ class Begun:
 
 # A server that has imported what is slow forks each process, within milliseconds.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["hydra.main", "mnist_resnet.running.launch", "mnist_resnet.running.drain"])
+_PROCESSES.set_forkserver_preload(
+    [
+        *("hydra.main", "torch.export", "torch._dynamo", "mnist_resnet.running.launch", "mnist_resnet.running.drain"),
+        *("mnist_resnet.comparing.dashboard", "mnist_resnet.comparing.figures"),
+    ]
+)
 
 
 def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> None:

@@ -13,6 +13,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, UnreadableFolder, read_metrics
 from mnist_resnet.resume import resume
 from mnist_resnet.running.claim import Watch, try_claim
+from mnist_resnet.running.sweep import read_sweep
 from tests.small_sweeps import (
     CHECKOUT,
     Ended,
@@ -319,6 +320,22 @@ def test_folder_from_elsewhere_runs_no_code_of_its_choosing(sweep: Run, place: P
     with pytest.raises(UnreadableFolder, match="would lead out of the sweep folder"):
         resume(folder, [])
     assert not (folder / "seed=2").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"format": 0, "jobs": []}', "format 0, and this version reads format 1"),
+        ('{"format": 1, "jo', "can't be read"),
+        ('{"format": 1, "jobs": [{"name": "seed=1"}]}', "its job list can't be read"),
+    ],
+)
+def test_job_list_that_is_none_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(UnreadableFolder) as refused:
+        read_sweep(tmp_path)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_failed_jobs_run_again(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

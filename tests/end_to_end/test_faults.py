@@ -103,13 +103,15 @@ def _check_one_wandb_run(folder: Path) -> None:
     assert steps == [16 * epoch + step for epoch in range(3) for step in range(0, 16, 3)]
 
 
-@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signal_number", "code", "tracked"), [(signal.SIGINT, 130, TRACKED), (signal.SIGTERM, 143, ())]
+)
 def test_signal_ends_the_step_writes_a_checkpoint_and_shows_the_table(
-    place: Place, undisturbed: Path, signal_number: signal.Signals, code: int
+    place: Place, undisturbed: Path, signal_number: signal.Signals, code: int, tracked: tuple[str, ...]
 ) -> None:
     sweep = place.folder / "multirun" / "ended"
     # No checkpoint but the one that the signal asks for.
-    arguments = place.sweep("ended", *LONG_ENOUGH, "trainer.checkpoint_interval=1000", *TRACKED)
+    arguments = place.sweep("ended", *LONG_ENOUGH, "trainer.checkpoint_interval=1000", *tracked)
     begun = place.begin(arguments)
     begun.wait_for(lambda: read_metrics(sweep / "seed=1"))
     begun.kill(signal_number)
@@ -126,7 +128,8 @@ def test_signal_ends_the_step_writes_a_checkpoint_and_shows_the_table(
     assert "seed=1: 3 epochs of 16 batches, goes on after epoch" in done.out
     for job in JOBS:
         assert_same_job(sweep / job, undisturbed / job)
-        _check_one_wandb_run(sweep / job)
+        if tracked:
+            _check_one_wandb_run(sweep / job)
 
 
 def test_second_interrupt_ends_at_once_and_leaves_the_checkpoint_valid(place: Place) -> None:
@@ -237,16 +240,23 @@ def _size_of_checkpoint(sweep: Path) -> int:
     return 3 * (sweep / "seed=1" / "model.pt").stat().st_size // 2
 
 
-@pytest.fixture
-def half_done(place: Place) -> Path:
-    """A sweep of two jobs of three epochs, the first one interrupted in its course; two checkpoints are there."""
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of two jobs of three epochs, killed in the course of the first one; two checkpoints are there."""
+    place = make_place(tmp_path_factory.mktemp("killed"))
     sweep = place.folder / "multirun" / "half"
     begun = place.begin(place.sweep("half", *LONG_ENOUGH))
-    begun.wait_for(lambda: len(read_metrics(sweep / "seed=1")) >= 1)
+    begun.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
     begun.kill(signal.SIGKILL)
     begun.ended()
-    assert (sweep / "seed=1" / "checkpoint.previous.pt").exists()
+    assert (Watch().state(sweep / "seed=1"), result_of(sweep / "seed=1")["status"]) == ("dead", "running")
     return sweep
+
+
+@pytest.fixture
+def half_done(place: Place, killed_once: Path) -> Path:
+    """A copy of that sweep for one test."""
+    return Path(shutil.copytree(killed_once, place.folder / "multirun" / "half"))
 
 
 def _finished(place: Place, undisturbed: Path) -> str:
@@ -284,11 +294,9 @@ def test_torn_line_of_metrics_is_cut_and_written_again(place: Place, half_done: 
     ("content", "said"),
     [
         ('{"format": 2, "status": "completed"}', "format 2, and this version reads format 1"),
-        ('{"format": 0, "status": "completed"}', "format 0, and this version reads format 1"),
-        ('{"format": 1, "status": "compl', "can't be read"),
-        ('{"format": 1}', "not a job's"),
         ("\0" * 100, "can't be read"),
     ],
+    ids=["of a newer version", "of zeros, as some disks leave it"],
 )
 def test_result_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Path, content: str, said: str) -> None:
     (half_done / "seed=1" / "result.json").write_text(content)
@@ -302,21 +310,13 @@ def test_result_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Pa
     assert result_of(half_done / "seed=2")["status"] == "completed"
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ('{"format": 2, "jobs": []}', "format 2, and this version reads format 1"),
-        ('{"format": 1, "jo', "can't be read"),
-        ('{"format": 1, "jobs": [{"name": "seed=1"}]}', "its job list can't be read"),
-    ],
-)
-def test_sweep_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Path, content: str, said: str) -> None:
-    (half_done / "sweep.json").write_text(content)
+def test_sweep_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Path) -> None:
+    (half_done / "sweep.json").write_text('{"format": 2, "jobs": []}')
     before = _files(half_done)
     done = place.begin(place.sweep("half", *LONG_ENOUGH)).ended()
     assert (done.code, len(done.out.splitlines())) == (2, 1), done.out
     assert done.out.startswith("error: multirun/half/sweep.json: ")
-    assert said in done.out
+    assert "format 2, and this version reads format 1" in done.out
     after = _files(half_done)
     assert {file: time for file, time in after.items() if "launches" not in file} == {
         file: time for file, time in before.items() if "launches" not in file
@@ -354,8 +354,3 @@ def _course(out: str) -> list[str]:
 
 def _files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-def test_watch_sees_no_holder_after_a_kill(half_done: Path) -> None:
-    assert Watch().state(half_done / "seed=1") == "dead"
-    assert result_of(half_done / "seed=1")["status"] == "running"
