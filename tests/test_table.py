@@ -39,6 +39,12 @@ def test_columns_are_what_varies_then_what_was_measured(sweep: Path) -> None:
     assert len(table) == 12
 
 
+def test_runs_are_counted_in_whole_numbers_beside_numeric_levels(tmp_path: Path) -> None:
+    folder = SyntheticSweep(factors={"optim.lr": [0.02, 0.001], "seed": [1, 2]}, predictions=False).write(tmp_path)
+    sections = {section.title: section.table for section in sweep_report(*load_jobs([folder])).sections}
+    assert set(sections["Over seeds"]["n"]) == {"2"}
+
+
 def test_status_is_a_column_once_not_all_completed(tmp_path: Path) -> None:
     statuses = {0: Status.DIVERGED, 3: None, 4: Status.RUNNING}
     jobs, _ = load_jobs([SyntheticSweep(statuses=statuses).write(tmp_path / "sweep")])

@@ -196,7 +196,7 @@ def test_readmes_leet_line_shows_the_runs(place: Place, offline: tuple[Path, str
     assert line
     sweep = offline[0].relative_to(place.folder)
     shown = ["[4 items]", *(run.name[:26] for run in place.folder.glob(f"{sweep}/*/wandb/offline-run-*"))]
-    _watch_terminal(line[1].replace("SWEEP_DIR", str(sweep)), place, until=[*shown, "optim.lr=0.001,seed=2"])
+    _watch_terminal(line[1].replace("SWEEP_DIR", str(sweep)), place, until=[*shown, "Name: optim.lr=0.0"])
 
 
 def _watch_terminal(line: str, place: Place, until: list[str], timeout: float = 30) -> None:
