@@ -15,6 +15,7 @@ from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
 from mnist_resnet.running.page import write_page, write_plots
+from mnist_resnet.running.screen import plain_console
 from mnist_resnet.running.sweep import Standing, Sweep, standing
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -33,7 +34,7 @@ def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
     Returns:
         The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     watch = Watch()
     standings = [standing(sweep, job, watch) for job in sweep.jobs]
     due = [one.job for one in standings if one.is_due]

@@ -1,6 +1,5 @@
 """What Hydra calls around a run: the check before anything is created."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,8 @@ class CheckedStart(Callback):
 
 def _check_run(config: DictConfig) -> None:
     from mnist_resnet.running.composition import frozen, refuse_repeats
-    from mnist_resnet.running.rehearsal import rehearse
+    from mnist_resnet.running.rehearsal import check_writable, rehearse
+    from mnist_resnet.running.room import check_room
 
     overrides = [str(override) for override in config.hydra.overrides.task]
     typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
@@ -46,19 +46,7 @@ def _check_run(config: DictConfig) -> None:
     check_writable("hydra.run.dir", folder)
     _check_vacant(folder, job.signature)
     rehearse([job.config])
-
-
-def check_writable(key: str, folder: Path) -> None:
-    """Find out whether `folder` is there or can be made, without making it.
-
-    Raises:
-        UsageError: it can't.
-    """
-    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
-    if not there.is_dir():
-        raise UsageError(f"{key}={folder}: {there} is no folder; choose another place")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{key}={folder}: {there} can't be written; choose another place")
+    check_room(folder, [job])
 
 
 def _check_vacant(folder: Path, signature: str) -> None:

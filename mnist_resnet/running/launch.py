@@ -19,7 +19,7 @@ from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.ending import carry_out
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import new_sweep_folder, sweep_folder
-from mnist_resnet.running.rehearsal import rehearse
+from mnist_resnet.running.rehearsal import check_writable, rehearse
 from mnist_resnet.running.room import check_room
 from mnist_resnet.running.sweep import Standing, Sweep, chosen_for_rerun, freeze, plan, set_aside, standing
 from mnist_resnet.running.targets import check_targets, targets
@@ -57,7 +57,11 @@ def launch(
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
         return 0
+    check_writable("hydra.sweep.dir", planned.folder)
     rehearse(job.config for job in jobs)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task_function
+    )
     watch = Watch()
     anew = _to_do_anew(planned, settings, watch)
     check_room(planned.folder, [job for job in planned.jobs if job in anew or standing(planned, job, watch).is_due])
@@ -68,9 +72,6 @@ def launch(
         set_aside(sweep.folder_of(job), watch)
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=task_function
-    )
     return carry_out(sweep, lambda due: launcher.launch([_overrides(sweep, job) for job in due], 0))
 
 
@@ -109,6 +110,12 @@ def _to_do_anew(sweep: Sweep, settings: Config, watch: Watch) -> list[FrozenJob]
     if not settings.sweep.rerun:
         return []
     return chosen_for_rerun(sweep, settings.sweep.rerun, [standing(sweep, job, watch) for job in sweep.jobs])
+
+
+def names_of(job_overrides: Sequence[Sequence[str]]) -> list[str]:
+    """The names of the jobs whose overrides a launcher was handed."""
+    marked = [next(one for one in overrides if one.startswith(SUBFOLDER)) for overrides in job_overrides]
+    return [override[len(SUBFOLDER) :].strip("'") for override in marked]
 
 
 def _overrides(sweep: Sweep, job: FrozenJob) -> list[str]:

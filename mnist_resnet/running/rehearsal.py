@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import os
 import pydoc
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from mnist_resnet.errors import UsageError
@@ -23,7 +25,9 @@ def rehearse(configs: Iterable[dict[str, Any]]) -> None:
     """
     from mnist_resnet.running.data import decode
     from mnist_resnet.running.numerics import resolve
+    from mnist_resnet.running.screen import plain_console, show_log
 
+    show_log(plain_console())
     checked = [check(config) for config in configs]
     for config in checked:
         resolve(config.trainer)
@@ -31,6 +35,19 @@ def rehearse(configs: Iterable[dict[str, Any]]) -> None:
             _check_call(key, json.dumps(node))
     for config in checked:
         decode(config.data)
+
+
+def check_writable(key: str, folder: Path) -> None:
+    """Find out whether `folder` is there or can be made, without making it.
+
+    Raises:
+        UsageError: it can't.
+    """
+    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    if not there.is_dir():
+        raise UsageError(f"{key}={folder}: {there} is no folder; choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{key}={folder}: {there} can't be written; choose another place")
 
 
 def _nodes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,12 +1,12 @@
 """What a person sees while jobs run: progress bars on a terminal, plain lines elsewhere."""
 
 import logging
+import sys
 import time
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mnist_resnet.job_folder import Metrics
@@ -14,6 +14,8 @@ from mnist_resnet.running.observer import Run
 
 PLAIN_INTERVAL = 15.0
 """Seconds between two lines within an epoch where no bar can be drawn."""
+WIDTH = 120
+"""Columns of tables that go into a file or a pipe."""
 HOURS = 3600.0
 """Seconds from which a run is called long."""
 STEPS_TO_JUDGE = 20
@@ -29,7 +31,7 @@ class Screen:
     """
 
     def __init__(self, jobs: int = 1, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or plain_console()
         self.jobs, self.jobs_ended = jobs, 0
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -43,7 +45,6 @@ class Screen:
         )
         self._sweep_bar: TaskID | None = None
         self._job_bar: TaskID | None = None
-        self._log_handler: logging.Handler | None = None
         self._run: Run | None = None
         self._first: tuple[int, float] | None = None
         self._last_line = 0.0
@@ -51,11 +52,7 @@ class Screen:
         self._figures = ""
 
     def __enter__(self) -> Self:
-        self._log_handler = RichHandler(console=self.console, show_time=False, show_path=False, show_level=False)
-        logger = logging.getLogger("mnist_resnet")
-        logger.addHandler(self._log_handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+        show_log(self.console)
         if self.jobs > 1:
             self._sweep_bar = self._bars.add_task("sweep", total=self.jobs, figures="jobs")
         self._bars.start()
@@ -65,8 +62,6 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
-        if self._log_handler:
-            logging.getLogger("mnist_resnet").removeHandler(self._log_handler)
 
     def say(self, line: RenderableType) -> None:
         """Print `line` above the bars."""
@@ -130,6 +125,16 @@ class Screen:
         if self._sweep_bar is not None:
             self._bars.update(self._sweep_bar, completed=self.jobs_ended)
 
+    def count(self, ended: int) -> None:
+        """So many of the jobs have ended, in whichever process."""
+        if ended == self.jobs_ended:
+            return
+        self.jobs_ended = ended
+        if self._sweep_bar is not None:
+            self._bars.update(self._sweep_bar, completed=ended)
+        if not self.console.is_terminal:
+            self.say(f"{ended} of {_counted(self.jobs, 'job')} ended")
+
     def _say_if_long(self, run: Run, rate: float, done: int) -> None:
         self._said_long = True
         per_job = run.epochs * run.steps_per_epoch / rate
@@ -143,6 +148,33 @@ class Screen:
 
 def _counted(count: int, noun: str, plural: str = "s") -> str:
     return f"{count} {noun}{plural * (count != 1)}"
+
+
+class LogLines(logging.Handler):
+    """Prints what is logged as plain lines, above the bars where there are any."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by `logging`."""
+        self.console.print(record.getMessage(), markup=False)
+
+
+def show_log(console: Console) -> None:
+    """Print what this program logs (downloads, warnings) on `console` from now on, and nowhere else."""
+    logger = logging.getLogger("mnist_resnet")
+    for handler in [handler for handler in logger.handlers if isinstance(handler, LogLines)]:
+        logger.removeHandler(handler)
+    logger.addHandler(LogLines(console))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def plain_console() -> Console:
+    """Where the program prints: as wide as the terminal, or `WIDTH` columns where there is none."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def duration(seconds: float) -> str:

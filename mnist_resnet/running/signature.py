@@ -13,6 +13,7 @@ NUMERICS = ("trainer.device", "trainer.precision", "trainer.threads")
 NOT_IN_SIGNATURE = (
     *NUMERICS,
     "claims",
+    "comparisons",
     "data.root",
     "data.verify",
     "sweep",

@@ -8,7 +8,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
-from rich.console import Console
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status
@@ -17,7 +16,7 @@ from mnist_resnet.running.drain import drain
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.job import Desk, run_job
-from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.screen import Screen, plain_console
 
 
 def run_task(config: DictConfig) -> int:
@@ -49,7 +48,7 @@ def _run_of_sweep(sweep: Path, name: str) -> int:
 
 def _run(job: FrozenJob, folder: Path) -> int:
     interrupt = Interrupt()
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     try:
         with interrupt.listening(), Screen() as screen:
             result = run_job(job, folder, Desk(screen, interrupt))

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +20,11 @@ from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import distinct_names, job_name
 from mnist_resnet.running.record import read_result
 from mnist_resnet.running.signature import identity, tells_apart
+
+LOG = logging.getLogger("mnist_resnet")
+
+PATIENCE = 3.0
+"""Seconds that a launch waits for another one before it says so."""
 
 LAUNCHES = "launches"
 """Claimed while the job list is read and written: two launches of one sweep come one after the other."""
@@ -91,7 +98,11 @@ def freeze(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], co
         The sweep, with the jobs of `composed` alone, in that order.
     """
     watch = Watch()
+    patience = time.monotonic() + PATIENCE
     while (claim := try_claim(folder / LAUNCHES, watch)) is None:
+        if time.monotonic() > patience:
+            LOG.info("%s: another launch reads its job list (%s); waiting", folder, held_by(folder / LAUNCHES))
+            patience = math.inf
         time.sleep(0.1)
     with claim:
         sweep = plan(folder, composed, swept, command)

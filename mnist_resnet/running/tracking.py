@@ -3,6 +3,7 @@
 No failure of a tracker reaches the job: the first one is logged as a warning, and the tracker falls silent.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -247,6 +248,8 @@ def log_summary_run(
         )
         if opened is not None:
             _fill_summary_run(opened, columns, rows, [file for file in files if file.is_file()])
+            # It holds nothing that the sweep folder does not, and its copy of the dashboard is the largest file there.
+            shutil.rmtree(sweep_folder / "wandb" / wandb_files.SUPERSEDED, ignore_errors=True)
     except Exception as error:
         warn_once(f"W&B has no table of this sweep ({one_line(error)})")
 
