@@ -154,10 +154,21 @@ def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str])
         HydraConfig.instance().cfg = before
     assert isinstance(container, dict)
     content: dict[str, Any] = {str(key): value for key, value in container.items()}
-    check(content)
     choices = {
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
+    return frozen_job(content, choices, combination, swept)
+
+
+def frozen_job(
+    content: dict[str, Any], choices: dict[str, str | None], combination: Combination, swept: Sequence[str]
+) -> FrozenJob:
+    """Check a resolved config, and make a job of it; its name is given when the sweep is frozen.
+
+    Raises:
+        UsageError: a value is wrong.
+    """
+    check(content)
     flat = flatten(content)
     return FrozenJob(
         name="",

@@ -159,6 +159,10 @@ class Sweep(Section):
     on_failure: Literal["continue", "stop"]
     keep: Literal["checkpoint", "model", "none"]
     suffix: str
+    trials: int = Field(20, ge=1)
+    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] = "val_accuracy"
+    objective_epoch: Literal["last", "best"] = "last"
+    objective_on_test: bool = False
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 

@@ -20,7 +20,7 @@ from mnist_resnet.running.export import export_model
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.model_file import ModelDescription
-from mnist_resnet.running.observer import Observer, Run
+from mnist_resnet.running.observer import Observer, Pruned, Run
 from mnist_resnet.running.predictions import test_set_sha256, write_predictions
 from mnist_resnet.running.record import Record, read_result
 from mnist_resnet.running.report_log import ReportLog
@@ -128,6 +128,11 @@ def _run(
         raise
     except Diverged as error:
         record.diverged(error, training)
+    except Pruned as pruned:
+        record.note(f"pruned {pruned}")
+        record.end(Status.PRUNED, training=training)
+        drop_checkpoints(record.folder)
+        desk.screen.say(f"  pruned {pruned}")
     except (Interrupted, KeyboardInterrupt):
         record.end(Status.INTERRUPTED)
         raise

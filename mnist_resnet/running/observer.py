@@ -39,6 +39,10 @@ class Run:
     batch_losses: list[tuple[int, float]] = field(default_factory=list)
 
 
+class Pruned(Exception):
+    """Raised by an observer at an epoch's end: the job is not worth going on with; the text says by what measure."""
+
+
 class Observer(Protocol):
     """Told of a job's course, in this order: `begin`, then batches and epochs as they come, then `end`."""
 
@@ -52,7 +56,11 @@ class Observer(Protocol):
         """
 
     def epoch(self, metrics: Metrics) -> None:
-        """An epoch ended: its line of `metrics.jsonl`."""
+        """An epoch ended: its line of `metrics.jsonl`.
+
+        Raises:
+            Pruned: the job is to end here.
+        """
 
     def end(self, result: dict[str, Any]) -> None:
         """The job ended, in whatever way: its `result.json`. Called once, also after a failure."""
