@@ -39,12 +39,12 @@ def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
     standings = [standing(sweep, job, watch) for job in sweep.jobs]
     due = [one.job for one in standings if one.is_due]
     console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
-    code = _started(due, start, console) if due else 0
+    code = started(due, start, console) if due else 0
     undone = sum_up(sweep, console)
     return code or (1 if undone else 0)
 
 
-def _started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any], console: Console) -> int:
+def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any], console: Console) -> int:
     """Start the jobs; whatever ends the starting early is said, and is no reason to leave out the table."""
     try:
         start(due)

@@ -52,7 +52,7 @@ def launch(
     """
     jobs, swept = composed_jobs(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
-    folder = _named_folder(config, settings)
+    folder = named_folder(config, settings)
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
@@ -96,7 +96,7 @@ def composed_jobs(
     return jobs, swept
 
 
-def _named_folder(config: DictConfig, settings: Config) -> Path | None:
+def named_folder(config: DictConfig, settings: Config) -> Path | None:
     """The folder that the command line names, by `sweep.name` or by Hydra's own `hydra.sweep.dir`."""
     given = any(str(override).startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
     if settings.sweep.name is None:
