@@ -129,7 +129,6 @@ def _run(
     except Diverged as error:
         record.diverged(error, training)
     except Pruned as pruned:
-        record.note(f"pruned {pruned}")
         record.end(Status.PRUNED, training=training)
         drop_checkpoints(record.folder)
         desk.screen.say(f"  pruned {pruned}")
