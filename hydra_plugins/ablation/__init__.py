@@ -71,6 +71,12 @@ class SequentialLauncher(Launcher):
         """Called by Hydra before `launch`."""
         self.config = config
 
+    def search(self, folder: Path) -> None:
+        """Run the trials of the search in `folder` that it still is to have."""
+        from mnist_resnet.running.search import work
+
+        work(folder)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
         from mnist_resnet.running.drain import drain
