@@ -80,14 +80,8 @@ class SequentialLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
         from mnist_resnet.running.drain import drain
+        from mnist_resnet.running.launch import names_of
 
-        names = [_subfolder(overrides) for overrides in job_overrides]
         assert self.config is not None
-        drain(Path(self.config.hydra.sweep.dir), names, self.config.sweep.on_failure)
+        drain(Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep.on_failure)
         return []
-
-
-def _subfolder(overrides: Sequence[str]) -> str:
-    from mnist_resnet.running.launch import SUBFOLDER
-
-    return next(override for override in overrides if override.startswith(SUBFOLDER))[len(SUBFOLDER) :].strip("'")

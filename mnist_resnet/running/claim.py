@@ -264,6 +264,21 @@ def attempts(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
+def end_for_the_dead(folder: Path, number: int, reason: str) -> None:
+    """Say in its own record how an attempt ended whose process can't any more.
+
+    Args:
+        folder: the job folder.
+        number: of the attempt.
+        reason: for people.
+    """
+    file = _attempt_file(folder, number)
+    ended = {"ended": _now(), "status": Status.INTERRUPTED.value, "reason": reason}
+    # A successor sweeps up what it finds unfinished; then it knows enough.
+    with suppress(FileNotFoundError):
+        write_atomically(file, _text(_read(file) | ended))
+
+
 def _attempt_file(folder: Path, number: int) -> Path:
     return folder / ATTEMPTS / f"{number:04d}.json"
 

@@ -157,6 +157,7 @@ class Sweep(Section):
     rerun: list[str | int] | Literal["failed", "all"]
     dry_run: bool
     on_failure: Literal["continue", "stop"]
+    retries: int = Field(2, ge=0)  # sweeps that were frozen before it was there go on
     keep: Literal["checkpoint", "model", "none"]
     suffix: str
     trials: int = Field(20, ge=1)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from mnist_resnet.job_folder import Status
 from mnist_resnet.running.claim import Watch
@@ -16,6 +17,45 @@ from mnist_resnet.running.sweep import Standing, Sweep, read_sweep, standing
 
 POLL = 1.0
 """Seconds between two looks at jobs that others hold."""
+
+
+class Company(Protocol):
+    """The workers of one launch, as far as one of them has to know."""
+
+    def is_stopped(self) -> bool:
+        """Whether no further job may be begun."""
+
+    def stop(self) -> None:
+        """A job failed: begin no further one, if that is what was asked for."""
+
+    def is_ours(self, folder: Path) -> bool:
+        """Whether one of them is at the job in `folder`, or was the last one at it."""
+
+    def is_settled(self, folder: Path) -> bool:
+        """Whether the job in `folder` may be taken over, if nobody holds it."""
+
+
+class Alone:
+    """No company: this process runs all jobs of the launch."""
+
+    def __init__(self, on_failure: str) -> None:
+        self._on_failure, self._failed = on_failure, False
+
+    def is_stopped(self) -> bool:
+        """Whether a job failed and that is to be the end."""
+        return self._failed and self._on_failure == "stop"
+
+    def stop(self) -> None:
+        """A job failed."""
+        self._failed = True
+
+    def is_ours(self, folder: Path) -> bool:  # noqa: ARG002
+        """No: what somebody holds is held elsewhere."""
+        return False
+
+    def is_settled(self, folder: Path) -> bool:  # noqa: ARG002
+        """Yes: nobody else looks after it."""
+        return True
 
 
 def drain(folder: Path, names: Sequence[str], on_failure: str) -> None:
@@ -34,39 +74,56 @@ def drain(folder: Path, names: Sequence[str], on_failure: str) -> None:
     interrupt = Interrupt()
     with interrupt.listening(), Screen(len(names)) as screen:
         desk = Desk(screen, interrupt, observers=[LivePage(folder)])
-        pending = [standing(sweep, jobs[name], desk.watch) for name in names]
-        told: set[str] = set()
-        while pending:
-            left = _one_round(sweep, pending, desk, on_failure)
-            if left and len(left) == len(pending):
-                _wait(sweep, left, desk, told)
-            pending = left
+        drain_at(desk, sweep, [standing(sweep, jobs[name], desk.watch) for name in names], Alone(on_failure))
 
 
-def _one_round(sweep: Sweep, pending: Sequence[Standing], desk: Desk, on_failure: str) -> list[Standing]:
+def drain_at(desk: Desk, sweep: Sweep, pending: Sequence[Standing], company: Company) -> None:
+    """Run the pending jobs at `desk`, until each has ended, here or with whoever holds it.
+
+    Args:
+        desk: of this process.
+        sweep: theirs.
+        pending: the jobs as they stood when the sweep was launched.
+        company: who else runs jobs of the same launch.
+
+    Raises:
+        Interrupted: the program was asked to end.
+    """
+    told: set[str] = set()
+    while pending:
+        left = _one_round(sweep, pending, desk, company)
+        if left and len(left) == len(pending):
+            _wait(sweep, left, desk, told, company)
+        pending = left
+
+
+def _one_round(sweep: Sweep, pending: Sequence[Standing], desk: Desk, company: Company) -> list[Standing]:
     """Run what can be had; gives what others hold."""
     held: list[Standing] = []
     for begun in pending:
         desk.interrupt.check()
+        if company.is_stopped():
+            return []
         now = standing(sweep, begun.job, desk.watch)
         if not now.is_due or (now.status == Status.FAILED and now.attempt > begun.attempt):
             desk.screen.jobs_ended += 1
             continue
-        result = None
-        if now.action != "leave":
-            result = run_job(now.job, sweep.folder_of(now.job), desk, _shorter(sweep, now.job, desk.watch))
+        folder, result = sweep.folder_of(now.job), None
+        if now.action != "leave" and company.is_settled(folder):
+            result = run_job(now.job, folder, desk, _shorter(sweep, now.job, desk.watch))
         if result is None:
             held.append(begun)
-        elif result["status"] == Status.FAILED and on_failure == "stop":
-            desk.screen.say("no further job is begun (sweep.on_failure=stop)")
-            return []
+        elif result["status"] == Status.FAILED:
+            company.stop()
+            if company.is_stopped():
+                desk.screen.say("no further job is begun (sweep.on_failure=stop)")
     return held
 
 
-def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str]) -> None:
+def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str], company: Company) -> None:
     for one in held:
         now = standing(sweep, one.job, desk.watch)
-        if now.action == "leave" and now.job.name not in told:
+        if now.action == "leave" and now.job.name not in told and not company.is_ours(sweep.folder_of(now.job)):
             told.add(now.job.name)
             desk.screen.say(f"{now.job.name}: {now.remark}; waiting for it, or for its job")
     time.sleep(POLL)

@@ -1,6 +1,6 @@
 """One job, from its frozen config to its folder: claimed, built, trained, exported, recorded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,12 +51,13 @@ class Shorter:
 
 @dataclass
 class Desk:
-    """What all jobs of one process share."""
+    """What all jobs of one process share; `facts` is what each of its attempts says of the process."""
 
     screen: Screen
     interrupt: Interrupt
     watch: Watch = field(default_factory=Watch)
     observers: Sequence[Observer] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None) -> dict[str, Any] | None:
@@ -69,7 +70,7 @@ def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = 
         Interrupted: the program was asked to end; the job can go on later.
         UnreadableFolder: the folder holds a `result.json` that this version can't read.
     """
-    claim = try_claim(folder, desk.watch, code_version())
+    claim = try_claim(folder, desk.watch, code_version() | dict(desk.facts))
     if claim is None:
         return None
     try:

@@ -32,6 +32,10 @@ class LivePage:
 
     def epoch(self, metrics: Metrics) -> None:  # noqa: ARG002 (the page reads the folder)
         """Write the page, if it is time."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write the page, if it is time."""
         started = time.monotonic()
         if started < self._next:
             return

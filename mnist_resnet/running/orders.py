@@ -1,0 +1,83 @@
+"""What one launch tells its workers, whichever engine starts them: through files in the sweep folder.
+
+A worker that dies leaves its attempt as it was. Whoever watches over the workers says why in the attempt's file, and
+whether the job is tried again; until then the launch's other workers leave that job alone: none is tried too often.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.job_folder import FORMAT, Status, read_json, write_atomically
+from mnist_resnet.running.claim import attempts
+from mnist_resnet.running.sweep import LAUNCHES
+
+UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Of one launch.
+
+    Attributes:
+        folder: the sweep folder.
+        launch: names the launch, and nothing else in the world.
+        jobs: names of the jobs to run, each with the number of attempts that it had before.
+        on_failure: `continue`, or `stop` to begin no further job after one that failed.
+    """
+
+    folder: Path
+    launch: str
+    jobs: Mapping[str, int]
+    on_failure: str
+
+    def write(self) -> None:
+        """Lay them down for the workers."""
+        content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
+        self._file.parent.mkdir(exist_ok=True)
+        write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
+
+    def remove(self) -> None:
+        """The launch is over."""
+        self._file.unlink(missing_ok=True)
+        self._stop.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Let no further job be begun by any worker."""
+        self._stop.touch()
+
+    def is_stopped(self) -> bool:
+        """Whether no further job may be begun."""
+        return self.on_failure == "stop" and self._stop.exists()
+
+    def is_ours(self, folder: Path) -> bool:
+        """Whether the last attempt at the job in `folder` is one of this launch."""
+        return self._last(folder).get("launch") == self.launch
+
+    def is_settled(self, folder: Path) -> bool:
+        """Whether the job in `folder` may be taken: it was not left by a worker of this launch whose end is unsaid."""
+        last = self._last(folder)
+        return last.get("launch") != self.launch or last["status"] not in UNFINISHED or "reason" in last
+
+    def _last(self, folder: Path) -> dict[str, Any]:
+        return (attempts(folder) or [{}])[-1]
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / LAUNCHES / f"{self.launch}.json"
+
+    @property
+    def _stop(self) -> Path:
+        return self.folder / LAUNCHES / f"{self.launch}.stop"
+
+
+def read_orders(folder: Path, launch: str) -> Orders:
+    """The orders of `launch` in a sweep folder.
+
+    Raises:
+        UnreadableFolder: there are none: the launch is over.
+    """
+    content = read_json(folder / LAUNCHES / f"{launch}.json")
+    return Orders(folder, launch, content["jobs"], content["on_failure"])

@@ -1,0 +1,85 @@
+"""A worker: one process that runs jobs of a sweep, beside others that do the same."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mnist_resnet.running.config import check
+from mnist_resnet.running.drain import Alone, Company, drain_at
+from mnist_resnet.running.interrupt import Interrupt, Interrupted
+from mnist_resnet.running.job import Desk
+from mnist_resnet.running.observer import Run
+from mnist_resnet.running.orders import read_orders
+from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.sweep import Standing, read_sweep, standing
+from mnist_resnet.running.targets import check_targets
+
+
+def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) -> int:
+    """Run jobs until all have ended, here or elsewhere.
+
+    Args:
+        folder: the sweep folder.
+        launch: whose orders to follow; None: nobody's, all that is missing is run.
+        worker: the launch's number for this one.
+        trusted: targets, beside those that are trusted anyway.
+
+    Returns:
+        The exit code: 0, or 128 and the signal that ended it.
+
+    Raises:
+        UsageError: a frozen config would run something that is not trusted.
+        UnreadableFolder: the folder holds no sweep, or the launch is over.
+    """
+    sweep, interrupt = read_sweep(folder), Interrupt()
+    with interrupt.listening(), WorkerScreen() as screen:
+        desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
+        company: Company
+        if launch is None:
+            pending = [standing(sweep, job, desk.watch) for job in sweep.jobs]
+            company = Alone(check(sweep.jobs[-1].config).sweep.on_failure)
+        else:
+            jobs = {job.name: job for job in sweep.jobs}
+            company = orders = read_orders(folder, launch)
+            # As they stood when the sweep was launched: a job that has failed since is not run again.
+            pending = [Standing(jobs[name], "", "", attempt=attempt) for name, attempt in orders.jobs.items()]
+        for one in pending:
+            check_targets(one.job.config, trusted)
+        try:
+            drain_at(desk, sweep, pending, company)
+        except Interrupted as interrupted:
+            return interrupted.exit_code
+    return 0
+
+
+class WorkerScreen(Screen):
+    """Lines alone, each with the job's name: several workers share one screen."""
+
+    def __init__(self) -> None:
+        self._lines = _Labelled()
+        super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False))
+
+    def begin(self, run: Run) -> None:
+        """A job starts; its first line names it anyway."""
+        super().begin(run)
+        self._lines.label = f"{run.name}: "
+
+    def end(self, result: dict[str, Any]) -> None:
+        """A job ended, perhaps before it began."""
+        self._lines.label = f"{result['name']}: "
+        super().end(result)
+        self._lines.label = ""
+
+
+class _Labelled(io.StringIO):
+    """Standard output, with a label before each line."""
+
+    label = ""
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            print(f"{self.label}{line.strip()}" if self.label else line, flush=True)
+        return len(text)

@@ -1,0 +1,35 @@
+"""`python -m mnist_resnet.work SWEEP_DIR`: one worker that runs what is missing of a sweep, beside others that do."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import UnreadableFolder
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.work", description=__doc__)
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    parser.add_argument("--trust", action="append", default=[], metavar="TARGET", help="a _target_ of your own to run")
+    # What follows is for launchers.
+    parser.add_argument("--launch", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.attended:
+        from mnist_resnet.running.lifeline import end_with_parent
+
+        end_with_parent()
+    try:
+        from mnist_resnet.running.worker import work
+
+        sys.exit(work(arguments.sweep, arguments.launch, arguments.worker, arguments.trust))
+    except (UsageError, UnreadableFolder) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
