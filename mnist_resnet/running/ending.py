@@ -1,6 +1,7 @@
 """A sweep carried out, and its end: the table, what failed, what W&B gets, and where everything lies."""
 
 import errno
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
     console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
     code = started(due, start, console) if due else 0
     undone = sum_up(sweep, console)
+    if undone:
+        console.print(f"to go on: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
     return code or (1 if undone else 0)
 
 
@@ -49,20 +52,20 @@ def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any
     try:
         start(due)
     except Interrupted as interrupted:
-        console.print(f"{interrupted}; the same command goes on from here", markup=False)
+        console.print(str(interrupted), markup=False)
         return interrupted.exit_code
     except KeyboardInterrupt:
-        console.print("ended at once; the same command goes on from the last checkpoints", markup=False)
+        console.print("ended at once; the last checkpoints are whole", markup=False)
         return 130
     except SystemExit as end:
         # A launcher of Hydra's passes on how its job ended the program.
-        console.print("ended early; the same command goes on from here")
+        console.print("ended early")
         return end.code if isinstance(end.code, int) else 1
     except UsageError:
         raise
     except OSError as error:
-        first = "make room, and " if error.errno in NO_ROOM else ""
-        console.print(f"ended early: {error}; {first}the same command goes on from the last checkpoints", markup=False)
+        first = "; make room before you go on" if error.errno in NO_ROOM else ""
+        console.print(f"ended early: {error}{first}", markup=False)
         return 1
     except Exception as error:
         console.print(f"the launcher ended early: {type(error).__name__}: {error}", markup=False)

@@ -117,7 +117,8 @@ def test_signal_ends_the_step_writes_a_checkpoint_and_shows_the_table(
     begun.kill(signal_number)
     done = begun.ended()
     assert done.code == code, done.out
-    assert f"ended by {signal_number.name}; the same command goes on from here" in done.out
+    assert f"ended by {signal_number.name}" in done.out
+    assert "to go on: python -m mnist_resnet.resume " in done.out
     assert "seed=1: interrupted" in done.out
     assert "seed=2: queued" in done.out
     assert result_of(sweep / "seed=1")["status"] == Status.INTERRUPTED
