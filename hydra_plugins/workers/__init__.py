@@ -48,6 +48,14 @@ class WorkersLauncher(Launcher):
                 raise UsageError(f"hydra.launcher.{key}={asked}: must be 1 or more")
         self.config = config
 
+    def search(self, folder: Path) -> None:
+        """Run the trials of the search in `folder` that it still is to have."""
+        from mnist_resnet.running.search_workers import search_by_workers
+
+        assert self.config is not None
+        settings = self.config.sweep
+        search_by_workers(folder, settings.on_failure, settings.retries, self.workers, self.jobs_per_device)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
         from mnist_resnet.running.launch import names_of

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mnist_resnet.job_folder import SEARCH
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import Alone, Company, drain_at
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
@@ -34,25 +35,36 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UsageError: a frozen config would run something that is not trusted.
         UnreadableFolder: the folder holds no sweep, or the launch is over.
     """
-    sweep, interrupt = read_sweep(folder), Interrupt()
+    interrupt = Interrupt()
     with interrupt.listening(), WorkerScreen() as screen:
         desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
-        company: Company
-        if launch is None:
-            pending = [standing(sweep, job, desk.watch) for job in sweep.jobs]
-            company = Alone(check(sweep.jobs[-1].config).sweep.on_failure)
-        else:
-            jobs = {job.name: job for job in sweep.jobs}
-            company = orders = read_orders(folder, launch)
-            # As they stood when the sweep was launched: a job that has failed since is not run again.
-            pending = [Standing(jobs[name], "", "", attempt=attempt) for name, attempt in orders.jobs.items()]
-        for one in pending:
-            check_targets(one.job.config, trusted)
         try:
-            drain_at(desk, sweep, pending, company)
+            if (folder / SEARCH).exists():
+                from mnist_resnet.running.search_workers import work_on_search
+
+                work_on_search(desk, folder, launch, trusted)
+            else:
+                work_on_sweep(desk, folder, launch, trusted)
         except Interrupted as interrupted:
             return interrupted.exit_code
     return 0
+
+
+def work_on_sweep(desk: Desk, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:
+    """Run jobs of a sweep whose jobs were all frozen when it was launched; see `work`."""
+    sweep = read_sweep(folder)
+    company: Company
+    if launch is None:
+        pending = [standing(sweep, job, desk.watch) for job in sweep.jobs]
+        company = Alone(check(sweep.jobs[-1].config).sweep.on_failure)
+    else:
+        jobs = {job.name: job for job in sweep.jobs}
+        company = orders = read_orders(folder, launch)
+        # As they stood when the sweep was launched: a job that has failed since is not run again.
+        pending = [Standing(jobs[name], "", "", attempt=attempt) for name, attempt in orders.jobs.items()]
+    for one in pending:
+        check_targets(one.job.config, trusted)
+    drain_at(desk, sweep, pending, company)
 
 
 class WorkerScreen(Screen):

@@ -154,11 +154,18 @@ class Crew:
 
     def _start(self, place: Place) -> _Post:
         self._started += 1
-        frozen = {target for job in self._open.values() for target in targets(job.config)}
         arguments = [str(self._orders.folder), "--launch", self._orders.launch, "--worker", str(self._started)]
         # All were checked when the sweep was launched.
-        arguments += [f"--trust={target}" for target in sorted(frozen)]
+        arguments += [f"--trust={target}" for target in sorted(self._trusted())]
         return _Post(place, self._started, self._engine.start(arguments, place))
+
+    def _trusted(self) -> set[str]:
+        """The targets that the jobs run."""
+        return {target for job in self._open.values() for target in targets(job.config)}
+
+    def _left(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._open)
 
     def _look_after(self, post: _Post) -> None:
         is_alive = post.worker.is_alive()
@@ -175,7 +182,7 @@ class Crew:
         vain = 0 if had_a_job else post.vain_starts + 1
         if vain == VAIN_STARTS:
             self._screen.say(f"no worker stays alive on {post.place.name}; none is started there any more")
-        elif len(self._posts) < len(self._open) and not self._orders.is_stopped():
+        elif len(self._posts) < self._left() and not self._orders.is_stopped():
             self._posts.append(self._start(post.place))
             self._posts[-1].vain_starts = vain
 
@@ -201,13 +208,16 @@ class Crew:
         started = time.monotonic()
         if not at_once and started < self._next_count:
             return
+        self._strike_off()
+        self._screen.count(self._screen.jobs - self._left())
+        ended = time.monotonic()
+        self._next_count = ended + (ended - started) / SHARE
+
+    def _strike_off(self) -> None:
         for job in list(self._open.values()):
             now = standing(self._sweep, job, self._watch)
             if not now.is_due or (now.status == Status.FAILED and now.attempt > self._orders.jobs[job.name]):
                 del self._open[job.name]
-        self._screen.count(self._screen.jobs - len(self._open))
-        ended = time.monotonic()
-        self._next_count = ended + (ended - started) / SHARE
 
     def _send(self, signal_number: int) -> None:
         for post in self._posts:
