@@ -14,9 +14,9 @@ from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.recipe import STUDIES, Common
 from mnist_resnet.running.signature import flatten, tells_apart
-from mnist_resnet.running.study import direction, load_study
+from mnist_resnet.running.study import JOB, direction, load_study
 from mnist_resnet.running.sweep import read_sweep
-from mnist_resnet.running.trials import JOB, Trials
+from mnist_resnet.running.trials import Trials
 
 EXPERIMENT = Path("experiment") / "best.yaml"
 """Inside the sweep folder, which thereby can be given as `--config-dir`."""
@@ -130,16 +130,20 @@ def write_page(trials: Trials) -> bool:
 def _figures(trials: Trials) -> list[Any]:
     from optuna import visualization
 
-    study, named = load_study(trials.storage), {"target": lambda trial: trial.values[0], "target_name": trials.metric}
+    study, name = load_study(trials.storage), trials.metric
     figures = [
-        visualization.plot_optimization_history(study, **named),
+        visualization.plot_optimization_history(study, target=_value, target_name=name),
         visualization.plot_intermediate_values(study),
-        visualization.plot_slice(study, **named),
+        visualization.plot_slice(study, target=_value, target_name=name),
     ]
     completed = [trial for trial in trials.all() if trial.state == TrialState.COMPLETE]
     if len({trial.values[0] for trial in completed}) > 1:
-        figures.append(visualization.plot_param_importances(study, **named))
+        figures.append(visualization.plot_param_importances(study, target=_value, target_name=name))
     return figures
+
+
+def _value(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
 
 
 def _state(trial: FrozenTrial) -> str:

@@ -14,13 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, UnreadableFolder, read_json, write_atomically
+from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, write_atomically
 from mnist_resnet.running.composition import Composer, frozen_job
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.signature import flatten, tells_apart
 from mnist_resnet.running.space import Parameter, corners, read_parameter
-
-SEARCH = "search.json"
 
 STUDIES = ("debug", "experiment", "sweep")
 """Groups that set values of others."""

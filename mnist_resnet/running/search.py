@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SWEEP, Status
+from mnist_resnet.job_folder import SEARCH, SWEEP, Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import POLL, Alone, Company
@@ -28,7 +28,7 @@ from mnist_resnet.running.launch import MULTIRUN, named_folder
 from mnist_resnet.running.names import new_sweep_folder
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.pruning import Pruning
-from mnist_resnet.running.recipe import SEARCH, Recipe, compose_commons, read_recipe, refuse_another_search
+from mnist_resnet.running.recipe import Recipe, compose_commons, read_recipe, refuse_another_search
 from mnist_resnet.running.rehearsal import check_writable, rehearse
 from mnist_resnet.running.room import check_room
 from mnist_resnet.running.screen import Screen
@@ -99,17 +99,20 @@ def compose_recipe(
     """
     space, fixed = parse_space(arguments, params, context.config_loader)
     commons = compose_commons(space, fixed, config, context.config_loader)
-    nodes = {name: OmegaConf.to_container(config.hydra.sweeper[name], resolve=True) for name in ("sampler", "pruner")}
-    for name, node in nodes.items():
-        if not isinstance(node, dict) or "_target_" not in node:
-            raise UsageError(f"hydra.sweeper.{name}: must be a node with a _target_; choose hydra/sweeper/{name}=…")
-    sampler, pruner = ({str(key): value for key, value in dict(node).items()} for node in nodes.values())
+    sampler, pruner = (_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
     recipe = Recipe(space, fixed, commons, sampler, pruner, trials=1, command=sys.argv)
     corners = recipe.corners()
     _check_settings(corners)
     build_sampler(sampler, space, 0)
     build_pruner(pruner, check(corners[0].config).epochs)
     return replace(recipe, trials=check(corners[0].config).sweep.trials)
+
+
+def _node(given: Any, name: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else None
+    if not isinstance(content, dict) or "_target_" not in content:
+        raise UsageError(f"hydra.sweeper.{name}={given}: must be a node with a _target_; choose hydra/sweeper/{name}=…")
+    return {str(key): value for key, value in content.items()}
 
 
 def _check_settings(corners: Sequence[FrozenJob]) -> None:
@@ -190,9 +193,9 @@ def work_at(desk: Desk, trials: Trials, company: Company) -> None:
         if turn == "done":
             return
         if turn == "wait":
-            if not has_waited:
+            if not has_waited and not all(map(company.is_ours, trials.held())):
+                has_waited = True
                 desk.screen.say("others run the last trials; waiting for them, or for theirs")
-            has_waited = True
             time.sleep(POLL)
             continue
         desk.screen.jobs_ended = turn.number

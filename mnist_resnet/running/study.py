@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from hydra.errors import HydraException
@@ -28,6 +28,19 @@ NAME = "search"
 GRID = "optuna.samplers.GridSampler"
 ONE_SEED = frozenset([GRID, "optuna.samplers.QMCSampler", "optuna.samplers.CmaEsSampler"])
 """Samplers that go through one sequence by the trial's number, or add it to the seed: it must stay the same."""
+
+TRUSTED_HANDS = frozenset(
+    [
+        GRID,
+        "optuna.samplers.TPESampler",
+        "optuna.samplers.RandomSampler",
+        "optuna.pruners.HyperbandPruner",
+        "optuna.pruners.MedianPruner",
+        "optuna.pruners.NopPruner",
+        "optuna.pruners.SuccessiveHalvingPruner",
+    ]
+)
+"""Samplers and pruners that a recipe from elsewhere may name."""
 
 JOB, REMARK = "job", "remark"
 """What a trial's user attributes say: its job folder's name; why it has none."""
@@ -82,7 +95,7 @@ def load_study(storage: JournalStorage, sampler: BaseSampler | None = None, prun
     )
 
 
-def direction(metric: str) -> str:
+def direction(metric: str) -> Literal["maximize", "minimize"]:
     """`maximize` or `minimize`, as Optuna spells them."""
     return "minimize" if metric.endswith("_loss") else "maximize"
 
@@ -109,7 +122,8 @@ def build_sampler(node: Mapping[str, Any], space: Sequence[Parameter], number: i
         content["search_space"] = {one.name: one.points() for one in space}
     elif isinstance(content.get("seed"), int) and content["_target_"] not in ONE_SEED:
         content["seed"] = _seed(content["seed"], number)
-    return _built("sampler", content, BaseSampler)
+    sampler: BaseSampler = _built("sampler", content, BaseSampler)
+    return sampler
 
 
 def grid_size(node: Mapping[str, Any], space: Sequence[Parameter]) -> int | None:
@@ -131,7 +145,8 @@ def build_pruner(node: Mapping[str, Any], epochs: int) -> BasePruner:
     content = dict(node)
     if content.get("max_resource") == "auto":
         content["max_resource"] = epochs
-    return _built("pruner", content, BasePruner)
+    pruner: BasePruner = _built("pruner", content, BasePruner)
+    return pruner
 
 
 def _built(name: str, node: dict[str, Any], kind: type[Any]) -> Any:

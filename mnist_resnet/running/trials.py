@@ -38,7 +38,7 @@ from mnist_resnet.running.study import (
     quiet_optuna,
     reporting_trial,
 )
-from mnist_resnet.running.sweep import LAUNCHES, Sweep, plan, read_sweep, standing
+from mnist_resnet.running.sweep import LAUNCHES, Standing, Sweep, plan, read_sweep, standing
 
 CLAIM_POLL = 0.05
 """Seconds between two tries to get the claim on the job list, which nobody holds for long."""
@@ -68,9 +68,18 @@ class Trials:
         recipe: of the search.
         watch: the worker's memory of who holds what.
         say: tells people of what is out of the ordinary.
+        attempts: at jobs when the search was launched, by their names: one that has failed since is not run again.
+            None: as it is now.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, watch: Watch, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        watch: Watch,
+        say: Callable[[str], None],
+        attempts: Mapping[str, int] | None = None,
+    ) -> None:
         quiet_optuna()
         self.folder, self.recipe = folder, recipe
         self._watch, self._say = watch, say
@@ -80,12 +89,30 @@ class Trials:
         self.limit = min(recipe.trials, grid_size(recipe.sampler, recipe.space) or recipe.trials)
         self.storage = open_storage(folder)
         make_study(self.storage, self.metric)
+        self._attempts = self.attempts() if attempts is None else attempts
+
+    def attempts(self) -> dict[str, int]:
+        """How many attempts there have been at each job."""
         sweep = self._sweep()
-        self._failed_before = {
-            job.name: now.attempt
-            for job in (sweep.jobs if sweep else [])
-            if sweep and (now := standing(sweep, job, watch)).status == Status.FAILED
-        }
+        return {job.name: standing(sweep, job, self._watch).attempt for job in sweep.jobs} if sweep else {}
+
+    def open_jobs(self) -> list[FrozenJob]:
+        """The jobs that have no result and have not failed since the launch."""
+        sweep = self._sweep()
+        standings = [standing(sweep, job, self._watch) for job in sweep.jobs] if sweep else []
+        return [one.job for one in standings if one.status not in DONE and not self._is_given_up(one)]
+
+    def left(self) -> int:
+        """How many trials have not ended, those that were not asked for yet among them."""
+        asked = self.all()
+        kinds = list(self._kinds(None).values())
+        ended = sum(trial.state.is_finished() for trial in asked) + kinds.count("ended") + kinds.count("failed")
+        return max(0, max(self.limit, len(asked)) - ended)
+
+    def held(self) -> list[Path]:
+        """Folders of the open trials that somebody runs."""
+        jobs = {trial.number: trial.user_attrs.get(JOB) for trial in self._open()}
+        return [self.folder / str(jobs.get(number)) for number, kind in self._kinds(None).items() if kind == "held"]
 
     def all(self) -> list[FrozenTrial]:
         """Every trial of the study, in order."""
@@ -130,10 +157,13 @@ class Trials:
 
     def _kinds(self, company: Company | None) -> dict[int, Kind]:
         """The open trials by number."""
-        running = [trial for trial in self.all() if trial.state == TrialState.RUNNING]
+        running = self._open()
         sweep = self._sweep() if running else None
         jobs = {job.name: job for job in sweep.jobs} if sweep else {}
         return {trial.number: self._kind(trial, sweep, jobs, company) for trial in running}
+
+    def _open(self) -> list[FrozenTrial]:
+        return [trial for trial in self.all() if trial.state == TrialState.RUNNING]
 
     def _kind(
         self, trial: FrozenTrial, sweep: Sweep | None, jobs: Mapping[str, FrozenJob], company: Company | None
@@ -144,13 +174,16 @@ class Trials:
         now = standing(sweep, job, self._watch)
         if now.status in DONE:
             return "ended"
-        if now.status == "unreadable" or (
-            now.status == Status.FAILED and self._failed_before.get(job.name) != now.attempt
-        ):
+        if self._is_given_up(now):
             return "failed"
         if now.action == "leave" or (company is not None and not company.is_settled(sweep.folder_of(job))):
             return "held"
         return "free"
+
+    def _is_given_up(self, now: Standing) -> bool:
+        return now.status == "unreadable" or (
+            now.status == Status.FAILED and self._attempts.get(now.job.name, 0) != now.attempt
+        )
 
     def _settle(self) -> None:
         """Under the claim."""

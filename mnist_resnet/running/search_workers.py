@@ -1,0 +1,110 @@
+"""A search worked on by processes of this machine, each of which asks for its next trial when it is free."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.config import check
+from mnist_resnet.running.drain import Alone, Company
+from mnist_resnet.running.engine import LocalEngine
+from mnist_resnet.running.interrupt import Interrupt
+from mnist_resnet.running.job import Desk
+from mnist_resnet.running.orders import Orders, read_orders
+from mnist_resnet.running.recipe import Recipe, read_recipe
+from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.search import work_at
+from mnist_resnet.running.study import TRUSTED_HANDS
+from mnist_resnet.running.sweep import Sweep
+from mnist_resnet.running.targets import check_targets, targets
+from mnist_resnet.running.trials import Trials
+from mnist_resnet.running.workers import Crew, places_for, told
+
+
+def search_by_workers(folder: Path, on_failure: str, retries: int, workers: int | None, jobs_per_device: int) -> None:
+    """Have the search in `folder` worked on by workers on this machine, until it has all its trials.
+
+    Args:
+        folder: the sweep folder, with the recipe in it.
+        on_failure: `continue`, or `stop` to begin no further trial after one that failed.
+        retries: how often a trial goes on after its process died.
+        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
+        jobs_per_device: see there.
+
+    Raises:
+        UsageError: a trial asks for a device that no worker sees.
+        Interrupted: the program was asked to end.
+    """
+    recipe, interrupt = read_recipe(folder), Interrupt()
+    with interrupt.listening(), Screen(recipe.trials) as screen:
+        trials = Trials(folder, recipe, Watch(), screen.say)
+        orders = Orders(folder.absolute(), secrets.token_hex(8), trials.attempts(), on_failure)
+        places = places_for(recipe.corners() * recipe.trials, workers, jobs_per_device)[: max(1, trials.left())]
+        screen.say(told(places))
+        orders.write()
+        try:
+            SearchCrew(trials, orders, retries, screen, interrupt).drain(places)
+        finally:
+            orders.remove()
+
+
+class SearchCrew(Crew):
+    """The workers of a search: their jobs come one by one.
+
+    Args:
+        trials: of the search.
+        orders: which the workers follow.
+        retries: how often a trial goes on after its process died.
+        screen: shows what they print, and how many trials have ended.
+        interrupt: whether all are to end.
+    """
+
+    def __init__(self, trials: Trials, orders: Orders, retries: int, screen: Screen, interrupt: Interrupt) -> None:
+        self._trials = trials
+        jobs = trials.open_jobs()
+        super().__init__(Sweep(trials.folder, {}, jobs), jobs, orders, retries, LocalEngine(), screen, interrupt)
+
+    def _trusted(self) -> set[str]:
+        return recipe_targets(self._trials.recipe)
+
+    def _left(self) -> int:
+        return self._trials.left()
+
+    def _strike_off(self) -> None:
+        self._open = {job.name: job for job in self._trials.open_jobs()}
+
+
+def recipe_targets(recipe: Recipe) -> set[str]:
+    """What a search runs."""
+    return {*(target for common in recipe.commons for target in targets(common.config)), *targets(_hands(recipe))}
+
+
+def _hands(recipe: Recipe) -> list[dict[str, Any]]:
+    return [recipe.sampler, recipe.pruner]
+
+
+def work_on_search(desk: Desk, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:
+    """Run trials of the search in `folder`, until it has all and each has ended, here or elsewhere.
+
+    Args:
+        desk: of this process.
+        folder: the sweep folder, with the recipe in it.
+        launch: whose orders to follow; None: nobody's.
+        trusted: targets, beside those that are trusted anyway.
+
+    Raises:
+        UsageError: the recipe would run something that is not trusted.
+        Interrupted: the program was asked to end.
+    """
+    recipe = read_recipe(folder)
+    for common in recipe.commons:
+        check_targets(common.config, trusted)
+    check_targets({"hands": _hands(recipe)}, [*trusted, *TRUSTED_HANDS])
+    company: Company
+    if launch is None:
+        company, attempts = Alone(check(recipe.corners()[0].config).sweep.on_failure), None
+    else:
+        company = orders = read_orders(folder, launch)
+        attempts = orders.jobs
+    work_at(desk, Trials(folder, recipe, desk.watch, desk.screen.say, attempts), company)
