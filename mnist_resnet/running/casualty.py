@@ -4,17 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mnist_resnet.job_folder import Status
+from mnist_resnet.job_folder import Status, read_metrics
 from mnist_resnet.running.claim import Watch, attempts, end_for_the_dead, try_claim
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.orders import UNFINISHED
-from mnist_resnet.running.record import Record, read_result
+from mnist_resnet.running.record import Record, read_result, summary
 
-OF_EARLIER_ATTEMPTS = (
-    *("epochs", "epochs_completed", "last", "best", "seconds", "images_per_second"),
-    *("numerics", "parameters", "environment"),
-)
-"""What a job that failed by the death of its processes keeps of its result."""
+OF_EARLIER_ATTEMPTS = ("epochs", "parameters", "environment")
+"""What a job that failed by the death of its processes keeps of its result, beside its epochs."""
 
 
 class ProcessDied(Exception):
@@ -66,6 +63,7 @@ def settle(job: FrozenJob, casualty: Casualty, retries: int, watch: Watch) -> bo
         before = read_result(casualty.folder) or {}
         record = Record(job, claim, before)
         record.result |= {key: before[key] for key in OF_EARLIER_ATTEMPTS if key in before}
+        record.result |= summary(read_metrics(casualty.folder))
         times = f"{casualty.deaths} time{'s' * (casualty.deaths != 1)}"
         record.end(Status.FAILED, ProcessDied(f"{casualty.reason} ({times}, sweep.retries={retries})"))
         claim.release(Status.FAILED)
