@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mnist_resnet.errors import UsageError
+from mnist_resnet.running.signature import flatten
 
 TRUSTED_TARGETS = frozenset(
     [
@@ -57,13 +58,17 @@ def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
         trusted: further targets, each in full.
 
     Raises:
-        UsageError: it names another target.
+        UsageError: it names other targets, or is not resolved: OmegaConf would read this machine's environment for it.
     """
     named = (target.strip() for target in os.environ.get(TRUST_VARIABLE, "").split(","))
     allowed = TRUSTED_TARGETS.union(trusted, named)
-    for target in targets(config):
-        if target not in allowed:
-            raise UsageError(
-                f"_target_={target}: not on the list of what a stored config may run; if you know it and trust it, "
-                f"name it: --trust {target} (or {TRUST_VARIABLE}={target})"
-            )
+    others = list(dict.fromkeys(target for target in targets(config) if target not in allowed))
+    if others:
+        options = " ".join(f"--trust {target}" for target in others)
+        raise UsageError(
+            f"_target_={', '.join(others)}: not on the list of what a stored config may run; if you know and trust "
+            f"{'it' if len(others) == 1 else 'them'}: {options} (or {TRUST_VARIABLE}={','.join(others)})"
+        )
+    for key, value in flatten(config).items():
+        if "${" in str(value):
+            raise UsageError(f"{key}={value}: a stored config holds values, and nothing that is yet to be looked up")
