@@ -1,0 +1,77 @@
+"""The program with workers, as processes: asked to end, and killed, while they train."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist_resnet.job_folder import Status, read_metrics
+from mnist_resnet.running.claim import attempts
+from tests.small_sweeps import assert_same_job, make_place, result_of, statuses
+
+WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
+LONG_ENOUGH = (
+    *("seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", "schedule=onecycle", "sweep.keep=model"),
+    *("trainer.checkpoint_interval=1000",),
+)
+"""Epochs of 16 steps, with dropout and a schedule, and no checkpoint but the one that is asked for at the end."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep, run by one process, that all others must equal."""
+    place = make_place(tmp_path_factory.mktemp("undisturbed"))
+    done = place.begin(place.sweep("whole", *LONG_ENOUGH)).ended()
+    assert done.code == 0, done.out
+    return place.folder / "multirun" / "whole"
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_workers_of_a_program_that_ends_checkpoint_and_end(
+    tmp_path: Path, undisturbed: Path, signal_number: signal.Signals, code: int
+) -> None:
+    place = make_place(tmp_path)
+    arguments = place.sweep("ended", *LONG_ENOUGH, *WORKERS)
+    sweep = place.folder / "multirun" / "ended"
+    begun = place.begin(arguments)
+    begun.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
+    begun.kill(signal_number)
+    done = begun.ended()
+    assert done.code == code, done.out
+    pids = [attempt["pid"] for job in sweep.glob("seed=*") for attempt in attempts(job)]
+    _wait_until_gone(pids)
+    interrupted = [name for name, status in statuses(sweep).items() if status == Status.INTERRUPTED]
+    assert interrupted
+    for name in interrupted:
+        assert torch.load(sweep / name / "checkpoint.pt", weights_only=True)["step"] >= 0
+        assert result_of(sweep / name)["attempts"][-1]["status"] == Status.INTERRUPTED
+    if code > 0:
+        assert f"ended by {signal_number.name}" in done.out
+        assert (sweep / "table.md").exists()
+    done = place.begin(arguments).ended()
+    assert done.code == 0, done.out
+    for name in ("seed=1", "seed=2", "seed=3"):
+        assert_same_job(sweep / name, undisturbed / name)
+    assert any("goes on after epoch" in line for line in done.out.splitlines())
+
+
+def _wait_until_gone(pids: list[int], timeout: float = 60) -> None:
+    """Wait until no process of these numbers runs."""
+    until = time.monotonic() + timeout
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < until, f"still running: {[pid for pid in pids if _runs(pid)]}"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
