@@ -78,11 +78,12 @@ def curves(jobs: Sequence[Job], by: Sequence[str]) -> "Figure":
         name = ", ".join(f"{key}={level_text(level)}" for key, level in zip(by, levels, strict=True)) or "all jobs"
         line = axes.plot(error.index, error["mean"], label=_plain(name))[0]
         axes.fill_between(error.index, error["max"], error["min"], alpha=0.2, color=line.get_color(), linewidth=0)
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left_out = f" ({len(groups) - MOST_CURVES} further groups left out)" if len(groups) > MOST_CURVES else ""
     axes.set(xlabel="epoch", ylabel="test error, %", title=f"Mean and range of each group{left_out}")
