@@ -173,7 +173,7 @@ def _once(course: Course) -> dict[str, str]:
 
 def _explained() -> list[str]:
     return [
-        "A job: mean time from the end of the one before to its own, without what it counts as training and evaluation.",
+        "A job: mean time from the end of the last one to its own, without what it counts as training and evaluation.",
         "Before the first job: imports, composing, checking and freezing; after the last: table, dashboard and plots.",
         f"Each job: {' '.join(TINY)}.",
     ]
