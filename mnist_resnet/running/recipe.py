@@ -1,6 +1,7 @@
 """What a search is, frozen in its folder: any worker makes the next trial of that file alone, without a `conf/`."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ from mnist_resnet.running.composition import Composer, frozen_job
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.signature import flatten, tells_apart
 from mnist_resnet.running.space import Parameter, corners, read_parameter
+from mnist_resnet.running.study import TRUSTED_HANDS
+from mnist_resnet.running.targets import check_targets, targets
+
+OF_THIS_MACHINE = re.compile(r"\$\{(hydra|now|oc\.env):")
+"""Interpolations that are looked up outside the config."""
+REFERENCE = re.compile(r"\$\{[\w.]+\}")
+"""An interpolation that takes another key's value."""
 
 STUDIES = ("debug", "experiment", "sweep")
 """Groups that set values of others."""
@@ -89,6 +97,20 @@ class Recipe:
         groups = [one.override(values[one.name]) for one in self.space if one.is_group]
         return next(common for common in self.commons if common.groups == groups)
 
+    def check_stored(self, trusted: Sequence[str]) -> None:
+        """Let pass a recipe that runs nothing but what is trusted, and looks up nothing but its own values.
+
+        Raises:
+            UsageError: it does.
+        """
+        check_targets({"sampler": self.sampler, "pruner": self.pruner}, [*trusted, *TRUSTED_HANDS])
+        for common in self.commons:
+            check_targets(json.loads(REFERENCE.sub("", json.dumps(common.config))), trusted)
+
+    def targets(self) -> set[str]:
+        """What its trials run."""
+        return {target for common in self.commons for target in targets(common.config)}
+
     def corners(self) -> list[FrozenJob]:
         """Trials that show whether the whole space can be composed.
 
@@ -143,13 +165,13 @@ def compose_commons(
 
 
 def _unresolved(composed: DictConfig) -> dict[str, Any]:
-    """The config without Hydra's own node; what refers to that is resolved here, where the node is at hand."""
+    """The config without Hydra's own node; what refers to that, or to this machine, is resolved here and now."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(composed)
     try:
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         for key, raw in flatten(_container(task)).items():
-            if isinstance(raw, str) and "${hydra:" in raw:
+            if isinstance(raw, str) and OF_THIS_MACHINE.search(raw):
                 OmegaConf.update(task, key, OmegaConf.select(task, key))
     finally:
         HydraConfig.instance().cfg = before

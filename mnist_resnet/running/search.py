@@ -35,7 +35,6 @@ from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.space import parse_space
 from mnist_resnet.running.study import JOURNAL, build_pruner, build_sampler, grid_size
 from mnist_resnet.running.sweep import read_sweep
-from mnist_resnet.running.targets import check_targets, targets
 from mnist_resnet.running.trials import Trials, claimed
 
 
@@ -80,7 +79,7 @@ def search(
             f"gives each worker its next trial when it is free; take sequential or workers"
         )
     check_room(folder or MULTIRUN, list(itertools.islice(itertools.cycle(corners), max(0, recipe.trials - begun))))
-    folder = _frozen(folder or new_sweep_folder(MULTIRUN, datetime.now()), recipe, corners)
+    folder = _frozen(folder or new_sweep_folder(MULTIRUN, datetime.now()), recipe)
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
     console = Console(highlight=False, soft_wrap=True)
@@ -150,15 +149,12 @@ def _begun(folder: Path, recipe: Recipe) -> int:
     return len(Trials(folder, recipe, Watch(), print).all()) if (folder / JOURNAL).exists() else 0
 
 
-def _frozen(folder: Path, recipe: Recipe, corners: Sequence[FrozenJob]) -> Path:
+def _frozen(folder: Path, recipe: Recipe) -> Path:
     """Freeze the recipe in its folder, unless somebody just froze another one there."""
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder, Watch()):
         _begun(folder, recipe)
         recipe.write(folder)
-    trusted = [target for job in corners for target in targets(job.config)]
-    for job in read_sweep(folder).jobs if (folder / SWEEP).exists() else []:
-        check_targets(job.config, trusted)
     return folder
 
 

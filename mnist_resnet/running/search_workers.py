@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import check
@@ -12,12 +11,11 @@ from mnist_resnet.running.engine import LocalEngine
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk
 from mnist_resnet.running.orders import Orders, read_orders
-from mnist_resnet.running.recipe import Recipe, read_recipe
+from mnist_resnet.running.recipe import read_recipe
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.search import work_at
-from mnist_resnet.running.study import TRUSTED_HANDS
 from mnist_resnet.running.sweep import Sweep
-from mnist_resnet.running.targets import check_targets, targets
+from mnist_resnet.running.targets import targets
 from mnist_resnet.running.trials import Trials
 from mnist_resnet.running.workers import Crew, places_for, told
 
@@ -66,22 +64,14 @@ class SearchCrew(Crew):
         super().__init__(Sweep(trials.folder, {}, jobs), jobs, orders, retries, LocalEngine(), screen, interrupt)
 
     def _trusted(self) -> set[str]:
-        return recipe_targets(self._trials.recipe)
+        recipe = self._trials.recipe
+        return recipe.targets() | set(targets([recipe.sampler, recipe.pruner]))
 
     def _left(self) -> int:
         return self._trials.left()
 
     def _strike_off(self) -> None:
         self._open = {job.name: job for job in self._trials.open_jobs()}
-
-
-def recipe_targets(recipe: Recipe) -> set[str]:
-    """What a search runs."""
-    return {*(target for common in recipe.commons for target in targets(common.config)), *targets(_hands(recipe))}
-
-
-def _hands(recipe: Recipe) -> list[dict[str, Any]]:
-    return [recipe.sampler, recipe.pruner]
 
 
 def work_on_search(desk: Desk, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:
@@ -98,13 +88,12 @@ def work_on_search(desk: Desk, folder: Path, launch: str | None, trusted: Sequen
         Interrupted: the program was asked to end.
     """
     recipe = read_recipe(folder)
-    for common in recipe.commons:
-        check_targets(common.config, trusted)
-    check_targets({"hands": _hands(recipe)}, [*trusted, *TRUSTED_HANDS])
     company: Company
     if launch is None:
+        recipe.check_stored(trusted)
         company, attempts = Alone(check(recipe.corners()[0].config).sweep.on_failure), None
     else:
+        # The launch composed the recipe, and wrote it just now.
         company = orders = read_orders(folder, launch)
         attempts = orders.jobs
     work_at(desk, Trials(folder, recipe, desk.watch, desk.screen.say, attempts), company)

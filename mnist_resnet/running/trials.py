@@ -39,6 +39,7 @@ from mnist_resnet.running.study import (
     reporting_trial,
 )
 from mnist_resnet.running.sweep import LAUNCHES, Standing, Sweep, plan, read_sweep, standing
+from mnist_resnet.running.targets import check_targets
 
 CLAIM_POLL = 0.05
 """Seconds between two tries to get the claim on the job list, which nobody holds for long."""
@@ -230,7 +231,10 @@ class Trials:
         assert sweep is not None
         known = next(job for job in sweep.jobs if job.name == trial.user_attrs[JOB])
         now = self.recipe.job(trial.params)
-        return self._frozen(now) if identity(now.config) == identity(known.config) else known
+        if identity(now.config) == identity(known.config):
+            return self._frozen(now)
+        check_targets(known.config, self.recipe.targets())
+        return known
 
     def _frozen(self, job: FrozenJob) -> FrozenJob:
         """Under the claim: the job in `sweep.json`, added if it is not there."""
