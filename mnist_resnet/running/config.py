@@ -159,7 +159,7 @@ class Sweep(Section):
     on_failure: Literal["continue", "stop"]
     retries: int = Field(2, ge=0)  # sweeps that were frozen before it was there go on
     keep: Literal["checkpoint", "model", "none"]
-    suffix: str
+    suffix: str = ""
     trials: int = Field(20, ge=1)
     objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] = "val_accuracy"
     objective_epoch: Literal["last", "best"] = "last"
