@@ -61,6 +61,7 @@ _SENTENCES = [
     (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
     (r"Could not append to config\. An item is already at '([^']+)'", "+{0}: is there already; leave out the +"),
+    (r"Could not override '(hydra/sweeper/[^']+)'", "{0}: belongs to a search; add hydra/sweeper=search"),
     (r"Multiple values for (\S+)\. To override", "+{0}: is chosen by default already; leave out the +"),
     (
         r"Cannot find primary config '([^']+)'",
