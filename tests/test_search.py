@@ -320,6 +320,12 @@ def test_bad_input_is_one_line_and_starts_nothing(
     assert not (place.folder / "multirun").exists()
 
 
+def test_a_searchs_hands_without_a_search_are_told(search: Run) -> None:
+    done = search("s", "hydra/sweeper=ablation", "optim.lr=0.1,0.2", "data.val_size=0")
+    assert done.code == 2
+    assert done.err == "error: hydra/sweeper/pruner: belongs to a search; add hydra/sweeper=search\n"
+
+
 def test_a_study_is_not_mixed_with_another(search: Run, place: Place) -> None:
     one = ("sweep.trials=1", "trainer.epochs=1")
     assert search("s", LR, *one).code == 0

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ def compose_commons(
         UsageError: a searched key is not there under one of them.
     """
     composer, names = Composer(config, loader), [one.name for one in space]
+    by_default = _groups_by_default(config, loader)
     commons: dict[tuple[str, ...], Common] = {}
     for values in corners(space):
         groups = [one.override(values[one.name]) for one in space if one.is_group]
@@ -160,7 +161,9 @@ def compose_commons(
             for group, choice in composed.hydra.runtime.choices.items()
             if not str(group).startswith("hydra/")
         }
-        commons[tuple(groups)] = Common(groups, _unresolved(composed), choices, *_plain(choices, config, loader))
+        commons[tuple(groups)] = Common(
+            groups, _unresolved(composed), choices, *_plain(choices, by_default, config, loader)
+        )
     return list(commons.values())
 
 
@@ -179,16 +182,22 @@ def _unresolved(composed: DictConfig) -> dict[str, Any]:
 
 
 def _plain(
-    choices: Mapping[str, str | None], config: DictConfig, loader: ConfigLoader
+    choices: Mapping[str, str | None], by_default: Collection[str], config: DictConfig, loader: ConfigLoader
 ) -> tuple[dict[str, Any], list[str]]:
     try:
-        known = loader.load_sweep_config(config, []).hydra.runtime.choices
         wanted = {group: choice for group, choice in choices.items() if choice and group not in STUDIES}
-        added = [group for group in wanted if group not in known]
+        added = [group for group in wanted if group not in by_default]
         chosen = [f"{'+' * (group in added)}{group}={choice}" for group, choice in wanted.items()]
         return _resolved(loader.load_sweep_config(config, chosen)), added
     except (HydraException, OmegaConfBaseException):
         return {}, []
+
+
+def _groups_by_default(config: DictConfig, loader: ConfigLoader) -> list[str]:
+    try:
+        return [str(group) for group in loader.load_sweep_config(config, []).hydra.runtime.choices]
+    except (HydraException, OmegaConfBaseException):
+        return []
 
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
