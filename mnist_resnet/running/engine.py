@@ -40,7 +40,8 @@ class LocalEngine:
 
     They are started anew and not forked: PyTorch's threads and CUDA are at work in this process by now and survive no
     fork, and a worker's device and threads must stand in its environment before it loads them. It costs one import of
-    PyTorch for a worker, not for a job. They are out of the terminal's reach, so that its Ctrl-C comes to them once.
+    PyTorch for a worker, not for a job. Each is a process group of its own, so that Ctrl-C reaches it
+    once, through this process, and in this session, so that it has its priority.
     """
 
     def start(self, arguments: Sequence[str], place: Place) -> "LocalWorker":
@@ -54,7 +55,7 @@ class LocalEngine:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
         )
         return LocalWorker(process, output)
 
