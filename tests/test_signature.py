@@ -78,7 +78,8 @@ def test_numerics_that_are_asked_for_tell_jobs_apart_all_the_same(key: str) -> N
 
 def test_new_key_moves_the_signature_even_if_it_is_empty() -> None:
     config = resolved()
-    for new in ({}, [], None, {"inner": {}}):
+    values: list[Any] = [{}, [], None, {"inner": {}}]
+    for new in values:
         assert signature(config | {"mine": new}) != signature(config)
     assert signature(config | {"mine": {}}) != signature(config | {"mine": None})
 

@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -22,6 +22,9 @@ from mnist_resnet.running.signature import flatten, signature
 
 Combination = list[str]
 """One job's overrides, as Hydra takes them."""
+
+PLUGINS = ("hydra/launcher", "hydra/sweeper")
+"""What is chosen once for a sweep."""
 
 
 def combinations(
@@ -83,6 +86,11 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=loader)
         self._common: dict[tuple[str, ...], DictConfig] = {}
         self._groups: dict[str, bool] = {}
+        for plugin in PLUGINS:
+            key = plugin.replace("/", ".")
+            node = OmegaConf.select(config, key)
+            if not isinstance(node, DictConfig):
+                raise UsageError(f"{key}={node}: must be a node with a _target_; choose one by {plugin}=…")
 
     def composed(self, combination: Combination, swept: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own node in it."""
@@ -103,8 +111,21 @@ class Composer:
 
     def _composed_in_common(self, combination: tuple[str, ...]) -> DictConfig:
         if combination not in self._common:
-            self._common[combination] = self._loader.load_sweep_config(self._config, list(combination))
+            composed = self._loader.load_sweep_config(self._config, list(combination))
+            self._refuse_other_plugins(composed.hydra.runtime.choices)
+            self._common[combination] = composed
         return self._common[combination]
+
+    def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:
+        """Hydra says nothing of a launcher in an experiment's or study's file, and does not take it either."""
+        typed = {override.partition("=")[0] for override in self._config.hydra.overrides.hydra}
+        for group, choice in choices.items():
+            for plugin, wanted in _overridden_in(self._loader, group, choice):
+                if plugin in PLUGINS and plugin not in typed and wanted != choices[plugin]:
+                    raise UsageError(
+                        f"{plugin}={wanted}: set in {group}/{choice}.yaml, where it comes too late; give it on the "
+                        f"command line"
+                    )
 
     def _is_value(self, key: str, swept: Sequence[str]) -> bool:
         """Whether `key` is swept, and chooses nothing in a config group: those decide what is composed."""
@@ -113,31 +134,28 @@ class Composer:
         return key in swept and not self._groups[key]
 
 
-def compose(
-    combination: Combination, swept: Sequence[str], index: int, config: DictConfig, composer: Composer
-) -> FrozenJob:
+def _overridden_in(loader: ConfigLoader, group: str, choice: str | None) -> Iterator[tuple[str, str]]:
+    """The groups that a config file overrides in its defaults list, and by what."""
+    path = f"{group}/{choice}"
+    source = next((source for source in loader.get_sources() if choice and source.is_config(path)), None)
+    for entry in (source and OmegaConf.select(source.load_config(path).config, "defaults")) or []:
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _overridden_in(loader, group, entry)
+        elif isinstance(entry, DictConfig):
+            for key, value in entry.items():
+                yield str(key).removeprefix("override ").lstrip("/"), value
+
+
+def compose(combination: Combination, swept: Sequence[str], index: int, composer: Composer) -> FrozenJob:
     """Compose, resolve and check one job; its name is given when the sweep is frozen.
 
     Raises:
-        UsageError: a value is wrong, or the job asks for another launcher or sweeper than the sweep has.
+        UsageError: a value is wrong, or a file that the job chooses asks for a launcher or sweeper of its own.
     """
     composed = composer.composed(combination, swept)
-    for plugin in ("launcher", "sweeper"):
-        if _built_by(composed, plugin) != _built_by(config, plugin):
-            raise UsageError(
-                f"hydra/{plugin}={composed.hydra.runtime.choices[f'hydra/{plugin}']}: set in {','.join(combination)}, "
-                f"where it comes too late; give it on the command line or in a study of conf/sweep"
-            )
     with open_dict(composed):
         composed.hydra.job.id = composed.hydra.job.num = index
     return frozen(composed, combination, swept)
-
-
-def _built_by(config: DictConfig, plugin: str) -> str:
-    node = config.hydra[plugin]
-    if not isinstance(node, DictConfig):
-        raise UsageError(f"hydra.{plugin}={node}: must be a node with a _target_; choose one by hydra/{plugin}=…")
-    return str(node._target_)
 
 
 def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str]) -> FrozenJob:

@@ -88,7 +88,7 @@ def composed_jobs(
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
     composer = Composer(config, loader)
-    jobs = [compose(combination, swept, index, config, composer) for index, combination in enumerate(combined)]
+    jobs = [compose(combination, swept, index, composer) for index, combination in enumerate(combined)]
     excluded = jobs[0].config["sweep"]["exclude"]
     jobs = without_excluded(jobs, excluded)
     if not jobs:

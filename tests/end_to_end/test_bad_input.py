@@ -1,0 +1,331 @@
+"""Whatever is typed wrong ends with one line on stderr, exit code 2, and nothing on the disk."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.small_sweeps import CHECKOUT, Ended, Place, make_place, run_here
+
+VALUES = [
+    ("optim.lr=abc", "optim.lr=abc: must be a number"),
+    ("optim.lr=null", "optim.lr=null: must be a number"),
+    ("optim.lr=", "optim.lr=: must be a number"),
+    ("optim.lr=[0.1]", "optim.lr=[0.1]: must be a number"),
+    ("optim.lr=0", "optim.lr=0: must be more than 0"),
+    ("optim.lr=nan", "optim.lr=nan: must be a finite number"),
+    ("optim.lr=true", "optim.lr=true: must be a number"),
+    ("optim.betas=[0.9]", "optim.betas=[0.9]: must have 2 or more in it"),
+    ("optim.betas=0.9", "optim.betas=0.9: must be a list"),
+    ("optim=sgd optim.nesterov=maybe", "optim.nesterov=maybe: must be true or false"),
+    ("optim=sgd optim.nesterov=true optim.momentum=0.0", "optim.nesterov=true: needs a momentum above 0"),
+    ("seed=-1", "seed=-1: must be 0 or more"),
+    ("seed=1.5", "seed=1.5: must be a whole number"),
+    ("seed=4294967296", "seed=4294967296: must be less than 4294967296"),
+    ("trainer.epochs=0", "trainer.epochs=0: must be 1 or more"),
+    ("trainer.epochs=ten", "trainer.epochs=ten: must be a whole number"),
+    ("trainer.epochs=1e3", "trainer.epochs=1000.0: must be a whole number"),
+    ("trainer.epochs=\\'3\\'", "trainer.epochs='3': must be a whole number"),
+    ("trainer.threads=0", "trainer.threads=0: must be 1 or more"),
+    ("trainer.log_interval=0", "trainer.log_interval=0: must be 1 or more"),
+    ("trainer.detect_anomaly=maybe", "trainer.detect_anomaly=maybe: must be true or false"),
+    ("trainer.device=gpu", "trainer.device=gpu: must be auto, cpu, mps, cuda or cuda:N"),
+    ("trainer.device=cuda:99", "trainer.device=cuda:99: not on this machine"),
+    ("trainer.device=cpu trainer.precision=tf32", "trainer.precision=tf32: only CUDA devices since Ampere have it"),
+    ("trainer.precision=fp16", "trainer.precision=fp16: must be 'auto', 'fp32', 'tf32' or 'bf16'"),
+    ("model.stem=5x5", "model.stem=5x5: must be '3x3' or '7x7'"),
+    ("model.blocks=[]", "model.blocks=[]: must have 1 or more in it"),
+    ("model.blocks=[3,0]", "model.blocks.1=0: must be 1 or more"),
+    ("model.blocks=3", "model.blocks=3: must be a list"),
+    ("model.width=64.5", "model.width=64.5: must be a whole number"),
+    ("model.block_norm=often", "model.block_norm=often: must be 'none', 'after_repeats' or 'after_every'"),
+    ("model.classes=3", "model.classes=3: must be data.classes=10 or more"),
+    ("model.channels=3", "model.channels=3: the images have data.channels=1"),
+    ("regularization.dropout=1.5", "regularization.dropout=1.5: must be less than 1"),
+    ("schedule=onecycle schedule.warmup=1", "schedule.warmup=1: must be less than 1"),
+    ("scale.epochs=2", "scale.epochs=2: must be 1 or less"),
+    ("tracking.mode=on", "tracking.mode=on: must be 'auto', 'online' or 'offline'"),
+    ("data.train_size=65", "data.train_size=65: leaves a last batch of one image at data.batch_size=64"),
+    ("data.batch_size=1", "data.batch_size=1: must be 2 or more"),
+    ("data.mean=x", "data.mean=x: must be a number or a list"),
+    ("data.std=0", "data.std=0: must be more than 0 or a list"),
+    ("data.root=3", "data.root=3: must be a folder's path, or null"),
+    ("data.root=FILE", "is no folder"),
+    ("data.train_size=70", "data.train_size=70, val_size=0: there are 64 images"),
+    ("data.val_size=64", "data.val_size=64: there are 64 images"),
+    ("data.test_size=33", "data.test_size=33: there are 32 test images"),
+    ("data.classes=5 model.classes=5", "data.classes=5: there is a label 9"),
+    ("data.channels=3", "data.channels=3: the images have 1"),
+    ("sweep.keep=everything", "sweep.keep=everything: must be 'checkpoint', 'model' or 'none'"),
+    ("sweep.rerun=nope", "sweep.rerun=nope: must be a list, as in [1,2] or 'failed' or 'all'"),
+    ("sweep.seeds=0", "sweep.seeds=0: must be 1 or more or a list"),
+    ("claims=[1]", "claims.0=1: must be a node with keys of its own"),
+    ("model.width=4096 data.val_size=0", "GB are free; make room, or keep less"),
+]
+
+KEYS = [
+    ("optm.lr=0.1", "optm.lr: no such key; did you mean optim.lr?"),
+    ("optim.lrr=0.1", "optim.lrr: no such key; did you mean optim.lr?"),
+    ("optim.learning_rate=0.1", "optim.learning_rate: no such key; one of lr, betas, eps, weight_decay"),
+    ("optim=sgd optim.momentom=0.3", "optim.momentom: no such key; did you mean optim.momentum?"),
+    ("epochs=3", "epochs: no such key; did you mean trainer.epochs or scale.epochs?"),
+    ("lr=0.1", "lr: no such key; did you mean optim.lr?"),
+    ("modle=stem3x3", "modle: no such key; did you mean model?"),
+    ("schedule.warmup=0.3", "schedule.warmup: no such key"),
+    ("hydra.run.dri=x", "hydra.run.dri: no such key; did you mean hydra.run.dir?"),
+    ("optim@here=adam", "optim@here: no such key"),
+    ("+trainer.colour=1", "trainer.colour: no such key; one of epochs, device"),
+    ("+sweep.foo=1", "sweep.foo: no such key; one of name, exclude"),
+    ("+model.widht=3", "model.widht: no such key; did you mean model.width?"),
+    ("+optim.foo=3", "optim._target_=torch.optim.Adam: got an unexpected keyword argument 'foo'; it takes params, lr"),
+    ("+data.foo=3", "data._target_=mnist_resnet.running.sources.mnist: got an unexpected keyword argument 'foo'"),
+    ("+tracking.foo=3", "got an unexpected keyword argument 'foo'; it takes mode, project"),
+    ("+optim.lr=0.1", "+optim.lr: is there already; leave out the +"),
+    ("~foo", "~foo: no such key"),
+    ("~optim.lr", "optim.lr: must be given"),
+    ("~model", "model: must be given"),
+    ("optim.lr=0.1 optim.lr=0.2", "optim.lr: given 2 times; give it once"),
+    ("model=stem3x3 model=stem7x7", "model: given 2 times"),
+    ("optim.lr=${nowhere}", "optim.lr=${nowhere}: Interpolation key 'nowhere' not found"),
+    ("optim.lr=???", "optim.lr: has no value; give one"),
+]
+
+CHOICES = [
+    ("model=stem9x9", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
+    ("model=", "model=: no such choice; one of stem3x3, stem7x7"),
+    ("model=null", "model=null: must be the name of a choice; one of stem3x3, stem7x7"),
+    ("optim=adm", "optim=adm: no such choice; did you mean adam? one of adam, adamw, sgd"),
+    ("optim=[adam,sgd]", "optim._target_=torch.optim.SGD: got an unexpected keyword argument 'eps'"),
+    ("experiment=nope", "experiment=nope: no such choice; one of report_a_stem7x7"),
+    ("+experiment=report_a_stem7x7", "+experiment: is chosen by default already; leave out the +"),
+    ("+sweep=nope", "sweep=nope: no such choice; one of "),
+    ("sweep=report_ablation", "sweep: is not chosen by default; add it: +sweep=…; one of "),
+    ("debug=x", "debug=x: no such choice; one of anomaly, overfit, profile, step"),
+    ("hydra/launcher=nope", "hydra/launcher=nope: no such choice; one of basic"),
+    ("model._target_=nope.Network", "model._target_=nope.Network: can't be found; give its full name"),
+    ("model._target_=math.pi", "model._target_=math.pi: is a float; name what can be called"),
+    ("data._target_=os.getcwd", "data._target_=os.getcwd: got an unexpected keyword argument"),
+    ("~optim._partial_", "optim._partial_: must be given"),
+]
+
+SYNTAX = [
+    ("optim.lr==", "optim.lr==: can't be read; close brackets and quotes, and quote"),
+    ("optim.lr=[1", "optim.lr=[1: can't be read; close brackets and quotes"),
+    ('''"optim.lr='abc"''', "optim.lr='abc: can't be read; close brackets and quotes"),
+    ("optim.lr", "optim.lr: not key=value"),
+    ("=3", "=3: must be the name of a choice"),
+    ("sweep.exclude=model=stem7x7", "sweep.exclude=model=stem7x7: can't be read"),
+    ("--optim.lr=3", "unrecognized arguments: --optim.lr=3; knobs are written without dashes"),
+    ("--config-dir", "expected one argument; --help lists the options"),
+    ("--config-dir /nowhere/at/all", "--config-dir /nowhere/at/all: no such folder"),
+    ("--config-name nope", "--config-name nope: no such config"),
+    ("--config-path /nowhere", "--config-path /nowhere: no such folder"),
+    ("--cfg nope", "invalid choice: 'nope'"),
+    ("--resolve", "--resolve flag can only be used"),
+]
+
+RUNS_ALONE = [
+    ("optim.lr=0.1,0.2", "optim.lr=0.1,0.2: several values make a sweep; add -m"),
+    ("model=stem3x3,stem7x7", "model=stem3x3,stem7x7: several values make a sweep; add -m"),
+    ("seed=range(1,3)", "seed=range(1,3): several values make a sweep; add -m"),
+    ("sweep.name=abc", "sweep.name=abc: is for a sweep; add -m, or leave it out"),
+    ("sweep.dry_run=true", "sweep.dry_run=True: is for a sweep; add -m, or leave it out"),
+    ("sweep.rerun=[1]", "sweep.rerun=[1]: is for a sweep"),
+    ("hydra.run.dir=FILE", "is no folder; choose another place"),
+    ("hydra.run.dir=FILE/inside", "is no folder; choose another place"),
+    ("hydra.run.dir=a hydra.run.dir=b", "hydra.run.dir: given 2 times"),
+    ("hydra.run.dir=null", "hydra.run.dir=null: field 'hydra.run.dir' is not Optional"),
+]
+
+SWEEPS = [
+    ("optim.lr=0.1,0.2,abc,0.3", "optim.lr=abc: must be a number"),
+    ("model=stem3x3,stem9x9 seed=1,2", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
+    ("trainer.epochs=1,0 seed=1,2", "trainer.epochs=0: must be 1 or more"),
+    ("data.train_size=32,48,70", "data.train_size=70, val_size=0: there are 64 images"),
+    ("data.train_size=64,65", "data.train_size=65: leaves a last batch of one image"),
+    ("trainer.device=cpu,cuda:99", "trainer.device=cuda:99: not on this machine"),
+    ("experiment=report_a_stem7x7,nope", "experiment=nope: no such choice"),
+    ("model._target_=nope.A,nope.B", "model._target_=nope.A: can't be found"),
+    ("optim.lrr=0.1,0.2", "optim.lrr: no such key; did you mean optim.lr?"),
+    ("seed=1,2 model.stem=5x5", "model.stem=5x5: must be '3x3' or '7x7'"),
+    ("seed=1,2 seed=3", "seed: given 2 times"),
+    ("optim.lr=interval(0.1,0.2)", "optim.lr=interval(0.1,0.2): an interval can't be swept job by job"),
+    ("optim.lr=0.1, 0.2", "optim.lr=0.1,: ends in a comma; write several values without a space"),
+    ("seed=range(3,1)", "seed=range(3,1): gives no value to sweep over"),
+    ("experiment=with_launcher,report_a_stem7x7", "hydra/launcher=basic: set in experiment/with_launcher.yaml, where"),
+    ("seed=1,2 experiment=with_launcher", "hydra/launcher=basic: set in experiment/with_launcher.yaml, where"),
+    ("hydra.launcher=3", "hydra.launcher=3: must be a node with a _target_"),
+    ("sweep.name=../x", "sweep.name='../x' is no folder name on every disk"),
+    ("sweep.name=3", "sweep.name=3: must be text"),
+    ("sweep.name=records", "sweep.name='records' is kept for"),
+    ("sweep.name=a,b", "sweep.name: can't be swept"),
+    ("sweep.name=x hydra.sweep.dir=y", "sweep.name=x and hydra.sweep.dir: both name the folder"),
+    ("sweep.exclude=[model]", "sweep.exclude=model: not key=value,key=value, such as"),
+    ("sweep.exclude=[\"'modle=stem3x3'\"]", "sweep.exclude: modle: no such key; did you mean model?"),
+    ("sweep.exclude=[\"'model=stem3x3'\"]", "sweep.exclude=['model=stem3x3']: leaves no job"),
+    ("sweep.rerun=[nope]", "sweep.rerun=nope: no job of this sweep; sweep.dry_run=true lists them"),
+    ("hydra.sweep.dir=FILE", "hydra.sweep.dir="),
+    ("hydra.sweep.dir=FILE/inside", "is no folder; choose another place"),
+]
+
+PROCESSES = [
+    ("optim.lr=abc", "optim.lr=abc: must be a number"),
+    ("optim.lrr=0.1", "optim.lrr: no such key; did you mean optim.lr?"),
+    ("model=stem9x9", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
+    ("optim.lr=${nowhere}", "optim.lr=${nowhere}: Interpolation key 'nowhere' not found"),
+    ("optim=null", "optim=null: must be the name of a choice"),
+    ("optim.lr==", "optim.lr==: can't be read"),
+    ("--foo", "unrecognized arguments: --foo"),
+    ("trainer.device=cuda:99", "trainer.device=cuda:99: not on this machine"),
+    ("hydra.run.dir=FILE", "is no folder; choose another place"),
+    ("-m optim.lr=0.1,abc", "optim.lr=abc: must be a number"),
+    ("-m model=stem9x9,stem3x3", "model=stem9x9: no such choice"),
+]
+
+WITH_LAUNCHER = """# @package _global_
+defaults:
+  - override /hydra/launcher: basic
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = make_place(tmp_path_factory.mktemp("bad_input"))
+    (place.folder / "file").write_text("no folder")
+    (place.folder / "conf" / "experiment").mkdir(parents=True)
+    (place.folder / "conf" / "experiment" / "with_launcher.yaml").write_text(WITH_LAUNCHER)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    monkeypatch.setenv("MNIST_RESNET_DATA", str(place.images))
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def limit() -> Iterator[None]:
+    """What is not refused would train, for hours; and a job that raises does not end a sweep."""
+
+    def give_up(*_: object) -> None:
+        raise KeyboardInterrupt("not refused within a minute")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 60, 1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def arguments(typed: str, place: Place) -> list[str]:
+    """The command line; images that are there are taken, so that whatever is wrong is wrong for no other reason."""
+    words = shlex.split(typed.replace("FILE", str(place.folder / "file")))
+    if any(word.startswith("data.") for word in words):
+        words.append("data.verify=false")
+    if any("with_launcher" in word for word in words):
+        words += ["--config-dir", str(place.folder / "conf")]
+    return words
+
+
+def assert_refused(ended: Ended, says: str, here: Path) -> None:
+    assert ended.err.startswith("error: ")
+    assert says in ended.err
+    assert ended.err.count("\n") == 1
+    assert ended.err.endswith("\n")
+    assert "Traceback" not in ended.out
+    assert ended.code == 2
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("typed", "says"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *RUNS_ALONE])
+def test_run_is_refused(
+    typed: str,
+    says: str,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    here = Place(tmp_path, place.images)
+    assert_refused(run_here(arguments(typed, place), here, monkeypatch, capfd), says, here.folder)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"), [*SWEEPS, *VALUES[::9], *KEYS[::6], *CHOICES[::5], *SYNTAX[::4], VALUES[-1]]
+)
+def test_sweep_is_refused_before_its_first_job(
+    typed: str,
+    says: str,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    here = Place(tmp_path, place.images)
+    assert_refused(run_here([*arguments(typed, place), "-m"], here, monkeypatch, capfd), says, here.folder)
+
+
+def start(words: list[str], folder: Path, **environment: str) -> Ended:
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT / "train.py"), *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(("typed", "says"), PROCESSES)
+def test_program_itself_refuses(typed: str, says: str, place: Place, tmp_path: Path) -> None:
+    assert_refused(start(arguments(typed, place), tmp_path), says, tmp_path)
+
+
+@pytest.mark.parametrize("typed", ["optim.lr=abc", "optim.lrr=0.1", "-m optim.lr=abc,0.1"])
+def test_who_asks_for_tracebacks_gets_them(typed: str, tmp_path: Path) -> None:
+    ended = start(shlex.split(typed), tmp_path, HYDRA_FULL_ERROR="1")
+    assert ended.code == 1
+    assert "Traceback (most recent call last)" in ended.err
+    assert "optim.lr" in ended.err.splitlines()[-1] + ended.err.splitlines()[-3]
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nobody can write, not even root."""
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield folder
+        folder.chmod(0o700)
+        return
+    command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("root can write everywhere here, and can't mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("typed", ["", "-m", "-m sweep.name=x", "hydra.run.dir=x/y", "-m hydra.sweep.dir=x/y"])
+def test_folder_that_can_not_be_written_is_refused(
+    typed: str, read_only: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*shlex.split(typed), "data.verify=false", "model.width=2", "model.blocks=[1]"]
+    ended = run_here(words, Place(read_only, place.images), monkeypatch, capfd)
+    assert_refused(ended, "can't be written; choose another place", read_only)
+
+
+@pytest.mark.parametrize("mode", ["", "-m"])
+def test_images_that_are_not_there_are_refused_before_anything_is_made(
+    mode: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*mode.split(), f"data.root={tmp_path / 'nowhere'}", "data.verify=false"]
+    (tmp_path / "here").mkdir()
+    ended = run_here(words, Place(tmp_path / "here", place.images), monkeypatch, capfd)
+    assert_refused(ended, "nowhere", tmp_path / "here")
