@@ -4,12 +4,16 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -89,7 +93,7 @@ def _unparsed(override: str) -> str:
 
 
 def _no_such_key(key: str, sign: str) -> str:
-    if key in _groups():
+    if _options(key):
         return f"{sign}{key}: is not chosen by default; add it: +{key}=…{one_of('', _options(key))}"
     return f"{sign}{key}: no such key{instead(key, _known_keys())}"
 
@@ -136,41 +140,41 @@ def _typed() -> list[Override]:
 
 def _known_keys() -> list[str]:
     """Every key and group, as what was chosen on the command line has them."""
+    loader = _loader()
     chosen = [
         f"{override.key_or_group}={override.value()}"
         for override in _typed()
-        if isinstance(override.value(), str) and override.value() in _options(override.key_or_group)
+        if isinstance(override.value(), str) and override.value() in loader.get_group_options(override.key_or_group)
     ]
-    with _Configs():
-        container = OmegaConf.to_container(compose("config", overrides=chosen, return_hydra_config=True), resolve=False)
+    container = OmegaConf.to_container(loader.load_configuration("config", chosen, RunMode.MULTIRUN), resolve=False)
     assert isinstance(container, dict)
-    return [*flatten({str(key): value for key, value in container.items()}), *_groups()]
-
-
-def _groups() -> list[str]:
-    with _Configs() as configs:
-        return configs.config_loader().list_groups("")
+    return [*flatten({str(key): value for key, value in container.items()}), *loader.list_groups("")]
 
 
 def _options(group: str) -> list[str]:
-    with _Configs() as configs:
-        return configs.config_loader().get_group_options(group)
+    return _loader().get_group_options(group)
 
 
-class _Configs:
-    """The configs as the command line sees them: Hydra's own state is gone by the time that its error arrives here."""
+def _loader() -> ConfigLoader:
+    """Of the configs as the command line sees them: Hydra's own is gone by the time that its error arrives here."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader: Any = GlobalHydra.instance().config_loader()
+    GlobalHydra.instance().hydra = before
+    search_path = loader.get_search_path()
+    for path in _added_folders():
+        search_path.prepend("command-line", path, SearchPathQuery(provider="schema"))
+    found: ConfigLoader = type(loader)(config_search_path=search_path)
+    return found
 
-    def __enter__(self) -> GlobalHydra:
-        self._before = GlobalHydra.instance().hydra
-        GlobalHydra.instance().clear()
-        initialize_config_dir(str(CONF), version_base="1.3")
-        search_path = GlobalHydra.instance().config_loader().get_search_path()
-        for argument, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-            name, _, joined = argument.partition("=")
-            if name in ("--config-dir", "-cd"):
-                search_path.append("command-line", f"file://{Path(joined or value).absolute()}")
-        return GlobalHydra.instance()
 
-    def __exit__(self, *_: object) -> None:
-        GlobalHydra.instance().clear()
-        GlobalHydra.instance().hydra = self._before
+def _added_folders() -> Iterator[str]:
+    for argument, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        name, _, joined = argument.partition("=")
+        if name in ("--config-dir", "-cd"):
+            yield f"file://{Path(joined or value).absolute()}"
+    for override in _typed():
+        paths = override.value()
+        if override.key_or_group == "hydra.searchpath" and isinstance(paths, list):
+            yield from map(str, paths)

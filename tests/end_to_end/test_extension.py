@@ -1,62 +1,117 @@
-"""A user's own model, data set, optimiser and tracker work by config alone; a stored sweep runs them if told to."""
+"""A user's own model, data set, optimiser and tracker, in a package and folder of their own, by config alone."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.small_sweeps import CHECKOUT, result_of
+import pytest
 
-PROJECT = Path(__file__).parent / "my_project"
-OWN = ["model=linear", "data=stripes", "optim=sign", "tracking=diary", "trainer.threads=1", "trainer.precision=fp32"]
+from tests.small_sweeps import CHECKOUT, Place, attempts, result_of, run_here, statuses
+
+HERE = Path(__file__).parent
+CONF = HERE / "my_project" / "conf"
+OWN = ["model=perceptron", "data=stripes", "optim=sign", "tracking=diary"]
+SMALL = ["trainer.epochs=3", "trainer.precision=fp32", "trainer.device=cpu", "trainer.threads=1"]
+TARGETS = {
+    "my_project.network.perceptron",
+    "my_project.images.stripes",
+    "my_project.optimizer.SignDescent",
+    "my_project.tracker.Diary",
+}
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    paths = f"{PROJECT}:{CHECKOUT}"
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the user's package were installed."""
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+def told(folder: Path) -> list[str]:
+    return [json.loads(line)["what"] for line in (folder / "diary.jsonl").read_text().splitlines()]
+
+
+def test_own_parts_make_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*OWN, *SMALL, "--config-dir", str(CONF)]
+    ended = run_here(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    folder = next(tmp_path.glob("outputs/*/*"))
+    result = result_of(folder)
+    assert result["status"] == "completed"
+    assert result["notes"] == []
+    assert result["last"]["test_accuracy"] > 0.9
+    assert {result["config"][group]["_target_"] for group in ("model", "data", "optim", "tracking")} == TARGETS
+    assert result["parameters"] == 3 * 28 * 28 * 16 + 16 + 16 * 4 + 4
+    assert (folder / "model.pt").exists()
+    assert (folder / "model.pt2").exists()
+    assert told(folder) == ["begin", *["batch", "epoch"] * 3, "end"]
+
+
+def test_own_parts_are_swept_found_by_search_path_and_resumed_only_if_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(tmp_path, tmp_path)
+    words = ["-m", f"hydra.searchpath=[file://{CONF}]", "sweep.name=own", *OWN[1:], *SMALL]
+    words += ["model=perceptron,stem3x3", "regularization=none,dropout"]
+    words += ["sweep.exclude=['model=stem3x3']", "sweep.keep=none"]
+    ended = run_here(words, place, monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    sweep = tmp_path / "multirun" / "own"
+    names = {"model=perceptron,regularization=dropout", "model=perceptron,regularization=none"}
+    assert statuses(sweep) == dict.fromkeys(names, "completed")
+    assert json.loads((sweep / "diary.jsonl").read_text()) == {"jobs": 2}
+    assert f"the diary lies in {Path('multirun/own/diary.jsonl')}" in ended.out
+
+    shutil.rmtree(sweep / "model=perceptron,regularization=none")
+    refused = resume(sweep)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: _target_=")
+    assert refused.stderr.count("\n") == 1
+    assert all(f"--trust {target}" in refused.stderr for target in TARGETS)
+    assert len(statuses(sweep)) == 1
+
+    resumed = resume(sweep, *(word for target in sorted(TARGETS) for word in ("--trust", target)))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert statuses(sweep) == dict.fromkeys(names, "completed")
+    assert attempts(sweep) == dict.fromkeys(names, 1)
+
+
+def resume(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
+        [sys.executable, "-m", "mnist_resnet.resume", str(sweep), *arguments],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
 
 
-def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, str(CHECKOUT / "train.py"), "--config-dir", str(PROJECT / "conf"), *arguments)
-
-
-def test_a_single_run(tmp_path: Path) -> None:
-    done = train(tmp_path, *OWN, "trainer.epochs=8", f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-    result = result_of(tmp_path / "run")
-    assert result["choices"]["model"] == "linear"
-    assert result["last"]["test_accuracy"] == 1.0
-    assert (tmp_path / "run" / "diary.txt").read_text().splitlines()[1:] == [
-        *(f"epoch {epoch}" for epoch in range(8)),
-        "completed",
-    ]
-    assert f"a diary is in {tmp_path / 'run'}" in done.stdout
-
-
-def test_a_sweep_is_finished_elsewhere_only_by_who_trusts_it(tmp_path: Path) -> None:
-    done = train(tmp_path, "-m", *OWN, "trainer.epochs=1", "optim.lr=0.01,0.1", "sweep.name=own")
-    assert done.returncode == 0, done.stderr
-    sweep = tmp_path / "multirun" / "own"
-    assert (sweep / "diary.txt").read_text() == "2 jobs"
-    for lost in ("result.json", "diary.txt"):
-        (sweep / "optim.lr=0.1" / lost).unlink()
-
-    refused = run(tmp_path, "-m", "mnist_resnet.resume", str(sweep))
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: ")
-    assert "my_lab.Linear" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert not (sweep / "optim.lr=0.1" / "result.json").exists()
-
-    trust = [f"--trust=my_lab.{name}" for name in ("Linear", "stripes", "SignDescent", "Diary")]
-    resumed = run(tmp_path, "-m", "mnist_resnet.resume", str(sweep), *trust)
-    assert resumed.returncode == 0, resumed.stderr
-    assert (sweep / "optim.lr=0.1" / "diary.txt").exists()
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("model=perceptorn", "model=perceptorn: no such choice; did you mean perceptron? one of "),
+        ("model.hiden=3", "model.hiden: no such key; did you mean model.hidden?"),
+        ("+model.depth=3", "model._target_=my_project.network.perceptron: got an unexpected keyword argument 'depth'"),
+        ("~model.hidden", "model._target_=my_project.network.perceptron: missing a required argument: 'hidden'"),
+        ("~data.count", "data._target_=my_project.images.stripes: missing a required argument: 'count'"),
+        ("data.classes=3", "data.classes=3: there is a label 3; labels count from 0"),
+        ("data.channels=1", "data.channels=1: the images have 3"),
+        ("data._target_=my_project.network.perceptron", "missing a required argument: 'hidden'; it takes hidden, chan"),
+        ("tracking.mode=loud", "tracking.mode=loud: must be 'auto', 'online' or 'offline'"),
+        ("~optim._partial_", "optim._partial_: must be given"),
+    ],
+)
+def test_own_parts_are_checked_as_ours_are(
+    typed: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = [word for word in OWN if not typed.startswith(word.partition("=")[0] + "=")]
+    ended = run_here([*own, *SMALL, typed, "--config-dir", str(CONF)], Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert ended.code == 2
+    assert says in ended.err
+    assert ended.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
