@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mnist_resnet.comparing.frame import load_jobs
 from mnist_resnet.comparing.table import write_table
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
+    BATCH_LOSSES,
     ENVIRONMENT,
     FIGURES,
     METRICS,
@@ -21,17 +23,21 @@ from mnist_resnet.job_folder import (
     read_json,
     write_atomically,
 )
+from mnist_resnet.running.sweep import read_sweep
 
 RECORDS = Path("multirun/records")
-PRIVATE = (("config", "data", "root"), ("environment", "host"))
-"""What says where somebody's files lie or what their machine is called, and nothing about a figure."""
+PRIVATE = {"root", "host", "pid", "traceback"}
+"""Keys that say where somebody's files lie or what their machine is called, and nothing about a figure."""
+PLACES = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
+"""Beginnings of what was typed and names a place."""
 
 
 def publish(sweep: Path, record: Path) -> None:
     """Copy what a reader needs of the sweep in `sweep` to `record`, and write its table and plots there.
 
-    Left out are weights, predictions, logs, W&B's files, and what `PRIVATE` names; `compare` reads the record as it
-    reads a sweep.
+    `compare` reads the record as it reads a sweep, but for what needs predictions. Left out are weights, predictions,
+    logs, W&B's files, the dashboard (its plotting library alone has 5 MB; `compare --format html` makes it again), and
+    what says whose machine it was.
 
     Raises:
         UnreadableFolder: `sweep` holds no sweep, or a job that can't be read.
@@ -39,18 +45,23 @@ def publish(sweep: Path, record: Path) -> None:
     """
     if record.exists():
         raise UsageError(f"{record}: there is a record already; move it away or choose another --output")
-    content = read_json(sweep / SWEEP)
-    record.mkdir(parents=True)
-    for job in content["jobs"]:
-        _copy_job(sweep / job["name"], record / job["name"])
-    content["jobs"] = [_without_private(job) for job in content["jobs"]]
-    _write(record / SWEEP, content)
-    freezes = sorted(sweep.glob(f"*/{ENVIRONMENT}/freeze.txt"))
-    if freezes:
-        shutil.copyfile(freezes[0], record / "freeze.txt")
-    write_table(record)
-    for suffix in ("png", "svg"):
-        write_figures(load_jobs([record])[0], record / FIGURES, suffix)
+    jobs = read_sweep(sweep).jobs
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=record.parent, prefix=f".{record.name}.") as name:
+        beside = Path(name) / record.name
+        beside.mkdir()
+        for job in jobs:
+            _copy_job(sweep / job.name, beside / job.name)
+        content = read_json(sweep / SWEEP)
+        content["command"] = [Path(content["command"][0]).name, *content["command"][1:]] if content["command"] else []
+        _write(beside / SWEEP, _without_private(content))
+        freezes = sorted(sweep.glob(f"*/{ENVIRONMENT}/freeze.txt"))
+        if freezes:
+            shutil.copyfile(freezes[0], beside / "freeze.txt")
+        write_table(beside)
+        for suffix in ("png", "svg"):
+            write_figures(load_jobs([beside])[0], beside / FIGURES, suffix)
+        beside.rename(record)
 
 
 def _copy_job(job: Path, copy: Path) -> None:
@@ -58,24 +69,24 @@ def _copy_job(job: Path, copy: Path) -> None:
         return
     copy.mkdir()
     result = _without_private(read_json(job / RESULT))
-    for attempt in result.get("attempts", []):
-        attempt.pop("host", None)
+    if isinstance(result.get("environment"), dict):
+        result["environment"]["platform"] = str(result["environment"].get("platform")).partition("-")[0]
     _write(copy / RESULT, result)
-    if (job / METRICS).exists():
-        shutil.copyfile(job / METRICS, copy / METRICS)
+    for name in (METRICS, BATCH_LOSSES):
+        if (job / name).exists():
+            shutil.copyfile(job / name, copy / name)
 
 
-def _without_private(content: dict[str, Any]) -> dict[str, Any]:
-    for *path, key in PRIVATE:
-        node: Any = content
-        for part in path:
-            node = node.get(part, {}) if isinstance(node, dict) else {}
-        if isinstance(node, dict) and key in node:
-            node[key] = None
+def _without_private(content: Any) -> Any:
+    if isinstance(content, dict):
+        kept = {key: value for key, value in content.items() if key != "data.root"}
+        return {key: None if key in PRIVATE else _without_private(value) for key, value in kept.items()}
+    if isinstance(content, list):
+        return [_without_private(value) for value in content if not str(value).startswith(PLACES)]
     return content
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: Any) -> None:
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.publish import publish
 from tests.synthetic_sweep import SyntheticSweep
 
@@ -33,11 +34,29 @@ def test_no_weights_no_predictions_no_places(sweep: Path, tmp_path: Path) -> Non
     for result in sweep.glob("*/result.json"):
         content = json.loads(result.read_text())
         content["config"].setdefault("data", {})["root"] = "/home/somebody"
+        content["overrides"] = [*content["overrides"], "data.root=/home/somebody"]
+        content["swept"]["data.root"] = "/home/somebody"
+        content["error"] = {"type": "E", "message": "m", "traceback": "File /home/somebody/code.py"}
         result.write_text(json.dumps(content))
+    listed = json.loads((sweep / "sweep.json").read_text())
+    listed["command"] = ["/home/somebody/train.py", "-m", "data.root=/home/somebody"]
+    listed["jobs"][0]["overrides"] = ["data.root=/home/somebody"]
+    (sweep / "sweep.json").write_text(json.dumps(listed))
     publish(sweep, tmp_path / "record")
     kept = [path for path in (tmp_path / "record").rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} <= {".json", ".jsonl", ".md", ".csv", ".txt", ".png", ".svg"}
+    assert {path.suffix for path in kept} <= {".json", ".jsonl", ".md", ".csv", ".txt", ".png", ".svg", ".npy"}
+    assert "predictions.npz" not in {path.name for path in kept}
     assert not [path for path in kept if b"/home/somebody" in path.read_bytes()]
+    assert json.loads((tmp_path / "record" / "sweep.json").read_text())["command"] == ["train.py", "-m"]
+
+
+def test_a_job_name_cannot_lead_out_of_the_record(sweep: Path, tmp_path: Path) -> None:
+    listed = json.loads((sweep / "sweep.json").read_text())
+    listed["jobs"][0]["name"] = "../elsewhere"
+    (sweep / "sweep.json").write_text(json.dumps(listed))
+    with pytest.raises(UnreadableFolder, match="elsewhere"):
+        publish(sweep, tmp_path / "records" / "record")
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_record_is_not_overwritten(sweep: Path, tmp_path: Path) -> None:

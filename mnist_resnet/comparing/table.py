@@ -8,7 +8,16 @@ import pandas as pd
 
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import telling, varying
-from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, QUEUED, UNNAMED, Job, jobs_frame, load_jobs
+from mnist_resnet.comparing.frame import (
+    JOB_COLUMNS,
+    METRIC_COLUMNS,
+    QUEUED,
+    UNNAMED,
+    Job,
+    jobs_frame,
+    level_text,
+    load_jobs,
+)
 from mnist_resnet.comparing.jobs_table import experiments_section, jobs_section, numerics_lines, seeds_section
 from mnist_resnet.comparing.mcnemar import image_by_image, side
 from mnist_resnet.comparing.report import Report, Section
@@ -21,7 +30,7 @@ from mnist_resnet.comparing.sections import (
 )
 from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_section
 from mnist_resnet.comparing.statistics import grouped_rows
-from mnist_resnet.comparing.verdicts import group_name, judgements
+from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, Status, UnreadableFolder, write_atomically
 
@@ -115,11 +124,17 @@ def _image_sections(jobs: Sequence[Job], frame: pd.DataFrame, factors: Sequence[
     sides = [[job for job in side if (job.folder / PREDICTIONS).exists()] for side in sides]
     if len(sides) != 2 or not all(sides):
         return []
-    first, second = (group_name(side[0]) if len(groups) == 2 else side[0].name for side in sides)
+    first, second = (_levels(frame, side, jobs, factors) if len(groups) == 2 else side[0].name for side in sides)
     try:
         return [image_section(first, second, image_by_image(*sides))]
     except (UsageError, UnreadableFolder) as error:
         return [Section("Image by image", [str(error)])]
+
+
+def _levels(frame: pd.DataFrame, side: Sequence[Job], jobs: Sequence[Job], factors: Sequence[str]) -> str:
+    """What the jobs of one side have in common, and the other side does not."""
+    row = next(number for number, job in enumerate(jobs) if job is side[0])
+    return ", ".join(f"{factor}={level_text(frame.iloc[row][factor])}" for factor in factors)
 
 
 def _pair_section(jobs: Sequence[Job], pair: tuple[str, str]) -> list[Section]:
