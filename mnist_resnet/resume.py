@@ -14,7 +14,7 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
 
     Raises:
         UsageError: a frozen config would run something that is not trusted, or there is no room for the jobs.
-        UnreadableFolder: the folder holds no sweep.
+        UnreadableFolder: the folder holds no sweep, or one without a job.
     """
     from mnist_resnet.running.claim import Watch
     from mnist_resnet.running.config import check
@@ -25,11 +25,14 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     from mnist_resnet.running.targets import check_targets
 
     sweep = read_sweep(folder)
+    if not sweep.jobs:
+        raise UnreadableFolder(f"{folder}: its job list is empty; give the command that began it again")
     for job in sweep.jobs:
         check_targets(job.config, trusted)
+        check(job.config)
     watch = Watch()
     check_room(folder, [job for job in sweep.jobs if standing(sweep, job, watch).is_due])
-    on_failure = check(sweep.jobs[-1].config).sweep.on_failure if sweep.jobs else "continue"
+    on_failure = check(sweep.jobs[-1].config).sweep.on_failure
     return carry_out(sweep, lambda due: drain(folder, [job.name for job in due], on_failure))
 
 

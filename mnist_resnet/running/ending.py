@@ -11,7 +11,7 @@ from rich.console import Console
 from mnist_resnet.comparing.frame import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import DASHBOARD, RESULTS, TABLE, Status
+from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
@@ -102,13 +102,12 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
 def _written(sweep: Sweep, console: Console) -> list[str]:
     """Write what sums up the sweep, as far as the disk takes it; gives the files' names."""
     written: list[str] = []
-    for names, write in (((TABLE, RESULTS), write_table), ((DASHBOARD,), write_page), ((), write_plots)):
+    for names, write in (((TABLE, RESULTS), write_table), ((DASHBOARD,), write_page), ((FIGURES,), write_plots)):
         try:
             write(sweep.folder)
-            written += names
+            written += [name for name in names if (sweep.folder / name).exists()]
         except OSError as error:
-            what = " and ".join(names) or "the plots"
-            console.print(f"{sweep.folder}: {what} can't be written ({error.strerror})", markup=False)
+            console.print(f"{sweep.folder}: {' and '.join(names)} can't be written ({error.strerror})", markup=False)
     return written
 
 

@@ -83,6 +83,8 @@ def read_sweep(folder: Path) -> Sweep:
     except (KeyError, TypeError) as error:
         raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({error})") from None
     for job in jobs:
+        if not isinstance(job.config, dict) or not isinstance(job.name, str):
+            raise UnreadableFolder(f"{folder / SWEEP}: a job in its list has no name or no config")
         if Path(job.name).name != job.name or job.name in ("", "..", "."):
             raise UnreadableFolder(f"{folder / SWEEP}: job name {job.name!r} would lead out of the sweep folder")
     return Sweep(folder, content, jobs)
