@@ -44,8 +44,12 @@ def main() -> None:
 
 def _refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
     """Stands in for argparse's own, which prints its usage over several lines."""
-    dashes = "knobs are written without dashes (optim.lr=0.02), and " if message.startswith("unrecognized") else ""
-    raise UsageError(f"{message}; {dashes}--help lists the options")
+    what, separator, arguments = message.partition("unrecognized arguments: ")
+    if what or not separator:
+        raise UsageError(f"{message}; --help lists the options")
+    if arguments.startswith("-"):
+        raise UsageError(f"{arguments}: no such option; --help lists them; knobs are written without dashes, key=value")
+    raise UsageError(f"{arguments}: stands apart from the other knobs; put options before or after them all")
 
 
 def _tell(error: Exception) -> NoReturn:

@@ -7,6 +7,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from mnist_resnet.errors import Refused, UsageError
+from mnist_resnet.running.frozen import FrozenJob
 
 OF_A_SWEEP: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False}
 """Settings that mean nothing for a single run, as they are when they are not set."""
@@ -31,9 +32,13 @@ class CheckedStart(Callback):
 
 
 def _check_run(config: DictConfig) -> None:
+    """What was typed first, in no time; then what takes PyTorch."""
+    job = _checked_job(config)
+    _check_folder(Path(config.hydra.run.dir), job)
+
+
+def _checked_job(config: DictConfig) -> FrozenJob:
     from mnist_resnet.running.composition import frozen, refuse_repeats
-    from mnist_resnet.running.rehearsal import check_writable, rehearse
-    from mnist_resnet.running.room import check_room
 
     overrides = [str(override) for override in config.hydra.overrides.task]
     typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
@@ -42,7 +47,13 @@ def _check_run(config: DictConfig) -> None:
     for key, unset in OF_A_SWEEP.items():
         if job.config["sweep"][key] != unset:
             raise UsageError(f"sweep.{key}={job.config['sweep'][key]}: is for a sweep; add -m, or leave it out")
-    folder = Path(config.hydra.run.dir)
+    return job
+
+
+def _check_folder(folder: Path, job: FrozenJob) -> None:
+    from mnist_resnet.running.rehearsal import check_writable, rehearse
+    from mnist_resnet.running.room import check_room
+
     check_writable("hydra.run.dir", folder)
     _check_vacant(folder, job.signature)
     rehearse([job.config])

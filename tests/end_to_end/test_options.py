@@ -1,0 +1,199 @@
+"""Every option of every group runs for real, and the program answers questions without PyTorch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnist_resnet.job_folder import BATCH_LOSSES, read_metrics
+from tests.idx_files import write_idx_files
+from tests.small_sweeps import CHECKOUT, Ended, Place, make_place, result_of, run_here, statuses
+
+CONF = CHECKOUT / "conf"
+STEP = ("data.train_size=16", "data.test_size=16", "trainer.epochs=1", "schedule=constant")
+FASHION = "FashionMNIST"
+
+
+def options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def job_folder(place: Place) -> Path:
+    return next(place.folder.glob("outputs/*/*"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    place = make_place(tmp_path)
+    write_idx_files(place.images, data_set=FASHION)
+    return place
+
+
+@pytest.fixture
+def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> "Run":
+    return Run(place, monkeypatch, capfd)
+
+
+class Run:
+    """Runs the program in the test's folder, on few images and with a tiny network unless something else is said."""
+
+    def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._place, self._monkeypatch, self._capfd = place, monkeypatch, capfd
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("NETRC", "/nonexistent")
+
+    def __call__(self, *overrides: str, sweep: str | None = None) -> Ended:
+        words = self._place.sweep(sweep, *overrides)
+        if sweep is None:
+            words.remove("-m")
+        return run_here(words, self._place, self._monkeypatch, self._capfd)
+
+
+@pytest.mark.parametrize(
+    "group", ["model", "regularization", "optim", "schedule", "data", "trainer", "scale", "tracking"]
+)
+def test_every_option_trains_a_step(group: str, place: Place, run: Run) -> None:
+    there = options(group)
+    step = [override for override in STEP if not override.startswith(f"{group}=")]
+    ended = run(*step, f"{group}={','.join(there)}", "tracking.mode=offline", sweep="options")
+    assert ended.code == 0, ended.out + ended.err
+    sweep = place.folder / "multirun" / "options"
+    assert list(statuses(sweep).values()) == ["completed"] * len(there)
+    results = [result_of(file.parent) for file in sweep.glob("*/result.json")]
+    assert sorted(result["choices"][group] for result in results) == there
+    assert {result["epochs_completed"] for result in results} == {1}
+
+
+def test_every_experiment_trains_a_step(place: Place, run: Run) -> None:
+    there = options("experiment")
+    ended = run(*STEP, f"experiment={','.join(there)}", sweep="experiments")
+    assert ended.code == 0, ended.out + ended.err
+    sweep = place.folder / "multirun" / "experiments"
+    assert statuses(sweep) == dict.fromkeys((f"experiment={one}" for one in there), "completed")
+    results = {result["choices"]["experiment"]: result for result in map(result_of, sweep.glob("*=*"))}
+    assert results["report_a_stem7x7"]["choices"]["model"] == "stem7x7"
+    assert results["report_a_stem7x7"]["config"]["optim"]["lr"] == 0.02
+    assert results["report_d_block_norm"]["config"]["model"]["block_norm"] == "after_repeats"
+
+
+@pytest.mark.parametrize("study", options("sweep"))
+def test_every_study_composes_all_of_its_jobs(study: str, place: Place, run: Run) -> None:
+    ended = run(f"+sweep={study}", "sweep.seeds=[3,8]", "sweep.dry_run=true")
+    assert ended.code == 0, ended.out + ended.err
+    jobs = [line for line in ended.out.splitlines() if " queued " in line]
+    assert len(jobs) >= 2
+    assert (
+        len([job for job in jobs if "seed=3" in job]) == len([job for job in jobs if "seed=8" in job]) == len(jobs) / 2
+    )
+    assert {path.name for path in place.folder.iterdir()} == {"images"}
+
+
+def test_debug_step_does_one_step_of_everything(place: Place, run: Run) -> None:
+    ended = run("debug=step", "sweep.keep=model", "trainer.epochs=1")
+    assert ended.code == 0, ended.out + ended.err
+    folder = job_folder(place)
+    assert len(np.load(folder / BATCH_LOSSES)) == 1
+    assert len(read_metrics(folder)) == 1
+    assert result_of(folder)["notes"] == []
+    assert (folder / "model.pt").exists()
+    assert (folder / "model.pt2").exists()
+    assert (folder / "predictions.npz").exists()
+
+
+def test_debug_overfit_learns_its_batch_by_heart(place: Place, run: Run) -> None:
+    words = ["data=mnist", f"data.root={place.images}", "data.verify=false", "data.batch_size=32", "debug=overfit"]
+    small = ["model.width=8", "model.blocks=[1,1]", "trainer.precision=fp32", "trainer.threads=1", "sweep.keep=none"]
+    ended = run_here([*words, *small, "optim.lr=0.01"], place, run._monkeypatch, run._capfd)
+    assert ended.code == 0, ended.out + ended.err
+    result = result_of(job_folder(place))
+    assert result["choices"]["regularization"] == "none"
+    assert len(np.load(job_folder(place) / BATCH_LOSSES)) == result["epochs"] > 10
+    assert result["last"]["train_accuracy"] == 1.0
+
+
+EXPLODING = ("schedule._target_=tests.small_training.exploding", "+schedule.at=0")
+
+
+def test_debug_anomaly_stops_at_the_operation_that_made_the_first_nan(place: Place, run: Run) -> None:
+    assert run(*EXPLODING, "debug=anomaly", "trainer.log_interval=1000").code == 1
+    error = result_of(job_folder(place))["error"]
+    assert result_of(job_folder(place))["status"] == "failed"
+    assert "returned nan values" in error["message"]
+    assert "detect_anomaly" not in error["type"]
+    assert error["type"] == "RuntimeError"
+
+
+def test_without_debug_anomaly_the_same_job_is_a_diverged_one(place: Place, run: Run) -> None:
+    run(*EXPLODING)
+    assert result_of(job_folder(place))["status"] == "diverged"
+
+
+def test_debug_profile_leaves_a_trace(place: Place, run: Run) -> None:
+    ended = run("debug=profile", "data.train_size=32", "data.test_size=16", "trainer.epochs=1")
+    assert ended.code == 0, ended.out + ended.err
+    trace = json.loads((job_folder(place) / "trace.json").read_text())
+    names = {event.get("name") for event in trace["traceEvents"]}
+    assert "aten::convolution" in names
+    assert any("Adam.step" in str(name) for name in names)
+
+
+WITHOUT_TORCH = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "pandas", "wandb", "plotly", "scipy", "sklearn"):
+            raise AssertionError(f"{name} is imported")
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def asked(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    (folder / "sitecustomize.py").write_text(WITHOUT_TORCH)
+    # The program sets HYDRA_FULL_ERROR for itself, here as well.
+    inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    return subprocess.run(
+        [sys.executable, str(CHECKOUT / "train.py"), *arguments],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(folder), "COMP_LINE": "train.py optim=", "COMP_POINT": "15"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        (["--help"], ["python train.py -m optim.lr=0.02,0.001", "optim: adam, adamw, sgd", "log_interval: 10"]),
+        (["--hydra-help"], ["--multirun"]),
+        (["--cfg", "job", "--resolve", "optim=sgd"], ["_target_: torch.optim.SGD", "channels: 1"]),
+        (["--cfg", "hydra"], ["AblationSweeper", "SequentialLauncher"]),
+        (["--cfg", "all", "experiment=report_a_stem7x7"], ["stem: 7x7"]),
+        (["--info"], ["Search path", "ablation"]),
+        (["--info", "defaults"], ["optim/adam", "hydra/sweeper/ablation"]),
+        (["--info", "plugins"], ["AblationSweeper", "SequentialLauncher"]),
+        (["--shell-completion", "query=bash"], ["optim=adam", "optim=adamw", "optim=sgd"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_question_is_answered_without_pytorch(question: list[str], answers: list[str], tmp_path: Path) -> None:
+    done = asked(question, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "is imported" not in done.stderr
+    assert [answer for answer in answers if answer not in done.stdout] == []
+    assert [path.name for path in tmp_path.iterdir() if "__pycache__" not in path.name] == ["sitecustomize.py"]
+
+
+def test_bad_value_is_told_without_pytorch(tmp_path: Path) -> None:
+    done = asked(["optim.lr=abc"], tmp_path)
+    assert (done.returncode, done.stderr) == (2, "error: optim.lr=abc: must be a number\n")
+
+
+def test_who_imports_pytorch_is_noticed(tmp_path: Path) -> None:
+    done = asked(["trainer.device=cuda:99"], tmp_path)
+    assert "torch is imported" in done.stderr
