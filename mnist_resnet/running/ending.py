@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hydra.utils import instantiate
 from rich.console import Console
 
 from mnist_resnet.comparing.frame import load_jobs
@@ -17,6 +16,7 @@ from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
 from mnist_resnet.running.page import write_page, write_plots
 from mnist_resnet.running.screen import plain_console
+from mnist_resnet.running.shielded import Shielded
 from mnist_resnet.running.sweep import Standing, Sweep, standing
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -89,7 +89,7 @@ def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
     written = _written(sweep, console)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
-    tracker = instantiate(sweep.jobs[-1].config["tracking"])
+    tracker = Shielded(sweep.jobs[-1].config["tracking"])
     tracker.sweep_ended(sweep.folder, report.jobs)
     hint = tracker.hint(sweep.folder)
     if hint:

@@ -95,7 +95,10 @@ def _unparsed(override: str) -> str:
 def _no_such_key(key: str, sign: str) -> str:
     if _options(key):
         return f"{sign}{key}: is not chosen by default; add it: +{key}=…{one_of('', _options(key))}"
-    return f"{sign}{key}: no such key{instead(key, _known_keys())}"
+    known = _known_keys()
+    if key in known:
+        return f"{sign}{key}: is null, and Hydra takes out no such key; leave it as it is"
+    return f"{sign}{key}: no such key{instead(key, known)}"
 
 
 def _no_name_of_a_choice() -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
 from mnist_resnet.job_folder import EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Metrics, Status
 from mnist_resnet.running import numerics
@@ -25,6 +24,7 @@ from mnist_resnet.running.predictions import test_set_sha256, write_predictions
 from mnist_resnet.running.record import Record, read_result
 from mnist_resnet.running.report_log import ReportLog
 from mnist_resnet.running.screen import Screen, duration
+from mnist_resnet.running.shielded import Shielded
 from mnist_resnet.running.training import Diverged, Training, log_probabilities, train
 
 DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
@@ -107,7 +107,7 @@ def _run(
         observers += [
             Recorded(record, training, desk.screen),
             ReportLog(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
-            instantiate(config.tracking.model_dump(by_alias=True)),
+            Shielded(config.tracking.model_dump(by_alias=True)),
             *desk.observers,
         ]
         _begin(observers, job, record, training)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from mnist_resnet.errors import UsageError
@@ -17,6 +16,7 @@ from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.job import Desk, run_job
 from mnist_resnet.running.screen import Screen, plain_console
+from mnist_resnet.running.shielded import Shielded
 
 
 def run_task(config: DictConfig) -> int:
@@ -58,7 +58,7 @@ def _run(job: FrozenJob, folder: Path) -> int:
         return interrupted.exit_code
     if result is None:
         raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
-    hint = instantiate(job.config["tracking"]).hint(folder)
+    hint = Shielded(job.config["tracking"]).hint(folder)
     if hint:
         console.print(hint, markup=False)
     console.print(f"{result['status']}: {folder}", markup=False)

@@ -87,6 +87,7 @@ KEYS = [
     ("+tracking.foo=3", "got an unexpected keyword argument 'foo'; it takes mode, project"),
     ("+optim.lr=0.1", "+optim.lr: is there already; leave out the +"),
     ("~foo", "~foo: no such key"),
+    ("~tracking.entity", "~tracking.entity: is null, and Hydra takes out no such key"),
     ("~optim.lr", "optim.lr: must be given"),
     ("~model", "model: must be given"),
     ("optim.lr=0.1 optim.lr=0.2", "optim.lr: given 2 times; give it once"),

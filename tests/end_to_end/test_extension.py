@@ -115,3 +115,18 @@ def test_own_parts_are_checked_as_ours_are(
     assert says in ended.err
     assert ended.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["__init__", "begin", "batch", "epoch", "end", "sweep_ended", "hint"])
+def test_no_failure_of_an_own_tracker_reaches_a_job_or_the_sweep(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mnist_resnet.running.wandb_mode._said", set())
+    own = [*OWN, "tracking._target_=my_project.tracker.Unreliable", f"+tracking.fails_in={call}"]
+    words = ["-m", *own, *SMALL, "seed=1,2", "sweep.name=unreliable", "sweep.keep=none", "--config-dir", str(CONF)]
+    ended = run_here(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    assert list(statuses(tmp_path / "multirun" / "unreliable").values()) == ["completed", "completed"]
+    said = "my_project.tracker.Unreliable failed, and is left out (RuntimeError: on purpose)"
+    assert (ended.out + ended.err).count(said) == 1
+    assert "Traceback" not in ended.out + ended.err

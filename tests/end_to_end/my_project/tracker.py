@@ -44,3 +44,16 @@ class Diary:
     def _write(self, what: str, **said: Any) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"what": what, **said}) + "\n")
+
+
+class Unreliable(Diary):
+    """Fails in one of the calls it gets."""
+
+    def __init__(self, mode: str, file: str, fails_in: str) -> None:
+        super().__init__(mode, file)
+        if fails_in == "__init__":
+            self._fail()
+        setattr(self, fails_in, self._fail)
+
+    def _fail(self, *_: Any) -> None:
+        raise RuntimeError("on purpose")
