@@ -96,9 +96,3 @@ def test_signature_is_that_of_the_content() -> None:
 def test_key_that_only_begins_like_one_on_the_list_counts(left_out: str) -> None:
     config = resolved(f"+{left_out}_of_mine=1")
     assert signature(with_other_value(config, f"{left_out}_of_mine")) != signature(config)
-
-
-def test_place_of_images_counts_where_nothing_else_tells_them_apart() -> None:
-    checked, unchecked = (resolved("data=mnist", f"data.verify={verify}") for verify in ("true", "false"))
-    assert signature(with_other_value(checked, "data.root")) == signature(checked)
-    assert signature(with_other_value(unchecked, "data.root")) != signature(unchecked)
