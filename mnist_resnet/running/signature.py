@@ -15,6 +15,7 @@ NOT_IN_SIGNATURE = (
     "claims",
     "comparisons",
     "data.root",
+    "data.verify",
     "sweep",
     "tracking",
     "trainer.checkpoint_every",
@@ -27,14 +28,8 @@ NOT_IN_SIGNATURE = (
 
 
 def signature(config: dict[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of a resolved config without what `NOT_IN_SIGNATURE` names.
-
-    Where `data.verify` is false, `data.root` counts, too.
-    """
-    flat = flatten(config)
-    # Checked files are the same wherever they lie; a variant of the user's own is known by its place alone.
-    own = flat.get("data.verify") is False
-    counted = {key: value for key, value in flat.items() if not _is_left_out(key) or (own and key == "data.root")}
+    """SHA-256, in hexadecimal, of a resolved config without what `NOT_IN_SIGNATURE` names."""
+    counted = {key: value for key, value in flatten(config).items() if not _is_left_out(key)}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
