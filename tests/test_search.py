@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
+from mnist_resnet.running.network import ResNet
 from mnist_resnet.running.space import Parameter, parse_space, read_parameter
 from mnist_resnet.running.study import (
     JOURNAL,
@@ -250,36 +252,27 @@ def test_a_job_is_not_pruned_at_its_last_epoch(search: Run, place: Place) -> Non
     assert list(statuses(place.folder / "multirun" / "s").values()) == ["completed"]
 
 
-def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place) -> None:
+def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     study = ("model.stem=3x3,7x7", "sweep.trials=2", "hydra/sweeper/sampler=grid", "trainer.epochs=1")
-    broken = search("s", *study, "tracking._target_=tests.test_search.BrokenTracker")
+    study = (*study, "model._target_=tests.test_search.fragile")
+    monkeypatch.setenv("FRAGILE", "broken")
+    broken = search("s", *study)
     folder = place.folder / "multirun" / "s"
     assert broken.code == 1, broken.out + broken.err
     assert list(statuses(folder).values()) == ["failed", "failed"]
     assert "2 trials: 2 open" in broken.out
+    monkeypatch.delenv("FRAGILE")
     mended = search("s", *study)
     assert mended.code == 0, mended.out + mended.err
     assert list(attempts(folder).values()) == [2, 2]
     assert "2 trials: 2 completed" in mended.out
 
 
-class BrokenTracker:
-    """Fails at once."""
-
-    def __init__(self, **settings: Any) -> None:
-        pass
-
-    def begin(self, _: Any) -> None:
-        raise RuntimeError("broken")
-
-    def end(self, result: dict[str, Any]) -> None:
-        pass
-
-    def sweep_ended(self, folder: Path, table: Any) -> None:
-        pass
-
-    def hint(self, folder: Path) -> None:
-        pass
+def fragile(**settings: Any) -> ResNet:
+    """The report's network, unless it is broken."""
+    if "FRAGILE" in os.environ:
+        raise RuntimeError(os.environ["FRAGILE"])
+    return ResNet(**settings)
 
 
 def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) -> None:
