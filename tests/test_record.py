@@ -10,7 +10,8 @@ from mnist_resnet.job_folder import Metrics, UnreadableFolder, read_json, write_
 from mnist_resnet.running.claim import ClaimLost, Watch, try_claim
 from mnist_resnet.running.environment import code_version
 from mnist_resnet.running.frozen import FrozenJob
-from mnist_resnet.running.record import Record, described, read_result, summary
+from mnist_resnet.running.record import Record, described, summary
+from mnist_resnet.running.result import read_result
 from mnist_resnet.running.training import Diverged
 
 

@@ -8,7 +8,8 @@ from mnist_resnet.job_folder import Status, read_metrics
 from mnist_resnet.running.claim import Watch, attempts, end_for_the_dead, try_claim
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.orders import UNFINISHED
-from mnist_resnet.running.record import Record, read_result, summary
+from mnist_resnet.running.record import Record, summary
+from mnist_resnet.running.result import read_result
 
 OF_EARLIER_ATTEMPTS = ("epochs", "parameters", "environment")
 """What a job that failed by the death of its processes keeps of its result, beside its epochs."""

@@ -61,7 +61,7 @@ def _check_folder(folder: Path, job: FrozenJob) -> None:
 
 
 def _check_vacant(folder: Path, signature: str) -> None:
-    from mnist_resnet.running.record import read_result
+    from mnist_resnet.running.result import read_result
 
     result = read_result(folder)
     if result is not None and result["signature"] != signature:

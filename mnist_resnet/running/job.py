@@ -21,8 +21,9 @@ from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.model_file import ModelDescription
 from mnist_resnet.running.observer import Observer, Pruned, Run
 from mnist_resnet.running.predictions import test_set_sha256, write_predictions
-from mnist_resnet.running.record import Record, read_result
+from mnist_resnet.running.record import Record
 from mnist_resnet.running.report_log import ReportLog
+from mnist_resnet.running.result import read_result
 from mnist_resnet.running.screen import Screen, duration
 from mnist_resnet.running.shielded import Shielded
 from mnist_resnet.running.training import Diverged, Training, log_probabilities, train

@@ -4,7 +4,6 @@ import io
 import json
 import secrets
 import traceback
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -17,8 +16,6 @@ from mnist_resnet.job_folder import (
     RESULT,
     Metrics,
     Status,
-    UnreadableFolder,
-    read_json,
     remove_leftovers,
     write_atomically,
     write_metrics,
@@ -135,20 +132,6 @@ class Record:
         if self.job.code is None or now["source"] == self.job.code.get("source"):
             return None
         return f"code changed since the sweep was frozen: {_code_name(self.job.code)} then, {_code_name(now)} now"
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The folder's `result.json`; None if there is none yet.
-
-    Raises:
-        UnreadableFolder: it is there and can't be read, or says nothing that a job's would.
-    """
-    if not (folder / RESULT).exists():
-        return None
-    result = read_json(folder / RESULT)
-    if result.get("status") not in set(Status) or not isinstance(result.get("signature"), str):
-        raise UnreadableFolder(f"{folder / RESULT}: not a job's (it tells no status and signature)")
-    return result
 
 
 def summary(history: list[Metrics]) -> dict[str, Any]:

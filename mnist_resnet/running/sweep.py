@@ -18,7 +18,7 @@ from mnist_resnet.running.claim import ATTEMPTS, Watch, attempts, try_claim
 from mnist_resnet.running.environment import code_version
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import distinct_names, job_name
-from mnist_resnet.running.record import read_result
+from mnist_resnet.running.result import read_result
 from mnist_resnet.running.signature import identity, tells_apart
 
 LOG = logging.getLogger("mnist_resnet")
