@@ -17,13 +17,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.running.network import ResNet
+from mnist_resnet.running.objective import objective_value
 from mnist_resnet.running.space import Parameter, parse_space, read_parameter
 from mnist_resnet.running.study import (
     JOURNAL,
     build_sampler,
     load_study,
     make_study,
-    objective_value,
     open_storage,
     propose,
     quiet_optuna,

@@ -168,10 +168,11 @@ class _Look:
 
 
 class Seen(NamedTuple):
-    """What a look at a job folder showed: its highest attempt (0: none) and the state which that one is in."""
+    """What a look at a job folder showed: its highest attempt (0: none), that one's state, and its record."""
 
     number: int
     state: State
+    record: Mapping[str, Any]
 
 
 class Watch:
@@ -193,15 +194,15 @@ class Watch:
         """The state and the number of the attempt that it is the state of."""
         number = max(_numbers(folder), default=0)
         if number == 0:
-            return Seen(0, "free")
+            return Seen(0, "free", {})
         file = _attempt_file(folder, number)
         record = _read(file)
         if record.get("ended") is not None:
-            return Seen(number, "released")
+            return Seen(number, "released", record)
         runs = _runs(record)
         if runs is None:
             runs = not self._is_silent(file)
-        return Seen(number, "held" if runs else "dead")
+        return Seen(number, "held" if runs else "dead", record)
 
     def _is_silent(self, file: Path) -> bool:
         mtime, now = _mtime(file), time.monotonic()
@@ -380,7 +381,7 @@ def _mtime(file: Path) -> int | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @cache

@@ -229,7 +229,12 @@ class Config(BaseModel):
     @property
     def epochs(self) -> int:
         """Epochs that the job really trains: `trainer.epochs` at this scale, one at the least."""
-        return max(1, round(self.trainer.epochs * self.scale.epochs))
+        return epochs_at(self.trainer.epochs, self.scale.epochs)
+
+
+def epochs_at(epochs: int, scale: float) -> int:
+    """Of `trainer.epochs`, how many are trained at a scale: one at the least."""
+    return max(1, round(epochs * scale))
 
 
 def check(container: dict[str, Any]) -> Config:

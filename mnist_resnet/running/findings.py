@@ -12,9 +12,10 @@ from rich.console import Console
 
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.objective import direction, shown
 from mnist_resnet.running.recipe import STUDIES, Common
 from mnist_resnet.running.signature import flatten, tells_apart
-from mnist_resnet.running.study import JOB, direction, load_study
+from mnist_resnet.running.study import JOB, load_study
 from mnist_resnet.running.sweep import read_sweep
 from mnist_resnet.running.trials import Trials
 
@@ -58,11 +59,6 @@ def say_findings(trials: Trials, console: Console) -> None:
     console.print(f"best: {shown(trials.metric, best.values[0])} ({which}), trial {best.number}", markup=False)
     console.print(f"  {best.user_attrs[JOB]}", markup=False)
     console.print(f"to run it: python train.py --config-dir '{trials.folder}' experiment=best", markup=False)
-
-
-def shown(metric: str, value: float) -> str:
-    """A figure for people."""
-    return f"{100 * value:.2f} %" if metric.endswith("_accuracy") else f"{value:.4f}"
 
 
 def write_experiment(trials: Trials) -> bool:

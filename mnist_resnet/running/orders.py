@@ -81,3 +81,8 @@ def read_orders(folder: Path, launch: str) -> Orders:
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
     return Orders(folder, launch, content["jobs"], content["on_failure"])
+
+
+def launches(folder: Path) -> list[str]:
+    """The launches of the sweep in `folder` whose orders lie there: under way, unless their process died."""
+    return sorted(file.stem for file in (folder / LAUNCHES).glob("*.json"))

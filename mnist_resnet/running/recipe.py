@@ -18,6 +18,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, write_atomically
 from mnist_resnet.running.composition import Composer, frozen_job
 from mnist_resnet.running.frozen import FrozenJob
+from mnist_resnet.running.objective import objective_of
 from mnist_resnet.running.signature import flatten, tells_apart
 from mnist_resnet.running.space import Parameter, corners, read_parameter
 from mnist_resnet.running.study import TRUSTED_HANDS
@@ -230,11 +231,6 @@ def refuse_another_search(folder: Path, before: Recipe, now: Recipe) -> None:
     if [one.signature for one in before.corners()] != [one.signature for one in now.corners()]:
         key, was, asked = _first_difference(before.corners(), now.corners())
         raise UsageError(f"{key}={asked}: the study in {folder} has {was}; {elsewhere}")
-
-
-def objective_of(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Metric and epoch of the objective."""
-    return config["sweep"]["objective"], config["sweep"]["objective_epoch"]
 
 
 def _typed(recipe: Recipe, name: str) -> str:

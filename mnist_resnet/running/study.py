@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from hydra.errors import HydraException
@@ -18,7 +18,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import Metrics, UnreadableFolder
+from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.running.objective import direction
 from mnist_resnet.running.space import Parameter
 
 JOURNAL = "study.journal"
@@ -93,19 +94,6 @@ def load_study(storage: JournalStorage, sampler: BaseSampler | None = None, prun
     return optuna.load_study(
         storage=storage, study_name=NAME, sampler=sampler or RandomSampler(), pruner=pruner or NopPruner()
     )
-
-
-def direction(metric: str) -> Literal["maximize", "minimize"]:
-    """`maximize` or `minimize`, as Optuna spells them."""
-    return "minimize" if metric.endswith("_loss") else "maximize"
-
-
-def objective_value(history: Sequence[Metrics], metric: str, epoch: str) -> float | None:
-    """The figure that a completed trial is judged by: of its `last` or its `best` epoch; None if nothing says it."""
-    figures = [line[metric] for line in history if metric in line]
-    if not figures or epoch == "last":
-        return figures[-1] if figures else None
-    return max(figures) if direction(metric) == "maximize" else min(figures)
 
 
 def build_sampler(node: Mapping[str, Any], space: Sequence[Parameter], number: int) -> BaseSampler:

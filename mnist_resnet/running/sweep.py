@@ -30,6 +30,9 @@ LAUNCHES = "launches"
 """Claimed while the job list is read and written: two launches of one sweep come one after the other."""
 
 
+QUEUED, UNREADABLE = "queued", "unreadable"
+"""How a job stands that nobody has begun, and one whose folder holds something else; beside a `Status`."""
+
 SET_ASIDE = "set aside"
 """How the attempt ends that only moved what earlier ones left."""
 
@@ -68,7 +71,7 @@ class Standing:
     @property
     def is_due(self) -> bool:
         """Whether a launch has to run it, or to wait for the one who does."""
-        return self.action != "skip" and self.status != "unreadable"
+        return self.action != "skip" and self.status != UNREADABLE
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -191,14 +194,14 @@ def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
     try:
         result = read_result(folder)
     except UnreadableFolder as error:
-        return Standing(job, "unreadable", "leave", str(error))
+        return Standing(job, UNREADABLE, "leave", str(error))
     if result is not None and result["signature"] != job.signature:
-        return Standing(job, "unreadable", "leave", f"{folder}: holds another job, {result.get('name')}")
+        return Standing(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
     seen = watch.look(folder)
     if seen.state == "held":
         return Standing(job, Status.RUNNING, "leave", held_by(folder), seen.number)
     if result is None:
-        return Standing(job, "queued", "run", attempt=seen.number)
+        return Standing(job, QUEUED, "run", attempt=seen.number)
     status = str(result["status"])
     if status in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED):
         return Standing(job, status, "skip", attempt=seen.number)

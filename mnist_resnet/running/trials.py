@@ -22,7 +22,8 @@ from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import Company
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.job import DONE
-from mnist_resnet.running.recipe import Recipe, objective_of
+from mnist_resnet.running.objective import objective_of, objective_value
+from mnist_resnet.running.recipe import Recipe
 from mnist_resnet.running.signature import identity
 from mnist_resnet.running.study import (
     JOB,
@@ -32,7 +33,6 @@ from mnist_resnet.running.study import (
     grid_size,
     load_study,
     make_study,
-    objective_value,
     open_storage,
     propose,
     quiet_optuna,

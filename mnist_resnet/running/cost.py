@@ -1,0 +1,95 @@
+"""What jobs cost: seconds, by what ended ones took; and how long the rest of a sweep takes, the longest job first."""
+
+import heapq
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mnist_resnet.running.config import epochs_at
+
+WHOLE_SET = 60_000
+"""Training images where the config leaves it to the data set: MNIST's number."""
+
+NEITHER = ("root", "verify", "epochs", "checkpoint_interval", "checkpoint_every", "log_interval")
+"""Keys of a config's nodes that say nothing of what an epoch costs."""
+
+
+class Costs:
+    """What an epoch of a job costs, learnt from the jobs that have ended.
+
+    Jobs are alike if their configs agree in model, data, optimiser and trainer, but for numbers with a fraction
+    (rates, dropout), which move no work. Where none alike has ended, the cost is taken to be in proportion to epochs ×
+    training images × parameters, at the rate of those that have.
+
+    Args:
+        parameters: how many a model's node has; without it, networks are taken to be equally large.
+    """
+
+    def __init__(self, parameters: Callable[[str], int] | None = None) -> None:
+        self._parameters = parameters
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._epochs: dict[str, int] = defaultdict(int)
+        self._known_seconds = self._known_work = 0.0
+
+    def learn(self, config: Mapping[str, Any], seconds: float) -> None:
+        """A job of this config has ended after so many seconds, all its epochs done."""
+        kind = _kind(config)
+        self._seconds[kind] += seconds
+        self._epochs[kind] += epochs_of(config)
+        self._known_seconds += seconds
+        self._known_work += self._work(config)
+
+    def seconds(self, config: Mapping[str, Any]) -> float | None:
+        """How long a job of this config is expected to take; None: nothing is known yet."""
+        kind = _kind(config)
+        if kind in self._epochs:
+            return self._seconds[kind] / self._epochs[kind] * epochs_of(config)
+        return self._work(config) * self._known_seconds / self._known_work if self._known_work else None
+
+    def longest_first(self, configs: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The order to take jobs of these configs in, as positions; of equal ones the first comes first."""
+        expected = [self.seconds(config) for config in configs]
+        ranks = [self._work(config) if cost is None else cost for config, cost in zip(configs, expected, strict=True)]
+        return sorted(range(len(configs)), key=lambda position: -ranks[position])
+
+    def _work(self, config: Mapping[str, Any]) -> float:
+        images = config.get("data", {}).get("train_size") or WHOLE_SET
+        parameters = self._parameters(json.dumps(config["model"])) if self._parameters else 1
+        return float(epochs_of(config) * images * max(1, parameters))
+
+
+def epochs_of(config: Mapping[str, Any]) -> int:
+    """Epochs that a job of this config trains."""
+    return epochs_at(config.get("trainer", {}).get("epochs", 1), config.get("scale", {}).get("epochs", 1.0))
+
+
+def time_to_end(begun: Iterable[float], waiting: Iterable[float], workers: int) -> float:
+    """Seconds until the last of a sweep's jobs ends, if each worker that is free takes the longest one.
+
+    Args:
+        begun: seconds left of each job that is run now, one a worker.
+        waiting: seconds of each job that is not.
+        workers: how many there are; at least as many as jobs are run.
+    """
+    free = list(begun)
+    free += [0.0] * max(0, workers - len(free))
+    heapq.heapify(free)
+    for seconds in sorted(waiting, reverse=True):
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free, default=0.0)
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    told = {name: _but_for_fractions(config.get(name)) for name in ("model", "data", "optim", "trainer")}
+    return json.dumps(told, sort_keys=True)
+
+
+def _but_for_fractions(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _but_for_fractions(value)
+            for key, value in node.items()
+            if not isinstance(value, float) and key not in NEITHER
+        }
+    return node

@@ -1,0 +1,114 @@
+"""`python -m mnist_resnet.sweep SWEEP_DIR`: how a sweep stands, from its folder alone, whoever runs it and where."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.running.bulletin import advice, bulletin, headline
+from mnist_resnet.running.orders import launches
+from mnist_resnet.running.overview import DONE, Lookout, Overview
+from mnist_resnet.running.screen import plain_console
+
+INTERVAL = 2.0
+"""Seconds between two looks, at least."""
+SHARE = 0.2
+"""Of the watcher's time that may go into looking, at most."""
+PLAIN_INTERVAL = 60.0
+"""Seconds between two lines where nothing has changed but the time left."""
+PATIENCE = 10.0
+"""Seconds without anybody at work after which a sweep without a launch is called left."""
+
+
+def show(folder: Path, console: Console) -> int:
+    """Print how the sweep stands; gives the exit code, 0.
+
+    Raises:
+        UnreadableFolder: the folder holds no sweep.
+    """
+    console.print(bulletin(Lookout(folder).look()))
+    return 0
+
+
+def watch(folder: Path, console: Console) -> int:
+    """Show how the sweep stands until it ends; gives the exit code: 1 if jobs failed or were left.
+
+    Raises:
+        UnreadableFolder: the folder holds no sweep.
+    """
+    lookout = Lookout(folder)
+    overview = lookout.look()
+    idle_since: float | None = None
+    with _Board(console) as board:
+        while True:
+            board.show(overview)
+            looked = time.monotonic()
+            if not overview.left:
+                break
+            idle_since = (idle_since or looked) if _is_left(overview) else None
+            if idle_since is not None and looked - idle_since >= PATIENCE:
+                break
+            time.sleep(board.pause)
+            started = time.monotonic()
+            overview = lookout.look()
+            board.pause = max(INTERVAL, (time.monotonic() - started) / SHARE)
+    console.print(bulletin(overview))
+    return 0 if all(one.status in DONE for one in overview.glances) and not overview.left else 1
+
+
+def _is_left(overview: Overview) -> bool:
+    return advice(overview) is not None and not launches(overview.sweep.folder)
+
+
+class _Board:
+    """Where an overview is shown again and again: drawn in place on a terminal, a line for each change elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.pause = INTERVAL
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._said: tuple[object, float] = (None, 0.0)
+
+    def __enter__(self) -> "_Board":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, overview: Overview) -> None:
+        """Draw it, or say what is new."""
+        if self._live:
+            self._live.update(bulletin(overview), refresh=True)
+            return
+        now = time.monotonic()
+        if overview.counts != self._said[0] or now - self._said[1] >= PLAIN_INTERVAL:
+            self._said = overview.counts, now
+            self._console.print(headline(overview), markup=False)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.sweep", description=__doc__)
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    parser.add_argument("--watch", action="store_true", help="show it until the sweep ends; Ctrl-C ends the showing")
+    arguments = parser.parse_args()
+    act = watch if arguments.watch else show
+    try:
+        sys.exit(act(arguments.sweep, plain_console()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (UsageError, UnreadableFolder) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
