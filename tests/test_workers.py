@@ -176,7 +176,12 @@ def test_killed_worker_is_replaced_and_a_job_that_kills_its_workers_fails_alone(
     [
         ("workers=0", "hydra.launcher.workers=0: must be 1 or more"),
         ("jobs_per_device=0", "hydra.launcher.jobs_per_device=0: must be 1 or more"),
-        ("workers=many", "hydra.launcher.workers"),
+        ("workers=many", "hydra.launcher.workers=many: must be a whole number"),
+        ("engine=slrum", "hydra.launcher.engine=slrum: must be 'local', 'slurm' or 'ray'"),
+        ("engine=slurm hydra.launcher.slurm.time=soon", "hydra.launcher.slurm.time=soon: must be"),
+        ("engine=slurm hydra.launcher.slurm.memory=much", "hydra.launcher.slurm.memory=much: must be"),
+        ("engine=slurm hydra.launcher.slurm.nodes=3", "hydra.launcher.slurm.nodes: no such key"),
+        ("engine=ray hydra.launcher.ray.num_gpus=-1", "hydra.launcher.ray.num_gpus=-1: must be 0 or more"),
         ("workers=1 trainer.device=cuda:1", "trainer.device=cuda:1"),
     ],
 )

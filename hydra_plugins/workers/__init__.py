@@ -1,51 +1,40 @@
-"""`hydra/launcher=workers`: processes on this machine that drain the frozen sweep side by side."""
+"""`hydra/launcher=workers`: workers that drain the frozen sweep side by side, on this machine or on a cluster."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-
-
-@dataclass
-class WorkersConf:
-    """How many processes there are.
-
-    Attributes:
-        workers: in all; null: `jobs_per_device` for each GPU, or where there is none, for each core.
-        jobs_per_device: processes that share one device.
-    """
-
-    _target_: str = "hydra_plugins.workers.WorkersLauncher"
-    workers: int | None = None
-    jobs_per_device: int = 1
-
-
-ConfigStore.instance().store(group="hydra/launcher", name="workers", node=WorkersConf, provider="mnist_resnet")
+from omegaconf import DictConfig, OmegaConf
 
 
 class WorkersLauncher(Launcher):
-    """Has the frozen sweep drained by processes of their own, and waits for its end."""
+    """Has the frozen sweep drained by workers, and waits for its end unless it is told not to.
 
-    def __init__(self, workers: int | None, jobs_per_device: int) -> None:
-        self.workers, self.jobs_per_device = workers, jobs_per_device
+    Args:
+        settings: keys and values of `conf/hydra/launcher/workers.yaml`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._given = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
         """Called by Hydra before `launch`.
 
         Raises:
-            UsageError: less than one process was asked for.
+            UsageError: a setting is wrong, or its engine can't be had here.
         """
-        from mnist_resnet.errors import UsageError
+        from mnist_resnet.running.config import check_launcher
+        from mnist_resnet.running.engine import check_engine
 
-        for key in ("workers", "jobs_per_device"):
-            asked = getattr(self, key)
-            if asked is not None and asked < 1:
-                raise UsageError(f"hydra.launcher.{key}={asked}: must be 1 or more")
+        given = {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in self._given.items()
+        }
+        self.settings = check_launcher(given)
+        check_engine(self.settings)
         self.config = config
 
     def search(self, folder: Path) -> None:
@@ -54,7 +43,7 @@ class WorkersLauncher(Launcher):
 
         assert self.config is not None
         settings = self.config.sweep
-        search_by_workers(folder, settings.on_failure, settings.retries, self.workers, self.jobs_per_device)
+        search_by_workers(folder, settings.on_failure, settings.retries, self.settings)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
@@ -63,6 +52,5 @@ class WorkersLauncher(Launcher):
 
         assert self.config is not None
         folder, settings = Path(self.config.hydra.sweep.dir), self.config.sweep
-        names = names_of(job_overrides)
-        drain_by_workers(folder, names, settings.on_failure, settings.retries, self.workers, self.jobs_per_device)
+        drain_by_workers(folder, names_of(job_overrides), settings.on_failure, settings.retries, self.settings)
         return []

@@ -158,6 +158,7 @@ class Sweep(Section):
     dry_run: bool
     on_failure: Literal["continue", "stop"]
     retries: int = Field(2, ge=0)  # sweeps that were frozen before it was there go on
+    detach: bool = False
     keep: Literal["checkpoint", "model", "none"]
     suffix: str = ""
     trials: int = Field(20, ge=1)
@@ -165,6 +166,57 @@ class Sweep(Section):
     objective_epoch: Literal["last", "best"] = "last"
     objective_on_test: bool = False
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Slurm(Section):
+    """What each worker of a Slurm job array is given; what is null is left to the cluster."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    time: int | str | None
+    gpus_per_worker: int = Field(ge=0)
+    cpus_per_worker: int = Field(ge=1)
+    memory: int | str | None
+    grace: int = Field(ge=1, le=65535)
+    setup: list[str]
+    parameters: dict[str, str | int | float | bool]
+
+    @field_validator("time")
+    @classmethod
+    def time_is_as_slurm_writes_it(cls, time: int | str | None) -> int | str | None:
+        """Slurm itself takes `soon` for no limit."""
+        if time is not None and not re.fullmatch(r"[1-9]\d*|(\d+-)?\d+(:\d\d){1,2}|\d+-\d+", str(time)):
+            raise ValueError(f"hydra.launcher.slurm.time={time}: must be minutes, or as in 2:30:00 or 1-12:00:00")
+        return time
+
+    @field_validator("memory")
+    @classmethod
+    def memory_has_a_unit_that_slurm_knows(cls, memory: int | str | None) -> int | str | None:
+        """A number alone is megabytes; 0 is all that the node has."""
+        if memory is not None and not re.fullmatch(r"\d+[KMGT]?", str(memory)):
+            raise ValueError(f"hydra.launcher.slurm.memory={memory}: must be a number and K, M, G or T, as in 8G")
+        return memory
+
+
+class Ray(Section):
+    """Where Ray is, and what each worker is given of it, in Ray's own words."""
+
+    address: Annotated[str, Field(min_length=1)] | None
+    num_cpus: float = Field(ge=0)
+    num_gpus: float = Field(ge=0)
+    resources: dict[str, Annotated[float, Field(gt=0)]]
+
+
+class Workers(Section):
+    """`hydra.launcher` of `hydra/launcher=workers`: who starts how many workers, and what each is given."""
+
+    engine: Literal["local", "slurm", "ray"]
+    workers: int | None = Field(ge=1)
+    jobs_per_device: int = Field(ge=1)
+    slurm: Slurm
+    ray: Ray
 
 
 class Claim(Section):
@@ -245,5 +297,26 @@ def check(container: dict[str, Any]) -> Config:
     """
     try:
         return Config.model_validate(container)
+    except ValidationError as error:
+        raise UsageError(one_line(error, container)) from None
+
+
+class _Hydra(Section):
+    launcher: Workers
+
+
+class _WithLauncher(Section):
+    hydra: _Hydra
+
+
+def check_launcher(node: dict[str, Any]) -> Workers:
+    """The typed view of `hydra.launcher`, as `hydra/launcher=workers` has it.
+
+    Raises:
+        UsageError: as of `check`.
+    """
+    container = {"hydra": {"launcher": node}}
+    try:
+        return _WithLauncher.model_validate(container).hydra.launcher
     except ValidationError as error:
         raise UsageError(one_line(error, container)) from None

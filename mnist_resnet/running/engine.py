@@ -1,4 +1,9 @@
-"""Engines: how a worker is started, and how its end is learnt of. More than this nobody asks of one."""
+"""Engines: how workers are started, and how their end is learnt of. More than this nobody asks of one.
+
+Workers are either watched over by the process that launched them, which says what becomes of a job whose worker died
+(`LocalEngine`, `Worker`); or they are submitted (`Engine`, `Fleet`), and go on when that process is gone: then whoever
+takes over a dead one's job decides, from the folder alone.
+"""
 
 import os
 import signal
@@ -6,9 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from mnist_resnet.errors import UsageError
+from mnist_resnet.running.config import Workers
 from mnist_resnet.running.devices import Place
 
 
@@ -28,11 +36,63 @@ class Worker(Protocol):
         """What it has printed since this was last asked, in whole lines; the rest too once it has ended."""
 
 
-class Engine(Protocol):
-    """Starts workers."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a launch asks an engine for.
 
-    def start(self, arguments: Sequence[str], place: Place) -> Worker:
-        """Run `python -m mnist_resnet.work` with these arguments."""
+    Attributes:
+        folder: the sweep folder, absolute; the workers see it too.
+        launch: whose orders they follow; these lie in the folder.
+        workers: how many.
+        trusted: targets that the jobs run, beside those that are trusted anyway.
+    """
+
+    folder: Path
+    launch: str
+    workers: int
+    trusted: Sequence[str]
+
+    def arguments(self, worker: int) -> list[str]:
+        """Of `python -m mnist_resnet.work`, for the worker of this number; they count from 1."""
+        trust = [f"--trust={target}" for target in sorted(self.trusted)]
+        return [str(self.folder), "--launch", self.launch, "--worker", str(worker), *trust]
+
+
+class Fleet(Protocol):
+    """Workers that were submitted: they need nobody to watch over them."""
+
+    def told(self) -> str:
+        """What was submitted, in one line, for people."""
+
+    def alive(self) -> int | None:
+        """How many of them run or are still to start; None: the engine can't say at present."""
+
+    def end(self) -> None:
+        """Ask all to end after a checkpoint; those that have not started never do."""
+
+
+class Engine(Protocol):
+    """Starts workers that go on when this process is gone."""
+
+    def usual(self, jobs: int) -> int:
+        """How many workers there are for so many jobs, if nobody says."""
+
+    def submit(self, wanted: Wanted) -> Fleet:
+        """Submit workers.
+
+        Raises:
+            UsageError: the engine refuses them; says why.
+        """
+
+
+def check_engine(settings: Workers) -> None:
+    """Refuse an engine that can't be had here.
+
+    Raises:
+        UsageError: says which package or program is missing.
+    """
+    if settings.engine != "local":
+        raise UsageError(f"hydra.launcher.engine={settings.engine}: is not there yet; take local")
 
 
 class LocalEngine:

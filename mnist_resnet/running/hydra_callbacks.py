@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from mnist_resnet.errors import Refused, UsageError
 from mnist_resnet.running.frozen import FrozenJob
 
-OF_A_SWEEP: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False}
+OF_A_SWEEP: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False, "detach": False}
 """Settings that mean nothing for a single run, as they are when they are not set."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
@@ -59,9 +60,7 @@ def launch(
         return 0
     check_writable("hydra.sweep.dir", planned.folder)
     rehearse(job.config for job in jobs)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=task_function
-    )
+    launcher = build_launcher(config, settings, context, task_function)
     watch = Watch()
     anew = _to_do_anew(planned, settings, watch)
     check_room(planned.folder, [job for job in planned.jobs if job in anew or standing(planned, job, watch).is_due])
@@ -73,6 +72,22 @@ def launch(
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
     return carry_out(sweep, lambda due: launcher.launch([_overrides(sweep, job) for job in due], 0))
+
+
+def build_launcher(
+    config: DictConfig, settings: Config, context: HydraContext, task_function: TaskFunction
+) -> Launcher:
+    """The launcher that the command line chose.
+
+    Raises:
+        UsageError: its settings are wrong, or it can't do what was asked.
+    """
+    name = config.hydra.runtime.choices["hydra/launcher"]
+    if settings.sweep.detach and name != "workers":
+        raise UsageError(f"sweep.detach=true: hydra/launcher={name} runs jobs for this process; take workers")
+    if settings.sweep.detach:
+        raise UsageError("sweep.detach=true: is not there yet; leave it out")
+    return Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=task_function)
 
 
 def composed_jobs(

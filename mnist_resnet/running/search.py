@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
@@ -24,7 +23,7 @@ from mnist_resnet.running.findings import say_findings, write_findings
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk, run_job
-from mnist_resnet.running.launch import MULTIRUN, named_folder
+from mnist_resnet.running.launch import MULTIRUN, build_launcher, named_folder
 from mnist_resnet.running.names import new_sweep_folder
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.pruning import Pruning
@@ -70,9 +69,7 @@ def search(
         return 0
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     rehearse(job.config for job in corners)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=task_function
-    )
+    launcher: Any = build_launcher(config, settings, context, task_function)
     if not hasattr(launcher, "search"):
         raise UsageError(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: hands out jobs in batches, and a search "

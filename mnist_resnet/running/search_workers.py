@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.config import check
+from mnist_resnet.running.config import Workers, check
 from mnist_resnet.running.drain import Alone, Company
 from mnist_resnet.running.engine import LocalEngine
 from mnist_resnet.running.interrupt import Interrupt
@@ -20,15 +20,14 @@ from mnist_resnet.running.trials import Trials
 from mnist_resnet.running.workers import Crew, places_for, told
 
 
-def search_by_workers(folder: Path, on_failure: str, retries: int, workers: int | None, jobs_per_device: int) -> None:
+def search_by_workers(folder: Path, on_failure: str, retries: int, settings: Workers) -> None:
     """Have the search in `folder` worked on by workers on this machine, until it has all its trials.
 
     Args:
         folder: the sweep folder, with the recipe in it.
         on_failure: `continue`, or `stop` to begin no further trial after one that failed.
         retries: how often a trial goes on after its process died.
-        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
-        jobs_per_device: see there.
+        settings: who starts how many workers.
 
     Raises:
         UsageError: a trial asks for a device that no worker sees.
@@ -38,7 +37,8 @@ def search_by_workers(folder: Path, on_failure: str, retries: int, workers: int 
     with interrupt.listening(), Screen(recipe.trials) as screen:
         trials = Trials(folder, recipe, Watch(), screen.say)
         orders = Orders(folder.absolute(), secrets.token_hex(8), trials.attempts(), on_failure)
-        places = places_for(recipe.corners() * recipe.trials, workers, jobs_per_device)[: max(1, trials.left())]
+        places = places_for(recipe.corners() * recipe.trials, settings.workers, settings.jobs_per_device)
+        places = places[: max(1, trials.left())]
         screen.say(told(places))
         orders.write()
         try:

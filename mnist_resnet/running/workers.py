@@ -12,8 +12,9 @@ from mnist_resnet.job_folder import Status
 from mnist_resnet.running import devices
 from mnist_resnet.running.casualty import Casualty, settle
 from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.config import Workers
 from mnist_resnet.running.devices import Place
-from mnist_resnet.running.engine import Engine, LocalEngine, Worker
+from mnist_resnet.running.engine import LocalEngine, Wanted, Worker
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.orders import Orders
@@ -32,9 +33,7 @@ GRACE = {signal.SIGTERM: 60.0, signal.SIGINT: 10.0}
 """Seconds that workers get to end when something goes wrong here, by the signal that they are sent."""
 
 
-def drain_by_workers(
-    folder: Path, names: Sequence[str], on_failure: str, retries: int, workers: int | None, jobs_per_device: int
-) -> None:
+def drain_by_workers(folder: Path, names: Sequence[str], on_failure: str, retries: int, settings: Workers) -> None:
     """Have those of the sweep's jobs that are named run by workers on this machine, until each has ended.
 
     Args:
@@ -42,8 +41,7 @@ def drain_by_workers(
         names: of the jobs.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
         retries: how often a job goes on after its process died.
-        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
-        jobs_per_device: see there.
+        settings: who starts how many workers.
 
     Raises:
         UsageError: a job asks for a device that no worker sees.
@@ -52,7 +50,7 @@ def drain_by_workers(
     sweep, watch, interrupt = read_sweep(folder), Watch(), Interrupt()
     jobs = {job.name: job for job in sweep.jobs}
     chosen = [jobs[name] for name in names]
-    places = places_for(chosen, workers, jobs_per_device)
+    places = places_for(chosen, settings.workers, settings.jobs_per_device)
     begun = {job.name: standing(sweep, job, watch).attempt for job in chosen}
     orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure)
     with interrupt.listening(), Screen(len(chosen)) as screen:
@@ -66,6 +64,11 @@ def drain_by_workers(
 
 def places_for(jobs: Sequence[FrozenJob], workers: int | None, jobs_per_device: int) -> list[Place]:
     """Where the workers for these jobs work.
+
+    Args:
+        jobs: to run.
+        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
+        jobs_per_device: see there.
 
     Raises:
         UsageError: a job asks for a device by a number; each worker sees one device alone.
@@ -115,7 +118,7 @@ class Crew:
         jobs: Iterable[FrozenJob],
         orders: Orders,
         retries: int,
-        engine: Engine,
+        engine: LocalEngine,
         screen: Screen,
         interrupt: Interrupt,
     ) -> None:
@@ -154,10 +157,9 @@ class Crew:
 
     def _start(self, place: Place) -> _Post:
         self._started += 1
-        arguments = [str(self._orders.folder), "--launch", self._orders.launch, "--worker", str(self._started)]
-        # All were checked when the sweep was launched.
-        arguments += [f"--trust={target}" for target in sorted(self._trusted())]
-        return _Post(place, self._started, self._engine.start(arguments, place))
+        # All targets were checked when the sweep was launched.
+        wanted = Wanted(self._orders.folder, self._orders.launch, 1, list(self._trusted()))
+        return _Post(place, self._started, self._engine.start(wanted.arguments(self._started), place))
 
     def _trusted(self) -> set[str]:
         """The targets that the jobs run."""
