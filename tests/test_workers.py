@@ -16,7 +16,7 @@ import pytest
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running import devices
 from mnist_resnet.running.casualty import Casualty, settle
-from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.claim import Watch, try_claim
 from mnist_resnet.running.devices import places, visible_gpus
 from mnist_resnet.running.engine import LocalWorker
 from mnist_resnet.running.orders import Orders, read_orders
@@ -284,6 +284,39 @@ def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
     now = Casualty.of(folder, "1234", 1, "killed")
     assert now is not None
     assert (now.attempt, now.deaths) == (2, 1)
+
+
+def unattended(sweep: Sweep) -> Orders:
+    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", attended=False)
+    orders.write()
+    return orders
+
+
+def test_whoever_takes_over_a_job_that_nobody_watches_counts_its_deaths(frozen: Sweep) -> None:
+    unattended(frozen)
+    job = next(job for job in frozen.jobs if "lives" in job.name)
+    folder = frozen.folder_of(job)
+    for number in (1, 2, 3):
+        _abandon(folder, launch="1234", worker=number)
+    assert work(frozen.folder, "1234", 4, [TARGET]) == 0
+    result = result_of(folder)
+    assert result["status"] == "failed"
+    assert result["error"]["message"].endswith("died, or was cut off (3 times, sweep.retries=2)")
+    assert all("died, or was cut off" in attempt["reason"] for attempt in result["attempts"][:3])
+    assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 4}
+
+
+def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen: Sweep) -> None:
+    unattended(frozen)
+    folder = frozen.folder_of(next(job for job in frozen.jobs if "lives" in job.name))
+    _abandon(folder, launch="1234", worker=1)
+    for _ in range(3):
+        claim = try_claim(folder, Watch())
+        assert claim is not None
+        claim.release("interrupted")
+    _abandon(folder, launch="1234", worker=2)
+    assert work(frozen.folder, "1234", 3, [TARGET]) == 0
+    assert result_of(folder)["status"] == "completed"
 
 
 CLAIMING = """

@@ -1,11 +1,15 @@
-"""A job whose process died: what is said of the attempt, and what becomes of the job."""
+"""A job whose process died: what is said of the attempt, and what becomes of the job.
+
+Said by the process that watches over the workers (`Casualty`, `settle`), or by whoever takes the job over (`Tries`).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.running.claim import Watch, attempts, end_for_the_dead, try_claim
+from mnist_resnet.running.claim import Claim, Watch, attempts, end_for_the_dead, try_claim
+from mnist_resnet.running.config import check
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.orders import UNFINISHED
 from mnist_resnet.running.record import Record, summary
@@ -61,11 +65,48 @@ def settle(job: FrozenJob, casualty: Casualty, retries: int, watch: Watch) -> bo
     if claim is None:
         return False
     with claim:
-        before = read_result(casualty.folder) or {}
-        record = Record(job, claim, before)
-        record.result |= {key: before[key] for key in OF_EARLIER_ATTEMPTS if key in before}
-        record.result |= summary(read_metrics(casualty.folder))
-        times = f"{casualty.deaths} time{'s' * (casualty.deaths != 1)}"
-        record.end(Status.FAILED, ProcessDied(f"{casualty.reason} ({times}, sweep.retries={retries})"))
-        claim.release(Status.FAILED)
+        give_up(job, claim, casualty.reason, casualty.deaths, retries)
     return True
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often a job's process may die, where nobody watches over it.
+
+    Attributes:
+        since: attempts that there had been before the launch; they don't count.
+        retries: how often the job goes on.
+    """
+
+    since: int
+    retries: int
+
+    @classmethod
+    def of(cls, job: FrozenJob, since: int) -> Self:
+        """As the job's config says."""
+        return cls(since, check(job.config).sweep.retries)
+
+    def deaths(self, claim: Claim) -> list[str]:
+        """Why attempts before this one died, for people; it is said in their records, where nobody could do so."""
+        reasons = []
+        for attempt in attempts(claim.folder):
+            if not self.since < attempt["number"] < claim.number:
+                continue
+            reason = attempt.get("reason")
+            if attempt.get("ended") is None:
+                reason = f"process {attempt.get('pid')} on {attempt.get('host')} died, or was cut off"
+                end_for_the_dead(claim.folder, attempt["number"], reason)
+            reasons += [reason] if reason else []
+        return reasons
+
+
+def give_up(job: FrozenJob, claim: Claim, reason: str, deaths: int, retries: int) -> dict[str, Any]:
+    """Record that a claimed job failed, since its processes died; gives its `result.json`."""
+    before = read_result(claim.folder) or {}
+    record = Record(job, claim, before)
+    record.result |= {key: before[key] for key in OF_EARLIER_ATTEMPTS if key in before}
+    record.result |= summary(read_metrics(claim.folder))
+    times = f"{deaths} time{'s' * (deaths != 1)}"
+    record.end(Status.FAILED, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
+    claim.release(Status.FAILED)
+    return record.result

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mnist_resnet.job_folder import Status
+from mnist_resnet.running.casualty import Tries
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
@@ -22,6 +23,10 @@ POLL = 1.0
 class Company(Protocol):
     """The workers of one launch, as far as one of them has to know."""
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody else counts how often a job's process died."""
+
     def is_stopped(self) -> bool:
         """Whether no further job may be begun."""
 
@@ -37,6 +42,8 @@ class Company(Protocol):
 
 class Alone:
     """No company: this process runs all jobs of the launch."""
+
+    attended = False
 
     def __init__(self, on_failure: str) -> None:
         self._on_failure, self._failed = on_failure, False
@@ -110,7 +117,8 @@ def _one_round(sweep: Sweep, pending: Sequence[Standing], desk: Desk, company: C
             continue
         folder, result = sweep.folder_of(now.job), None
         if now.action != "leave" and company.is_settled(folder):
-            result = run_job(now.job, folder, desk, _shorter(sweep, now.job, desk.watch))
+            tries = None if company.attended else Tries.of(now.job, begun.attempt)
+            result = run_job(now.job, folder, desk, _shorter(sweep, now.job, desk.watch), tries)
         if result is None:
             held.append(begun)
         elif result["status"] == Status.FAILED:

@@ -10,6 +10,7 @@ import torch
 
 from mnist_resnet.job_folder import EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Metrics, Status
 from mnist_resnet.running import numerics
+from mnist_resnet.running.casualty import Tries, give_up
 from mnist_resnet.running.checkpoint import Checkpoints, drop_checkpoints, load_checkpoint
 from mnist_resnet.running.claim import Claim, ClaimLost, Watch, try_claim
 from mnist_resnet.running.config import Config, check
@@ -61,8 +62,17 @@ class Desk:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None) -> dict[str, Any] | None:
+def run_job(
+    job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None, tries: Tries | None = None
+) -> dict[str, Any] | None:
     """Run `job` in `folder`, from its last checkpoint if it was begun; its failure is recorded there, not raised.
+
+    Args:
+        job: frozen.
+        folder: of it.
+        desk: of this process.
+        shorter: from whose end it may go on.
+        tries: how often its process may have died; beyond that it failed. None: somebody else counts.
 
     Returns:
         Its `result.json`, or None: somebody else holds the job, or took it over.
@@ -79,6 +89,13 @@ def run_job(job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = 
         if before and before["status"] in DONE:
             claim.release(before["status"])
             return before
+        died = tries.deaths(claim) if tries else []
+        if tries and len(died) > tries.retries:
+            desk.screen.say(f"{job.name}: failed: {died[-1]}")
+            return give_up(job, claim, died[-1], len(died), tries.retries)
+        if tries and died:
+            retry = f"retry {len(died)} of {tries.retries}"
+            desk.screen.say(f"{job.name}: {died[-1]}; goes on from its last checkpoint ({retry})")
         record = Record(job, claim, before)
         try:
             _run(job, record, claim, desk, before, shorter)

@@ -1,7 +1,8 @@
 """What one launch tells its workers, whichever engine starts them: through files in the sweep folder.
 
-A worker that dies leaves its attempt as it was. Whoever watches over the workers says why in the attempt's file, and
-whether the job is tried again; until then the launch's other workers leave that job alone: none is tried too often.
+A worker that dies leaves its attempt as it was. Where a process watches over the workers, it says why in the attempt's
+file, and whether the job is tried again; until then the launch's other workers leave that job alone. Where none does,
+whoever takes the job over counts its deaths. Either way none is tried too often.
 """
 
 import json
@@ -26,16 +27,18 @@ class Orders:
         launch: names the launch, and nothing else in the world.
         jobs: names of the jobs to run, each with the number of attempts that it had before.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
+        attended: whether the process that launched the workers watches over them.
     """
 
     folder: Path
     launch: str
     jobs: Mapping[str, int]
     on_failure: str
+    attended: bool = True
 
     def write(self) -> None:
         """Lay them down for the workers."""
-        content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
+        content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure, "attended": self.attended}
         self._file.parent.mkdir(exist_ok=True)
         write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -57,7 +60,9 @@ class Orders:
         return self._last(folder).get("launch") == self.launch
 
     def is_settled(self, folder: Path) -> bool:
-        """Whether the job in `folder` may be taken: it was not left by a worker of this launch whose end is unsaid."""
+        """Whether the job in `folder` may be taken: it was not left by a watched worker whose end is unsaid."""
+        if not self.attended:
+            return True
         last = self._last(folder)
         return last.get("launch") != self.launch or last["status"] not in UNFINISHED or "reason" in last
 
@@ -80,7 +85,7 @@ def read_orders(folder: Path, launch: str) -> Orders:
         UnreadableFolder: there are none: the launch is over.
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
-    return Orders(folder, launch, content["jobs"], content["on_failure"])
+    return Orders(folder, launch, content["jobs"], content["on_failure"], content["attended"])
 
 
 def launches(folder: Path) -> list[str]:

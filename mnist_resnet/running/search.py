@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status
+from mnist_resnet.running.casualty import Tries
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import POLL, Alone, Company
@@ -193,7 +194,8 @@ def work_at(desk: Desk, trials: Trials, company: Company) -> None:
             continue
         desk.screen.jobs_ended = turn.number
         observers = [*desk.observers, Pruning(trials.reporting(turn.number), trials.metric)]
-        result = run_job(turn.job, trials.folder / turn.job.name, replace(desk, observers=observers))
+        tries = None if company.attended else Tries.of(turn.job, trials.attempts_before(turn.job.name))
+        result = run_job(turn.job, trials.folder / turn.job.name, replace(desk, observers=observers), tries=tries)
         if result is not None and result["status"] == Status.FAILED:
             company.stop()
             if company.is_stopped():

@@ -97,6 +97,10 @@ class Trials:
         sweep = self._sweep()
         return {job.name: standing(sweep, job, self._watch).attempt for job in sweep.jobs} if sweep else {}
 
+    def attempts_before(self, name: str) -> int:
+        """How many attempts at a job there had been when the search was launched."""
+        return self._attempts.get(name, 0)
+
     def open_jobs(self) -> list[FrozenJob]:
         """The jobs that have no result and have not failed since the launch."""
         sweep = self._sweep()
