@@ -51,22 +51,31 @@ class UnreadableFolder(Exception):
     """A folder, or a file of it, that can't be read as what it should be; its text is one line that says why."""
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Put `content` at `path` so that every reader, and every crash, finds the old file or the new one, whole."""
+def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> None:
+    """Put `content` at `path` so that every reader, and every crash, finds the old file or the new one, whole.
+
+    Which of the two a loss of power leaves is open until `sync_folder`.
+
+    Args:
+        path: of the file.
+        content: of it; text as UTF-8.
+        sync: wait for the disk, which takes milliseconds. Without it a loss of power soon afterwards may leave the file
+            empty: for what no result depends on.
+    """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         beside.chmod(0o644)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:

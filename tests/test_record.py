@@ -81,13 +81,13 @@ def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path: Path) -
 
 @pytest.mark.parametrize("edited", [True, False])
 def test_edited_code_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: bool) -> None:
-    (tmp_path / "program" / "mnist_resnet").mkdir(parents=True)
-    (tmp_path / "program" / "mnist_resnet" / "network.py").write_text("layers = 34\n")
-    monkeypatch.setattr("mnist_resnet.running.environment.SOURCE", tmp_path / "program")
+    for then_or_now, layers in (("then", 34), ("now", 18 if edited else 34)):
+        (tmp_path / then_or_now / "mnist_resnet").mkdir(parents=True)
+        (tmp_path / then_or_now / "mnist_resnet" / "network.py").write_text(f"layers = {layers}\n")
+    monkeypatch.setattr("mnist_resnet.running.environment.SOURCE", tmp_path / "then")
     frozen = job()
-    (tmp_path / "program" / "README.md").write_text("no code")
-    if edited:
-        (tmp_path / "program" / "mnist_resnet" / "network.py").write_text("layers = 18\n")
+    monkeypatch.setattr("mnist_resnet.running.environment.SOURCE", tmp_path / "now")
+    (tmp_path / "now" / "README.md").write_text("no code")
     notes = record(tmp_path / "seed=2", frozen).result["notes"]
     assert [note.startswith("code changed since the sweep was frozen: ") for note in notes] == [True] * edited
 

@@ -246,6 +246,15 @@ def test_more_epochs_start_over_and_say_so_under_a_schedule(sweep: Run) -> None:
     assert done.out.count("epoch 0/2") == 2
 
 
+def test_checkpoint_goes_only_once_the_result_is_there(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("mnist_resnet.running.job.drop_checkpoints", lambda job: seen.append(result_of(job)["status"]))
+    sweep("kept", "seed=1")
+    assert seen == ["completed"]
+
+
 @pytest.mark.parametrize(
     ("keep", "stays"),
     [("checkpoint", {"checkpoint.pt", "model.pt", "model.pt2"}), ("model", {"model.pt", "model.pt2"}), ("none", set())],

@@ -34,7 +34,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, Status, sync_folder, write_atomically
+from mnist_resnet.job_folder import FORMAT, Status, write_atomically
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a holder."""
@@ -351,10 +351,9 @@ def _create_in_place(file: Path, record: dict[str, Any]) -> bool:
 
 
 def _tidy(folder: Path) -> None:
-    """After winning: make the new file last, and remove what killed or slower claimers left beside."""
+    """After winning: remove what killed or slower claimers left beside."""
     # The claim holds whether or not this works, so that failing here must not leave it without its heartbeat.
     with suppress(OSError):
-        sync_folder(folder)
         for file in folder.iterdir():
             if LEFTOVER.fullmatch(file.name):
                 file.unlink(missing_ok=True)

@@ -35,29 +35,40 @@ def environment(device: str) -> dict[str, Any]:
 def code_version() -> dict[str, Any]:
     """The commit of this code, whether files differ from it (both None in no git repository), and a hash of the code.
 
-    The hash tells two edits of one commit apart, and a changed note or README from a changed program.
+    The hash tells two edits of one commit apart, and a changed note or README from a changed program. All three are as
+    they were when this process first asked: that is the code that it runs, whatever is edited later.
     """
-    commit = _git("rev-parse", "HEAD")
-    dirty = bool(_git("status", "--porcelain")) if commit else None
-    return {"commit": commit or None, "dirty": dirty, "source": _source()}
+    return dict(_code_version(SOURCE))
 
 
-def _source() -> str:
+@cache
+def _code_version(source: Path) -> dict[str, Any]:
+    commit = _git(source, "rev-parse", "HEAD")
+    dirty = bool(_git(source, "status", "--porcelain")) if commit else None
+    return {"commit": commit or None, "dirty": dirty, "source": _hash(source)}
+
+
+def _hash(source: Path) -> str:
     digest = hashlib.sha256()
     for part in PROGRAM:
-        for file in sorted([SOURCE / part] if part.endswith(".py") else (SOURCE / part).rglob("*.py")):
+        for file in sorted([source / part] if part.endswith(".py") else (source / part).rglob("*.py")):
             if file.is_file():
-                digest.update(f"{file.relative_to(SOURCE)}\0".encode() + file.read_bytes() + b"\0")
+                digest.update(f"{file.relative_to(source)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
 def write_environment(folder: Path) -> None:
     """Leave `environment/freeze.txt` and, of a dirty tree, `environment/uncommitted.diff` in the job folder."""
     (folder / ENVIRONMENT).mkdir(exist_ok=True)
-    write_atomically(folder / ENVIRONMENT / "freeze.txt", _freeze())
-    difference = _git("diff", "HEAD")
+    write_atomically(folder / ENVIRONMENT / "freeze.txt", _freeze(), sync=False)
+    difference = _uncommitted(SOURCE)
     if difference:
-        write_atomically(folder / ENVIRONMENT / "uncommitted.diff", difference + "\n")
+        write_atomically(folder / ENVIRONMENT / "uncommitted.diff", difference + "\n", sync=False)
+
+
+@cache
+def _uncommitted(source: Path) -> str:
+    return _git(source, "diff", "HEAD")
 
 
 @cache
@@ -76,10 +87,10 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _git(*arguments: str) -> str:
+def _git(source: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, timeout=30, check=False
+            ["git", "-C", str(source), *arguments], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -44,4 +44,4 @@ class FrozenJob:
         (folder / HYDRA).mkdir(exist_ok=True)
         for name, content in (("config", self.config), ("overrides", self.overrides)):
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            write_atomically(folder / HYDRA / f"{name}.yaml", text)
+            write_atomically(folder / HYDRA / f"{name}.yaml", text, sync=False)

@@ -141,8 +141,11 @@ def _run(
         with _anomalies(config), _profile(config, record.folder), checkpoints.closing():
             train(training, observers, checkpoints, desk.interrupt)
         _save_what_it_learned(training, splits, record)
-        _keep(config, checkpoints, training, record)
+        if config.sweep.keep == "checkpoint":
+            _keep_checkpoint(checkpoints, training, record)
         record.end(Status.COMPLETED, training=training)
+        # Not before: until the result is on the disk, the checkpoint is all that there is of the job.
+        _drop(config, record.folder)
     except ClaimLost:
         raise
     except Diverged as error:
@@ -249,16 +252,19 @@ def _save_what_it_learned(training: Training, splits: Splits, record: Record) ->
             record.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
 
 
-def _keep(config: Config, checkpoints: Checkpoints, training: Training, record: Record) -> None:
+def _keep_checkpoint(checkpoints: Checkpoints, training: Training, record: Record) -> None:
     record.check()
-    if config.sweep.keep == "checkpoint":
-        checkpoints.write_now(training.state)
-        (record.folder / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
-        return
-    drop_checkpoints(record.folder)
+    checkpoints.write_now(training.state)
+    (record.folder / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
+
+
+def _drop(config: Config, folder: Path) -> None:
+    """Remove what a completed job is not to keep."""
+    if config.sweep.keep != "checkpoint":
+        drop_checkpoints(folder)
     if config.sweep.keep == "none":
         for name in (TRACED_MODEL, EXPORTED_MODEL):
-            (record.folder / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
 
 
 def _anomalies(config: Config) -> AbstractContextManager[Any]:

@@ -13,10 +13,12 @@ from hydra.errors import InstantiationException
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
     FORMAT,
+    METRICS,
     RESULT,
     Metrics,
     Status,
     remove_leftovers,
+    sync_folder,
     write_atomically,
     write_metrics,
 )
@@ -80,7 +82,8 @@ class Record:
             "numerics": numerics.as_dict(),
             "environment": environment(numerics.device),
         }
-        self.epoch_ended(training)
+        if training.history or (self.folder / METRICS).exists():
+            self.epoch_ended(training)
         self.write()
 
     def epoch_ended(self, training: Training) -> None:
@@ -91,7 +94,7 @@ class Record:
         self.result |= summary(training.history)
 
     def end(self, status: Status, error: BaseException | None = None, training: Training | None = None) -> None:
-        """Write the job's end, once it has one."""
+        """Write the job's end, once it has one; when this returns, no loss of power takes it back."""
         self.result["status"] = status
         if error is not None and status in (Status.FAILED, Status.DIVERGED):
             self.result["error"] = described(error)
@@ -102,6 +105,7 @@ class Record:
             for attempt in attempts(self.folder)
         ]
         self.write()
+        sync_folder(self.folder)
 
     def diverged(self, error: Diverged, training: Training | None) -> None:
         """End the job, and keep the batch losses up to the one that was no number: they are the evidence."""

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, UnreadableFolder, read_json, write_atomically
+from mnist_resnet.job_folder import (
+    FORMAT,
+    RESULT,
+    SWEEP,
+    Status,
+    UnreadableFolder,
+    read_json,
+    sync_folder,
+    write_atomically,
+)
 from mnist_resnet.running.claim import ATTEMPTS, Watch, attempts, try_claim
 from mnist_resnet.running.environment import code_version
 from mnist_resnet.running.frozen import FrozenJob
@@ -48,6 +57,11 @@ class Sweep:
     def folder_of(self, job: FrozenJob) -> Path:
         """Where `job` leaves what it does."""
         return self.folder / job.name
+
+    def write(self) -> None:
+        """Put the job list on the disk, before anything is done for one of its jobs."""
+        write_atomically(self.folder / SWEEP, json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
+        sync_folder(self.folder)
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ def freeze(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], co
     with claim:
         sweep = plan(folder, composed, swept, command)
         if not (folder / SWEEP).exists() or sweep.content != read_sweep(folder).content:
-            write_atomically(folder / SWEEP, json.dumps(sweep.content, indent=1, ensure_ascii=False) + "\n")
+            sweep.write()
     return sweep
 
 

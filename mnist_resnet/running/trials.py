@@ -5,7 +5,6 @@ a sweep share. A trial stays open in the study until its job has a result: one t
 on as the same trial.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Literal
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SWEEP, Status, read_metrics, write_atomically
+from mnist_resnet.job_folder import SWEEP, Status, read_metrics
 from mnist_resnet.running.claim import Watch, try_claim
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import Company
@@ -245,7 +244,7 @@ class Trials:
         names = [one.name for one in self.recipe.space]
         sweep, before = plan(self.folder, [job], names, self.recipe.command), self._sweep()
         if before is None or sweep.content != before.content:
-            write_atomically(self.folder / SWEEP, json.dumps(sweep.content, indent=1, ensure_ascii=False) + "\n")
+            sweep.write()
         return sweep.jobs[0]
 
     def _sweep(self) -> Sweep | None:
