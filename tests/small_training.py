@@ -82,6 +82,7 @@ def differences(one: Training, other: Training) -> list[str]:
     return [
         *different_tensors(one.model.state_dict(), other.model.state_dict(), "model"),
         *different_tensors(one.optimizer.state_dict(), other.optimizer.state_dict(), "optimizer"),
+        *different_tensors(one.averaging.state_dict(), other.averaging.state_dict(), "averaging"),
         *different_tensors(one.batch_losses, other.batch_losses, "batch_losses"),
         *(["history"] if without_times(one.history) != without_times(other.history) else []),
         *different_tensors(one.state()["random"], other.state()["random"], "random"),

@@ -27,6 +27,8 @@ KNOBS = {
     "tracking": ["mode"],
 }
 
+BUILT = ("model", "optim", "data", "schedule", "augmentation", "loss", "averaging", "tracking")
+
 
 @pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(CONF)) for file in FILES])
 def test_config_file_opens_with_what_it_means(file: Path) -> None:
@@ -42,7 +44,7 @@ def test_option_composes_into_a_config_that_holds(group: str, option: str) -> No
         assert set(names) <= set(config[knobs]), knobs
 
 
-@pytest.mark.parametrize("group", ["model", "optim", "data", "schedule", "tracking"])
+@pytest.mark.parametrize("group", BUILT)
 def test_option_that_builds_something_says_what_by_its_target(group: str) -> None:
     for file in (CONF / group).glob("*.yaml"):
         assert "_target_" in resolved(f"{group}={file.stem}")[group]

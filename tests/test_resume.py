@@ -52,6 +52,10 @@ KINDS = {
     "in mid-epoch": ("trainer.checkpoint_every=1",),
     "held-out images": ("data.val_size=30", "model.block_norm=after_every"),
     "bf16": ("trainer.precision=bf16",),
+    "elastic, smooth labels, moving average": (
+        *("augmentation=elastic", "loss=label_smoothing", "averaging=ema", "trainer.checkpoint_every=1"),
+    ),
+    "translate, average of the tail": ("augmentation=translate", "averaging=swa", "averaging.share=0.6"),
 }
 
 
@@ -198,6 +202,19 @@ def test_more_epochs_go_on_from_a_completed_run_at_a_constant_rate(tmp_path: Pat
     assert differences(trained(longer), carry_on(longer, tmp_path, Interrupt())) == []
 
 
+def test_a_checkpoint_from_before_there_were_averages_is_gone_on_from(tmp_path: Path) -> None:
+    config = small()
+    with pytest.raises(Interrupted):
+        carry_on(config, tmp_path, AtCheck(3))
+    state, _ = load_checkpoint(tmp_path, SIGNATURE)
+    assert state is not None
+    del state["averaging"]
+    training = begun(config)
+    training.restore(state)
+    train(training, [], keeper(tmp_path, config), Interrupt())
+    assert differences(undisturbed(), training) == []
+
+
 def test_seconds_count_all_attempts(tmp_path: Path) -> None:
     config = small()
     with pytest.raises(Interrupted):
@@ -238,7 +255,7 @@ def test_a_second_sigint_stops_at_once_and_the_last_checkpoint_stays(tmp_path: P
     assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
 
 
-SLOW = ("model._target_=tests.small_training.SlowResNet", "schedule=onecycle", "seed=3")
+SLOW = ("model._target_=tests.small_training.SlowResNet", "schedule=onecycle", "averaging=ema", "seed=3")
 """Eight steps: a single run as it is typed, but that its steps can be made slow enough to be met by a signal."""
 
 
@@ -322,6 +339,6 @@ def compare_with_undisturbed(folder: Path) -> None:
     assert [attempt["status"] for attempt in result["attempts"]] == ["interrupted"] * 3 + ["completed"]
     training = trained(small(*SLOW))
     saved = torch.jit.load(str(folder / TRACED_MODEL)).state_dict()  # type: ignore[no-untyped-call]
-    assert different_tensors(training.model.state_dict(), dict(saved), "model") == []
+    assert different_tensors(training.averaging.model.state_dict(), dict(saved), "model") == []
     assert json.loads(json.dumps(without_times(training.history))) == without_times(read_metrics(folder))
     assert numpy.load(folder / BATCH_LOSSES).tolist() == torch.cat(training.batch_losses).tolist()

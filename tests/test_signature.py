@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from mnist_resnet.running.signature import NOT_IN_SIGNATURE, NUMERICS, flatten, identity, signature, tells_apart
+from mnist_resnet.running.config import check
+from mnist_resnet.running.signature import (
+    NEUTRAL,
+    NOT_IN_SIGNATURE,
+    NUMERICS,
+    flatten,
+    identity,
+    signature,
+    tells_apart,
+)
 from tests.small_training import resolved
 
 VARIED = (
     (),
     ("model=stem7x7", "regularization=none", "optim=sgd", "schedule=onecycle", "data=mnist", "tracking=wandb"),
     ("optim=adamw", "schedule=cosine", "data=fashion_mnist", "scale=quick", "experiment=report_d_block_norm"),
+    ("augmentation=elastic", "loss=label_smoothing", "averaging=ema"),
+    ("augmentation=translate", "averaging=swa"),
     ("+mine.own=3", "+model.inner={depth:2,wide:[1,2]}", "+data.sharp=true"),
 )
 
@@ -60,6 +71,19 @@ def test_every_entry_of_the_list_is_there() -> None:
         for part in listed.split("."):
             assert part in node, listed
             node = node[part]
+
+
+@pytest.mark.parametrize("group", NEUTRAL)
+def test_group_that_came_later_does_not_count_at_its_default(group: str) -> None:
+    config = resolved()
+    assert config[group] == NEUTRAL[group]
+    older = {key: value for key, value in config.items() if key != group}
+    assert signature(older) == signature(config)
+    assert check(older) == check(config)
+
+
+def test_default_choices_keep_the_signature_that_older_sweeps_were_frozen_with() -> None:
+    assert signature(resolved())[:12] == "073390762735"
 
 
 def test_list_names_nothing_twice() -> None:

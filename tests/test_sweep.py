@@ -238,9 +238,12 @@ def test_more_epochs_start_over_and_say_so_where_no_checkpoint_was_kept(sweep: R
     assert done.out.count("epoch 0/2") == 2
 
 
-def test_more_epochs_start_over_and_say_so_under_a_schedule(sweep: Run) -> None:
-    sweep("longer", "seed=1,2", "sweep.keep=checkpoint", "schedule=cosine")
-    done = sweep("longer", "seed=1,2", "sweep.keep=checkpoint", "schedule=cosine", "trainer.epochs=3")
+@pytest.mark.parametrize("looks_at_the_length", ["schedule=cosine", "averaging=swa"])
+def test_more_epochs_start_over_and_say_so_under_a_schedule_or_average_of_the_tail(
+    looks_at_the_length: str, sweep: Run
+) -> None:
+    sweep("longer", "seed=1,2", "sweep.keep=checkpoint", looks_at_the_length)
+    done = sweep("longer", "seed=1,2", "sweep.keep=checkpoint", looks_at_the_length, "trainer.epochs=3")
     assert "starts over" in done.out
     assert "schedule" in next(line for line in done.out.splitlines() if "starts over" in line)
     assert done.out.count("epoch 0/2") == 2

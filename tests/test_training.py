@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 
@@ -206,6 +207,19 @@ def test_weights_that_the_last_step_ruined_are_noticed_in_the_evaluation() -> No
     with pytest.raises(Diverged, match=r"^test loss (nan|inf) in epoch 1, step 3$"):
         train(training, [], unsaved(), Interrupt())
     assert len(training.history) == 1
+
+
+def test_label_smoothing_is_trained_on_as_its_formula_says_and_evaluations_are_plain() -> None:
+    config = small("loss=label_smoothing", "loss.label_smoothing=0.3", "regularization=none")
+    training, fresh = trained(config), begun(config)
+    images, labels = next(fresh.splits.train.batches(32, shuffled(100, 1, 0)))
+    spread = 0.7 * one_hot(labels, 10) + 0.3 / 10
+    expected = -(spread * fresh.model(images).log_softmax(1)).sum(1).mean().item()
+    assert training.batch_losses[0][0].item() == pytest.approx(expected, rel=1e-5)
+
+    said = log_probabilities(training, training.splits.test)
+    plain = -said.gather(1, training.splits.test.labels[:, None]).double().mean().item()
+    assert training.history[-1]["test_loss"] == pytest.approx(plain, rel=1e-5)
 
 
 def test_a_user_s_own_arguments_reach_what_a_config_builds() -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.config_errors import one_line
+from mnist_resnet.running.signature import NEUTRAL
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -80,6 +81,33 @@ class Schedule(Component):
 
     partial: Literal[True] = Field(alias="_partial_")
     warmup: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class Augmentation(Component):
+    """What changes the training images: a callable from a normalised black pixel to one from images to images."""
+
+    partial: Literal[True] = Field(alias="_partial_")
+    pixels: int | None = Field(None, ge=1)
+    translate: float | None = Field(None, ge=0)
+    rotate: float | None = Field(None, ge=0, le=180)
+    scale: Share | None = None
+    shear: float | None = Field(None, ge=0, lt=90)
+    alpha: float | None = Field(None, ge=0)
+    sigma: float | None = Field(None, gt=0)
+
+
+class Loss(Component):
+    """What is minimised: a callable from logits [batch, classes] and labels [batch] to a number."""
+
+    label_smoothing: Share | None = None
+
+
+class WeightAveraging(Component):
+    """Which weights are kept: a callable from (model, total_steps) to an `averaging.Averaging`."""
+
+    partial: Literal[True] = Field(alias="_partial_")
+    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Data(Component):
@@ -259,6 +287,10 @@ class Config(BaseModel):
     ]
     optim: Optim
     schedule: Schedule
+    # Sweeps that were frozen before these were there go on.
+    augmentation: Augmentation = Augmentation.model_validate(NEUTRAL["augmentation"])
+    loss: Loss = Loss.model_validate(NEUTRAL["loss"])
+    averaging: WeightAveraging = WeightAveraging.model_validate(NEUTRAL["averaging"])
     trainer: Trainer
     scale: Scale
     tracking: Tracking

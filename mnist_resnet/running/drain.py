@@ -13,11 +13,18 @@ from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk, Shorter, run_job
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
-from mnist_resnet.running.signature import flatten, identity
+from mnist_resnet.running.signature import NEUTRAL, flatten, identity
 from mnist_resnet.running.sweep import Standing, Sweep, read_sweep, standing
 
 POLL = 1.0
 """Seconds between two looks at jobs that others hold."""
+
+BLIND_TO_LENGTH = {
+    "mnist_resnet.running.averaging.ExponentialAverage",
+    "mnist_resnet.running.averaging.LatestWeights",
+    "mnist_resnet.running.schedule.constant",
+}
+"""Schedules and averagings that do the same in the first epochs, however many follow."""
 
 
 class Company(Protocol):
@@ -141,9 +148,10 @@ def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str], co
 def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
     """The completed job of the sweep that did the most of the first epochs of `job`: all equal but for their number.
 
-    Only a constant schedule makes them its first epochs: any other looks at the whole run's length from its first step.
+    They are its first epochs only where neither schedule nor averaging looks at the whole run's length.
     """
-    is_constant = job.config["schedule"]["_target_"].endswith(".schedule.constant")
+    nodes = NEUTRAL | job.config
+    is_beginning = {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= BLIND_TO_LENGTH
     found: list[tuple[int, FrozenJob]] = []
     for other in sweep.jobs:
         epochs = other.config["trainer"]["epochs"]
@@ -151,7 +159,7 @@ def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
             found.append((epochs, other))
     for _, other in sorted(found, key=lambda pair: -pair[0]):
         if standing(sweep, other, watch).status == Status.COMPLETED:
-            return Shorter(sweep.folder_of(other), other.signature, is_constant)
+            return Shorter(sweep.folder_of(other), other.signature, is_beginning)
     return None
 
 

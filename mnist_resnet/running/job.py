@@ -202,7 +202,9 @@ def _restore(training: Training, job: FrozenJob, record: Record, shorter: Shorte
     """Set the training to where it goes on from; gives a line for each thing that was out of the ordinary."""
     state, lines = load_checkpoint(record.folder, job.signature)
     if state is None and shorter is not None:
-        line = f"starts over: under this schedule the epochs of {shorter.folder.name} are not its first ones"
+        line = (
+            f"starts over: under this schedule or averaging the epochs of {shorter.folder.name} are not its first ones"
+        )
         if shorter.is_beginning:
             state, _ = load_checkpoint(shorter.folder, shorter.signature)
             what = f"{shorter.folder.name}, the same computation with fewer epochs"
@@ -245,7 +247,7 @@ def _save_what_it_learned(training: Training, splits: Splits, record: Record) ->
     if training.config.sweep.keep != "none":
         description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
         try:
-            export_model(training.model, test.pixels[:CHECKED_IMAGES], description, record.folder)
+            export_model(training.averaging.model, test.pixels[:CHECKED_IMAGES], description, record.folder)
         except OSError:
             raise
         except Exception as error:

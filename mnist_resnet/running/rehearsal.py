@@ -51,7 +51,7 @@ def check_writable(key: str, folder: Path) -> None:
 
 
 def _nodes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key in ("model", "optim", "schedule", "data", "tracking"):
+    for key in ("model", "optim", "schedule", "augmentation", "loss", "averaging", "data", "tracking"):
         node = getattr(config, key).model_dump(by_alias=True, exclude_unset=True)
         if key == "data":
             node = {name: value for name, value in node.items() if name not in Data.model_fields}

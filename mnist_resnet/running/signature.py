@@ -26,10 +26,19 @@ NOT_IN_SIGNATURE = (
 )
 """What is left out of the signature: each a key, or a node with all that is in it."""
 
+NEUTRAL: dict[str, dict[str, Any]] = {
+    "augmentation": {"_target_": "torch.nn.Identity", "_partial_": True},
+    "averaging": {"_target_": "mnist_resnet.running.averaging.LatestWeights", "_partial_": True},
+    "loss": {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.0},
+}
+"""Groups that came later, each at the choice that computes what was computed without it: so it does not count, and a
+config without the group stands for it."""
+
 
 def signature(config: dict[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of a resolved config without what `NOT_IN_SIGNATURE` names."""
-    counted = {key: value for key, value in flatten(config).items() if not _is_left_out(key)}
+    """SHA-256, in hexadecimal, of a resolved config without what `NOT_IN_SIGNATURE` and `NEUTRAL` name."""
+    told = {key: value for key, value in config.items() if key not in NEUTRAL or value != NEUTRAL[key]}
+    counted = {key: value for key, value in flatten(told).items() if not _is_left_out(key)}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 

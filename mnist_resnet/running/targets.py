@@ -14,6 +14,12 @@ from mnist_resnet.running.signature import flatten
 
 TRUSTED_TARGETS = frozenset(
     [
+        "mnist_resnet.running.augmentation.Affine",
+        "mnist_resnet.running.augmentation.Elastic",
+        "mnist_resnet.running.augmentation.Translate",
+        "mnist_resnet.running.averaging.ExponentialAverage",
+        "mnist_resnet.running.averaging.LatestWeights",
+        "mnist_resnet.running.averaging.TailAverage",
         "mnist_resnet.running.network.ResNet",
         "mnist_resnet.running.schedule.constant",
         "mnist_resnet.running.schedule.cosine",
@@ -23,6 +29,8 @@ TRUSTED_TARGETS = frozenset(
         "mnist_resnet.running.sources.mnist",
         "mnist_resnet.running.tracking.NoTracker",
         "mnist_resnet.running.tracking.WandbTracker",
+        "torch.nn.CrossEntropyLoss",
+        "torch.nn.Identity",
         "torch.optim.Adagrad",
         "torch.optim.Adam",
         "torch.optim.AdamW",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from hydra.utils import instantiate
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mnist_resnet.job_folder import Metrics
+from mnist_resnet.running.averaging import Averaging
 from mnist_resnet.running.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.running.config import Config
 from mnist_resnet.running.data import Split, Splits, shuffled
@@ -33,6 +34,10 @@ class Training:
     """A run: what it trains on, and all that changes while it trains.
 
     Attributes:
+        model: what is trained.
+        averaging: its `model` is evaluated, exported and kept: the one that is trained, or an average of its weights.
+        augment: changes normalised training images, float32 [batch, channels, height, width], as they are used.
+        loss: of logits, float32 [batch, classes], and labels, int64 [batch]; evaluations take plain cross entropy.
         epoch: the epoch in progress, from 0; the number of epochs once it is done.
         step: optimiser steps done in it.
         losses: float32 [steps an epoch] on the device, each batch's mean loss in this epoch.
@@ -49,9 +54,16 @@ class Training:
         self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
         self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
+        total_steps = config.epochs * self.steps_per_epoch
         self.schedule: LRScheduler = instantiate(_node(config.schedule), _convert_="all")(
-            self.optimizer, total_steps=config.epochs * self.steps_per_epoch
+            self.optimizer, total_steps=total_steps
         )
+        self.averaging: Averaging = instantiate(_node(config.averaging), _convert_="all")(
+            self.model, total_steps=total_steps
+        )
+        black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
+        self.augment: Callable[[Tensor], Tensor] = instantiate(_node(config.augmentation), _convert_="all")(black)
+        self.loss: Callable[[Tensor, Tensor], Tensor] = instantiate(_node(config.loss), _convert_="all")
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
@@ -65,6 +77,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "averaging": self.averaging.state_dict(),
             "random": random_states(self.numerics.device),
             "epoch": self.epoch,
             "step": self.step,
@@ -81,6 +94,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.averaging.load_state_dict(state.get("averaging", {}))  # there was none in older versions' checkpoints
         set_random_states(state["random"], self.numerics.device)
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.lr = state["seconds"], state["lr"]
@@ -123,13 +137,15 @@ def train_epoch(
     model.train()
     for images, labels in training.splits.train.batches(config.data.batch_size, order, start=training.step):
         training.optimizer.zero_grad()
+        images = training.augment(images)
         with training.numerics.autocast():
             logits = model(images)
-        loss = cross_entropy(logits.float(), labels)
+        loss = training.loss(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         training.lr = training.optimizer.param_groups[0]["lr"]
         training.schedule.step()
+        training.averaging.update()
         training.losses[training.step] = loss.detach()
         training.correct += (logits.argmax(1) == labels).sum()
         training.step += 1
@@ -198,13 +214,13 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
 
 @torch.no_grad()
 def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[float, float]:
-    """Mean loss for each image, and accuracy, of the model as it stands on `split`."""
-    training.model.eval()
+    """Mean cross entropy for each image, whatever loss is trained, and accuracy, of the averaged model on `split`."""
+    model = training.averaging.model.eval()
     losses, correct = [], []
     for images, labels in split.batches(training.config.data.test_batch_size):
         interrupt.check()
         with training.numerics.autocast():
-            logits = training.model(images).float()
+            logits = model(images).float()
         losses.append(cross_entropy(logits, labels, reduction="sum"))
         correct.append((logits.argmax(1) == labels).sum())
     count = len(split)
@@ -214,11 +230,11 @@ def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[fl
 @torch.no_grad()
 def log_probabilities(training: Training, split: Split) -> Tensor:
     """What the trained model makes of each image: float32 [n, classes], on the CPU."""
-    training.model.eval()
+    model = training.averaging.model.eval()
     batches = []
     for images, _ in split.batches(training.config.data.test_batch_size):
         with training.numerics.autocast():
-            logits = training.model(images).float()
+            logits = model(images).float()
         batches.append(log_softmax(logits, dim=1))
     return torch.cat(batches).cpu()
 

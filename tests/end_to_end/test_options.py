@@ -55,7 +55,11 @@ class Run:
 
 
 @pytest.mark.parametrize(
-    "group", ["model", "regularization", "optim", "schedule", "data", "trainer", "scale", "tracking"]
+    "group",
+    [
+        *("model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging"),
+        *("data", "trainer", "scale", "tracking"),
+    ],
 )
 def test_every_option_trains_a_step(group: str, place: Place, run: Run) -> None:
     there = options(group)
