@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.live import Live
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import Status, UnreadableFolder
 from mnist_resnet.running.bulletin import advice, bulletin, headline
 from mnist_resnet.running.orders import launches
 from mnist_resnet.running.overview import DONE, Lookout, Overview
 from mnist_resnet.running.screen import plain_console
+from mnist_resnet.running.stop import request_stop
 
 INTERVAL = 2.0
 """Seconds between two looks, at least."""
@@ -21,6 +22,8 @@ SHARE = 0.2
 """Of the watcher's time that may go into looking, at most."""
 PLAIN_INTERVAL = 60.0
 """Seconds between two lines where nothing has changed but the time left."""
+STOP_INTERVAL = 0.5
+"""Seconds between two looks at jobs that are asked to end."""
 PATIENCE = 10.0
 """Seconds without anybody at work after which a sweep without a launch is called left."""
 
@@ -61,6 +64,26 @@ def watch(folder: Path, console: Console) -> int:
     return 0 if all(one.status in DONE for one in overview.glances) and not overview.left else 1
 
 
+def stop(folder: Path, console: Console) -> int:
+    """Ask all who work on the sweep to end after a checkpoint, and wait until they have; gives the exit code, 0.
+
+    Raises:
+        UnreadableFolder: the folder holds no sweep.
+    """
+    lookout = Lookout(folder)
+    overview = lookout.look()
+    request_stop(folder)
+    running: list[str] | None = None
+    while overview.counts[Status.RUNNING]:
+        before, running = running, [f"{one.job.name} ({one.holder})" for one in overview.of(Status.RUNNING)]
+        if running != before:
+            console.print(f"asked to end: {', '.join(running)}", markup=False)
+        time.sleep(STOP_INTERVAL)
+        overview = lookout.look()
+    console.print(bulletin(overview))
+    return 0
+
+
 def _is_left(overview: Overview) -> bool:
     return advice(overview) is not None and not launches(overview.sweep.folder)
 
@@ -98,13 +121,18 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m mnist_resnet.sweep", description=__doc__)
     parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
-    parser.add_argument("--watch", action="store_true", help="show it until the sweep ends; Ctrl-C ends the showing")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--watch", action="store_true", help="show it until the sweep ends; Ctrl-C ends the showing")
+    what.add_argument("--stop", action="store_true", help="end all its workers after a checkpoint, wherever they run")
     arguments = parser.parse_args()
-    act = watch if arguments.watch else show
+    act = watch if arguments.watch else stop if arguments.stop else show
     try:
         sys.exit(act(arguments.sweep, plain_console()))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        print(f"error: {arguments.sweep}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -220,7 +220,7 @@ def frozen(unbegun: Path, place: Place) -> Sweep:
 
 
 def ordered(sweep: Sweep, on_failure: str = "continue") -> Orders:
-    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure)
+    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
     orders.write()
     return orders
 
@@ -262,7 +262,7 @@ def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_ret
         assert orders.is_settled(folder)
         _abandon(folder, launch="1234", worker=number)
         assert not orders.is_settled(folder), "its own launch leaves it alone"
-        assert Orders(frozen.folder, "another", {}, "continue").is_settled(folder)
+        assert Orders(frozen.folder, "another", {}, "continue", "").is_settled(folder)
         casualty = Casualty.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
         assert casualty is not None
         assert casualty.deaths == number

@@ -14,6 +14,7 @@ from mnist_resnet.running.job import Desk, Shorter, run_job
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.signature import NEUTRAL, flatten, identity
+from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.sweep import Standing, Sweep, read_sweep, standing
 
 POLL = 1.0
@@ -72,13 +73,14 @@ class Alone:
         return True
 
 
-def drain(folder: Path, names: Sequence[str], on_failure: str) -> None:
+def drain(folder: Path, names: Sequence[str], on_failure: str, request: str | None = None) -> None:
     """Run those of the sweep's jobs that are named, until each has ended, here or with whoever holds it.
 
     Args:
         folder: the sweep folder.
         names: of the jobs.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
+        request: the last stop request that does not count; None: none does that is there now.
 
     Raises:
         Interrupted: the program was asked to end.
@@ -86,7 +88,7 @@ def drain(folder: Path, names: Sequence[str], on_failure: str) -> None:
     sweep = read_sweep(folder)
     jobs = {job.name: job for job in sweep.jobs}
     interrupt = Interrupt()
-    with interrupt.listening(), Screen(len(names)) as screen:
+    with interrupt.listening(), hearing(folder, interrupt, request), Screen(len(names)) as screen:
         desk = Desk(screen, interrupt, observers=[LivePage(folder)])
         drain_at(desk, sweep, [standing(sweep, jobs[name], desk.watch) for name in names], Alone(on_failure))
 

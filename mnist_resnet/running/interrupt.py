@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the step in progress ends, a checkpoint is written, and the program leaves in good order."""
+"""SIGINT, SIGTERM, or another request: the step in progress ends, a checkpoint is written, the program leaves."""
 
 import signal
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from types import FrameType
 class Interrupted(Exception):
     """The program was asked to end, and what was in progress is safe."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(signal_number).name}")
+    def __init__(self, signal_number: int, cause: str | None = None) -> None:
+        super().__init__(f"ended by {cause or signal.Signals(signal_number).name}")
         self.signal_number = signal_number
 
     @property
@@ -24,6 +24,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested: int | None = None
+        self._cause: str | None = None
 
     @contextmanager
     def listening(self) -> Iterator["Interrupt"]:
@@ -38,7 +39,12 @@ class Interrupt:
     def check(self) -> None:
         """Raise `Interrupted` if the program was asked to end."""
         if self.requested:
-            raise Interrupted(self.requested)
+            raise Interrupted(self.requested, self._cause)
+
+    def request(self, cause: str) -> None:
+        """Ask the program to end as SIGTERM would, for another cause."""
+        if not self.requested:
+            self.requested, self._cause = signal.SIGTERM, cause
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         if self.requested == signal.SIGINT and number == signal.SIGINT:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.job_folder import FORMAT, Status, read_json, write_atomically
+from mnist_resnet.job_folder import FORMAT, LAUNCHES, Status, read_json, write_atomically
 from mnist_resnet.running.claim import attempts
-from mnist_resnet.running.sweep import LAUNCHES
+from mnist_resnet.running.stop import last_request
 
 UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
 
@@ -27,6 +27,7 @@ class Orders:
         launch: names the launch, and nothing else in the world.
         jobs: names of the jobs to run, each with the number of attempts that it had before.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
+        request: the last stop request before the launch; a later one ends its workers.
         attended: whether the process that launched the workers watches over them.
     """
 
@@ -34,11 +35,13 @@ class Orders:
     launch: str
     jobs: Mapping[str, int]
     on_failure: str
+    request: str
     attended: bool = True
 
     def write(self) -> None:
         """Lay them down for the workers."""
-        content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure, "attended": self.attended}
+        content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
+        content |= {"request": self.request, "attended": self.attended}
         self._file.parent.mkdir(exist_ok=True)
         write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -54,6 +57,10 @@ class Orders:
     def is_stopped(self) -> bool:
         """Whether no further job may be begun."""
         return self.on_failure == "stop" and self._stop.exists()
+
+    def are_withdrawn(self) -> bool:
+        """Whether all workers of the sweep were asked to end since the launch."""
+        return last_request(self.folder) != self.request
 
     def is_ours(self, folder: Path) -> bool:
         """Whether the last attempt at the job in `folder` is one of this launch."""
@@ -85,7 +92,8 @@ def read_orders(folder: Path, launch: str) -> Orders:
         UnreadableFolder: there are none: the launch is over.
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
-    return Orders(folder, launch, content["jobs"], content["on_failure"], content["attended"])
+    of_launch = (content[key] for key in ("jobs", "on_failure", "request", "attended"))
+    return Orders(folder, launch, *of_launch)
 
 
 def launches(folder: Path) -> list[str]:

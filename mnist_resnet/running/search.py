@@ -33,6 +33,7 @@ from mnist_resnet.running.rehearsal import check_writable, rehearse
 from mnist_resnet.running.room import check_room
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.space import parse_space
+from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.study import JOURNAL, build_pruner, build_sampler, grid_size
 from mnist_resnet.running.sweep import read_sweep
 from mnist_resnet.running.trials import Trials, claimed
@@ -164,7 +165,7 @@ def work(folder: Path) -> None:
     """
     recipe, interrupt = read_recipe(folder), Interrupt()
     on_failure = check(recipe.corners()[0].config).sweep.on_failure
-    with interrupt.listening(), Screen(recipe.trials) as screen:
+    with interrupt.listening(), hearing(folder, interrupt), Screen(recipe.trials) as screen:
         desk = Desk(screen, interrupt, observers=[LivePage(folder)])
         work_at(desk, Trials(folder, recipe, desk.watch, screen.say), Alone(on_failure))
 

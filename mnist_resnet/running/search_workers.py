@@ -14,6 +14,7 @@ from mnist_resnet.running.orders import Orders, read_orders
 from mnist_resnet.running.recipe import read_recipe
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.search import work_at
+from mnist_resnet.running.stop import hearing, last_request
 from mnist_resnet.running.sweep import Sweep
 from mnist_resnet.running.targets import targets
 from mnist_resnet.running.trials import Trials
@@ -34,9 +35,9 @@ def search_by_workers(folder: Path, on_failure: str, retries: int, settings: Wor
         Interrupted: the program was asked to end.
     """
     recipe, interrupt = read_recipe(folder), Interrupt()
-    with interrupt.listening(), Screen(recipe.trials) as screen:
+    with interrupt.listening(), hearing(folder, interrupt), Screen(recipe.trials) as screen:
         trials = Trials(folder, recipe, Watch(), screen.say)
-        orders = Orders(folder.absolute(), secrets.token_hex(8), trials.attempts(), on_failure)
+        orders = Orders(folder.absolute(), secrets.token_hex(8), trials.attempts(), on_failure, last_request(folder))
         places = places_for(recipe.corners() * recipe.trials, settings.workers, settings.jobs_per_device)
         places = places[: max(1, trials.left())]
         screen.say(told(places))

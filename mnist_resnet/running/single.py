@@ -17,6 +17,7 @@ from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.job import Desk, run_job
 from mnist_resnet.running.screen import Screen, plain_console
 from mnist_resnet.running.shielded import Shielded
+from mnist_resnet.running.sweep import read_sweep
 
 
 def run_task(config: DictConfig) -> int:
@@ -38,10 +39,14 @@ def run_task(config: DictConfig) -> int:
 
 
 def _run_of_sweep(sweep: Path, name: str) -> int:
-    """A job's failure stands in its folder, and must not take down what the launcher runs beside or after it."""
+    """A job's failure stands in its folder, and must not take down what the launcher runs beside or after it.
+
+    A stop request counts from the launch on: jobs that the launcher starts after it end at once.
+    """
     try:
-        drain(sweep, [name], on_failure="continue")
+        drain(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
     except Interrupted as interrupted:
+        plain_console().print(str(interrupted), markup=False)
         return interrupted.exit_code
     return 0
 

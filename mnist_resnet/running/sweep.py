@@ -15,6 +15,7 @@ from typing import Any
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     FORMAT,
+    LAUNCHES,
     RESULT,
     SWEEP,
     Status,
@@ -29,15 +30,12 @@ from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import distinct_names, job_name
 from mnist_resnet.running.result import read_result
 from mnist_resnet.running.signature import identity, tells_apart
+from mnist_resnet.running.stop import last_request
 
 LOG = logging.getLogger("mnist_resnet")
 
 PATIENCE = 3.0
 """Seconds that a launch waits for another one before it says so."""
-
-LAUNCHES = "launches"
-"""Claimed while the job list is read and written: two launches of one sweep come one after the other."""
-
 
 QUEUED, UNREADABLE = "queued", "unreadable"
 """How a job stands that nobody has begun, and one whose folder holds something else; beside a `Status`."""
@@ -144,6 +142,8 @@ def plan(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], comm
     content["swept"] = list(dict.fromkeys([*content.get("swept", []), *swept]))
     of_number = {job.index: job for job in [*known, *wanted]}
     content["jobs"] = [of_number[number].as_dict() for number in sorted(of_number)]
+    if stop := last_request(folder):
+        content["stop"] = stop
     return Sweep(folder, content, wanted)
 
 

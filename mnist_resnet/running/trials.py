@@ -15,7 +15,7 @@ from typing import Literal
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SWEEP, Status, read_metrics
+from mnist_resnet.job_folder import LAUNCHES, SWEEP, Status, read_metrics
 from mnist_resnet.running.claim import Watch, try_claim
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import Company
@@ -37,7 +37,7 @@ from mnist_resnet.running.study import (
     quiet_optuna,
     reporting_trial,
 )
-from mnist_resnet.running.sweep import LAUNCHES, Standing, Sweep, plan, read_sweep, standing
+from mnist_resnet.running.sweep import Standing, Sweep, plan, read_sweep, standing
 from mnist_resnet.running.targets import check_targets
 
 CLAIM_POLL = 0.05

@@ -15,6 +15,7 @@ from mnist_resnet.running.job import Desk
 from mnist_resnet.running.observer import Run
 from mnist_resnet.running.orders import read_orders
 from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.sweep import Standing, read_sweep, standing
 from mnist_resnet.running.targets import check_targets
 
@@ -36,7 +37,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UnreadableFolder: the folder holds no sweep, or the launch is over.
     """
     interrupt = Interrupt()
-    with interrupt.listening(), WorkerScreen() as screen:
+    before = read_orders(folder, launch).request if launch else None
+    with interrupt.listening(), hearing(folder, interrupt, before), WorkerScreen() as screen:
         desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
             if (folder / SEARCH).exists():
@@ -46,6 +48,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
             else:
                 work_on_sweep(desk, folder, launch, trusted)
         except Interrupted as interrupted:
+            if launch is None:
+                screen.say(str(interrupted))
             return interrupted.exit_code
     return 0
 

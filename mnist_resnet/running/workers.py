@@ -20,6 +20,7 @@ from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.orders import Orders
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.stop import hearing, last_request
 from mnist_resnet.running.sweep import Sweep, read_sweep, standing
 from mnist_resnet.running.targets import targets
 
@@ -52,8 +53,8 @@ def drain_by_workers(folder: Path, names: Sequence[str], on_failure: str, retrie
     chosen = [jobs[name] for name in names]
     places = places_for(chosen, settings.workers, settings.jobs_per_device)
     begun = {job.name: standing(sweep, job, watch).attempt for job in chosen}
-    orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure)
-    with interrupt.listening(), Screen(len(chosen)) as screen:
+    orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder))
+    with interrupt.listening(), hearing(folder, interrupt), Screen(len(chosen)) as screen:
         screen.say(told(places))
         orders.write()
         try:
@@ -177,7 +178,7 @@ class Crew:
             return
         self._posts.remove(post)
         reason = post.worker.why_ended()
-        if reason is None or self._interrupt.requested:
+        if reason is None or self._interrupt.requested or self._orders.are_withdrawn():
             return
         self._count(at_once=True)
         had_a_job = self._settle(post, reason)
