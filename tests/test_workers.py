@@ -287,7 +287,7 @@ def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
 
 
 def unattended(sweep: Sweep) -> Orders:
-    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", attended=False)
+    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
     orders.write()
     return orders
 
