@@ -59,7 +59,15 @@ def test_warmup_is_a_share_of_the_run() -> None:
     assert rates.index(max(rates)) == 10
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle"])
+def test_linear_rises_to_the_peak_and_falls_in_a_straight_line() -> None:
+    rates = course("linear")
+    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert rates[4:] == pytest.approx([0.1 * (1 - step / 16) for step in range(17)], abs=1e-12)
+    kept = course("linear", "schedule.final=0.1", "schedule.warmup=0")
+    assert kept == pytest.approx([0.1 * (1 - 0.9 * step / 20) for step in range(21)])
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle", "linear"])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_no_run_is_too_short(name: str, steps: int) -> None:
     assert all(0 <= rate <= 0.1 for rate in course(name, steps=steps))

@@ -49,6 +49,37 @@ class ReportNetwork(Model):
     classes: int = Field(ge=2)
 
 
+class LeanNetwork(Model):
+    """A small plain network; its arguments are those of `mnist_resnet.running.lean_network.LeanNetwork`."""
+
+    model_config = ConfigDict(extra="forbid")
+    width: int = Field(ge=1, le=4096)
+    growth: float = Field(ge=0.1, le=10)
+    blocks: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=5)]
+    kernel: int = Field(ge=1, le=27)
+    stem_kernel: int = Field(ge=1, le=27)
+    stem_stride: int = Field(ge=1, le=4)
+    pool: Literal["max", "average", "stride"]
+    head: Literal["max", "average"]
+    block_norm: Literal["none", "after_repeats", "after_every"]
+    dropout: Share
+    logit_scale: float = Field(gt=0)
+    channels: int = Field(ge=1)
+    classes: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def kernels_keep_the_size(self) -> "LeanNetwork":
+        """An even kernel at stride 1 would shrink each feature map by a pixel or add one."""
+        if self.kernel % 2 == 0:
+            raise ValueError(f"model.kernel={self.kernel}: must be odd")
+        if self.stem_kernel < self.stem_stride or (self.stem_stride == 1 and self.stem_kernel % 2 == 0):
+            raise ValueError(
+                f"model.stem_kernel={self.stem_kernel}: must be odd at stride 1, and no less than "
+                f"model.stem_stride={self.stem_stride}"
+            )
+        return self
+
+
 class Regularization(Section):
     """What keeps the network from learning its training images by heart."""
 
@@ -80,7 +111,8 @@ class Schedule(Component):
     """The learning rate's course: a callable from (optimizer, total_steps) to a scheduler stepped after each batch."""
 
     partial: Literal[True] = Field(alias="_partial_")
-    warmup: Annotated[float, Field(gt=0, lt=1)] | None = None
+    warmup: Share | None = None
+    final: Share | None = None
 
 
 class Augmentation(Component):
@@ -268,9 +300,15 @@ class Comparison(Section):
     words: str
 
 
+KINDS_OF_MODEL = {
+    "mnist_resnet.running.lean_network.LeanNetwork": "lean",
+    "mnist_resnet.running.network.ResNet": "report",
+}
+
+
 def _kind_of_model(model: Any) -> str:
     target = model.get("_target_") if isinstance(model, dict) else None
-    return "report" if target == "mnist_resnet.running.network.ResNet" else "other"
+    return KINDS_OF_MODEL.get(str(target), "other")
 
 
 class Config(BaseModel):
@@ -283,7 +321,8 @@ class Config(BaseModel):
     regularization: Regularization
     data: Data
     model: Annotated[
-        Annotated[ReportNetwork, Tag("report")] | Annotated[Model, Tag("other")], Discriminator(_kind_of_model)
+        Annotated[ReportNetwork, Tag("report")] | Annotated[LeanNetwork, Tag("lean")] | Annotated[Model, Tag("other")],
+        Discriminator(_kind_of_model),
     ]
     optim: Optim
     schedule: Schedule
@@ -300,11 +339,11 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> "Config":
-        """The report's network takes the images' channels and knows their classes; another's arguments are its own."""
+        """Our own networks take the images' channels and know their classes; another's arguments are its own."""
         model = self.model
-        if isinstance(model, ReportNetwork) and model.channels != self.data.channels:
+        if isinstance(model, ReportNetwork | LeanNetwork) and model.channels != self.data.channels:
             raise ValueError(f"model.channels={model.channels}: the images have data.channels={self.data.channels}")
-        if isinstance(model, ReportNetwork) and model.classes < self.data.classes:
+        if isinstance(model, ReportNetwork | LeanNetwork) and model.classes < self.data.classes:
             raise ValueError(
                 f"model.classes={model.classes}: must be data.classes={self.data.classes} or more, one for each label"
             )

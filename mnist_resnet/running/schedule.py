@@ -34,5 +34,24 @@ def onecycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> LRS
     return LambdaLR(optimizer, factor)
 
 
+def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0.2, final: float = 0.0) -> LRScheduler:
+    """Linear up from nothing to the optimiser's rate, then linear down: the triangle of Smith and Topin 2018.
+
+    Args:
+        optimizer: its rate is the peak.
+        total_steps: optimiser steps of the whole run.
+        warmup: share of the run in which the rate rises; its first step has a rate already, its last one the peak.
+        final: share of the peak that would be reached one step after the last one.
+    """
+    rise = warmup * total_steps
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return min(1.0, (step + 1) / rise)
+        return 1 - (1 - final) * min(1.0, (step - rise) / (total_steps - rise))
+
+    return LambdaLR(optimizer, factor)
+
+
 def _half_cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -104,9 +104,9 @@ KEYS = [
 ]
 
 CHOICES = [
-    ("model=stem9x9", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
-    ("model=", "model=: no such choice; one of stem3x3, stem7x7"),
-    ("model=null", "model=null: must be the name of a choice; one of stem3x3, stem7x7"),
+    ("model=stem9x9", "model=stem9x9: no such choice; one of lean, lean_stem5x5, stem3x3, stem7x7"),
+    ("model=", "model=: no such choice; one of lean, lean_stem5x5, stem3x3, stem7x7"),
+    ("model=null", "model=null: must be the name of a choice; one of lean, lean_stem5x5, stem3x3, stem7x7"),
     ("optim=adm", "optim=adm: no such choice; did you mean adam? one of adam, adamw, sgd"),
     ("optim=[adam,sgd]", "optim._target_=torch.optim.SGD: got an unexpected keyword argument 'eps'"),
     ("experiment=nope", "experiment=nope: no such choice; one of report_a_stem7x7"),
@@ -153,7 +153,7 @@ RUNS_ALONE = [
 
 SWEEPS = [
     ("optim.lr=0.1,0.2,abc,0.3", "optim.lr=abc: must be a number"),
-    ("model=stem3x3,stem9x9 seed=1,2", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
+    ("model=stem3x3,stem9x9 seed=1,2", "model=stem9x9: no such choice; one of lean, lean_stem5x5, stem3x3, stem7x7"),
     ("trainer.epochs=1,0 seed=1,2", "trainer.epochs=0: must be 1 or more"),
     ("data.train_size=32,48,70", "data.train_size=70, val_size=0: there are 64 images"),
     ("data.train_size=64,65", "data.train_size=65: leaves a last batch of one image"),
@@ -185,7 +185,7 @@ SWEEPS = [
 PROCESSES = [
     ("optim.lr=abc", "optim.lr=abc: must be a number"),
     ("optim.lrr=0.1", "optim.lrr: no such key; did you mean optim.lr?"),
-    ("model=stem9x9", "model=stem9x9: no such choice; one of stem3x3, stem7x7"),
+    ("model=stem9x9", "model=stem9x9: no such choice; one of lean, lean_stem5x5, stem3x3, stem7x7"),
     ("optim.lr=${nowhere}", "optim.lr=${nowhere}: Interpolation key 'nowhere' not found"),
     ("optim=null", "optim=null: must be the name of a choice"),
     ("optim.lr==", "optim.lr==: can't be read"),
