@@ -4,7 +4,7 @@ They change the last bits and the speed, not the experiment. They are resolved o
 into its record, and used again when the job goes on.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.config import Trainer
+from mnist_resnet.running.convolution import SmallMaps
 
 THREADS = torch.get_num_threads()
 """PyTorch's choice, read before a job sets its own: the next one in this process must not inherit that."""
@@ -42,6 +43,10 @@ class Numerics:
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def convolutions(self) -> AbstractContextManager[Any]:
+        """The context, beside `autocast`, in which forward passes run whose gradient is taken."""
+        return SmallMaps() if (self.device, self.precision) == ("cpu", "bf16") else nullcontext()
 
     def as_dict(self) -> dict[str, Any]:
         """For `result.json`."""

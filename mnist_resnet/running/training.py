@@ -18,6 +18,7 @@ from mnist_resnet.running.config import Config
 from mnist_resnet.running.data import Split, Splits, shuffled
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.late import LateReader
+from mnist_resnet.running.layout import fuse, lay_out
 from mnist_resnet.running.numerics import Numerics
 from mnist_resnet.running.observer import Observer
 
@@ -52,7 +53,9 @@ class Training:
         self.config, self.splits, self.numerics = config, splits, numerics
         seed_everything(config.seed)
         self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
+        lay_out(self.model, numerics)
         self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
+        fuse(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
         self.schedule: LRScheduler = instantiate(_node(config.schedule), _convert_="all")(
@@ -138,7 +141,7 @@ def train_epoch(
     for images, labels in training.splits.train.batches(config.data.batch_size, order, start=training.step):
         training.optimizer.zero_grad()
         images = training.augment(images)
-        with training.numerics.autocast():
+        with training.numerics.autocast(), training.numerics.convolutions():
             logits = model(images)
         loss = training.loss(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
