@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.running.orders import is_under_way
 
 
 def main() -> None:
@@ -22,6 +23,10 @@ def main() -> None:
         from mnist_resnet.running.lifeline import end_with_parent
 
         end_with_parent()
+    if arguments.launch and not is_under_way(arguments.sweep, arguments.launch):
+        # A cluster may start a worker long after the last job has ended.
+        print("the launch is over")
+        return
     try:
         from mnist_resnet.running.worker import work
 

@@ -363,16 +363,15 @@ def test_workers_are_dealt_out_over_the_gpus_and_the_cores() -> None:
     assert "CUDA_VISIBLE_DEVICES" not in places(1, [], cores=2)[0].environment
 
 
-def test_how_many_workers_there_are(frozen: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "usable_cores", lambda: 4)
     monkeypatch.setattr(devices, "visible_gpus", list)
-    many = [frozen.jobs[1]] * 100
-    assert len(places_for(many, None, 1)) == 4
-    assert len(places_for(many, None, 2)) == 8
-    assert len(places_for(many, 3, 1)) == 3
-    assert len(places_for(many[:2], None, 1)) == 2, "no more than jobs"
+    assert len(places_for({"auto"}, 100, None, 1)) == 4
+    assert len(places_for({"auto"}, 100, None, 2)) == 8
+    assert len(places_for({"auto"}, 100, 3, 1)) == 3
+    assert len(places_for({"auto"}, 2, None, 1)) == 2, "no more than jobs"
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
-    assert len(places_for(many, None, 3)) == 6
+    assert len(places_for({"auto"}, 100, None, 3)) == 6
 
 
 def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -27,14 +27,15 @@ class WorkersLauncher(Launcher):
             UsageError: a setting is wrong, or its engine can't be had here.
         """
         from mnist_resnet.running.config import check_launcher
-        from mnist_resnet.running.engine import check_engine
+        from mnist_resnet.running.fleet import build_engine
 
         given = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             for key, value in self._given.items()
         }
         self.settings = check_launcher(given)
-        check_engine(self.settings)
+        if self.settings.engine != "local" or config.sweep.detach:
+            build_engine(self.settings, config.sweep.detach)
         self.config = config
 
     def search(self, folder: Path) -> None:
@@ -43,7 +44,7 @@ class WorkersLauncher(Launcher):
 
         assert self.config is not None
         settings = self.config.sweep
-        search_by_workers(folder, settings.on_failure, settings.retries, self.settings)
+        search_by_workers(folder, settings.on_failure, settings.retries, self.settings, settings.detach)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
@@ -51,6 +52,6 @@ class WorkersLauncher(Launcher):
         from mnist_resnet.running.workers import drain_by_workers
 
         assert self.config is not None
-        folder, settings = Path(self.config.hydra.sweep.dir), self.config.sweep
-        drain_by_workers(folder, names_of(job_overrides), settings.on_failure, settings.retries, self.settings)
+        folder, names, settings = Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep
+        drain_by_workers(folder, names, settings.on_failure, settings.retries, self.settings, settings.detach)
         return []

@@ -42,6 +42,9 @@ HEARTBEAT = 5.0
 STALE_AFTER = 60.0
 """Seconds without a sign of life, watched, after which a holder on another machine is called dead."""
 
+STALE_VARIABLE = "MNIST_RESNET_STALE_AFTER"
+"""Environment variable with other seconds than `STALE_AFTER`: more for a file server that is often away for longer."""
+
 SHORTEST_WATCH = 4
 """Looks that it takes at least, after the first, to call a holder dead: one gap counts for a quarter of `STALE_AFTER`.
 
@@ -179,11 +182,15 @@ class Watch:
     """Remembers what an observer has seen of holders on other machines; keep one for all folders, and look often.
 
     Args:
-        stale_after: seconds; see `STALE_AFTER`. A single gap between two looks counts for a quarter of it at most.
+        stale_after: seconds; None: `STALE_AFTER`, or what the environment says. A single gap between two looks counts
+            for a quarter of it at most.
+
+    Raises:
+        UsageError: the environment says no number of seconds.
     """
 
-    def __init__(self, stale_after: float = STALE_AFTER) -> None:
-        self.stale_after = stale_after
+    def __init__(self, stale_after: float | None = None) -> None:
+        self.stale_after = _stale_after() if stale_after is None else stale_after
         self._looks: dict[Path, _Look] = {}
 
     def state(self, folder: Path) -> State:
@@ -278,6 +285,17 @@ def end_for_the_dead(folder: Path, number: int, reason: str) -> None:
     # A successor sweeps up what it finds unfinished; then it knows enough.
     with suppress(FileNotFoundError):
         write_atomically(file, _text(_read(file) | ended))
+
+
+def _stale_after() -> float:
+    said = os.environ.get(STALE_VARIABLE, str(STALE_AFTER))
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = 0.0
+    if not HEARTBEAT < seconds < float("inf"):
+        raise UsageError(f"{STALE_VARIABLE}={said}: must be a number of seconds above {HEARTBEAT:g}")
+    return seconds
 
 
 def _attempt_file(folder: Path, number: int) -> Path:

@@ -3,6 +3,7 @@
 import errno
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,12 +26,13 @@ ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 """Ends that are a result. A diverged job is one: the config does that."""
 
 
-def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
+def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any], detach: bool = False) -> int:
     """Start what is missing of the sweep's jobs, wait for their ends, and sum up.
 
     Args:
         sweep: frozen.
         start: runs the jobs it is given; their ends are read from their folders.
+        detach: whether `start` returns before that.
 
     Returns:
         The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
@@ -41,10 +43,18 @@ def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any]) -> int:
     due = [one.job for one in standings if one.is_due]
     console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
     code = started(due, start, console) if due else 0
+    if detach and due and not code:
+        console.print(followed_by(sweep.folder), markup=False)
+        return 0
     undone = sum_up(sweep, console)
     if undone:
         console.print(f"to go on: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
     return code or (1 if undone else 0)
+
+
+def followed_by(folder: Path) -> str:
+    """How to follow a sweep that goes on by itself."""
+    return f"to see how it stands: python -m mnist_resnet.sweep {shlex.quote(str(folder))} --watch"
 
 
 def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any], console: Console) -> int:

@@ -11,12 +11,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from mnist_resnet.errors import UsageError
-from mnist_resnet.running.config import Workers
 from mnist_resnet.running.devices import Place
 
 
@@ -45,12 +43,14 @@ class Wanted:
         launch: whose orders they follow; these lie in the folder.
         workers: how many.
         trusted: targets that the jobs run, beside those that are trusted anyway.
+        path: `PYTHONPATH` for them.
     """
 
     folder: Path
     launch: str
     workers: int
     trusted: Sequence[str]
+    path: str = field(default_factory=lambda: python_path())
 
     def arguments(self, worker: int) -> list[str]:
         """Of `python -m mnist_resnet.work`, for the worker of this number; they count from 1."""
@@ -66,6 +66,9 @@ class Fleet(Protocol):
 
     def alive(self) -> int | None:
         """How many of them run or are still to start; None: the engine can't say at present."""
+
+    def withdraw(self) -> None:
+        """Let those that have not started never do."""
 
     def end(self) -> None:
         """Ask all to end after a checkpoint; those that have not started never do."""
@@ -85,16 +88,6 @@ class Engine(Protocol):
         """
 
 
-def check_engine(settings: Workers) -> None:
-    """Refuse an engine that can't be had here.
-
-    Raises:
-        UsageError: says which package or program is missing.
-    """
-    if settings.engine != "local":
-        raise UsageError(f"hydra.launcher.engine={settings.engine}: is not there yet; take local")
-
-
 class LocalEngine:
     """Starts processes of this machine, which end in good order when this one is gone.
 
@@ -104,10 +97,15 @@ class LocalEngine:
     once, through this process, and in this session, so that it has its priority.
     """
 
-    def start(self, arguments: Sequence[str], place: Place) -> "LocalWorker":
-        """Run `python -m mnist_resnet.work` with these arguments."""
-        # A user's own modules are found where this process finds them, and what happens to lie in the folder is not.
-        path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    def start(self, arguments: Sequence[str], place: Place, path: str | None = None) -> "LocalWorker":
+        """Run `python -m mnist_resnet.work`.
+
+        Args:
+            arguments: its.
+            place: where it works.
+            path: `PYTHONPATH`; None: a user's own modules are found where this process finds them.
+        """
+        path = python_path() if path is None else path
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", "mnist_resnet.work", *arguments, "--attended"],
@@ -126,6 +124,11 @@ class LocalWorker:
     def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         self._process, self._output = process, output
         self._seen, self._rest = 0, b""
+
+    @property
+    def pid(self) -> int:
+        """Its number on this machine."""
+        return self._process.pid
 
     def is_alive(self) -> bool:
         """Whether it has not ended yet."""
@@ -161,3 +164,8 @@ class LocalWorker:
             if self._process.stdin:
                 self._process.stdin.close()
         return [line.decode(errors="replace").rstrip() for line in whole]
+
+
+def python_path() -> str:
+    """For `PYTHONPATH`: where this process finds modules; what happens to lie in the folder is not among it."""
+    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)

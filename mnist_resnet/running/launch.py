@@ -71,7 +71,11 @@ def launch(
         set_aside(sweep.folder_of(job), watch)
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
-    return carry_out(sweep, lambda due: launcher.launch([_overrides(sweep, job) for job in due], 0))
+
+    def start(due: Sequence[FrozenJob]) -> None:
+        launcher.launch([_overrides(sweep, job) for job in due], 0)
+
+    return carry_out(sweep, start, settings.sweep.detach)
 
 
 def build_launcher(
@@ -85,8 +89,6 @@ def build_launcher(
     name = config.hydra.runtime.choices["hydra/launcher"]
     if settings.sweep.detach and name != "workers":
         raise UsageError(f"sweep.detach=true: hydra/launcher={name} runs jobs for this process; take workers")
-    if settings.sweep.detach:
-        raise UsageError("sweep.detach=true: is not there yet; leave it out")
     return Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=task_function)
 
 

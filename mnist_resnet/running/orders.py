@@ -96,6 +96,11 @@ def read_orders(folder: Path, launch: str) -> Orders:
     return Orders(folder, launch, *of_launch)
 
 
+def is_under_way(folder: Path, launch: str) -> bool:
+    """Whether a launch has orders in a sweep folder."""
+    return (folder / LAUNCHES / f"{launch}.json").exists()
+
+
 def launches(folder: Path) -> list[str]:
     """The launches of the sweep in `folder` whose orders lie there: under way, unless their process died."""
     return sorted(file.stem for file in (folder / LAUNCHES).glob("*.json"))

@@ -19,7 +19,7 @@ from mnist_resnet.running.casualty import Tries
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import POLL, Alone, Company
-from mnist_resnet.running.ending import started, sum_up
+from mnist_resnet.running.ending import followed_by, started, sum_up
 from mnist_resnet.running.findings import say_findings, write_findings
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
@@ -84,6 +84,9 @@ def search(
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{folder}: {recipe.trials} trials, {begun} begun already", markup=False)
     code = started([], lambda _: launcher.search(folder), console)
+    if settings.sweep.detach and not code:
+        console.print(followed_by(folder), markup=False)
+        return 0
     return _conclude(folder, recipe, code, console)
 
 

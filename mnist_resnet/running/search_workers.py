@@ -1,4 +1,4 @@
-"""A search worked on by processes of this machine, each of which asks for its next trial when it is free."""
+"""A search worked on by workers, each of which asks for its next trial when it is free."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import Workers, check
 from mnist_resnet.running.drain import Alone, Company
-from mnist_resnet.running.engine import LocalEngine
+from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk
 from mnist_resnet.running.orders import Orders, read_orders
@@ -15,64 +15,53 @@ from mnist_resnet.running.recipe import read_recipe
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.search import work_at
 from mnist_resnet.running.stop import hearing, last_request
-from mnist_resnet.running.sweep import Sweep
 from mnist_resnet.running.targets import targets
 from mnist_resnet.running.trials import Trials
-from mnist_resnet.running.workers import Crew, places_for, told
+from mnist_resnet.running.workers import engage, is_attended
 
 
-def search_by_workers(folder: Path, on_failure: str, retries: int, settings: Workers) -> None:
-    """Have the search in `folder` worked on by workers on this machine, until it has all its trials.
+def search_by_workers(folder: Path, on_failure: str, retries: int, settings: Workers, detach: bool) -> None:
+    """Have the search in `folder` worked on by workers, until it has all its trials.
 
     Args:
         folder: the sweep folder, with the recipe in it.
         on_failure: `continue`, or `stop` to begin no further trial after one that failed.
         retries: how often a trial goes on after its process died.
         settings: who starts how many workers.
+        detach: whether to return once the workers are submitted.
 
     Raises:
-        UsageError: a trial asks for a device that no worker sees.
+        UsageError: a trial asks for a device that no worker sees, or the engine refuses.
         Interrupted: the program was asked to end.
     """
     recipe, interrupt = read_recipe(folder), Interrupt()
     with interrupt.listening(), hearing(folder, interrupt), Screen(recipe.trials) as screen:
         trials = Trials(folder, recipe, Watch(), screen.say)
-        orders = Orders(folder.absolute(), secrets.token_hex(8), trials.attempts(), on_failure, last_request(folder))
-        places = places_for(recipe.corners() * recipe.trials, settings.workers, settings.jobs_per_device)
-        places = places[: max(1, trials.left())]
-        screen.say(told(places))
-        orders.write()
-        try:
-            SearchCrew(trials, orders, retries, screen, interrupt).drain(places)
-        finally:
-            orders.remove()
+        begun, attended = trials.attempts(), is_attended(settings, detach)
+        orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder), attended)
+        engage(SearchDocket(trials), orders, recipe.corners(), retries, settings, detach, screen, interrupt)
 
 
-class SearchCrew(Crew):
-    """The workers of a search: their jobs come one by one.
+class SearchDocket:
+    """Of a search: its jobs come one by one.
 
     Args:
         trials: of the search.
-        orders: which the workers follow.
-        retries: how often a trial goes on after its process died.
-        screen: shows what they print, and how many trials have ended.
-        interrupt: whether all are to end.
     """
 
-    def __init__(self, trials: Trials, orders: Orders, retries: int, screen: Screen, interrupt: Interrupt) -> None:
+    def __init__(self, trials: Trials) -> None:
         self._trials = trials
-        jobs = trials.open_jobs()
-        super().__init__(Sweep(trials.folder, {}, jobs), jobs, orders, retries, LocalEngine(), screen, interrupt)
+        self.strike_off()
 
-    def _trusted(self) -> set[str]:
+    def targets(self) -> set[str]:
+        """What the trials run, by their `_target_`."""
         recipe = self._trials.recipe
         return recipe.targets() | set(targets([recipe.sampler, recipe.pruner]))
 
-    def _left(self) -> int:
-        return self._trials.left()
-
-    def _strike_off(self) -> None:
-        self._open = {job.name: job for job in self._trials.open_jobs()}
+    def strike_off(self) -> None:
+        """Look which have ended since."""
+        self.jobs: dict[str, FrozenJob] = {job.name: job for job in self._trials.open_jobs()}
+        self.left = self._trials.left()
 
 
 def work_on_search(desk: Desk, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:

@@ -3,26 +3,26 @@
 import secrets
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import Status
 from mnist_resnet.running import devices
 from mnist_resnet.running.casualty import Casualty, settle
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import Workers
 from mnist_resnet.running.devices import Place
+from mnist_resnet.running.docket import Docket, SweepDocket
 from mnist_resnet.running.engine import LocalEngine, Wanted, Worker
+from mnist_resnet.running.fleet import submit_and_wait
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.orders import Orders
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.stop import hearing, last_request
-from mnist_resnet.running.sweep import Sweep, read_sweep, standing
-from mnist_resnet.running.targets import targets
+from mnist_resnet.running.sweep import read_sweep, standing
 
 POLL = 0.1
 """Seconds between two looks at the workers."""
@@ -34,8 +34,10 @@ GRACE = {signal.SIGTERM: 60.0, signal.SIGINT: 10.0}
 """Seconds that workers get to end when something goes wrong here, by the signal that they are sent."""
 
 
-def drain_by_workers(folder: Path, names: Sequence[str], on_failure: str, retries: int, settings: Workers) -> None:
-    """Have those of the sweep's jobs that are named run by workers on this machine, until each has ended.
+def drain_by_workers(
+    folder: Path, names: Sequence[str], on_failure: str, retries: int, settings: Workers, detach: bool
+) -> None:
+    """Have those of the sweep's jobs that are named run by workers, until each has ended.
 
     Args:
         folder: the sweep folder.
@@ -43,45 +45,93 @@ def drain_by_workers(folder: Path, names: Sequence[str], on_failure: str, retrie
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
         retries: how often a job goes on after its process died.
         settings: who starts how many workers.
+        detach: whether to return once the workers are submitted.
 
     Raises:
-        UsageError: a job asks for a device that no worker sees.
+        UsageError: a job asks for a device that no worker sees, or the engine refuses.
         Interrupted: the program was asked to end.
     """
     sweep, watch, interrupt = read_sweep(folder), Watch(), Interrupt()
     jobs = {job.name: job for job in sweep.jobs}
     chosen = [jobs[name] for name in names]
-    places = places_for(chosen, settings.workers, settings.jobs_per_device)
     begun = {job.name: standing(sweep, job, watch).attempt for job in chosen}
-    orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder))
+    attended = is_attended(settings, detach)
+    orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder), attended)
+    docket = SweepDocket(sweep, chosen, orders)
     with interrupt.listening(), hearing(folder, interrupt), Screen(len(chosen)) as screen:
-        screen.say(told(places))
-        orders.write()
-        try:
-            Crew(sweep, chosen, orders, retries, LocalEngine(), screen, interrupt).drain(places)
-        finally:
-            orders.remove()
+        engage(docket, orders, chosen, retries, settings, detach, screen, interrupt)
 
 
-def places_for(jobs: Sequence[FrozenJob], workers: int | None, jobs_per_device: int) -> list[Place]:
-    """Where the workers for these jobs work.
+def is_attended(settings: Workers, detach: bool) -> bool:
+    """Whether the launching process watches over its workers."""
+    return settings.engine == "local" and not detach
+
+
+def engage(
+    docket: Docket,
+    orders: Orders,
+    jobs: Sequence[FrozenJob],
+    retries: int,
+    settings: Workers,
+    detach: bool,
+    screen: Screen,
+    interrupt: Interrupt,
+) -> None:
+    """Have workers run what is on the docket, until nothing is left.
 
     Args:
-        jobs: to run.
-        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
-        jobs_per_device: see there.
+        docket: of the launch.
+        orders: of the launch; not written yet.
+        jobs: such as they run, for the devices that they ask for.
+        retries: how often a job goes on after its process died.
+        settings: who starts how many workers.
+        detach: whether to return once the workers are submitted.
+        screen: to tell people.
+        interrupt: of this process.
 
     Raises:
-        UsageError: a job asks for a device by a number; each worker sees one device alone.
+        UsageError: a job asks for a device that no worker sees, or the engine refuses.
+        Interrupted: the program was asked to end.
+    """
+    devices_asked = asked_devices(jobs)
+    if not orders.attended:
+        submit_and_wait(docket, orders, settings, detach, screen, interrupt)
+        return
+    places = places_for(devices_asked, docket.left, settings.workers, settings.jobs_per_device)
+    screen.say(told(places))
+    orders.write()
+    try:
+        Crew(docket, orders, retries, LocalEngine(), screen, interrupt).drain(places)
+    finally:
+        orders.remove()
+
+
+def asked_devices(jobs: Sequence[FrozenJob]) -> set[str]:
+    """What the jobs ask for by `trainer.device`.
+
+    Raises:
+        UsageError: a device by a number; each worker sees one device alone.
     """
     asked = {str(job.config["trainer"]["device"]) for job in jobs}
     for device in sorted(asked):
         if device.startswith("cuda:"):
             raise UsageError(f"trainer.device={device}: hydra/launcher=workers deals out the GPUs itself; take cuda")
+    return asked
+
+
+def places_for(asked: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Place]:
+    """Where the workers of this machine work.
+
+    Args:
+        asked: devices, by `trainer.device`.
+        jobs: how many there are.
+        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
+        jobs_per_device: see there.
+    """
     gpus = [] if asked == {"cpu"} else devices.visible_gpus()
     cores = devices.usable_cores()
     count = workers or (len(gpus) or cores) * jobs_per_device
-    return devices.places(min(count, len(jobs)), gpus, cores)
+    return devices.places(min(count, max(1, jobs)), gpus, cores)
 
 
 def told(places: Sequence[Place]) -> str:
@@ -104,8 +154,7 @@ class Crew:
     """The workers of one launch, as the process sees them that watches over them.
 
     Args:
-        sweep: which is drained.
-        jobs: of it, that are.
+        docket: what they are to do.
         orders: which the workers follow; they lie in the sweep folder.
         retries: how often a job goes on after its process died.
         engine: starts workers.
@@ -115,19 +164,17 @@ class Crew:
 
     def __init__(
         self,
-        sweep: Sweep,
-        jobs: Iterable[FrozenJob],
+        docket: Docket,
         orders: Orders,
         retries: int,
         engine: LocalEngine,
         screen: Screen,
         interrupt: Interrupt,
     ) -> None:
-        self._sweep, self._orders, self._retries, self._engine = sweep, orders, retries, engine
+        self._docket, self._orders, self._retries, self._engine = docket, orders, retries, engine
         self._screen, self._interrupt = screen, interrupt
-        self._open = {job.name: job for job in jobs}
         self._posts: list[_Post] = []
-        self._watch, self._page = Watch(), LivePage(sweep.folder)
+        self._watch, self._page = Watch(), LivePage(orders.folder)
         self._started, self._next_count = 0, 0.0
 
     def drain(self, places: Sequence[Place]) -> None:
@@ -159,16 +206,8 @@ class Crew:
     def _start(self, place: Place) -> _Post:
         self._started += 1
         # All targets were checked when the sweep was launched.
-        wanted = Wanted(self._orders.folder, self._orders.launch, 1, list(self._trusted()))
+        wanted = Wanted(self._orders.folder, self._orders.launch, 1, list(self._docket.targets()))
         return _Post(place, self._started, self._engine.start(wanted.arguments(self._started), place))
-
-    def _trusted(self) -> set[str]:
-        """The targets that the jobs run."""
-        return {target for job in self._open.values() for target in targets(job.config)}
-
-    def _left(self) -> int:
-        """How many jobs have not ended."""
-        return len(self._open)
 
     def _look_after(self, post: _Post) -> None:
         is_alive = post.worker.is_alive()
@@ -185,14 +224,14 @@ class Crew:
         vain = 0 if had_a_job else post.vain_starts + 1
         if vain == VAIN_STARTS:
             self._screen.say(f"no worker stays alive on {post.place.name}; none is started there any more")
-        elif len(self._posts) < self._left() and not self._orders.is_stopped():
+        elif len(self._posts) < self._docket.left and not self._orders.is_stopped():
             self._posts.append(self._start(post.place))
             self._posts[-1].vain_starts = vain
 
     def _settle(self, post: _Post, reason: str) -> bool:
         """Say what becomes of the job that a worker left behind; whether there was one."""
-        for job in self._open.values():
-            casualty = Casualty.of(self._sweep.folder_of(job), self._orders.launch, post.number, reason)
+        for job in self._docket.jobs.values():
+            casualty = Casualty.of(self._orders.folder / job.name, self._orders.launch, post.number, reason)
             if casualty is None:
                 continue
             if settle(job, casualty, self._retries, self._watch):
@@ -211,16 +250,10 @@ class Crew:
         started = time.monotonic()
         if not at_once and started < self._next_count:
             return
-        self._strike_off()
-        self._screen.count(self._screen.jobs - self._left())
+        self._docket.strike_off()
+        self._screen.count(self._screen.jobs - self._docket.left)
         ended = time.monotonic()
         self._next_count = ended + (ended - started) / SHARE
-
-    def _strike_off(self) -> None:
-        for job in list(self._open.values()):
-            now = standing(self._sweep, job, self._watch)
-            if not now.is_due or (now.status == Status.FAILED and now.attempt > self._orders.jobs[job.name]):
-                del self._open[job.name]
 
     def _send(self, signal_number: int) -> None:
         for post in self._posts:

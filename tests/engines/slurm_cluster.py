@@ -1,0 +1,182 @@
+"""A Slurm cluster of two nodes on this machine: real daemons on loopback alone, without systemd, ended afterwards.
+
+Each node has a process table of its own, so that its processes end with it, and others learn of their end by their
+silence alone, as between machines. Two partitions on the same nodes: jobs of `high` preempt those of `low`, which are
+queued again. There is no accounting.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "unshare")
+KILL_WAIT = 10
+"""Seconds between Slurm's SIGTERM and its SIGKILL."""
+
+
+def why_not() -> str | None:
+    """Why no cluster can be started here; None: it can."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed (apt-get install slurm-wlm munge)"
+    return None if os.geteuid() == 0 else "Slurm's daemons want to be root"
+
+
+@dataclass
+class SlurmCluster:
+    """A cluster that runs.
+
+    Attributes:
+        folder: with its configuration, logs and sockets.
+        daemons: its processes by name.
+    """
+
+    folder: Path
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that Slurm's commands need."""
+        return {"SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def ask(self, *command: str) -> str:
+        """Run one of Slurm's commands; gives what it prints."""
+        environment = os.environ | self.environment
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def states(self) -> list[str]:
+        """Of all tasks in the queue, running or pending."""
+        return self.ask("squeue", "--noheader", "--array", "--format=%T").split()
+
+    def lose(self, node: str) -> None:
+        """Kill a node: its daemon, and every process that it started."""
+        daemon = self.daemons.pop(node)
+        daemon.kill()
+        daemon.wait()
+
+
+def start(cluster: SlurmCluster, cpus: int) -> None:
+    """Start its daemons, and wait until both nodes are there."""
+    folder = cluster.folder
+    (folder / "munge.key").write_bytes(secrets.token_bytes(1024))
+    (folder / "munge.key").chmod(0o400)
+    munge = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munge.pid"}
+    munge |= {"log-file": "munge.log", "seed-file": "munge.seed"}
+    cluster.daemons["munged"] = _daemon(
+        cluster, "munged", "--foreground", "--force", *(f"--{key}={folder / name}" for key, name in munge.items())
+    )
+    _wait_for((folder / "munge.socket").exists, "munged")
+    (folder / "slurm.conf").write_text(_configuration(folder, cpus))
+    cluster.daemons["slurmctld"] = _daemon(cluster, "slurmctld", "-D")
+    for node in ("n1", "n2"):
+        # Who kills unshare kills all that is in its process namespace.
+        own = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        cluster.daemons[node] = _daemon(cluster, *own, "slurmd", "-D", "-N", node)
+    _wait_for(lambda: _idle_nodes(cluster) == 2, "both nodes")
+
+
+@contextmanager
+def slurm_cluster(cpus: int = 1) -> Iterator[SlurmCluster]:
+    """A cluster of two nodes that pretend to have so many CPUs each."""
+    # Sockets have short names.
+    folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
+    folder.chmod(0o700)
+    cluster = SlurmCluster(folder)
+    try:
+        start(cluster, cpus)
+        yield cluster
+    finally:
+        _stop(cluster)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop(cluster: SlurmCluster) -> None:
+    for daemon in reversed(cluster.daemons.values()):
+        daemon.kill()
+        daemon.wait()
+
+
+def _daemon(cluster: SlurmCluster, *command: str) -> subprocess.Popen[bytes]:
+    with (cluster.folder / f"{Path(command[0]).name}.{len(cluster.daemons)}.out").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | cluster.environment,
+            start_new_session=True,
+        )
+
+
+def _configuration(folder: Path, cpus: int) -> str:
+    host = socket.gethostname().partition(".")[0]
+    control, first, second = _free_ports(3)
+    common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN"
+    return f"""
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={control}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=1
+MpiDefault=none
+ReturnToService=2
+SlurmdTimeout=10
+KillWait={KILL_WAIT}
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+NodeName=n1 Port={first} {common}
+NodeName=n2 Port={second} {common}
+PartitionName=low Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=high Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+"""
+
+
+def _idle_nodes(cluster: SlurmCluster) -> int:
+    environment = os.environ | cluster.environment
+    command = ["sinfo", "--noheader", "--Node", "--partition=low", "--format=%T"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return done.stdout.split().count("idle")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _wait_for(what: Callable[[], bool], name: str, timeout: float = 60) -> None:
+    until = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < until, f"waited in vain for {name}"
+        time.sleep(0.1)
