@@ -159,6 +159,83 @@ def test_other_warnings_are_not_swallowed(tmp_path: Path) -> None:
         export_model(Warning_(), images, describe(images), tmp_path)
 
 
+class Shifted(nn.Module):
+    """Its shift is no weight: torch writes it into the graph."""
+
+    forwards = 0
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.linear, self.shift = nn.Linear(28 * 28, 10), torch.full((10,), shift)
+
+    def forward(self, images: Tensor) -> Tensor:
+        Shifted.forwards += 1
+        logits: Tensor = self.linear(images.flatten(1)) + self.shift
+        return logits
+
+
+class Tied(nn.Module):
+    """Two layers share one weight, which is one record in the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(28 * 28, 28 * 28), nn.Linear(28 * 28, 28 * 28)
+        self.second.weight = self.first.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.second(self.first(images.flatten(1)).relu())[:, :10]
+        return logits
+
+
+def exported(network: nn.Module, images: Tensor, folder: Path, architecture: str) -> Path:
+    folder.mkdir()
+    export_model(network, images, describe(images), folder, architecture)
+    return folder
+
+
+def assert_is_saved(network: nn.Module, file: Path, images: Tensor) -> None:
+    saved = load_model(file)
+    live = network.eval()(saved.description.normalise(images))
+    for batch_size in (1, 3, len(images)):
+        assert torch.allclose(saved.logits(images, batch_size), live, atol=1e-5)
+    assert isinstance(saved.network, nn.Module)
+    state = saved.network.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_later_networks_of_an_architecture_are_saved_with_their_own_weights(tmp_path: Path) -> None:
+    images = some_images()
+    for job in ("first", "second", "third"):
+        network = small()
+        trained(network)
+        if job == "third":
+            network.to(memory_format=torch.channels_last)
+        folder = exported(network, images, tmp_path / job, "small")
+        for file in FILES:
+            assert_is_saved(network, folder / file, images)
+
+
+def test_graphs_of_an_architecture_are_made_once_and_anew_where_they_are_not_alike(tmp_path: Path) -> None:
+    images, forwards = some_images(), []
+    for job, shift in (("first", 1.0), ("alike", 1.0), ("other", 2.0)):
+        network, Shifted.forwards = Shifted(shift), 0
+        folder = exported(network, images, tmp_path / job, "shifted")
+        forwards.append(Shifted.forwards)
+        for file in FILES:
+            assert_is_saved(network, folder / file, images)
+    first, alike, other = forwards
+    assert alike == 1 < first < other
+
+
+def test_weights_that_are_no_records_of_their_own_are_saved_too(tmp_path: Path) -> None:
+    images = some_images()
+    for job in ("first", "second"):
+        network = Tied()
+        folder = exported(network, images, tmp_path / job, "tied")
+        for file in FILES:
+            assert_is_saved(network, folder / file, images)
+
+
 def test_a_folder_that_can_t_be_written_leaves_no_half_file(tmp_path: Path) -> None:
     images = some_images()
     with pytest.raises(FileNotFoundError):

@@ -247,7 +247,9 @@ def _save_what_it_learned(training: Training, splits: Splits, record: Record) ->
     if training.config.sweep.keep != "none":
         description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
         try:
-            export_model(training.averaging.model, test.pixels[:CHECKED_IMAGES], description, record.folder)
+            built_from = training.config.model.model_dump_json(by_alias=True)
+            trained, images = training.averaging.model, test.pixels[:CHECKED_IMAGES]
+            export_model(trained, images, description, record.folder, built_from)
         except OSError:
             raise
         except Exception as error:
