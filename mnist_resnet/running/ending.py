@@ -13,6 +13,7 @@ from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
 from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.conclusion import Unfinished, conclude
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupted
 from mnist_resnet.running.page import write_page, write_plots
@@ -83,41 +84,71 @@ def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any
     return 0
 
 
-def sum_up(sweep: Sweep, console: Console) -> list[Standing]:
-    """Write and show the sweep's table, hand it to the tracker, say what failed and where everything lies.
+def sum_up(sweep: Sweep, console: Console, more: Callable[[], list[str]] = list) -> list[Standing]:
+    """Show the sweep's table, say what failed, have it all written once, say where everything lies.
+
+    Args:
+        sweep: with the jobs of this launch.
+        console: where to say it.
+        more: writes what else sums up this kind of sweep; gives the files' names.
 
     Returns:
         How the jobs stand that have no result.
     """
-    report = sweep_report(*load_jobs([sweep.folder]))
-    console.print(report)
+    console.print(sweep_report(*load_jobs([sweep.folder])))
     watch = Watch()
     undone = [one for job in sweep.jobs if (one := standing(sweep, job, watch)).status not in ENDED_WELL]
     for one in undone:
         # The report has a line for each job that failed.
         if one.status != Status.FAILED:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
-    written = _written(sweep, console)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
     tracker = Shielded(sweep.jobs[-1].config["tracking"])
-    tracker.sweep_ended(sweep.folder, report.jobs)
+    write_once(sweep.folder, tracker, console, more)
     hint = tracker.hint(sweep.folder)
     if hint:
         console.print(hint, markup=False)
-    if written:
-        console.print(f"written to {sweep.folder}: {', '.join(written)}", markup=False)
     return undone
 
 
-def _written(sweep: Sweep, console: Console) -> list[str]:
-    """Write what sums up the sweep, as far as the disk takes it; gives the files' names."""
+def write_once(folder: Path, tracker: Shielded, console: Console, more: Callable[[], list[str]] = list) -> None:
+    """Have what sums up the sweep written and the tracker told, by this process if no other one does, and say by whom.
+
+    Args:
+        folder: the sweep folder.
+        tracker: of the sweep.
+        console: where to say it.
+        more: see `sum_up`.
+    """
+    written: list[str] = []
+
+    def write() -> bool:
+        known = _written(folder, console)
+        written.extend([*known, *more()])
+        tracker.sweep_ended(folder, sweep_report(*load_jobs([folder])).jobs)
+        return {TABLE, RESULTS, DASHBOARD} <= set(known)
+
+    try:
+        by = conclude(folder, write)
+    except Unfinished as unfinished:
+        console.print(f"{unfinished}; who ends last writes {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
+        return
+    if by is not None:
+        who = f"process {by.get('pid')} on {by.get('host')}"
+        console.print(f"written to {folder} by {who}: {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
+    elif written:
+        console.print(f"written to {folder}: {', '.join(written)}", markup=False)
+
+
+def _written(folder: Path, console: Console) -> list[str]:
+    """Write what sums up a sweep, as far as the disk takes it; gives the files' names."""
     written: list[str] = []
     for names, write in (((TABLE, RESULTS), write_table), ((DASHBOARD,), write_page), ((FIGURES,), write_plots)):
         try:
-            write(sweep.folder)
-            written += [name for name in names if (sweep.folder / name).exists()]
+            write(folder)
+            written += [name for name in names if (folder / name).exists()]
         except OSError as error:
-            console.print(f"{sweep.folder}: {' and '.join(names)} can't be written ({error.strerror})", markup=False)
+            console.print(f"{folder}: {' and '.join(names)} can't be written ({error.strerror})", markup=False)
     return written
 
 

@@ -34,8 +34,8 @@ def best_trial(trials: Trials) -> FrozenTrial | None:
     return pick(completed, key=lambda trial: trial.values[0]) if completed else None
 
 
-def write_findings(trials: Trials, console: Console) -> None:
-    """Write the best config and the page, as far as the disk takes them."""
+def write_findings(trials: Trials, console: Console) -> list[str]:
+    """Write the best config and the page, as far as the disk takes them; gives the files' names."""
     written: list[str] = []
     deeds: list[tuple[str, Callable[[Trials], bool]]] = [(str(EXPERIMENT), write_experiment), (PAGE, write_page)]
     for name, write in deeds:
@@ -43,8 +43,7 @@ def write_findings(trials: Trials, console: Console) -> None:
             written += [name] if write(trials) else []
         except OSError as error:
             console.print(f"{trials.folder}: {name} can't be written ({error.strerror})", markup=False)
-    if written:
-        console.print(f"written to {trials.folder}: {', '.join(written)}", markup=False)
+    return written
 
 
 def say_findings(trials: Trials, console: Console) -> None:

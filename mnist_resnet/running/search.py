@@ -19,7 +19,7 @@ from mnist_resnet.running.casualty import Tries
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import POLL, Alone, Company
-from mnist_resnet.running.ending import followed_by, started, sum_up
+from mnist_resnet.running.ending import followed_by, started, sum_up, write_once
 from mnist_resnet.running.findings import say_findings, write_findings
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
@@ -32,6 +32,7 @@ from mnist_resnet.running.recipe import Recipe, compose_commons, read_recipe, re
 from mnist_resnet.running.rehearsal import check_writable, rehearse
 from mnist_resnet.running.room import check_room
 from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.shielded import Shielded
 from mnist_resnet.running.space import parse_space
 from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.study import JOURNAL, build_pruner, build_sampler, grid_size
@@ -206,13 +207,19 @@ def work_at(desk: Desk, trials: Trials, company: Company) -> None:
                 desk.screen.say("no further trial is begun (sweep.on_failure=stop)")
 
 
+def conclude_search(folder: Path, recipe: Recipe, tracker: Shielded, console: Console) -> None:
+    """Have what sums up a search written, unless it has been; for a worker that ends without a launch that waits."""
+    trials = Trials(folder, recipe, Watch(), console.print)
+    trials.settle()
+    write_once(folder, tracker, console, lambda: write_findings(trials, console))
+
+
 def _conclude(folder: Path, recipe: Recipe, code: int, console: Console) -> int:
     if not (folder / SWEEP).exists():
         return code
     trials = Trials(folder, recipe, Watch(), console.print)
     trials.settle()
-    undone = sum_up(read_sweep(folder), console)
-    write_findings(trials, console)
+    undone = sum_up(read_sweep(folder), console, lambda: write_findings(trials, console))
     say_findings(trials, console)
     return code or (1 if undone else 0)
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
-from mnist_resnet.job_folder import SEARCH
+from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.running.config import check
 from mnist_resnet.running.drain import Alone, Company, drain_at
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.job import Desk
 from mnist_resnet.running.observer import Run
 from mnist_resnet.running.orders import read_orders
-from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.screen import Screen, plain_console
+from mnist_resnet.running.shielded import Shielded
 from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.sweep import Standing, read_sweep, standing
 from mnist_resnet.running.targets import check_targets
@@ -37,8 +38,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UnreadableFolder: the folder holds no sweep, or the launch is over.
     """
     interrupt = Interrupt()
-    before = read_orders(folder, launch).request if launch else None
-    with interrupt.listening(), hearing(folder, interrupt, before), WorkerScreen() as screen:
+    orders = read_orders(folder, launch) if launch else None
+    with interrupt.listening(), hearing(folder, interrupt, orders and orders.request), WorkerScreen() as screen:
         desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
             if (folder / SEARCH).exists():
@@ -47,6 +48,9 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
                 work_on_search(desk, folder, launch, trusted)
             else:
                 work_on_sweep(desk, folder, launch, trusted)
+            interrupt.check()
+            if orders is None or not orders.attended:
+                conclude_work(folder)
         except Interrupted as interrupted:
             if launch is None:
                 screen.say(str(interrupted))
@@ -69,6 +73,24 @@ def work_on_sweep(desk: Desk, folder: Path, launch: str | None, trusted: Sequenc
     for one in pending:
         check_targets(one.job.config, trusted)
     drain_at(desk, sweep, pending, company)
+
+
+def conclude_work(folder: Path) -> None:
+    """Have what sums up the sweep written, as nobody waits for its end who would: by the worker that ends last."""
+    if not (folder / SWEEP).exists():
+        return
+    # It takes pandas, which workers that a launch waits for never need.
+    from mnist_resnet.running.ending import write_once
+
+    console, sweep = plain_console(), read_sweep(folder)
+    tracker = Shielded(sweep.jobs[-1].config["tracking"])
+    if (folder / SEARCH).exists():
+        from mnist_resnet.running.recipe import read_recipe
+        from mnist_resnet.running.search import conclude_search
+
+        conclude_search(folder, read_recipe(folder), tracker, console)
+    else:
+        write_once(folder, tracker, console)
 
 
 class WorkerScreen(Screen):
