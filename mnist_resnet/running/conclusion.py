@@ -80,4 +80,4 @@ def _lines(sweep: Sweep, watch: Watch) -> Iterator[str]:
         now = standing(sweep, job, watch)
         if now.status == Status.RUNNING:
             raise Unfinished(f"{job.name}: {now.remark}")
-        yield f"\n{job.name} {now.status} {now.attempt}"
+        yield f"\n{job.name} {now.status} {watch.look(sweep.folder_of(job)).record.get('owner')}"

@@ -39,7 +39,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
     """
     interrupt = Interrupt()
     orders = read_orders(folder, launch) if launch else None
-    with interrupt.listening(), hearing(folder, interrupt, orders and orders.request), WorkerScreen() as screen:
+    before = orders.request if orders else None
+    with interrupt.listening(), hearing(folder, interrupt, before), WorkerScreen() as screen:
         desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
             if (folder / SEARCH).exists():
@@ -51,6 +52,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
             interrupt.check()
             if orders is None or not orders.attended:
                 conclude_work(folder)
+            if orders is not None and not orders.attended and not orders.is_stopped():
+                orders.remove()
         except Interrupted as interrupted:
             if launch is None:
                 screen.say(str(interrupted))
