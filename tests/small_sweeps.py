@@ -25,7 +25,7 @@ from mnist_resnet.job_folder import BATCH_LOSSES, EXPORTED_MODEL, Metrics, read_
 from tests.idx_files import write_idx_files
 
 CHECKOUT = Path(__file__).parents[1]
-TIMES = {"seconds", "images_per_second"}
+TIMES = {"seconds", "training_seconds", "images_per_second"}
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def test_observers_are_told_every_batch_and_what_the_metrics_say() -> None:
         assert metrics["train_accuracy"] == pytest.approx(last_batch[3])
         assert list(metrics) == [
             *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
-            *("lr", "seconds", "images_per_second"),
+            *("lr", "seconds", "training_seconds", "images_per_second"),
         ]
     assert json.loads(json.dumps(told.epochs)) == told.epochs
 

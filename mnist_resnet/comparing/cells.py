@@ -12,6 +12,7 @@ HEADINGS = {
     "best_test_accuracy": "best test accuracy, %",
     "best_epoch": "best epoch",
     "seconds": "seconds",
+    "training_seconds": "training, s",
     "images_per_second": "images/s",
 }
 
@@ -30,6 +31,8 @@ def cell(column: str, value: object) -> str:
         return f"{100 * value:.2f}"
     if column.endswith("_loss") and isinstance(value, float):
         return f"{value:.4g}"
+    if column == "training_seconds" and isinstance(value, (int, float)):
+        return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
     if column in ("seconds", "images_per_second") and isinstance(value, (int, float)):
         return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
     if column in ("best_epoch", "epochs", "seed") and isinstance(value, (float, Integral)):

@@ -4,17 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from mnist_resnet.comparing.changes import changes, short_names
 from mnist_resnet.comparing.effects import Effect, effects
 from mnist_resnet.comparing.factors import others, telling, varying
 from mnist_resnet.comparing.frame import Job, epochs_frame, jobs_frame, level_text
 from mnist_resnet.comparing.report import printable
-from mnist_resnet.comparing.statistics import grouped
+from mnist_resnet.comparing.statistics import grouped, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 from mnist_resnet.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MARKERS = "osD^"
+"""Of the first ten groups in a plot of points, of the next ten, …"""
 
 MOST_CURVES = 12
 """Groups in one plot of curves; beyond, no reader tells their colours apart."""
@@ -63,6 +69,8 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
         figures["curves"] = curves(jobs, factors if by is not None else telling(frame))
     if judged:
         figures["claims"] = claims(judged)
+    if frame["training_seconds"].notna().any():
+        figures["times"] = times(frame, factors if by is not None else telling(frame))
     if told:
         figures["effects"] = effect_intervals(told)
     return figures
@@ -88,6 +96,39 @@ def curves(jobs: Sequence[Job], by: Sequence[str]) -> "Figure":
     left_out = f" ({len(groups) - MOST_CURVES} further groups left out)" if len(groups) > MOST_CURVES else ""
     axes.set(xlabel="epoch", ylabel="test error, %", title=f"Mean and range of each group{left_out}")
     axes.legend(fontsize="small")
+    return _figure(axes)
+
+
+def times(frame: pd.DataFrame, by: Sequence[str]) -> "Figure":
+    """Test accuracy against seconds of training: each group's mean, with its 95 % intervals both ways."""
+    axes = _axes(7.0, 4.5)
+    short = short_names(changes(frame, "test_accuracy"))
+    summary = seeds_summary(frame, by, ["test_accuracy", "training_seconds"])
+    told = summary[summary["test_accuracy_mean"].notna() & summary["training_seconds_mean"].notna()]
+    for number, (_, row) in enumerate(told.iterrows()):
+        levels = {key: level_text(row[key]) for key in by}
+        whole = ", ".join(f"{key}={level}" for key, level in levels.items()) or "all jobs"
+        name = short.get(tuple(levels.values()), whole)
+        across = [[row["training_seconds_mean"] - row[f"training_seconds_{end}"]] for end in ("low", "high")]
+        up = [[100 * (row["test_accuracy_mean"] - row[f"test_accuracy_{end}"])] for end in ("low", "high")]
+        axes.errorbar(
+            row["training_seconds_mean"],
+            100 * row["test_accuracy_mean"],
+            xerr=[across[0], [-across[1][0]]] if row["n"] > 1 else None,
+            yerr=[up[0], [-up[1][0]]] if row["n"] > 1 else None,
+            fmt=MARKERS[number // 10 % len(MARKERS)],
+            color=f"C{number % 10}",
+            label=_plain(f"{name}: {whole}" if len(name) == 1 else name),
+            capsize=2,
+        )
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="training, seconds", ylabel="test accuracy, %", title="Mean of each group with its 95 % intervals")
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return _figure(axes)
 
 

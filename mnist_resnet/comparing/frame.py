@@ -23,7 +23,7 @@ UNNAMED = "single runs"
 
 JOB_COLUMNS = (
     "name", "sweep", "status", "folder", "index", "signature", "epochs", "epochs_completed",
-    "seconds", "images_per_second", "parameters", "numerics", "error",
+    "seconds", "training_seconds", "images_per_second", "parameters", "numerics", "error",
 )  # fmt: skip
 """Columns of the frame that are neither factors nor metrics."""
 
@@ -45,7 +45,7 @@ SHAPE: Mapping[str, tuple[type, ...]] = {
     "signature": (str, NoneType),
     **dict.fromkeys(("choices", "swept", "numerics", "environment", "last", "best", "error"), (dict, NoneType)),
     **dict.fromkeys(("epochs", "epochs_completed", "parameters"), (int, NoneType)),
-    **dict.fromkeys(("seconds", "images_per_second"), (int, float, NoneType)),
+    **dict.fromkeys(("seconds", "training_seconds", "images_per_second"), (int, float, NoneType)),
     **dict.fromkeys(("overrides", "notes"), (list, NoneType)),
 }
 """What the entries of `result.json`, and of a job in `sweep.json`, are; only the first two must be there."""
@@ -281,7 +281,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     whole = [key for key in keys if frame[key].notna().all()]
     frame[whole] = frame[whole].infer_objects()
     measured = [column for column in METRIC_COLUMNS if column != "best_picked_on"]
-    for column in [*measured, "seconds", "images_per_second", "epochs", "epochs_completed"]:
+    for column in [*measured, "seconds", "training_seconds", "images_per_second", "epochs", "epochs_completed"]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     frame.attrs["swept"] = list(dict.fromkeys(key for job in jobs for key in job.swept))
     return frame
@@ -290,7 +290,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
 def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """One row an epoch: the job's columns but for its last and best metrics, then the epoch's own."""
     frame = jobs_frame(jobs)
-    of_job = frame.drop(columns=[*METRIC_COLUMNS, "seconds", "images_per_second", "epochs"])
+    of_job = frame.drop(columns=[*METRIC_COLUMNS, "seconds", "training_seconds", "images_per_second", "epochs"])
     lengths = [len(job.metrics) for job in jobs]
     repeated: pd.DataFrame = of_job.loc[of_job.index.repeat(lengths)].reset_index(drop=True)
     epochs = pd.DataFrame([epoch for job in jobs for epoch in job.metrics]).apply(pd.to_numeric, errors="coerce")
@@ -313,6 +313,7 @@ def _row(job: Job) -> dict[str, Any]:
         "epochs": job.result.get("epochs"),
         "epochs_completed": job.result.get("epochs_completed", 0) if job.completed else len(job.metrics),
         "seconds": job.result.get("seconds"),
+        "training_seconds": job.result.get("training_seconds"),
         "images_per_second": job.result.get("images_per_second") or last.get("images_per_second"),
         "parameters": job.result.get("parameters"),
         "numerics": numerics_text(job.numerics),

@@ -18,6 +18,8 @@ SHOWN_WHEN_CONSTANT = (
 """Config keys worth a word above the table when all jobs share their value; all others stand in `results.csv`."""
 
 
+TRAINING_SECONDS = "Training seconds are of the steps alone, without evaluation and start-up; their mean."
+
 NOTHING = ("null", "absent")
 
 
@@ -115,12 +117,13 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     shown = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
     if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
-    summary = seeds_summary(frame, by, shown)
+    summary = seeds_summary(frame, by, [*shown, "training_seconds"])
     rows = [_seeds_row(row, by, metric) for metric in shown for _, row in summary.iterrows()]
     lines = [
         "Last epoch, but for best test accuracy; accuracies in per cent. Mean of n completed jobs, with a 95 % "
         "interval of the mean (Student's t); sd is between seeds.",
         picked_text(frame),
+        *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
     return Section("Over seeds", lines, pd.DataFrame(rows))
 
@@ -140,6 +143,11 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[st
         "95 % interval": f"{shown('low')} to {shown('high')}" if n > 1 else ABSENT,
         "min": shown("min"),
         "max": shown("max"),
+        **(
+            {}
+            if pd.isna(seconds := row["training_seconds_mean"])
+            else {"training, s": cell("training_seconds", seconds)}
+        ),
     }
 
 

@@ -107,6 +107,9 @@ MEASURES: Mapping[str, Measure] = {
     "seconds": Measure(
         "seconds for training and evaluation", lambda job: _number(job.result.get("seconds")), more_is_better=False
     ),
+    "training_seconds": Measure(
+        "seconds for training alone", lambda job: _number(job.result.get("training_seconds")), more_is_better=False
+    ),
     "overfitting_gap": Measure(
         "training less test accuracy in the last epoch, percentage points", overfitting_gap, more_is_better=False
     ),

@@ -1,10 +1,11 @@
 """Judgements as sections of the report: claims, effects, comparisons, image by image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from mnist_resnet.comparing.cells import HEADINGS, cell
+from mnist_resnet.comparing.changes import BASES, changes
 from mnist_resnet.comparing.comparisons import Answer
 from mnist_resnet.comparing.effects import Effect, effects, interactions
 from mnist_resnet.comparing.factors import others, varying
@@ -116,6 +117,36 @@ def effects_section(frame: pd.DataFrame, metric: str, by: Sequence[str] | None =
     together = interactions(frame, few, metric, alike)
     told = [effect for effect in [*found, *together] if effect.seeds]
     return Section("Effects", lines, pd.DataFrame([_effect_row(effect) for effect in told], dtype=object))
+
+
+def changes_section(frame: pd.DataFrame, metric: str) -> Section | None:
+    """Each factor changed by itself, from each group where several changes begin; None where the design has no holes.
+
+    Beside what a change does to the metric stands what it costs or saves.
+    """
+    found = changes(frame, metric)
+    if not found:
+        return None
+    bases = dict.fromkeys((change.base, named(change.levels)) for change in found)
+    lines = [f"{BASES[base]} is {levels}." for base, levels in bases]
+    lines.append(
+        f"{_effects_words(metric, len(found)).removesuffix('.')}. Training seconds are of the steps alone, without "
+        "evaluation and start-up."
+    )
+    rows = []
+    for change in found:
+        row = {"from": BASES[change.base]} | _effect_row(change.metric)
+        seconds = change.seconds
+        if seconds.seeds:
+            interval = ABSENT if seconds.low != seconds.low else f"{seconds.low:+.3g} to {seconds.high:+.3g}"
+            row |= {"training, s": f"{seconds.mean:+.3g}", "its 95 % interval": interval}
+        rows.append(row)
+    return Section("One change at a time", lines, pd.DataFrame(rows, dtype=object))
+
+
+def named(levels: Mapping[str, object]) -> str:
+    """Levels as people type them."""
+    return ", ".join(f"{factor}={level_text(level)}" for factor, level in levels.items())
 
 
 def _effects_words(metric: str, count: int) -> str:

@@ -22,6 +22,7 @@ from mnist_resnet.comparing.jobs_table import experiments_section, jobs_section,
 from mnist_resnet.comparing.mcnemar import image_by_image, side
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.sections import (
+    changes_section,
     claims_sections,
     comparisons_section,
     effects_section,
@@ -68,6 +69,7 @@ def sweep_report(
         seeds_section(frame, factors, metrics) if jobs else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(found),
+        changes_section(frame, metrics[0]) if by is None else None,
         effects_section(frame, metrics[0], by),
         *(side_by_side_section(pair, metrics[0]) for pair in side_by_side(jobs, metrics[0])),
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
@@ -81,7 +83,8 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     """What `results.csv` holds: one row a job, raw values; what varies first, then what was measured."""
     factors = varying(frame)
     shown = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
-    measured = [*METRIC_COLUMNS, "epochs", "epochs_completed", "seconds", "images_per_second", "numerics", "error"]
+    measured = [*METRIC_COLUMNS, "epochs", "epochs_completed", "seconds"]
+    measured += ["training_seconds", "images_per_second", "numerics", "error"]
     columns = [column for column in [*shown, *measured] if column in frame]
     table: pd.DataFrame = frame[columns]
     return table

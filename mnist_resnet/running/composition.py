@@ -51,6 +51,24 @@ def combinations(
     return [list(combination) for combination in itertools.product(*levels)], swept
 
 
+def within_one_change(combined: Sequence[Combination], swept: Sequence[str]) -> list[Combination]:
+    """Of all combinations those of a study of ingredients: each left out alone, and each added alone.
+
+    That is, those that differ in one swept factor at most, the seed left out, from the first combination (of the first
+    levels) or from the last one (of the last levels).
+    """
+
+    def factors(combination: Combination) -> list[str]:
+        keys = [override.partition("=")[0].lstrip("+") for override in combination]
+        return [override for key, override in zip(keys, combination, strict=True) if key in swept and key != "seed"]
+
+    def changes(combination: Combination, whole: Combination) -> int:
+        return sum(one != other for one, other in zip(factors(combination), factors(whole), strict=True))
+
+    wholes = (combined[0], combined[-1])
+    return [combination for combination in combined if min(changes(combination, whole) for whole in wholes) <= 1]
+
+
 def refuse_repeats(keys: Iterable[str]) -> None:
     """Hydra takes the last of a repeated key without a word; here it is an error.
 

@@ -213,6 +213,7 @@ class Sweep(Section):
     """The sweep as a whole; none of it changes what a job computes."""
 
     name: str | None
+    design: Literal["all", "one_change"] = "all"
     exclude: list[str]
     rerun: list[str | int] | Literal["failed", "all"]
     dry_run: bool

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.composition import Composer, combinations, compose, without_excluded
+from mnist_resnet.running.composition import Composer, combinations, compose, within_one_change, without_excluded
 from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.ending import carry_out
 from mnist_resnet.running.frozen import FrozenJob
@@ -104,6 +104,8 @@ def composed_jobs(
     for key in swept:
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
+    if config.sweep.get("design") == "one_change":
+        combined = within_one_change(combined, swept)
     composer = Composer(config, loader)
     jobs = [compose(combination, swept, index, composer) for index, combination in enumerate(combined)]
     excluded = jobs[0].config["sweep"]["exclude"]

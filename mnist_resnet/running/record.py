@@ -58,6 +58,7 @@ class Record:
             "last": None,
             "best": None,
             "seconds": 0.0,
+            "training_seconds": None,
             "images_per_second": None,
             "error": None,
             "numerics": (before or {}).get("numerics"),
@@ -141,15 +142,18 @@ class Record:
 def summary(history: list[Metrics]) -> dict[str, Any]:
     """What `result.json` says of the epochs so far; the best epoch is picked on held-out images where there are any."""
     if not history:
-        return {"epochs_completed": 0, "last": None, "best": None, "seconds": 0.0, "images_per_second": None}
+        nothing = dict.fromkeys(("last", "best", "training_seconds", "images_per_second"))
+        return {"epochs_completed": 0, "seconds": 0.0, **nothing}
     picked_on = "val" if "val_accuracy" in history[0] else "test"
     best = max(history, key=lambda epoch: epoch[f"{picked_on}_accuracy"])
+    trained = [epoch["training_seconds"] for epoch in history if "training_seconds" in epoch]  # older versions had none
     rates = [epoch["images_per_second"] for epoch in history]
     return {
         "epochs_completed": len(history),
         "last": history[-1],
         "best": best | {"picked_on": picked_on},
         "seconds": sum(epoch["seconds"] for epoch in history),
+        "training_seconds": sum(trained) if len(trained) == len(history) else None,
         "images_per_second": len(rates) / sum(1 / rate for rate in rates),
     }
 

@@ -211,6 +211,7 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
     return metrics | {
         "lr": training.lr,
         "seconds": training.seconds + evaluation,
+        "training_seconds": training.seconds,
         "images_per_second": count / training.seconds,
     }
 

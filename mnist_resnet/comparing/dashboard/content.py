@@ -8,7 +8,7 @@ from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import curves
 from mnist_resnet.comparing.dashboard.factors import factors_of
-from mnist_resnet.comparing.dashboard.judgement import claims, effects, groups, questions
+from mnist_resnet.comparing.dashboard.judgement import claims, effects, groups, one_at_a_time, questions
 from mnist_resnet.comparing.dashboard.labels import label_sweeps
 from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
@@ -48,6 +48,7 @@ def content(folders: Sequence[Path]) -> dict[str, Any]:
         "claims": claims(jobs),
         "questions": asked,
         "effects": effects(frame),
+        "changes": one_at_a_time(frame),
         "mistakes": misread,
         "pairs": pairs(jobs, sweeps),
     }

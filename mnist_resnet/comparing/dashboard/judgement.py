@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mnist_resnet.comparing.changes import BASES, Change, changes, short_names
 from mnist_resnet.comparing.comparisons import Answer, answers
 from mnist_resnet.comparing.effects import Effect, interactions
 from mnist_resnet.comparing.effects import effects as factor_effects
@@ -20,7 +21,7 @@ MOST_INTERACTIONS = 60
 """Pairs of level changes; nobody would read a table of more."""
 
 MOST_GROUPS = 300
-GROUP_METRICS = ("test_accuracy", "train_accuracy", "best_test_accuracy")
+GROUP_METRICS = ("test_accuracy", "train_accuracy", "best_test_accuracy", "training_seconds")
 
 
 def groups(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -29,11 +30,13 @@ def groups(frame: pd.DataFrame) -> list[dict[str, Any]]:
     summary = seeds_summary(frame, by, GROUP_METRICS)
     if summary.empty or summary["jobs"].max() < 2 or len(summary) > MOST_GROUPS:
         return []
+    short = short_names(changes(frame, GROUP_METRICS[0]))
     return [
         {
             "levels": [level_text(row[factor]) for factor in by],
             "jobs": row["jobs"],
             "n": row["n"],
+            "short": short.get(tuple(level_text(row[factor]) for factor in by)),
             **{metric: _named(row, metric) for metric in GROUP_METRICS},
         }
         for row in summary.to_dict("records")
@@ -117,6 +120,20 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
         "together": [_effect(found) for found in together if found.seeds],
         "unpaired": list(dict.fromkeys(found.factors[0] for found in alone if not found.seeds)),
         "left_out": [factor for factor in factors if factor not in few],
+    }
+
+
+def one_at_a_time(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each factor changed by itself, from each group where several changes begin; empty for a design without holes."""
+    return [_change(change) for change in changes(frame, GROUP_METRICS[0])] if len(frame) else []
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "base": BASES[change.base],
+        "levels": {factor: level_text(level) for factor, level in change.levels.items()},
+        "metric": _effect(change.metric),
+        "seconds": _effect(change.seconds),
     }
 
 

@@ -10,6 +10,47 @@ const heads = (...names) => names.map((name) => (typeof name === "string" ? { he
 const words = (head) => ({ head });
 const prose = (head) => ({ head, wrap: true });
 
+const timed = data.groups.filter((group) => group.test_accuracy.mean != null && group.training_seconds.mean != null);
+
+// Where each group of seeds stands between accuracy and the time that its training takes.
+function timesPlot() {
+  const keys = factors.filter((factor) => factor.key !== "seed").map((factor) => factor.key);
+  const names = timed.map((group) => {
+    const whole = group.levels.map((level, at) => `${keys[at]}=${level}`).join(", ") || "all";
+    return group.short ? (group.short.length === 1 ? `${group.short}: ${whole}` : group.short) : whole;
+  });
+  const bars = (metric, factor) => ({
+    type: "data",
+    symmetric: false,
+    array: timed.map(({ [metric]: one }) => (one.high == null ? 0 : factor * (one.high - one.mean))),
+    arrayminus: timed.map(({ [metric]: one }) => (one.low == null ? 0 : factor * (one.mean - one.low))),
+    color: colour("quiet"),
+    thickness: 1,
+    width: 3,
+  });
+  return {
+    traces: [
+      {
+        x: timed.map((group) => group.training_seconds.mean),
+        y: timed.map((group) => 100 * group.test_accuracy.mean),
+        error_x: bars("training_seconds", 1),
+        error_y: bars("test_accuracy", 100),
+        text: names.map(inert),
+        type: "scatter",
+        mode: "markers",
+        marker: { size: 10, color: timed.map((_, at) => seriesColour(at)) },
+        hovertemplate: "%{text}<br>%{y:.2f} % in %{x:.3g} s<extra></extra>",
+      },
+    ],
+    layout: layout({
+      height: 380,
+      xaxis: axis({ title: { text: "training, seconds" }, type: "log" }),
+      yaxis: axis({ title: { text: "test accuracy, %" } }),
+    }),
+    description: "Test accuracy against seconds of training, mean of each group with its 95 % intervals",
+  };
+}
+
 function showGroups() {
   if (!data.groups.length) return;
   const by = factors
@@ -28,6 +69,7 @@ function showGroups() {
       ];
     }),
     percent(group.best_test_accuracy.mean),
+    ...(timed.length ? [significant(group.training_seconds.mean)] : []),
   ]);
   const columns = [
     ...(by.length ? by : [words("runs")]),
@@ -42,11 +84,13 @@ function showGroups() {
       "sd",
       "95 % interval",
       "best epoch's test, %",
+      ...(timed.length ? ["training, s"] : []),
     ),
   ];
   const table = plainTable(columns, rows);
   table.classList.add("tall");
   unhide("groups").append(
+    ...(timed.length > 1 ? [plot(timesPlot)] : []),
     table,
     element(
       "p",
@@ -267,6 +311,28 @@ function effectsPlot(effects) {
   };
 }
 
+function changesTable() {
+  const points = (value) => signed(value == null ? null : 100 * value);
+  const rows = data.changes.map(({ base, metric, seconds }) => [
+    base,
+    effectName(metric),
+    points(metric.mean),
+    between(metric.interval, points),
+    `${metric.seeds}`,
+    metric.interval[0] == null ? "no interval" : metric.shown ? "shown" : "not shown",
+    significant(seconds.mean),
+    between(seconds.interval, significant),
+  ]);
+  const columns = [
+    words("from"),
+    words("change"),
+    ...heads("test error, points", "95 % interval", "seeds"),
+    words("effect"),
+    ...heads("training, s", "95 % interval"),
+  ];
+  return plainTable(columns, rows);
+}
+
 function effectRow(effect) {
   const p = effect.p == null ? ABSENT : effect.p < 0.001 ? "< 0.001" : effect.p.toFixed(3);
   return [
@@ -298,6 +364,15 @@ function showEffects() {
       plot(() => effectsPlot(alone)),
       plainTable(columns("factor"), alone.map(effectRow)),
     );
+  if (data.changes.length) {
+    const bases = new Map(data.changes.map(({ base, levels }) => [base, levels]));
+    const written = ([base, levels]) => `${base} is ${Object.entries(levels).map((pair) => pair.join("=")).join(", ")}.`;
+    place.append(
+      element("h3", {}, "One change at a time"),
+      element("p", { class: "quiet" }, [...bases].map(written).join(" ")),
+      changesTable(),
+    );
+  }
   if (together.length)
     place.append(
       element("h3", {}, "Two factors together"),
