@@ -26,9 +26,10 @@ def test_what_was_asked_for_is_used_and_stored_as_json() -> None:
         "precision": "bf16",
         "threads": 2,
         "compiled": False,
+        "graphed": False,
     }
-    assert str(numerics) == "cpu, bf16, 2 threads"
-    assert str(asked()) == "cpu, fp32, 1 thread"
+    assert str(numerics) == "cpu, bf16, 2 threads, eager"
+    assert str(asked()) == "cpu, fp32, 1 thread, eager"
 
 
 def test_auto_is_settled() -> None:

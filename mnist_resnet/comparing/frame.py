@@ -351,4 +351,5 @@ def numerics_text(numerics: dict[str, Any]) -> str | None:
     parts = [numerics.get("device"), numerics.get("precision")]
     parts += [f"{threads} thread{'' if threads == 1 else 's'}"] if threads else []
     parts += ["compiled" if numerics.get("compiled") else "eager"]
+    parts += ["CUDA graph"] if numerics.get("graphed") else []
     return ", ".join(str(part) for part in parts if part)

@@ -181,6 +181,7 @@ class Trainer(Section):
     epochs: int = Field(ge=1)
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
+    compile: Literal["auto"] | bool = "auto"  # sweeps that were frozen before it was there go on
     threads: int | None = Field(ge=1)
     log_interval: int = Field(ge=1)
     checkpoint_interval: float = Field(ge=0)

@@ -36,17 +36,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, batch_size: int, order: Tensor | None = None, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images, float32 [batch, channels, height, width], and labels; the last batch may be smaller.
+    def batch(self, places: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Those at `places`, int64 [batch]: normalised, float32 [batch, channels, height, width], and their labels."""
+        return self.normalise(self.pixels[places]), self.labels[places]
 
-        Args:
-            batch_size: images in each batch but the last.
-            order: int64 [n], the images' order; as they come, if None.
-            start: batches to leave out at the front.
-        """
-        for begin in range(start * batch_size, len(self), batch_size):
-            chosen = slice(begin, begin + batch_size) if order is None else order[begin : begin + batch_size]
-            yield self.normalise(self.pixels[chosen]), self.labels[chosen]
+    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images as they come, in batches as `batch` gives them; the last one may be smaller."""
+        for begin in range(0, len(self), batch_size):
+            yield self.batch(slice(begin, begin + batch_size))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """As torchvision's ToTensor and Normalize do it, operation by operation, so that the bits agree."""

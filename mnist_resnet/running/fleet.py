@@ -6,6 +6,7 @@ What they do is learnt from the sweep folder, and only whether any of them is le
 import time
 from pathlib import Path
 
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import Workers
@@ -50,9 +51,7 @@ def build_engine(settings: Workers, detach: bool) -> Engine:
         from mnist_resnet.running.ray_engine import RayEngine
 
         return RayEngine(settings.ray, settings.jobs_per_device, detach)
-    from mnist_resnet.running.detached import DetachedEngine
-
-    return DetachedEngine(settings.jobs_per_device)
+    raise UsageError("sweep.detach=true: is not there yet with hydra.launcher.engine=local")
 
 
 def submit_and_wait(

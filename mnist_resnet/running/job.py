@@ -13,6 +13,7 @@ from mnist_resnet.running import numerics
 from mnist_resnet.running.casualty import Tries, give_up
 from mnist_resnet.running.checkpoint import Checkpoints, drop_checkpoints, load_checkpoint
 from mnist_resnet.running.claim import Claim, ClaimLost, Watch, try_claim
+from mnist_resnet.running.compilation import set_up
 from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.data import Splits, load
 from mnist_resnet.running.environment import code_version, write_environment
@@ -121,7 +122,9 @@ def _run(
         splits = load(config.data, chosen.device)
         training = Training(config, splits, chosen)
         restored = _restore(training, job, record, shorter)
-        record.start(training, chosen)
+        left_out = set_up(training, is_settled=bool((before or {}).get("numerics")))
+        record.note(*left_out)
+        record.start(training)
         observers += [
             Recorded(record, training, desk.screen),
             ReportLog(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
@@ -129,7 +132,7 @@ def _run(
             *desk.observers,
         ]
         _begin(observers, job, record, training)
-        for line in [*restored, str(chosen)]:
+        for line in [*restored, *left_out, str(training.numerics)]:
             desk.screen.say(f"  {line}")
         checkpoints = Checkpoints(
             record.folder,

@@ -5,7 +5,7 @@ into its record, and used again when the job goes on.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -27,12 +27,14 @@ class Numerics:
         precision: `fp32`, `tf32` (CUDA's matrix units on float32) or `bf16` (autocast; weights stay float32).
         threads: of PyTorch on the CPU.
         compiled: whether the step was compiled.
+        graphed: whether it was a CUDA graph.
     """
 
     device: str
     precision: str
     threads: int
     compiled: bool = False
+    graphed: bool = False
 
     def apply(self) -> None:
         """Set this process up for them; what an earlier job had set is overwritten."""
@@ -53,7 +55,9 @@ class Numerics:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.precision}, {self.threads} thread{'s' * (self.threads != 1)}"
+        form = "compiled" if self.compiled else "eager"
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"{self.device}, {self.precision}, {threads}, {form}{', as a CUDA graph' * self.graphed}"
 
 
 def resolve(trainer: Trainer) -> Numerics:
@@ -77,7 +81,8 @@ def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
         precision = _precision(wanted.precision, device)
     except UsageError:
         precision = _precision("auto", device)
-    given = Numerics(device, precision, wanted.threads, wanted.compiled)
+    is_cuda = torch.device(device).type == "cuda"
+    given = replace(wanted, device=device, precision=precision, graphed=wanted.graphed and is_cuda)
     if given == wanted:
         return given, []
     return given, [f"began on {wanted} and went on with {given}: the last bits differ from an uninterrupted run"]

@@ -25,7 +25,6 @@ from mnist_resnet.job_folder import (
 from mnist_resnet.running.claim import Claim, attempts
 from mnist_resnet.running.environment import code_version, environment
 from mnist_resnet.running.frozen import FrozenJob
-from mnist_resnet.running.numerics import Numerics
 from mnist_resnet.running.report_log import report_loss
 from mnist_resnet.running.training import Diverged, Training
 
@@ -75,13 +74,13 @@ class Record:
         """Add what a reader of the figures must know; each line once."""
         self.result["notes"] = list(dict.fromkeys([*self.result["notes"], *filter(None, lines)]))
 
-    def start(self, training: Training, numerics: Numerics) -> None:
+    def start(self, training: Training) -> None:
         """The network is built and stands where it goes on from."""
         self.result |= {
             "epochs": training.config.epochs,
             "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
-            "numerics": numerics.as_dict(),
-            "environment": environment(numerics.device),
+            "numerics": training.numerics.as_dict(),
+            "environment": environment(training.numerics.device),
         }
         if training.history or (self.folder / METRICS).exists():
             self.epoch_ended(training)

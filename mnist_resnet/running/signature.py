@@ -20,6 +20,7 @@ NOT_IN_SIGNATURE = (
     "tracking",
     "trainer.checkpoint_every",
     "trainer.checkpoint_interval",
+    "trainer.compile",
     "trainer.detect_anomaly",
     "trainer.log_interval",
     "trainer.profile",

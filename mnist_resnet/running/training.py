@@ -16,11 +16,24 @@ from mnist_resnet.running.averaging import Averaging
 from mnist_resnet.running.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.running.config import Config
 from mnist_resnet.running.data import Split, Splits, shuffled
+from mnist_resnet.running.graph import Update
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.late import LateReader
 from mnist_resnet.running.layout import fuse, lay_out
 from mnist_resnet.running.numerics import Numerics
 from mnist_resnet.running.observer import Observer
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+Forward = Callable[[nn.Module, LossFunction, Numerics, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def predict(
+    model: nn.Module, loss: LossFunction, numerics: Numerics, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A batch's mean loss and its logits, float32 [] and [batch, classes]; what the compiler is given of a step."""
+    with numerics.autocast(), numerics.convolutions():
+        logits = model(images).float()
+    return loss(logits, labels), logits
 
 
 class Diverged(Exception):
@@ -38,6 +51,8 @@ class Training:
         model: what is trained.
         averaging: its `model` is evaluated, exported and kept: the one that is trained, or an average of its weights.
         augment: changes normalised training images, float32 [batch, channels, height, width], as they are used.
+        forward: `predict`, or what was compiled of it.
+        do_step: `update`, or what was recorded of it.
         loss: of logits, float32 [batch, classes], and labels, int64 [batch]; evaluations take plain cross entropy.
         epoch: the epoch in progress, from 0; the number of epochs once it is done.
         step: optimiser steps done in it.
@@ -66,13 +81,28 @@ class Training:
         )
         black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
         self.augment: Callable[[Tensor], Tensor] = instantiate(_node(config.augmentation), _convert_="all")(black)
-        self.loss: Callable[[Tensor, Tensor], Tensor] = instantiate(_node(config.loss), _convert_="all")
+        self.loss: LossFunction = instantiate(_node(config.loss), _convert_="all")
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
         self.seconds, self.lr = 0.0, 0.0
         self.history: list[Metrics] = []
         self.batch_losses: list[Tensor] = []
+        self.forward: Forward = predict
+        self.do_step: Update = self.update
+
+    def update(self, places: Tensor) -> Tensor:
+        """One optimiser step on the training images at `places`, int64 [batch]; gives their mean loss, float32 [].
+
+        It waits for nothing on the host and branches on no figure, so that it can be a CUDA graph.
+        """
+        images, labels = self.splits.train.batch(places)
+        self.optimizer.zero_grad()
+        loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.correct += (logits.argmax(1) == labels).sum()
+        return loss.detach()
 
     def state(self) -> State:
         """All that changes, so that a run restored from it ends where this one does, bit by bit on a CPU."""
@@ -138,19 +168,12 @@ def train_epoch(
     late = LateReader(device)
     started = time.perf_counter() - training.seconds
     model.train()
-    for images, labels in training.splits.train.batches(config.data.batch_size, order, start=training.step):
-        training.optimizer.zero_grad()
-        images = training.augment(images)
-        with training.numerics.autocast(), training.numerics.convolutions():
-            logits = model(images)
-        loss = training.loss(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        training.optimizer.step()
+    for places in torch.split(order, config.data.batch_size)[training.step :]:
+        loss = training.do_step(places)
         training.lr = training.optimizer.param_groups[0]["lr"]
         training.schedule.step()
         training.averaging.update()
-        training.losses[training.step] = loss.detach()
-        training.correct += (logits.argmax(1) == labels).sum()
+        training.losses[training.step] = loss
         training.step += 1
 
         if (training.step - 1) % config.trainer.log_interval == 0:
