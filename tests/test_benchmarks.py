@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks import many_jobs, startup, throughput
+from benchmarks import lean, many_jobs, startup, throughput
 from benchmarks.contenders import CONTENDERS, Contender, Work, machine_limit
 from benchmarks.images import write_for_torchvision
 from benchmarks.machine import table
@@ -165,3 +165,30 @@ def test_the_commands_run_from_the_shell(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert "| ours, fp32" in said
     assert "| train.py --help" in said
+
+
+def made_up_run(experiment: str, accuracies: list[float], seconds: float, seed: int = 1) -> lean.Trained:
+    epochs = [{"test_accuracy": accuracy, "training_seconds": seconds} for accuracy in accuracies]
+    return lean.Trained(experiment, seed, start=1.0, epochs=epochs, ended=False)
+
+
+def test_report_s_network_counts_to_the_first_epoch_that_reaches_a_target_and_what_it_missed_is_said() -> None:
+    recipes = [made_up_run(name, [0.5, 0.995], seconds) for name, seconds in (("lean99", 1.0), ("lean", 5.0))]
+    report = made_up_run(lean.REPORT, [0.98, 0.991, 0.989], 100.0)
+    lines = lean.report_lines(report, recipes)
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4]] == [
+        ["99.00 %", "200", "2 (lean99)", "100"],
+        ["99.44 %", "not in 300", "10 (lean)", "more than 30"],
+    ]
+    assert "stopped, at the limit" in lines[-1]
+
+
+def test_recipe_whose_mean_misses_its_target_is_named() -> None:
+    runs = [
+        *(made_up_run("lean99", [accuracy], 2.0, seed) for seed, accuracy in enumerate((0.989, 0.992))),
+        *(made_up_run("lean", [accuracy], 2.0, seed) for seed, accuracy in enumerate((0.994, 0.9945))),
+    ]
+    said = "\n".join(lean.recipe_lines(runs))
+    assert "99.050" in said
+    assert "lean does not reach 99.44 % in the mean of these seeds." in said
+    assert "lean99 does not" not in said
