@@ -74,21 +74,16 @@ class RayEngine:
 
         self._connect()
         settings = self._settings
-        actor = ray.remote(Post).options(
-            num_cpus=settings.num_cpus,
-            num_gpus=settings.num_gpus,
-            resources=dict(settings.resources),
-            namespace=NAMESPACE,
-            lifetime="detached",
-            max_restarts=-1,
-        )
+        options = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "resources": dict(settings.resources)}
+        options |= {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": -1}
+        post = ray.remote(Post)
         handed_on = {key: value for key, value in os.environ.items() if key.startswith(HANDED_ON)}
         handed_on |= share_of_cores(settings.num_cpus, 1)
-        names = [f"{wanted.launch}-{number}" for number in range(1, wanted.workers + 1)]
-        actors = [
-            actor.options(name=name).remote(wanted, number, handed_on) for number, name in enumerate(names, start=1)
-        ]
-        return RayFleet(dict(zip(names, actors, strict=True)), settings.address)
+        actors = {}
+        for number in range(1, wanted.workers + 1):
+            name = f"{wanted.launch}-{number}"
+            actors[name] = post.options(name=name, **options).remote(wanted, number, handed_on)
+        return RayFleet(actors, settings.address)
 
     def _connect(self) -> None:
         import ray
