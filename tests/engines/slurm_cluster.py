@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+REQUEUED_AFTER = 10
+"""Seconds until a task that was preempted may start again: its credential must have expired (2 minutes by default)."""
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "unshare")
 KILL_WAIT = 10
 """Seconds between Slurm's SIGTERM and its SIGKILL."""
@@ -57,6 +59,10 @@ class SlurmCluster:
     def states(self) -> list[str]:
         """Of all tasks in the queue, running or pending."""
         return self.ask("squeue", "--noheader", "--array", "--format=%T").split()
+
+    def log(self) -> str:
+        """What the controller has logged."""
+        return (self.folder / "slurmctld.log").read_text()
 
     def lose(self, node: str) -> None:
         """Kill a node: its daemon, and every process that it started."""
@@ -129,7 +135,7 @@ SlurmctldPort={control}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire={REQUEUED_AFTER}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
