@@ -23,6 +23,13 @@ from mnist_resnet.running.config_errors import instead, one_of
 from mnist_resnet.running.signature import flatten
 
 CONF = Path(__file__).parents[2] / "conf"
+EXTRAS = {
+    "joblib": ("hydra-joblib-launcher", "joblib"),
+    "submitit_local": ("hydra-submitit-launcher", "slurm"),
+    "submitit_slurm": ("hydra-submitit-launcher", "slurm"),
+    "ray": ("hydra-ray-launcher", "ray"),
+}
+"""Public launchers that come with a package of their own, and our extra that has it."""
 
 
 def one_line(error: BaseException) -> str | None:
@@ -51,6 +58,9 @@ def _sentence(text: str, error: BaseException) -> str:
     )
     if found:
         _, group, choice = found.groups()
+        if group == "hydra/launcher" and choice in EXTRAS:
+            package, extra = EXTRAS[choice]
+            return f"{group}={choice}: needs {package}, which is not installed: pip install -e '.[{extra}]'"
         return f"{group}={choice}: no such choice{one_of(choice, _options(group))}"
     if "Config group override must be a string or a list" in text:
         return _no_name_of_a_choice()
