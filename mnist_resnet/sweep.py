@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -62,6 +63,25 @@ def watch(folder: Path, console: Console) -> int:
             board.pause = max(INTERVAL, (time.monotonic() - started) / SHARE)
     console.print(bulletin(overview))
     return 0 if all(one.status in DONE for one in overview.glances) and not overview.left else 1
+
+
+def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Console) -> int:
+    """Start workers on this machine for what is missing of the sweep, and return; gives the exit code, 0.
+
+    Raises:
+        UsageError: a frozen config would run something that is not trusted, or asks for what no worker sees.
+        UnreadableFolder: the folder holds no sweep.
+    """
+    overview = Lookout(folder).look()
+    open_jobs = overview.left + overview.counts[Status.FAILED]
+    if not open_jobs:
+        console.print(f"{headline(overview)}: nothing is left to do", markup=False)
+        return 0
+    # It takes PyTorch to know a search, and what devices there are.
+    from mnist_resnet.running.reinforcement import reinforce
+
+    console.print(reinforce(folder, min(count, open_jobs), trusted), markup=False)
+    return 0
 
 
 def stop(folder: Path, console: Console) -> int:
@@ -124,9 +144,15 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--watch", action="store_true", help="show it until the sweep ends; Ctrl-C ends the showing")
     what.add_argument("--stop", action="store_true", help="end all its workers after a checkpoint, wherever they run")
+    what.add_argument("--workers", type=int, metavar="N", help="start N more here, which outlive this terminal")
+    parser.add_argument("--trust", action="append", default=[], metavar="TARGET", help="a _target_ of your own to run")
     arguments = parser.parse_args()
-    act = watch if arguments.watch else stop if arguments.stop else show
+    if arguments.workers is not None and arguments.workers < 1:
+        parser.error(f"--workers={arguments.workers}: must be 1 or more")
     try:
+        if arguments.workers:
+            sys.exit(add_workers(arguments.sweep, arguments.workers, arguments.trust, plain_console()))
+        act = watch if arguments.watch else stop if arguments.stop else show
         sys.exit(act(arguments.sweep, plain_console()))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,7 +6,6 @@ What they do is learnt from the sweep folder, and only whether any of them is le
 import time
 from pathlib import Path
 
-from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES
 from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import Workers
@@ -51,7 +50,9 @@ def build_engine(settings: Workers, detach: bool) -> Engine:
         from mnist_resnet.running.ray_engine import RayEngine
 
         return RayEngine(settings.ray, settings.jobs_per_device, detach)
-    raise UsageError("sweep.detach=true: is not there yet with hydra.launcher.engine=local")
+    from mnist_resnet.running.detached import DetachedEngine
+
+    return DetachedEngine(settings.jobs_per_device)
 
 
 def submit_and_wait(

@@ -12,7 +12,7 @@ from mnist_resnet.job_folder import LAUNCHES, UnreadableFolder
 from mnist_resnet.running.claim import attempts, end_for_the_dead
 from mnist_resnet.running.devices import THREAD_VARIABLES, Place
 from mnist_resnet.running.engine import LocalEngine, LocalWorker, Wanted
-from mnist_resnet.running.orders import is_under_way
+from mnist_resnet.running.orders import read_orders
 from mnist_resnet.running.sweep import read_sweep
 
 POLL = 0.1
@@ -36,10 +36,14 @@ class Station:
         first: the number of the first worker here.
         workers: how many there are here.
         place: what each is given.
+
+    Attributes:
+        workers: how many there are here.
     """
 
     def __init__(self, wanted: Wanted, first: int, workers: int, place: Place) -> None:
         self._wanted, self._place = wanted, place
+        self.workers = workers
         self._numbers = range(first, first + workers)
         self._posts: list[_Post] = []
         self._is_ending = False
@@ -64,8 +68,11 @@ class Station:
         self._send(signal.SIGKILL)
 
     def has_work(self) -> bool:
-        """Whether the launch is not over: then a worker could be of use again."""
-        return is_under_way(self._wanted.folder, self._wanted.launch)
+        """Whether the launch is not over, and nobody asked its workers to end: then one could be of use again."""
+        try:
+            return not read_orders(self._wanted.folder, self._wanted.launch).are_withdrawn()
+        except UnreadableFolder:
+            return False
 
     def _start(self, number: int) -> LocalWorker:
         return LocalEngine().start(self._wanted.arguments(number), self._place, self._wanted.path)
