@@ -6,6 +6,8 @@ import sys
 from typing import NoReturn
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
 from mnist_resnet.errors import Refused, UsageError
@@ -13,6 +15,8 @@ from mnist_resnet.errors import Refused, UsageError
 WANTS_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
 # Hydra raises instead of printing five lines and ending with 1, and the error becomes one line below.
 os.environ["HYDRA_FULL_ERROR"] = "1"
+
+HYDRAS_OPTIONS_OF = ConfigLoaderImpl.get_group_options
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -31,6 +35,7 @@ def train(config: DictConfig) -> None:
 def main() -> None:
     """Start Hydra, and turn what was typed wrong into one line and exit code 2."""
     argparse.ArgumentParser.error = _refuse  # type: ignore[method-assign,assignment]
+    ConfigLoaderImpl.get_group_options = _options_of  # type: ignore[method-assign,assignment]
     try:
         train()
     except KeyboardInterrupt:
@@ -40,6 +45,22 @@ def main() -> None:
         _tell(refused.error)
     except Exception as error:
         _tell(error)
+
+
+def _options_of(
+    loader: ConfigLoaderImpl,
+    group_name: str,
+    results_filter: ObjectType | None = ObjectType.CONFIG,
+    config_name: str | None = None,
+    overrides: list[str] | None = None,
+) -> list[str]:
+    """Stands in for Hydra's own, which copies all config sources for each of the hundreds of look-ups of `--help`.
+
+    The copy is for a search path that a config or override sets; where none is given, its sources are the loader's.
+    """
+    if config_name or overrides:
+        return HYDRAS_OPTIONS_OF(loader, group_name, results_filter, config_name, overrides)
+    return loader.repository.get_group_options(group_name, results_filter)
 
 
 def _refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:

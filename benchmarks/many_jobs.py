@@ -16,6 +16,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.contenders import ROOT
+from benchmarks.first_step import FILE
 from benchmarks.machine import described, headline, table, write_results
 from benchmarks.startup import TRAIN, environment
 
@@ -23,10 +24,11 @@ TINY = (
     *("data=digits", "data.train_size=128", "data.test_size=64", "model.width=2", "trainer.epochs=1"),
     *("trainer.device=cpu", "trainer.precision=fp32", "trainer.threads=1"),
 )
+NOTED = ("tracking=none", "tracking._target_=benchmarks.first_step.FirstStep")
 VARIANTS = {
-    "nothing else": ("tracking=none", "sweep.keep=none"),
+    "nothing else": (*NOTED, "sweep.keep=none"),
     "with W&B offline": ("tracking=wandb", "tracking.mode=offline", "sweep.keep=none"),
-    "with export": ("tracking=none", "sweep.keep=model"),
+    "with export": (*NOTED, "sweep.keep=model"),
 }
 """What the sweeps differ in; the first is what the others are compared with."""
 
@@ -46,6 +48,8 @@ class Course:
         training: of all jobs, as `result.json` counts it.
         whole: of the program.
         memory: resident, at the end of each job (as far as it was seen).
+        to_first_step: for every job but the first, from the end of the one before to its own first step's end; empty
+            where a tracker of its own left no room for noting it.
     """
 
     jobs: int
@@ -55,6 +59,7 @@ class Course:
     training: float
     whole: float
     memory: list[float]
+    to_first_step: list[float]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -122,6 +127,8 @@ def _course(folder: Path, started: float, ended: float, memory: list[tuple[float
     seconds = [float(result["seconds"]) for result in results]
     each = [end - before - own for before, end, own in zip(ends[:-1], ends[1:], seconds[1:], strict=True)]
     seen = [_at(memory, end) for end in ends]
+    notes = [folder / result["name"] / FILE for result in results]
+    firsts = [float(note.read_text(encoding="utf-8")) for note in notes if note.exists()]
     return Course(
         jobs=len(results),
         before=ends[0] - started - seconds[0] - median(each),
@@ -130,6 +137,7 @@ def _course(folder: Path, started: float, ended: float, memory: list[tuple[float
         training=sum(seconds),
         whole=ended - started,
         memory=seen,
+        to_first_step=[first - end for first, end in zip(firsts[1:], ends, strict=False)],
     )
 
 
@@ -154,6 +162,8 @@ def _cost(name: str, course: Course, plain: Course) -> dict[str, str]:
         "more than with nothing else": ""
         if course is plain
         else f"{1000 * (mean(course.each) - mean(plain.each)):.0f}",
+        "to the first step, median": f"{1000 * median(course.to_first_step):.0f}" if course.to_first_step else "",
+        "slowest": f"{1000 * max(course.to_first_step):.0f}" if course.to_first_step else "",
         "median of the first tenth": f"{1000 * median(course.each[:tenth]):.0f}",
         "of the last tenth": f"{1000 * median(course.each[-tenth:]):.0f}",
         "ms training": f"{1000 * course.training / course.jobs:.0f}",
@@ -174,6 +184,7 @@ def _once(course: Course) -> dict[str, str]:
 def _explained() -> list[str]:
     return [
         "A job: mean time from the end of the last one to its own, without what it counts as training and evaluation.",
+        "To the first step: from a job's end until the loss of the next one's first step was read.",
         "Before the first job: imports, composing, checking and freezing; after the last: table, dashboard and plots.",
         f"Each job: {' '.join(TINY)}.",
     ]

@@ -130,8 +130,10 @@ def test_a_job_costs_what_lies_between_two_jobs_ends_and_is_no_training(tmp_path
         (folder / "result.json").write_text(json.dumps({"index": index, "name": folder.name, "seconds": seconds}))
         (folder / "attempts" / "0001.json").touch()
         os.utime(folder / "attempts" / "0001.json", (end, end))
+        (folder / "first_step.txt").write_text(f"{end - 0.75}\n")
     course = many_jobs._course(tmp_path, started=100.0, ended=120.0, memory=[(110.0, 5.0), (114.0, 6.0)])
     assert course.each == [0.5, 1.0]
+    assert course.to_first_step == [1.25, 2.25]
     assert (course.whole, course.after, course.training) == (20.0, 5.0, 4.5)
     assert course.before == 8.25
     assert course.memory == [5.0, 5.0, 6.0]
@@ -153,7 +155,7 @@ def test_a_table_has_its_columns_under_each_other() -> None:
 def test_a_sweep_of_tiny_jobs_is_measured_from_the_shell() -> None:
     course = many_jobs.run_sweep(3, many_jobs.VARIANTS["nothing else"])
     assert course.jobs == 3
-    assert len(course.each) == 2
+    assert len(course.each) == len(course.to_first_step) == 2
     assert course.whole > course.training > 0
 
 

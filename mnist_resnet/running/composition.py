@@ -103,6 +103,7 @@ class Composer:
         self._config, self._loader = config, loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._common: dict[tuple[str, ...], DictConfig] = {}
+        self._asks_hydra: dict[tuple[str, ...], bool] = {}
         self._groups: dict[str, bool] = {}
         for plugin in PLUGINS:
             key = plugin.replace("/", ".")
@@ -113,8 +114,9 @@ class Composer:
     def composed(self, combination: Combination, swept: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own node in it."""
         values = [override for override in combination if self._is_value(override.partition("=")[0], swept)]
-        common = self._composed_in_common(tuple(override for override in combination if override not in values))
-        if values and "${hydra:" in OmegaConf.to_yaml(_without_hydra(common)):
+        chosen = tuple(override for override in combination if override not in values)
+        common = self._composed_in_common(chosen)
+        if values and self._asks_hydra[chosen]:
             # Hydra's node knows the overrides in other forms, too, and the config may ask for them.
             return self._loader.load_sweep_config(self._config, list(combination))
         composed = copy.deepcopy(common)
@@ -132,6 +134,7 @@ class Composer:
             composed = self._loader.load_sweep_config(self._config, list(combination))
             self._refuse_other_plugins(composed.hydra.runtime.choices)
             self._common[combination] = composed
+            self._asks_hydra[combination] = "${hydra:" in OmegaConf.to_yaml(_without_hydra(composed))
         return self._common[combination]
 
     def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:

@@ -13,7 +13,7 @@ from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk, Shorter, run_job
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
-from mnist_resnet.running.signature import NEUTRAL, flatten, identity
+from mnist_resnet.running.signature import NEUTRAL
 from mnist_resnet.running.stop import hearing
 from mnist_resnet.running.sweep import Standing, Sweep, read_sweep, standing
 
@@ -157,14 +157,9 @@ def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
     found: list[tuple[int, FrozenJob]] = []
     for other in sweep.jobs:
         epochs = other.config["trainer"]["epochs"]
-        if epochs < job.config["trainer"]["epochs"] and _but_for_epochs(other) == _but_for_epochs(job):
+        if epochs < job.config["trainer"]["epochs"] and other.identity_but_for_epochs == job.identity_but_for_epochs:
             found.append((epochs, other))
     for _, other in sorted(found, key=lambda pair: -pair[0]):
         if standing(sweep, other, watch).status == Status.COMPLETED:
             return Shorter(sweep.folder_of(other), other.signature, is_beginning)
     return None
-
-
-def _but_for_epochs(job: FrozenJob) -> str:
-    config = {key: value for key, value in flatten(job.config).items() if key != "trainer.epochs"}
-    return identity(config)

@@ -65,8 +65,9 @@ def launch(
     anew = _to_do_anew(planned, settings, watch)
     check_room(planned.folder, [job for job in planned.jobs if job in anew or standing(planned, job, watch).is_due])
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
+    trusted = {target for composed in jobs for target in targets(composed.config)}
     for job in sweep.jobs:
-        check_targets(job.config, trusted=[target for composed in jobs for target in targets(composed.config)])
+        check_targets(job.config, trusted)
     for job in _to_do_anew(sweep, settings, watch):
         set_aside(sweep.folder_of(job), watch)
     with open_dict(config):

@@ -145,7 +145,9 @@ def find_model(path: Path) -> Path:
     for name in (EXPORTED_MODEL, TRACED_MODEL):
         if (path / name).is_file():
             return path / name
-    raise UnreadableFolder(f"{path}: neither {EXPORTED_MODEL} nor {TRACED_MODEL} in it")
+    raise UnreadableFolder(
+        f"{path}: neither {EXPORTED_MODEL} nor {TRACED_MODEL} in it; sweep.keep=model keeps them of further jobs"
+    )
 
 
 def load_model(path: Path, trusted: bool = False) -> LoadedModel:

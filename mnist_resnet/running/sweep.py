@@ -179,9 +179,8 @@ def _names(
 ) -> list[str]:
     """Folder names for the composed jobs that are new: by what is swept, and where that is taken, what else differs."""
     of_name = {job.name: job for job in known}
-    taken = set(of_name)
     left = {key: len(jobs) for key, jobs in free.items()}
-    names = []
+    new: list[list[str]] = []
     for job in composed:
         key = identity(job.config)
         if left.get(key, 0):
@@ -193,9 +192,8 @@ def _names(
         if other:
             known_to_other = {override.lstrip("+") for override in other.overrides}
             typed += [override for override in told if override not in known_to_other and override not in typed]
-        names += distinct_names([typed], taken)
-        taken.add(names[-1])
-    return names
+        new.append(typed)
+    return distinct_names(new, set(of_name))
 
 
 def _key(override: str) -> str:

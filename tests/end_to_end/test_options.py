@@ -14,6 +14,7 @@ from tests.idx_files import write_idx_files
 from tests.small_sweeps import CHECKOUT, Ended, Place, make_place, result_of, run_here, statuses
 
 CONF = CHECKOUT / "conf"
+MY_CONF = str(CHECKOUT / "tests" / "end_to_end" / "my_project" / "conf")
 STEP = ("data.train_size=16", "data.test_size=16", "trainer.epochs=1", "schedule=constant")
 FASHION = "FashionMNIST"
 
@@ -174,6 +175,10 @@ def asked(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[st
     ("question", "answers"),
     [
         (["--help"], ["python train.py -m optim.lr=0.02,0.001", "optim: adam, adamw, sgd", "log_interval: 10"]),
+        (
+            ["--config-dir", str(CHECKOUT / "tests" / "end_to_end" / "my_project" / "conf"), "--help"],
+            ["perceptron, stem3x3", "tracking: diary, none, wandb"],
+        ),
         (["--hydra-help"], ["--multirun"]),
         (["--cfg", "job", "--resolve", "optim=sgd"], ["_target_: torch.optim.SGD", "channels: 1"]),
         (["--cfg", "hydra"], ["AblationSweeper", "SequentialLauncher"]),
