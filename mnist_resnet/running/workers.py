@@ -21,6 +21,7 @@ from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.orders import Orders
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
+from mnist_resnet.running.sharing import sharing
 from mnist_resnet.running.stop import hearing, last_request
 from mnist_resnet.running.sweep import read_sweep, standing
 
@@ -99,11 +100,14 @@ def engage(
         return
     places = places_for(devices_asked, docket.left, settings.workers, settings.jobs_per_device)
     screen.say(told(places))
-    orders.write()
-    try:
-        Crew(docket, orders, retries, LocalEngine(), screen, interrupt).drain(places)
-    finally:
-        orders.remove()
+    with sharing(places) as (places, line):
+        if line:
+            screen.say(line)
+        orders.write()
+        try:
+            Crew(docket, orders, retries, LocalEngine(), screen, interrupt).drain(places)
+        finally:
+            orders.remove()
 
 
 def asked_devices(jobs: Sequence[FrozenJob]) -> set[str]:
