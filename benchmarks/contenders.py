@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.baselines import lightning_loop, report_loop, synchronise_on
+from benchmarks.composed import composed
 from benchmarks.pace import Finished, Pace
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mnist_resnet.job_folder import Metrics
     from mnist_resnet.running.network import Stem
 
-ROOT = Path(__file__).parents[1]
 NEVER = 1e9
 """Seconds between checkpoints: what they cost is another measurement."""
 
@@ -65,33 +65,33 @@ class Contender:
         limit: by device, whose products its arithmetic is measured against: `fp32`, `tf32` or `bf16`. It runs on the
             devices named here.
         trains: False for the one that measures the machine itself.
+        compiles: takes so long to its first step that it is started once only.
     """
 
     name: str
     run: Callable[[Work, Pace], None]
     limit: dict[str, str]
     trains: bool = True
+    compiles: bool = False
 
 
 def ours(work: Work, pace: Pace, overrides: tuple[str, ...]) -> None:
     """The project's own loop, as a job runs it, an epoch a round; its evaluation is kept to one image."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
     from mnist_resnet.running.checkpoint import Checkpoints
-    from mnist_resnet.running.config import check
+    from mnist_resnet.running.compilation import set_up
     from mnist_resnet.running.data import load
     from mnist_resnet.running.interrupt import Interrupt
     from mnist_resnet.running.numerics import resolve
     from mnist_resnet.running.training import Training, train
 
     pace.imported()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        container = OmegaConf.to_container(compose("config", [*_overrides(work), *overrides]), resolve=True)
-    config = check({str(key): value for key, value in container.items()} if isinstance(container, dict) else {})
+    config = composed([*_overrides(work), *overrides])
     numerics = resolve(config.trainer)
     numerics.apply()
     training = Training(config, load(config.data, numerics.device), numerics)
+    left_out = set_up(training, is_settled=False)
+    if left_out:
+        raise SystemExit("; ".join(left_out))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), "of a benchmark", NEVER, None, lambda: None)
         train(training, [Turns(pace, work.train_size)], checkpoints, Interrupt())
@@ -184,18 +184,37 @@ def _shortest(compute: Callable[[], Any], device: str, seconds: float = 0.4) -> 
 
 LIMIT = Contender("machine's limit", machine_limit, {"cpu": "", "cuda": ""}, trains=False)
 
+
+def _ours(name: str, precision: str, compiled: str, limit: dict[str, str]) -> Contender:
+    overrides = (f"trainer.precision={precision}", f"trainer.compile={compiled}")
+    return Contender(name, partial(ours, overrides=overrides), limit, compiles=compiled == "true")
+
+
+PRECISIONS = {
+    "fp32": {"cpu": "fp32", "cuda": "fp32"},
+    "tf32": {"cuda": "tf32"},
+    "bf16": {"cpu": "bf16", "cuda": "bf16"},
+}
+FORMS = [
+    (", eager", "false", {"cpu", "cuda"}),
+    (", graph", "auto", {"cuda"}),
+    (", compiled", "true", {"cpu"}),
+    (", compiled, graph", "true", {"cuda"}),
+]
+"""How a step of ours is done: its name, `trainer.compile`, and where it is done so."""
+
 # PyTorch's defaults let a GPU's convolutions, which is nearly all there is here, run in tf32.
 DEFAULTS = {"cpu": "fp32", "cuda": "tf32"}
 CONTENDERS = [
     Contender("report's loop", report_loop, DEFAULTS),
     Contender("lightning-hydra-template", lightning_loop, DEFAULTS),
     *(
-        Contender(f"ours, {precision}", partial(ours, overrides=(f"trainer.precision={precision}",)), limit)
-        for precision, limit in (
-            ("fp32", {"cpu": "fp32", "cuda": "fp32"}),
-            ("tf32", {"cuda": "tf32"}),
-            ("bf16", {"cpu": "bf16", "cuda": "bf16"}),
+        _ours(
+            f"ours, {precision}{name}", precision, compiled, {device: limit[device] for device in devices & set(limit)}
         )
+        for precision, limit in PRECISIONS.items()
+        for name, compiled, devices in FORMS
+        if devices & set(limit)
     ),
 ]
 """Each row of the table; the first is what the others are compared with. A variant of ours is some overrides."""

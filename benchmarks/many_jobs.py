@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.contenders import ROOT
+from benchmarks.composed import ROOT
 from benchmarks.first_step import FILE
 from benchmarks.machine import described, headline, table, write_results
 from benchmarks.startup import TRAIN, environment

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.contenders import ROOT, Contender, Work, command
+from benchmarks.composed import ROOT
+from benchmarks.contenders import Contender, Work, command
 
 Figures = dict[str, Any]
 PATIENCE = 30.0
@@ -108,7 +109,7 @@ class Rounds:
                 self._start(contender, work, stays=number == starts - 1, say=say)
 
     def _start(self, contender: Contender, work: Work, stays: bool, say: Any) -> None:
-        if contender.name in self.failed or not (contender.trains or stays):
+        if contender.name in self.failed or not (stays or (contender.trains and not contender.compiles)):
             return
         try:
             running = Running(contender, work, stays)

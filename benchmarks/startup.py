@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.contenders import ROOT
+from benchmarks.composed import ROOT
 from benchmarks.machine import described, headline, table, write_results
 
 BARE = """import hydra

@@ -11,13 +11,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, LIMIT, ROOT, Contender, Work
+from benchmarks.composed import ROOT
+from benchmarks.contenders import CONTENDERS, LIMIT, Contender, Work
 from benchmarks.images import write_for_torchvision
 from benchmarks.machine import described, headline, table, write_results
 from benchmarks.rounds import Rounds
 
-STEPS = {"cpu": 12, "cuda": 938}
-"""In a round: some seconds of training; on a GPU an epoch."""
+STEPS = {"cpu": 12, "cuda": 400}
+"""In a round: some seconds of training by the slowest."""
+STARTS = {"cpu": 3, "cuda": 1}
 REPEATS = {"cpu": 7, "cuda": 5}
 MATRICES = {"cpu": [1024, 2048, 4096], "cuda": [4096, 8192]}
 
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
         for contender in CONTENDERS
         if kind in contender.limit and (not options.only or any(part in contender.name for part in options.only))
     ]
-    options.repeats = options.repeats or REPEATS[kind]
+    options.repeats, options.starts = options.repeats or REPEATS[kind], options.starts or STARTS[kind]
     machine = described(options.device)
     print(headline(machine))
     started = time.perf_counter()
@@ -128,7 +130,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=64, help="of the network (default: %(default)s, the report's)")
     parser.add_argument("--steps", type=int, help=f"in a round (default: {STEPS})")
     parser.add_argument("--repeats", type=int, help=f"rounds of each contender (default: {REPEATS})")
-    parser.add_argument("--starts", type=int, default=3, help="of each, for the first step (default: %(default)s)")
+    parser.add_argument("--starts", type=int, help=f"of each but the compiled, for the first step (default: {STARTS})")
     parser.add_argument("--only", action="append", metavar="PART", help="contenders with PART in their names")
     parser.add_argument("--matrices", type=int, nargs="+", help=f"sizes for the machine's limit (default: {MATRICES})")
     parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="images (default: %(default)s)")
@@ -175,7 +177,7 @@ def _notes(
     reached = ", ".join(f"{precision} {gflops:,.0f}" for precision, gflops in limits.items())
     return [
         f"Stem {work.stem}, width {work.width}, batches of {work.batch_size}, {work.steps} steps a round; medians over "
-        f"{options.repeats} rounds in turns, first steps over {options.starts} starts.",
+        f"{options.repeats} rounds in turns, first steps over {options.starts} starts (of the compiled: 1).",
         f"Limit, GFLOP/s, by the fastest of matrix products and (on a CPU) a 3 × 3 convolution: {reached}. Training "
         f"takes {flops / 1e9:.3f} GFLOP an image.",
         "First step: its loss known on the host; from the process's start, and from the end of the imports "

@@ -38,6 +38,8 @@ def events(told: io.StringIO) -> list[dict[str, Any]]:
 def test_every_contender_for_a_cpu_trains_rounds_until_none_is_asked_for(contender: Contender, work: Work) -> None:
     if "cpu" not in contender.limit:
         pytest.skip("for other devices")
+    if contender.compiles:
+        pytest.skip("takes half a minute")
     if "lightning" in contender.name:
         pytest.importorskip("lightning")
     pace, told = paced(rounds=2)
@@ -162,10 +164,10 @@ def test_a_sweep_of_tiny_jobs_is_measured_from_the_shell() -> None:
 @pytest.mark.slow
 def test_the_commands_run_from_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
     tiny = ["--width=2", "--steps=2", "--repeats=1", "--starts=1", "--matrices", "16", "--data=digits", "--no-write"]
-    throughput.main([*tiny, "--only=report", "--only=ours, fp32"])
+    throughput.main([*tiny, "--only=report", "--only=ours, fp32, eager"])
     startup.main(["--repeats=1", "--no-write", "data=digits", "model.width=2"])
     said = capsys.readouterr().out
-    assert "| ours, fp32" in said
+    assert "| ours, fp32, eager" in said
     assert "| train.py --help" in said
 
 

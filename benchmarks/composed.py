@@ -1,0 +1,29 @@
+"""A config of this project's, composed from `conf/` as `train.py` would."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mnist_resnet.running.config import Config
+
+ROOT = Path(__file__).parents[1]
+
+
+def container(overrides: "Sequence[str]") -> dict[str, Any]:
+    """The resolved config, as a job keeps it."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        resolved = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def composed(overrides: "Sequence[str]") -> "Config":
+    """The same, checked."""
+    from mnist_resnet.running.config import check
+
+    return check(container(overrides))

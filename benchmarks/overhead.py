@@ -1,0 +1,176 @@
+"""What logging, metrics, tracking and checkpoints cost a run: each with the others off, in turns, beside none of them.
+
+Run `python -m benchmarks.overhead`. A round of each: two epochs, with all that is done at the first one's end and a
+checkpoint that is written while the second one trains. The steps are real ones, if few:
+what is measured is seconds, and shares are given for the report's epochs of 938 steps and a checkpoint a minute.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.composed import composed, container
+from benchmarks.machine import described, headline, table, write_results
+
+if TYPE_CHECKING:
+    from mnist_resnet.running.checkpoint import Checkpoints
+    from mnist_resnet.running.observer import Observer
+    from mnist_resnet.running.training import Training
+
+STEPS = 938
+"""Of the report's epochs."""
+NEVER = 1e9
+KINDS = ("none of them", "lines and files", "W&B offline", "checkpoints", "all of them")
+
+Seconds = dict[str, list[float]]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print the table, write the results."""
+    options = _options(arguments)
+    machine = described(options.device)
+    print(headline(machine))
+    seconds = measured(options)
+    lines = [*table(rows(seconds, options.steps)), "", *_notes(options)]
+    print("\n".join(lines))
+    if options.write:
+        print(f"written: {write_results('overhead', machine, lines, {'seconds': seconds})}.md and .json")
+
+
+def measured(options: argparse.Namespace) -> Seconds:
+    """Seconds of each round of each kind; the first round of each warms up and does not count."""
+    overrides = [
+        *(f"model.width={options.width}", f"data={options.data}", f"data.train_size={64 * options.steps}"),
+        *("data.test_size=64", "data.test_batch_size=64", f"trainer.device={options.device}", "trainer.compile=auto"),
+        *("tracking=wandb", "tracking.mode=offline"),
+    ]
+    training = _begun(overrides)
+    seconds: Seconds = {kind: [] for kind in KINDS}
+    with tempfile.TemporaryDirectory() as folder, _watched(training, overrides, Path(folder)) as kinds:
+        for number in range(options.repeats + 1):
+            for kind, (observers, checkpoints) in kinds.items():
+                taken = _round(training, observers, checkpoints)
+                if number:
+                    seconds[kind].append(taken)
+            print(f"round {number} of {options.repeats} done")
+    return seconds
+
+
+def rows(seconds: Seconds, steps: int) -> list[dict[str, str]]:
+    """Medians; differences are medians of those within a round."""
+    base, shown = seconds[KINDS[0]], []
+    step = median(base) / 2 / steps
+    for kind, rounds in seconds.items():
+        more = median(one - other for one, other in zip(rounds, base, strict=True))
+        # A round holds one end of an epoch and two epochs' reports; a checkpoint is written once a minute at most.
+        per = max(60.0, STEPS * step) if kind == "checkpoints" else 2 * step * steps
+        share = "" if kind in (KINDS[0], KINDS[-1]) else f"{100 * more / per:.2f} %"
+        shown.append({"with": kind, "s a round": f"{median(rounds):.3f}", "more": f"{more:+.3f}", "share": share})
+    return shown
+
+
+def _begun(overrides: Sequence[str]) -> "Training":
+    from mnist_resnet.running.compilation import set_up
+    from mnist_resnet.running.data import load
+    from mnist_resnet.running.numerics import resolve
+    from mnist_resnet.running.training import Training
+
+    config = composed(overrides)
+    numerics = resolve(config.trainer)
+    numerics.apply()
+    training = Training(config, load(config.data, numerics.device), numerics)
+    set_up(training, is_settled=False)
+    return training
+
+
+@contextmanager
+def _watched(
+    training: "Training", overrides: Sequence[str], folder: Path
+) -> Iterator[dict[str, tuple[list["Observer"], "Checkpoints"]]]:
+    """For each kind, who is told of the run and what saves it; all are begun, and ended with the `with`."""
+    from mnist_resnet.running.checkpoint import Checkpoints
+    from mnist_resnet.running.claim import Watch, try_claim
+    from mnist_resnet.running.frozen import FrozenJob
+    from mnist_resnet.running.job import Recorded
+    from mnist_resnet.running.observer import Observer, Run
+    from mnist_resnet.running.record import Record
+    from mnist_resnet.running.report_log import ReportLog
+    from mnist_resnet.running.screen import Screen
+    from mnist_resnet.running.shielded import Shielded
+
+    config = training.config
+    claim = try_claim(folder, Watch())
+    assert claim is not None
+    record = Record(FrozenJob("overhead", container(overrides), [], {}, {}, "of a benchmark"), claim, None)
+    with Screen() as screen:
+        log = ReportLog(len(training.splits.train), len(training.splits.test), 64, 64)
+        files: list[Observer] = [screen, log, Recorded(record, training, screen)]
+        tracker: list[Observer] = [Shielded(config.tracking.model_dump(by_alias=True))]
+        for observer in [*files, *tracker]:
+            observer.begin(
+                Run("0" * 16, "overhead", None, [], folder, record.result["config"], training.steps_per_epoch, 1)
+            )
+        never, always = (Checkpoints(folder, "of a benchmark", every, None, claim.check) for every in (NEVER, 0.0))
+        told: list[tuple[list[Observer], Checkpoints]] = [
+            *(([], never), (files, never), (tracker, never), ([], always)),
+            ([*files, *tracker], always),
+        ]
+        with always.closing():
+            yield dict(zip(KINDS, told, strict=True))
+        for observer in [*files, *tracker]:
+            observer.end(record.result | {"status": "completed"})
+    claim.release("completed")
+
+
+def _round(training: "Training", observers: list["Observer"], checkpoints: "Checkpoints") -> float:
+    from mnist_resnet.running.interrupt import Interrupt
+    from mnist_resnet.running.training import epoch_metrics, train_epoch
+
+    started = time.perf_counter()
+    train_epoch(training, observers, checkpoints, Interrupt())
+    metrics = epoch_metrics(training, Interrupt())
+    training.history, training.batch_losses = [metrics], [training.losses.cpu().clone()]
+    for observer in observers:
+        observer.epoch(metrics)
+    checkpoints.epoch_ended(training.state)
+    _rewind(training)
+    train_epoch(training, observers, checkpoints, Interrupt())
+    _rewind(training)
+    taken = time.perf_counter() - started
+    with checkpoints.closing():  # what is still being written belongs to nobody's round
+        pass
+    return taken
+
+
+def _rewind(training: "Training") -> None:
+    training.step, training.seconds = 0, 0.0
+    training.correct.zero_()
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=64, help="of the network (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="of an epoch (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of each (default: %(default)s)")
+    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="images (default: %(default)s)")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
+    return parser.parse_args(arguments)
+
+
+def _notes(options: argparse.Namespace) -> list[str]:
+    return [
+        f"Width {options.width}, batches of 64, {options.steps} steps an epoch, two epochs a round, medians over "
+        f"{options.repeats} rounds in turns; differences are medians of those within a round.",
+        "Share: of the round; of checkpoints, of a minute (`trainer.checkpoint_interval`) or of an epoch of 938 steps, "
+        "whichever is longer.",
+    ]
+
+
+if __name__ == "__main__":
+    main()
