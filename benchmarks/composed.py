@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 
+def merged(*overrides: str) -> list[str]:
+    """Each key once, as it was said last: what a user types comes after what a benchmark sets."""
+    return list({override.partition("=")[0]: override for override in overrides}.values())
+
+
 def container(overrides: "Sequence[str]") -> dict[str, Any]:
     """The resolved config, as a job keeps it."""
     from hydra import compose, initialize_config_dir
