@@ -10,7 +10,8 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks import lean, many_jobs, startup, throughput
+from benchmarks import accuracy, lean, many_jobs, overhead, packing, startup, throughput
+from benchmarks.composed import merged
 from benchmarks.contenders import CONTENDERS, Contender, Work, machine_limit
 from benchmarks.images import write_for_torchvision
 from benchmarks.machine import table
@@ -141,6 +142,37 @@ def test_a_job_costs_what_lies_between_two_jobs_ends_and_is_no_training(tmp_path
     assert course.memory == [5.0, 5.0, 6.0]
 
 
+def test_forms_are_compared_seed_by_seed() -> None:
+    def last(share: float) -> dict[str, float]:
+        return {"test_accuracy": share, "train_accuracy": 1.0, "test_loss": 0.5, "images_per_second": 100.0}
+
+    figures = {"one": {1: last(0.90), 2: last(0.80), 3: last(0.5)}, "other": {1: last(0.92), 2: last(0.83)}}
+    one, other = accuracy.rows(figures)
+    assert (one["test_accuracy: more"], other["n"]) == ("", "2")
+    # mean 2.5 points; t = 12.706 with one degree of freedom, standard error 0.5
+    assert other["test_accuracy: more"] == "+2.500 (-3.853 to +8.853)"
+
+
+def test_packed_jobs_are_compared_with_the_same_jobs_alone() -> None:
+    def outcome(rate: float, losses: list[float]) -> dict[str, Any]:
+        of_seed = dict(enumerate(losses))
+        return {"images_per_second": rate, "whole": 1.0, "losses": of_seed, "accuracies": of_seed, "shared_by": ""}
+
+    alone, packed = packing.rows({"alone": [outcome(10, [1.0, 2.0])], "packed": [outcome(25, [1.0, 2.5])]})
+    assert (alone["ratio"], packed["ratio"]) == ("1.00", "2.50")
+    assert (alone["train loss differs by"], packed["train loss differs by"]) == ("0", "0.5")
+
+
+def test_what_is_typed_replaces_what_a_benchmark_sets() -> None:
+    assert merged("seed=1", "optim.lr=0.1", "seed=2") == ["seed=2", "optim.lr=0.1"]
+
+
+def test_checkpoints_are_shares_of_a_minute() -> None:
+    seconds = {"none of them": [2.0, 2.0], "checkpoints": [2.6, 2.6], "W&B offline": [2.02, 2.02]}
+    shown = {row["with"]: row["share"] for row in overhead.rows(seconds, steps=100)}
+    assert shown == {"none of them": "", "checkpoints": "1.00 %", "W&B offline": "1.00 %"}
+
+
 def test_the_first_turn_does_not_count() -> None:
     seconds = iter([9.0, 8.0, 1.0, 2.0, 3.0, 4.0])
     times = startup.measured({"one": lambda _: next(seconds), "other": lambda _: next(seconds)}, repeats=2)
@@ -165,10 +197,12 @@ def test_a_sweep_of_tiny_jobs_is_measured_from_the_shell() -> None:
 def test_the_commands_run_from_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
     tiny = ["--width=2", "--steps=2", "--repeats=1", "--starts=1", "--matrices", "16", "--data=digits", "--no-write"]
     throughput.main([*tiny, "--only=report", "--only=ours, fp32, eager"])
+    overhead.main(["--width=2", "--steps=2", "--repeats=1", "--data=digits", "--no-write"])
     startup.main(["--repeats=1", "--no-write", "data=digits", "model.width=2"])
     said = capsys.readouterr().out
     assert "| ours, fp32, eager" in said
     assert "| train.py --help" in said
+    assert "| W&B offline" in said
 
 
 def made_up_run(experiment: str, accuracies: list[float], seconds: float, seed: int = 1) -> lean.Trained:

@@ -18,8 +18,9 @@ from mnist_resnet.running.compilation import Gain, decide, set_up
 from mnist_resnet.running.config import Config
 from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.numerics import Numerics
+from mnist_resnet.running.signature import identity
 from mnist_resnet.running.training import Training, predict, train
-from tests.small_training import REPOSITORY, SIGNATURE, SMALL, begun, differences, small, trained, unsaved
+from tests.small_training import REPOSITORY, SIGNATURE, SMALL, begun, differences, resolved, small, trained, unsaved
 from tests.test_resume import AtCheck
 
 CPU, CUDA = Numerics("cpu", "fp32", 1), Numerics("cuda", "bf16", 1)
@@ -52,6 +53,13 @@ def test_it_can_be_forced_either_way() -> None:
     assert form(CPU, "trainer.compile=true", steps=1) == (True, False)
     assert form(CUDA, "trainer.compile=true", steps=1) == (True, True)
     assert form(CUDA, "trainer.compile=false") == (False, False)
+
+
+def test_what_is_asked_for_moves_no_job_and_one_that_goes_on_keeps_its_form() -> None:
+    assert identity(resolved()) == identity(resolved("trainer.compile=true"))
+    training = begun(small("trainer.compile=true"))
+    assert set_up(training, is_settled=True) == []
+    assert not training.numerics.compiled
 
 
 def test_a_graph_that_can_t_be_had_is_left_out_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

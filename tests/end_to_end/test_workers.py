@@ -75,3 +75,18 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_unlike_jobs_are_packed_and_one_that_diverges_leaves_the_others_alone(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    mixed = ("model=stem3x3,stem7x7", "optim.lr=0.001,1e35", "trainer.epochs=1,2", "trainer.threads=1")
+    for name, launcher in (("packed", WORKERS), ("alone", ())):
+        done = place.begin(place.sweep(name, *mixed, *launcher)).ended()
+        assert done.code == 0, done.out
+    packed, alone = (place.folder / "multirun" / name for name in ("packed", "alone"))
+    found = statuses(packed)
+    assert found == statuses(alone)
+    assert sorted(found.values()) == [Status.COMPLETED] * 4 + [Status.DIVERGED] * 4
+    for name, status in found.items():
+        if status == Status.COMPLETED:
+            assert_same_job(packed / name, alone / name)
