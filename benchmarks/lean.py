@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.contenders import ROOT
+from benchmarks.composed import ROOT
 from benchmarks.machine import described, headline, table, write_results
 from benchmarks.startup import environment
 from mnist_resnet.comparing.statistics import Spread, spread
