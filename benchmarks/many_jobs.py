@@ -29,6 +29,7 @@ VARIANTS = {
     "nothing else": (*NOTED, "sweep.keep=none"),
     "with W&B offline": ("tracking=wandb", "tracking.mode=offline", "sweep.keep=none"),
     "with export": (*NOTED, "sweep.keep=model"),
+    "compiled": (*NOTED, "sweep.keep=none", "trainer.compile=true"),
 }
 """What the sweeps differ in; the first is what the others are compared with."""
 
@@ -194,7 +195,7 @@ def _options(arguments: list[str] | None) -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=100, help="in the larger sweep (default: %(default)s)")
     parser.add_argument(
-        "--costly-jobs", type=int, default=25, help="likewise, with W&B and export (default: %(default)s)"
+        "--costly-jobs", type=int, default=25, help="likewise, with W&B, exported, compiled (default: %(default)s)"
     )
     parser.add_argument("--profile", choices=VARIANTS, help="print where the time of a sweep of --jobs goes instead")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
