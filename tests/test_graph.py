@@ -1,15 +1,17 @@
 """A step as a graph: all of it but CUDA's recording, which is played by one that does the step itself."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mnist_resnet.running.compilation import examples
-from mnist_resnet.running.graph import Graph, NotGraphed, Recording
+from mnist_resnet.running.compilation import examples, graphed
+from mnist_resnet.running.graph import NotGraphed, Recording
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.training import Training, predict, train
 from tests.small_training import begun, differences, small, trained, unsaved
@@ -46,11 +48,6 @@ def acted(training: Training) -> Recording:
     return record
 
 
-def graphed(training: Training, record: Recording) -> Graph:
-    counted, three = [training.correct], examples(training, 3)
-    return Graph(training.update, training.model, training.optimizer, counted, three, record)
-
-
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -65,7 +62,7 @@ def test_a_step_never_waits_for_the_device(overrides: tuple[str, ...]) -> None:
     training.model.train()
     with NoWaiting():  # type: ignore[no-untyped-call]
         for places in examples(training, 2):
-            training.do_step(places)
+            training.update(places)
             training.averaging.update()
 
 
@@ -86,7 +83,7 @@ def test_the_report_s_network_is_traced_whole() -> None:
 def test_replayed_steps_are_the_steps_themselves_with_the_schedule_s_rates_and_a_smaller_last_batch(optim: str) -> None:
     config = small(f"optim={optim}", "schedule=onecycle", "trainer.precision=bf16")
     eager, training = trained(config), begun(config)
-    training.do_step = graphed(training, acted(training))
+    training.replay = graphed(training, acted(training))
     train(training, [], unsaved(), Interrupt())
     assert torch.cat(training.batch_losses).tolist() == pytest.approx(torch.cat(eager.batch_losses).tolist(), rel=1e-3)
     assert training.history[-1]["lr"] == eager.history[-1]["lr"]
@@ -96,6 +93,29 @@ def test_a_graph_is_made_in_the_middle_of_a_run_without_moving_it() -> None:
     training, other = trained(small()), trained(small())
     graphed(training, acted(training))
     assert differences(training, other) == []
+
+
+@pytest.mark.parametrize("is_graphed", [False, True])
+def test_a_training_s_memory_is_free_as_soon_as_nobody_holds_it(is_graphed: bool) -> None:
+    training = trained(small())
+    if is_graphed:
+        training.replay = graphed(training, copied)
+    held = ref(training.model)
+    gc.disable()
+    try:
+        del training
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def copied(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    loss = update().clone()
+
+    def replay() -> None:
+        loss.copy_(update())
+
+    return replay, loss
 
 
 def nothing(training: Training) -> Recording:

@@ -7,12 +7,13 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+from weakref import proxy
 
 import torch
 from torch import Tensor, nn
 
 from mnist_resnet.running.config import Trainer
-from mnist_resnet.running.graph import Graph, NotGraphed
+from mnist_resnet.running.graph import Graph, NotGraphed, Recording, cuda_graph
 from mnist_resnet.running.numerics import Numerics
 from mnist_resnet.running.snapshot import Snapshot
 from mnist_resnet.running.training import Forward, LossFunction, Training, predict
@@ -81,14 +82,19 @@ def set_up(training: Training, is_settled: bool) -> list[str]:
             training.numerics = replace(training.numerics, compiled=False)
     if training.numerics.graphed:
         try:
-            counted = [training.correct]
-            training.do_step = Graph(
-                training.update, training.model, training.optimizer, counted, examples(training, CHECKED_STEPS)
-            )
+            training.replay = graphed(training)
         except NotGraphed as error:
             lines.append(f"no CUDA graph: {error}")
             training.numerics = replace(training.numerics, graphed=False)
     return lines
+
+
+def graphed(training: Training, record: Recording = cuda_graph) -> Graph:
+    """The training's step as a graph; see `Graph` for what it raises."""
+    # The training will hold the graph: what held it in turn would keep its memory until Python looks for circles.
+    itself = proxy(training)
+    model, optimizer, three = training.model, training.optimizer, examples(training, CHECKED_STEPS)
+    return Graph(lambda places: itself.update(places), model, optimizer, [training.correct], three, record)
 
 
 _compiled_networks: set[str] = set()

@@ -83,7 +83,7 @@ class Graph:
         record: Recording = cuda_graph,
     ) -> None:
         self._update, self._model, self._optimizer = update, model, optimizer
-        self._places = examples[0].clone()
+        self._places = places = examples[0].clone()
         self._rates = [torch.full((), group["lr"], device=self._places.device) for group in optimizer.param_groups]
         count_on_device(optimizer)
         self._settings = _settings(optimizer)
@@ -92,7 +92,7 @@ class Graph:
             eager = self._tried(update, examples)
             before.restore()
             with _rates(optimizer, self._rates):
-                self._replay, self._loss = record(lambda: update(self._places))
+                self._replay, self._loss = record(lambda: update(places))
             before.restore()
             replayed = self._tried(self, examples)
         except Exception as error:

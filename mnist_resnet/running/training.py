@@ -52,7 +52,7 @@ class Training:
         averaging: its `model` is evaluated, exported and kept: the one that is trained, or an average of its weights.
         augment: changes normalised training images, float32 [batch, channels, height, width], as they are used.
         forward: `predict`, or what was compiled of it.
-        do_step: `update`, or what was recorded of it.
+        replay: what was recorded of `update`, to be done in its place.
         loss: of logits, float32 [batch, classes], and labels, int64 [batch]; evaluations take plain cross entropy.
         epoch: the epoch in progress, from 0; the number of epochs once it is done.
         step: optimiser steps done in it.
@@ -89,7 +89,7 @@ class Training:
         self.history: list[Metrics] = []
         self.batch_losses: list[Tensor] = []
         self.forward: Forward = predict
-        self.do_step: Update = self.update
+        self.replay: Update | None = None
 
     def update(self, places: Tensor) -> Tensor:
         """One optimiser step on the training images at `places`, int64 [batch]; gives their mean loss, float32 [].
@@ -168,8 +168,9 @@ def train_epoch(
     late = LateReader(device)
     started = time.perf_counter() - training.seconds
     model.train()
+    do_step = training.replay or training.update
     for places in torch.split(order, config.data.batch_size)[training.step :]:
-        loss = training.do_step(places)
+        loss = do_step(places)
         training.lr = training.optimizer.param_groups[0]["lr"]
         training.schedule.step()
         training.averaging.update()
