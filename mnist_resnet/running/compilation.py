@@ -4,6 +4,7 @@ It is decided at a job's first start, is part of its numerics, and holds when it
 """
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -105,6 +106,8 @@ def _compile(training: Training, network: str) -> str | None:
     """Compile the step and do it once, to be undone; gives why that could not be, in one line."""
     import torch._dynamo  # takes a second
 
+    # A machine with nvcc and no GPU is warned of that as the compiler is loaded, at each start, on a CPU too.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if not _has_compiler():
         return "there is no C++ compiler (CXX, or g++ on the path)"
     if _threads != [training.numerics.threads]:
