@@ -88,9 +88,10 @@ def curves(jobs: Sequence[Job], by: Sequence[str]) -> "Figure":
         axes.fill_between(error.index, error["max"], error["min"], alpha=0.2, color=line.get_color(), linewidth=0)
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
+    if (frame["test_accuracy"] < 1).any():  # a logarithm of no error at all there is not
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left_out = f" ({len(groups) - MOST_CURVES} further groups left out)" if len(groups) > MOST_CURVES else ""
