@@ -129,7 +129,8 @@ def times(frame: pd.DataFrame, by: Sequence[str]) -> "Figure":
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="training, seconds", ylabel="test accuracy, %", title="Mean of each group with its 95 % intervals")
-    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return _figure(axes)
 
 
