@@ -133,16 +133,21 @@ def test_cost_is_that_of_jobs_that_differ_in_no_work_by_their_epochs() -> None:
     assert costs.seconds(config(64, 1, lr=0.003)) == pytest.approx(50.0)
 
 
+def order(costs: Costs, configs: list[dict[str, object]]) -> list[int]:
+    ranks = costs.ranks(configs)
+    return sorted(range(len(ranks)), key=lambda position: -ranks[position])
+
+
 def test_before_anything_has_ended_the_longest_by_epochs_and_parameters_goes_first() -> None:
     def parameters(model: str) -> int:
         return int(json.loads(model)["width"]) ** 2
 
     jobs = [config(8, 10), config(64, 1), config(8, 70), config(8, 10, seed=2)]
-    assert Costs(parameters).longest_first(jobs) == [2, 1, 0, 3]
+    assert order(Costs(parameters), jobs) == [2, 1, 0, 3]
     costs = Costs(parameters)
     costs.learn(config(64, 1), 1.0)
     costs.learn(config(8, 1), 10.0)
-    assert costs.longest_first(jobs) == [2, 0, 3, 1], "what was measured counts for more than what was guessed"
+    assert order(costs, jobs) == [2, 0, 3, 1], "what was measured counts for more than what was guessed"
 
 
 def test_time_to_end_fills_the_worker_that_is_free_first() -> None:

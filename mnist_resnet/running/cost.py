@@ -4,8 +4,10 @@ import heapq
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from mnist_resnet.job_folder import Status
 from mnist_resnet.running.config import epochs_at
 
 WHOLE_SET = 60_000
@@ -31,10 +33,11 @@ class Costs:
         self._seconds: dict[str, float] = defaultdict(float)
         self._epochs: dict[str, int] = defaultdict(int)
         self._known_seconds = self._known_work = 0.0
+        self._kinds: dict[int, tuple[Mapping[str, Any], str]] = {}
 
     def learn(self, config: Mapping[str, Any], seconds: float) -> None:
         """A job of this config has ended after so many seconds, all its epochs done."""
-        kind = _kind(config)
+        kind = self._kind(config)
         self._seconds[kind] += seconds
         self._epochs[kind] += epochs_of(config)
         self._known_seconds += seconds
@@ -42,21 +45,35 @@ class Costs:
 
     def seconds(self, config: Mapping[str, Any]) -> float | None:
         """How long a job of this config is expected to take; None: nothing is known yet."""
-        kind = _kind(config)
+        kind = self._kind(config)
         if kind in self._epochs:
             return self._seconds[kind] / self._epochs[kind] * epochs_of(config)
         return self._work(config) * self._known_seconds / self._known_work if self._known_work else None
 
-    def longest_first(self, configs: Sequence[Mapping[str, Any]]) -> list[int]:
-        """The order to take jobs of these configs in, as positions; of equal ones the first comes first."""
+    def ranks(self, configs: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Which of these are longer than which: in seconds, or in work where nothing is known yet."""
         expected = [self.seconds(config) for config in configs]
-        ranks = [self._work(config) if cost is None else cost for config, cost in zip(configs, expected, strict=True)]
-        return sorted(range(len(configs)), key=lambda position: -ranks[position])
+        return [self._work(config) if cost is None else cost for config, cost in zip(configs, expected, strict=True)]
+
+    def _kind(self, config: Mapping[str, Any]) -> str:
+        # Configs are told apart by where they are: each is asked for again and again, and is kept from going away.
+        known = self._kinds.get(id(config))
+        if known is None:
+            known = self._kinds[id(config)] = config, _kind(config)
+        return known[1]
 
     def _work(self, config: Mapping[str, Any]) -> float:
         images = config.get("data", {}).get("train_size") or WHOLE_SET
         parameters = self._parameters(json.dumps(config["model"])) if self._parameters else 1
         return float(epochs_of(config) * images * max(1, parameters))
+
+
+def seconds_taken(record: Mapping[str, Any]) -> float | None:
+    """How long a job took, by the record of its attempt; None if that did not complete it, or an earlier did a part."""
+    if record.get("status") != Status.COMPLETED or record.get("number") != 1 or not record.get("ended"):
+        return None
+    started, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
+    return (ended - started).total_seconds()
 
 
 def epochs_of(config: Mapping[str, Any]) -> int:

@@ -1,17 +1,21 @@
 """Draining a sweep folder: take a job that nobody holds, run it, take the next, until all are done."""
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from mnist_resnet.job_folder import Status
 from mnist_resnet.running.casualty import Tries
 from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.cost import Costs
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.interrupt import Interrupt
 from mnist_resnet.running.job import Desk, Shorter, run_job
 from mnist_resnet.running.page import LivePage
+from mnist_resnet.running.queue import Queue, Turn
+from mnist_resnet.running.room import parameters_of
 from mnist_resnet.running.screen import Screen
 from mnist_resnet.running.signature import NEUTRAL
 from mnist_resnet.running.stop import hearing
@@ -93,7 +97,9 @@ def drain(folder: Path, names: Sequence[str], on_failure: str, request: str | No
         drain_at(desk, sweep, [standing(sweep, jobs[name], desk.watch) for name in names], Alone(on_failure))
 
 
-def drain_at(desk: Desk, sweep: Sweep, pending: Sequence[Standing], company: Company) -> None:
+def drain_at(
+    desk: Desk, sweep: Sweep, pending: Sequence[Standing], company: Company, longest_first: bool = False
+) -> None:
     """Run the pending jobs at `desk`, until each has ended, here or with whoever holds it.
 
     Args:
@@ -101,45 +107,41 @@ def drain_at(desk: Desk, sweep: Sweep, pending: Sequence[Standing], company: Com
         sweep: theirs.
         pending: the jobs as they stood when the sweep was launched.
         company: who else runs jobs of the same launch.
+        longest_first: whether the order of the jobs is that of their costs: then workers end at about the same time.
 
     Raises:
         Interrupted: the program was asked to end.
     """
+    queue = Queue(sweep, pending, desk.watch, Costs(parameters_of) if longest_first else None, _chain)
+    lengths = _by_length(sweep)
     told: set[str] = set()
-    while pending:
-        left = _one_round(sweep, pending, desk, company)
-        if left and len(left) == len(pending):
-            _wait(sweep, left, desk, told, company)
-        pending = left
-
-
-def _one_round(sweep: Sweep, pending: Sequence[Standing], desk: Desk, company: Company) -> list[Standing]:
-    """Run what can be had; gives what others hold."""
-    held: list[Standing] = []
-    for begun in pending:
-        desk.interrupt.check()
+    while len(queue):
+        has_run = False
+        while (turn := _next(queue, desk, company)) is not None:
+            folder = sweep.folder_of(turn.now.job)
+            tries = None if company.attended else Tries.of(turn.now.job, turn.begun.attempt)
+            result = run_job(turn.now.job, folder, desk, _shorter(sweep, turn.now.job, lengths, desk.watch), tries)
+            queue.ran(turn)
+            has_run |= result is not None
+            if result is not None and result["status"] == Status.FAILED:
+                company.stop()
+                if company.is_stopped():
+                    desk.screen.say("no further job is begun (sweep.on_failure=stop)")
         if company.is_stopped():
-            return []
-        now = standing(sweep, begun.job, desk.watch)
-        if not now.is_due or (now.status == Status.FAILED and now.attempt > begun.attempt):
-            desk.screen.jobs_ended += 1
-            continue
-        folder, result = sweep.folder_of(now.job), None
-        if now.action != "leave" and company.is_settled(folder):
-            tries = None if company.attended else Tries.of(now.job, begun.attempt)
-            result = run_job(now.job, folder, desk, _shorter(sweep, now.job, desk.watch), tries)
-        if result is None:
-            held.append(begun)
-        elif result["status"] == Status.FAILED:
-            company.stop()
-            if company.is_stopped():
-                desk.screen.say("no further job is begun (sweep.on_failure=stop)")
-    return held
+            return
+        if len(queue) and not has_run:
+            _wait(sweep, queue.held(), desk, told, company)
+
+
+def _next(queue: Queue, desk: Desk, company: Company) -> Turn | None:
+    desk.interrupt.check()
+    turn = None if company.is_stopped() else queue.take(company.is_settled)
+    desk.screen.jobs_ended = queue.ended
+    return turn
 
 
 def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str], company: Company) -> None:
-    for one in held:
-        now = standing(sweep, one.job, desk.watch)
+    for now in held:
         if now.action == "leave" and now.job.name not in told and not company.is_ours(sweep.folder_of(now.job)):
             told.add(now.job.name)
             desk.screen.say(f"{now.job.name}: {now.remark}; waiting for it, or for its job")
@@ -147,19 +149,36 @@ def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str], co
     desk.interrupt.check()
 
 
-def _shorter(sweep: Sweep, job: FrozenJob, watch: Watch) -> Shorter | None:
+def _by_length(sweep: Sweep) -> dict[int, list[FrozenJob]]:
+    """A sweep's jobs by `trainer.epochs`."""
+    jobs: dict[int, list[FrozenJob]] = defaultdict(list)
+    for job in sweep.jobs:
+        jobs[job.config["trainer"]["epochs"]].append(job)
+    return jobs
+
+
+def _shorter(sweep: Sweep, job: FrozenJob, lengths: Mapping[int, list[FrozenJob]], watch: Watch) -> Shorter | None:
     """The completed job of the sweep that did the most of the first epochs of `job`: all equal but for their number.
 
     They are its first epochs only where neither schedule nor averaging looks at the whole run's length.
     """
-    nodes = NEUTRAL | job.config
-    is_beginning = {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= BLIND_TO_LENGTH
-    found: list[tuple[int, FrozenJob]] = []
-    for other in sweep.jobs:
-        epochs = other.config["trainer"]["epochs"]
-        if epochs < job.config["trainer"]["epochs"] and other.identity_but_for_epochs == job.identity_but_for_epochs:
-            found.append((epochs, other))
-    for _, other in sorted(found, key=lambda pair: -pair[0]):
-        if standing(sweep, other, watch).status == Status.COMPLETED:
-            return Shorter(sweep.folder_of(other), other.signature, is_beginning)
+    for epochs in sorted(lengths, reverse=True):
+        if epochs >= job.config["trainer"]["epochs"]:
+            continue
+        for other in lengths[epochs]:
+            if other.identity_but_for_epochs != job.identity_but_for_epochs:
+                continue
+            if standing(sweep, other, watch).status == Status.COMPLETED:
+                return Shorter(sweep.folder_of(other), other.signature, _is_blind_to_length(job))
     return None
+
+
+def _chain(job: FrozenJob) -> str | None:
+    """What jobs share of which the longer can go on from the end of the shorter one; None: this one can't."""
+    keeps = job.config["sweep"]["keep"] == "checkpoint"
+    return job.identity_but_for_epochs if keeps and _is_blind_to_length(job) else None
+
+
+def _is_blind_to_length(job: FrozenJob) -> bool:
+    nodes = NEUTRAL | job.config
+    return {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= BLIND_TO_LENGTH

@@ -14,7 +14,7 @@ from typing import Any
 
 from mnist_resnet.job_folder import SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
 from mnist_resnet.running.claim import ATTEMPTS, Watch
-from mnist_resnet.running.cost import Costs, epochs_of, time_to_end
+from mnist_resnet.running.cost import Costs, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.objective import direction, objective_of, objective_value
 from mnist_resnet.running.result import read_result
@@ -191,7 +191,7 @@ class Lookout:
         status = str(seen.record.get("status"))
         if seen.state != "released" or status not in TOLD_BY_ITS_RECORD:
             return self._unreleased(folder, job, seen.state == "held", seen.record)
-        glance = Glance(job, status, self._remark(folder, status), seen.record, _seconds(status, seen.record))
+        glance = Glance(job, status, self._remark(folder, status), seen.record, seconds_taken(seen.record))
         if is_search and status == Status.COMPLETED:
             glance = Glance(job, status, "", seen.record, glance.seconds, read_metrics(folder))
         self._ended[job.name] = changed, glance
@@ -234,11 +234,3 @@ def _trials(folder: Path) -> int | None:
     if not isinstance(trials, int):
         raise UnreadableFolder(f"{folder / SEARCH}: can't be read (it says no number of trials)")
     return trials
-
-
-def _seconds(status: str, record: Mapping[str, Any]) -> float | None:
-    """How long a job took that was completed at the first attempt; a later one did but a part of it."""
-    if status != Status.COMPLETED or record.get("number") != 1:
-        return None
-    started, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
-    return (ended - started).total_seconds()

@@ -43,7 +43,7 @@ def needed(jobs: Sequence[FrozenJob]) -> int:
     """Bytes that these jobs' folders take in the end, two checkpoints of the largest while it runs, and the summary."""
     if not jobs:
         return 0
-    sizes = [BYTES * _parameters(json.dumps(job.config["model"])) for job in jobs]
+    sizes = [BYTES * parameters_of(json.dumps(job.config["model"])) for job in jobs]
     kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
     ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
     return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY
@@ -54,7 +54,7 @@ def _size(count: int) -> str:
 
 
 @lru_cache
-def _parameters(model: str) -> int:
+def parameters_of(model: str) -> int:
     """How many a model has, without making them; 0 of one that can't be built, which is for its own job to say."""
     try:
         with torch.device("meta"):

@@ -25,6 +25,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.running.claim import ATTEMPTS, Watch, attempts, try_claim
+from mnist_resnet.running.cost import seconds_taken
 from mnist_resnet.running.environment import code_version
 from mnist_resnet.running.frozen import FrozenJob
 from mnist_resnet.running.names import distinct_names, job_name
@@ -72,6 +73,7 @@ class Standing:
         action: for people: `skip`, `run`, `run again`, `go on`, `leave`.
         remark: why, where the action does not say it.
         attempt: the last one's number, 0 if it was never begun.
+        seconds: that it took, if it was completed in one attempt.
     """
 
     job: FrozenJob
@@ -79,6 +81,7 @@ class Standing:
     action: str
     remark: str = ""
     attempt: int = 0
+    seconds: float | None = None
 
     @property
     def is_due(self) -> bool:
@@ -216,7 +219,7 @@ def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
         return Standing(job, QUEUED, "run", attempt=seen.number)
     status = str(result["status"])
     if status in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED):
-        return Standing(job, status, "skip", attempt=seen.number)
+        return Standing(job, status, "skip", attempt=seen.number, seconds=seconds_taken(seen.record))
     if status == Status.FAILED:
         return Standing(job, status, "run again", attempt=seen.number)
     remark = "its process died" if status == Status.RUNNING else ""

@@ -75,7 +75,7 @@ def work_on_sweep(desk: Desk, folder: Path, launch: str | None, trusted: Sequenc
         pending = [Standing(jobs[name], "", "", attempt=attempt) for name, attempt in orders.jobs.items()]
     for one in pending:
         check_targets(one.job.config, trusted)
-    drain_at(desk, sweep, pending, company)
+    drain_at(desk, sweep, pending, company, longest_first=True)
 
 
 def conclude_work(folder: Path) -> None:
