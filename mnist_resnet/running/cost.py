@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -25,7 +26,7 @@ class Costs:
     training images × parameters, at the rate of those that have.
 
     Args:
-        parameters: how many a model's node has; without it, networks are taken to be equally large.
+        parameters: how many a model's node has, 0 if it can't be built; None: networks are taken to be equally large.
     """
 
     def __init__(self, parameters: Callable[[str], int] | None = None) -> None:
@@ -51,9 +52,17 @@ class Costs:
         return self._work(config) * self._known_seconds / self._known_work if self._known_work else None
 
     def ranks(self, configs: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Which of these are longer than which: in seconds, or in work where nothing is known yet."""
-        expected = [self.seconds(config) for config in configs]
-        return [self._work(config) if cost is None else cost for config, cost in zip(configs, expected, strict=True)]
+        """Which of these are longer than which: in seconds, or in work where nothing is known yet.
+
+        A network that can't be built comes first: its job fails at once, and people want to know soon.
+        """
+        return [self._rank(config) for config in configs]
+
+    def _rank(self, config: Mapping[str, Any]) -> float:
+        if self._parameters is not None and not self._parameters(json.dumps(config["model"])):
+            return math.inf
+        expected = self.seconds(config)
+        return self._work(config) if expected is None else expected
 
     def _kind(self, config: Mapping[str, Any]) -> str:
         # Configs are told apart by where they are: each is asked for again and again, and is kept from going away.
