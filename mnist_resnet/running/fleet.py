@@ -11,7 +11,7 @@ from mnist_resnet.running.claim import Watch
 from mnist_resnet.running.config import Workers
 from mnist_resnet.running.docket import Docket
 from mnist_resnet.running.engine import Engine, Fleet, Wanted
-from mnist_resnet.running.interrupt import Interrupt
+from mnist_resnet.running.interrupt import Interrupt, Interrupted
 from mnist_resnet.running.orders import Orders
 from mnist_resnet.running.page import LivePage
 from mnist_resnet.running.screen import Screen
@@ -84,7 +84,11 @@ def submit_and_wait(
     screen.say(fleet.told())
     if detach:
         return
-    Wait(docket, orders, fleet, screen, interrupt).until_the_end()
+    try:
+        Wait(docket, orders, fleet, screen, interrupt).until_the_end()
+    except (Interrupted, NoWorkerLeft, KeyboardInterrupt):
+        orders.remove()
+        raise
     orders.remove()
 
 

@@ -1,9 +1,12 @@
-"""SIGINT, SIGTERM, or another request: the step in progress ends, a checkpoint is written, the program leaves."""
+"""A signal, or another request to end: the step in progress ends, a checkpoint is written, the program leaves."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Ctrl-C; a cluster that wants the place back; a cluster's word, where it was asked for, that time is running out."""
 
 
 class Interrupted(Exception):
@@ -15,7 +18,7 @@ class Interrupted(Exception):
 
     @property
     def exit_code(self) -> int:
-        """As shells count it: 130 for SIGINT, 143 for SIGTERM."""
+        """As shells count it: 130 for SIGINT, 143 for SIGTERM, 140 for SIGUSR2."""
         return 128 + self.signal_number
 
 
@@ -29,7 +32,7 @@ class Interrupt:
     @contextmanager
     def listening(self) -> Iterator["Interrupt"]:
         """Hear the signals inside the `with`; what handled them before does so again afterwards."""
-        before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._hear) for number in HEARD}
         try:
             yield self
         finally:

@@ -72,6 +72,9 @@ def launch(
         set_aside(sweep.folder_of(job), watch)
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
+    if not hasattr(launcher, "search"):
+        # Launchers of others may have looked at the folder as they were built.
+        launcher = build_launcher(config, settings, context, task_function)
 
     def start(due: Sequence[FrozenJob]) -> None:
         launcher.launch([_overrides(sweep, job) for job in due], 0)

@@ -1,6 +1,7 @@
 """The task that Hydra calls: one run in the folder that Hydra made, or one frozen job of a sweep."""
 
 import shlex
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def _run_of_sweep(sweep: Path, name: str) -> int:
         drain(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
     except Interrupted as interrupted:
         plain_console().print(str(interrupted), markup=False)
+        if interrupted.signal_number == signal.SIGUSR2 and callable(signal.getsignal(signal.SIGUSR2)):
+            # Whoever heard it before may act now that the checkpoint is written: submitit has the job queued again.
+            signal.raise_signal(signal.SIGUSR2)
         return interrupted.exit_code
     return 0
 
