@@ -1,5 +1,6 @@
 """Twelve small jobs on any engine, and the faults that they must survive: helpers of the tests in this folder."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,11 +16,12 @@ from tests.small_sweeps import CHECKOUT, Place, assert_same_job, make_place, res
 
 JOBS = 12
 SLEEPY = """
-import time
+import json, os, time
 from pathlib import Path
 from mnist_resnet.running.network import ResNet
 
 NAP = Path(__file__).with_name("nap")
+SEES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 class Sleepy(ResNet):
     def forward(self, images):
@@ -28,9 +30,12 @@ class Sleepy(ResNet):
         return super().forward(images)
 
 def network(**arguments):
+    node = str(Path("/proc/self/ns/pid").readlink())
+    sees = {name: os.environ.get(name) for name in SEES} | {"node": node}
+    Path(__file__).with_name(f"seen-{os.getpid()}-{node}.json").write_text(json.dumps(sees))
     return Sleepy(**arguments)
 """
-"""A user's own network, which takes as long as a file says at the time, and computes the same."""
+"""A user's own network, which takes as long as a file says at the time and computes the same; it tells what it sees."""
 
 TWELVE = (
     f"seed={','.join(str(seed) for seed in range(1, JOBS + 1))}",
@@ -59,6 +64,17 @@ class Ground:
     def nap(self, seconds: float) -> None:
         """Let every step take so much longer from now on, in whichever process."""
         write_atomically(self.modules / "nap", str(seconds))
+
+    def seen(self) -> list[dict[str, str]]:
+        """What each process that built a network on a node saw: its GPU, its threads, and which node that was."""
+        here = str(Path("/proc/self/ns/pid").readlink())
+        seen = [json.loads(file.read_text()) for file in self.modules.glob("seen-*.json")]
+        return [one for one in seen if one["node"] != here]
+
+    def forget(self) -> None:
+        """Forget what was seen."""
+        for file in self.modules.glob("seen-*.json"):
+            file.unlink()
 
     def begin(
         self,

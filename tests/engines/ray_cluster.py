@@ -80,7 +80,7 @@ class RayCluster:
         """Start a node, and wait until it is there."""
         own = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
         ray = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
-        size = (f"--num-cpus={cpus}", "--num-gpus=1", f"--object-store-memory={OBJECT_STORE}")
+        size = (f"--num-cpus={cpus}", f"--num-gpus={cpus}", f"--object-store-memory={OBJECT_STORE}")
         file = self.folder / f"{node}.out"
         with file.open("wb") as output:
             self.nodes[node] = subprocess.Popen(
@@ -100,7 +100,7 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(cpus: int = 1) -> Iterator[RayCluster]:
-    """A cluster of two nodes that pretend to have so many CPUs each."""
+    """A cluster of two nodes that pretend to have so many CPUs each, and as many GPUs."""
     # Sockets have short names.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     keep = "ip link set lo up && echo && exec sleep infinity"

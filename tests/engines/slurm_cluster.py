@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -83,6 +84,10 @@ def start(cluster: SlurmCluster, cpus: int) -> None:
     )
     _wait_for((folder / "munge.socket").exists, "munged")
     (folder / "slurm.conf").write_text(_configuration(folder, cpus))
+    for gpu in range(cpus):
+        # Slurm wants a device; to it /dev/null is as good as any.
+        os.mknod(folder / f"gpu{gpu}", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{cpus - 1}]\n")
     cluster.daemons["slurmctld"] = _daemon(cluster, "slurmctld", "-D")
     for node in ("n1", "n2"):
         # Who kills unshare kills all that is in its process namespace.
@@ -93,7 +98,7 @@ def start(cluster: SlurmCluster, cpus: int) -> None:
 
 @contextmanager
 def slurm_cluster(cpus: int = 1) -> Iterator[SlurmCluster]:
-    """A cluster of two nodes that pretend to have so many CPUs each."""
+    """A cluster of two nodes that pretend to have so many CPUs each, and as many GPUs."""
     # Sockets have short names.
     folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
     folder.chmod(0o700)
@@ -127,7 +132,7 @@ def _daemon(cluster: SlurmCluster, *command: str) -> subprocess.Popen[bytes]:
 def _configuration(folder: Path, cpus: int) -> str:
     host = socket.gethostname().partition(".")[0]
     control, first, second = _free_ports(3)
-    common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN"
+    common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 Gres=gpu:{cpus} State=UNKNOWN"
     return f"""
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -143,6 +148,7 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
+GresTypes=gpu
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none

@@ -50,14 +50,25 @@ def ray_nodes() -> Iterator[ray.RayCluster]:
         yield cluster
 
 
+def assert_one_gpu_each(ground: Ground, workers: int) -> None:
+    """Workers on two nodes with two GPUs each have one to themselves, and one thread."""
+    seen = ground.seen()
+    assert len({(one["node"], one["CUDA_VISIBLE_DEVICES"]) for one in seen}) == workers, seen
+    assert {one["CUDA_VISIBLE_DEVICES"] for one in seen} == {"0", "1"}
+    assert {one["OMP_NUM_THREADS"] for one in seen} == {"1"}
+
+
 def test_slurm(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster) -> None:
     ground.nap(NAP)
-    own = ("hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=3")
+    own = ["hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=3"]
+    own += ["hydra.launcher.slurm.gpus_per_worker=1"]
+    ground.forget()
     launch = ground.begin("on_slurm", *own, environment=slurm_nodes.environment | SOON)
     launch.kill_a_worker()
     launch.wait_for(lambda: KILLED in reasons(launch.folder))
     launch.kill()
     launch.wait_for(lambda: len(launch.running()) == 3)
+    assert_one_gpu_each(ground, workers=3)
     slurm_nodes.ask(
         "sbatch", "--partition=high", "--nodelist=n2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
     )
@@ -73,12 +84,15 @@ def test_slurm(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster) -> 
 
 def test_ray(ground: Ground, quiet: Path, ray_nodes: ray.RayCluster) -> None:
     ground.nap(NAP)
-    own = ("hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={ray_nodes.address}")
+    own = ["hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={ray_nodes.address}"]
+    own += ["hydra.launcher.ray.num_gpus=1"]
+    ground.forget()
     launch = ground.begin("on_ray", *own, environment=ray_nodes.environment | SOON, inside=ray_nodes.inside)
     launch.kill_a_worker()
     launch.wait_for(lambda: KILLED in reasons(launch.folder))
     launch.kill()
     launch.wait_for(lambda: len(launch.running()) == 4)
+    assert_one_gpu_each(ground, workers=4)
     ray_nodes.lose("n2")
     ground.nap(0)
     launch.wait_for(launch.all_completed)

@@ -1,0 +1,107 @@
+"""The long form of `test_engines.py`: many faults, their order and moments drawn at random, and a minute's silence."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.engines import ray_cluster as ray
+from tests.engines import slurm_cluster as slurm
+from tests.engines.faults import Ground, Launch, assert_quiet, make_ground, reasons
+
+pytestmark = pytest.mark.slow
+
+NAP = 1.0
+"""Seconds for each of a job's 32 steps, until the last fault."""
+LONGEST_WAIT = 8.0
+"""Seconds between two faults, at most."""
+Fault = tuple[str, Callable[[], object]]
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return make_ground(tmp_path_factory.mktemp("long"))
+
+
+@pytest.fixture(scope="module")
+def quiet(ground: Ground) -> Path:
+    """The sweep that nothing happened to."""
+    launch = ground.begin("quiet")
+    assert launch.ended() == 0, launch.told()
+    return launch.folder
+
+
+def endure(ground: Ground, launch: Launch, faults: list[Fault], draw: random.Random) -> None:
+    """Let all faults strike once each, then let the sweep end."""
+    launch.wait_for(launch.running)
+    for name, strike in draw.sample(faults, len(faults)):
+        time.sleep(draw.uniform(0, LONGEST_WAIT))
+        launch.wait_for(launch.running)
+        print(f"{name}: {sorted(launch.running())} at work")
+        strike()
+    ground.nap(0)
+    launch.wait_for(launch.all_completed, timeout=600)
+    print(f"deaths: {', '.join(reasons(launch.folder))}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slurm(ground: Ground, quiet: Path, seed: int) -> None:
+    why = slurm.why_not()
+    if why:
+        pytest.skip(why)
+    own = ("hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=4", "sweep.retries=9")
+    ground.nap(NAP)
+    with slurm.slurm_cluster(cpus=2) as cluster:
+        launch = ground.begin(f"on_slurm_{seed}", *own, environment=cluster.environment)
+        preemption = ("sbatch", "--partition=high", "--nodelist=n2", "--exclusive", "--output=/dev/null")
+        faults: list[Fault] = [
+            *[("a worker is killed", launch.kill_a_worker)] * 3,
+            *[("a job of a higher partition", lambda: cluster.ask(*preemption, "--wrap=sleep 5"))] * 2,
+            ("time runs out", lambda: cluster.ask("scancel", "--signal=USR2", "1_0")),
+            ("the command is killed", launch.kill),
+            ("a node is lost", lambda: cluster.lose("n1")),
+        ]
+        endure(ground, launch, faults, random.Random(seed))
+        assert_quiet(launch, quiet)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ray(ground: Ground, quiet: Path, seed: int) -> None:
+    why = ray.why_not()
+    if why:
+        pytest.skip(why)
+    ground.nap(NAP)
+    with ray.ray_cluster(cpus=2) as cluster:
+        own = ("hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={cluster.address}")
+        launch = ground.begin(
+            f"on_ray_{seed}", *own, "sweep.retries=9", environment=cluster.environment, inside=cluster.inside
+        )
+        faults: list[Fault] = [
+            *[("a worker is killed", launch.kill_a_worker)] * 3,
+            ("the command is killed", launch.kill),
+            ("a node is lost", lambda: cluster.lose("n2")),
+        ]
+        endure(ground, launch, faults, random.Random(seed))
+        assert_quiet(launch, quiet)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_local(ground: Ground, quiet: Path, seed: int) -> None:
+    own = ("hydra/launcher=workers", "hydra.launcher.workers=3", "sweep.retries=9")
+    name, draw = f"on_this_machine_{seed}", random.Random(seed)
+    ground.nap(NAP)
+    launch = ground.begin(name, *own)
+    faults: list[Fault] = [("a worker is killed", launch.kill_a_worker)] * 4
+    launch.wait_for(launch.running)
+    for what, strike in faults:
+        time.sleep(draw.uniform(0, LONGEST_WAIT))
+        print(f"{what}: {sorted(launch.running())} at work")
+        strike()
+    launch.wait_for(launch.running)
+    launch.kill()
+    ground.nap(0)
+    again = ground.begin(name, *own)
+    assert again.ended() == 0, again.told()
+    assert_quiet(again, quiet)
