@@ -9,10 +9,12 @@ Slurm tells a worker's process of its end by signals, and submitit's own handler
 The job goes on with whoever takes it next.
 """
 
+import io
 import os
 import shutil
 import signal
 import subprocess
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import FrameType
@@ -71,7 +73,9 @@ class SlurmEngine:
         executor = submitit.SlurmExecutor(wanted.folder / LAUNCHES / f"{wanted.launch}-slurm")
         try:
             executor.update_parameters(**parameters(settings, wanted.folder.name))
-            jobs = executor.map_array(Task.__call__, tasks)
+            # What sbatch says is in the error too.
+            with redirect_stderr(io.StringIO()):
+                jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UsageError(f"hydra.launcher.engine=slurm: {_last_line(str(error))}") from None
         return SlurmFleet(jobs[0].job_id.partition("_")[0], len(tasks), wanted.workers)

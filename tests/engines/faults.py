@@ -161,22 +161,22 @@ class Launch:
 
     def kill_a_worker(self) -> int:
         """Kill the process of a worker that is within a job; gives its number."""
-        worker = 0
+        found: dict[int, int] = {}
 
         def somebody_is_at_work() -> bool:
-            nonlocal worker
-            worker = next(iter(self.running()), 0)
-            return bool(worker)
+            # A worker that is dead already may be taken for one at work, until its job is taken over.
+            found.update({worker: pid for worker in self.running() if (pid := self.pid(worker))})
+            return bool(found)
 
         self.wait_for(somebody_is_at_work)
-        pid = self.pid(worker)
-        assert pid is not None, self.told()
+        worker, pid = next(iter(found.items()))
         os.kill(pid, signal.SIGKILL)
         return worker
 
     def all_completed(self) -> bool:
-        """Whether every job has a result."""
-        return list(statuses(self.folder).values()).count("completed") == JOBS
+        """Whether every job has a result, and has been let go by whoever made it."""
+        done = [job for job, status in statuses(self.folder).items() if status == "completed"]
+        return len(done) == JOBS and all(attempts(self.folder / job)[-1]["ended"] for job in done)
 
 
 def make_ground(folder: Path) -> Ground:

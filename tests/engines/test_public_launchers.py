@@ -1,0 +1,132 @@
+"""Launchers of others, as their users know them, on what a sweep has: folders, skipping, going on, the table."""
+
+import os
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+
+from mnist_resnet.job_folder import read_metrics
+from mnist_resnet.running import ray_engine, slurm_engine
+from mnist_resnet.running.claim import attempts
+from mnist_resnet.running.hydra_errors import EXTRAS
+from tests.engines import slurm_cluster as slurm
+from tests.engines.faults import Ground, Launch, make_ground
+from tests.small_sweeps import CHECKOUT, assert_same_job, run_here, statuses
+
+TWO = "seed=1,2"
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return make_ground(tmp_path_factory.mktemp("public"))
+
+
+@pytest.fixture(scope="module")
+def quiet(ground: Ground) -> Path:
+    launch = ground.begin("quiet", TWO)
+    assert launch.ended() == 0, launch.told()
+    return launch.folder
+
+
+def assert_sweep(launch: Launch, quiet: Path, code: int) -> None:
+    assert code == 0, launch.told()
+    assert statuses(launch.folder) == {"seed=1": "completed", "seed=2": "completed"}
+    for job in ("seed=1", "seed=2"):
+        assert_same_job(launch.folder / job, quiet / job)
+    assert "2 jobs: 2 completed" in launch.log.read_text()
+    # Nothing is written beside the sweep's own folder.
+    assert all((folder / "sweep.json").exists() for folder in launch.folder.parent.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["joblib", "submitit_local", "ray"])
+def test_two_jobs(name: str, ground: Ground, quiet: Path) -> None:
+    package = EXTRAS[name][0].replace("-", "_")
+    if find_spec(f"hydra_plugins.{package}") is None:
+        pytest.skip(f"{EXTRAS[name][0]} is not installed (pip install -e '.[{EXTRAS[name][1]}]')")
+
+    def inside(*command: str) -> list[str]:
+        # A Ray that is started for the occasion would listen on the machine's address.
+        alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        return [*alone, *command] if name == "ray" else list(command)
+
+    environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    launch = ground.begin(name, TWO, f"hydra/launcher={name}", environment=environment, inside=inside)
+    assert_sweep(launch, quiet, launch.ended())
+    again = ground.begin(name, TWO, f"hydra/launcher={name}", environment=environment, inside=inside)
+    assert again.ended() == 0
+    assert "0 of 2 jobs to run" in again.log.read_text()
+
+
+@pytest.mark.slow
+def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(ground: Ground, quiet: Path) -> None:
+    why = slurm.why_not()
+    if why:
+        pytest.skip(why)
+    own = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=low", "hydra.launcher.mem_gb=1"]
+    own += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=60"]
+    with slurm.slurm_cluster(cpus=2) as cluster:
+        ground.nap(0.3)
+        launch = ground.begin("submitit_slurm", TWO, *own, environment=cluster.environment)
+        launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
+        cluster.ask("scancel", "--signal=USR2", "1_0")
+        launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
+        for node in ("n1", "n2"):
+            cluster.ask("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+        launch.wait_for(lambda: attempts(launch.folder / "seed=2")[0]["status"] == "interrupted")
+        ground.nap(0)
+        assert_sweep(launch, quiet, launch.ended())
+
+
+def test_signal_that_a_job_of_others_heard_reaches_whoever_heard_it_before(ground: Ground) -> None:
+    """As submitit's handler, which has the job queued again: it may act once the checkpoint is written."""
+    ground.nap(0.3)
+    program = "\n".join(
+        [
+            "import signal, sys, runpy",
+            "signal.signal(signal.SIGUSR2, lambda *_: print('queued again', flush=True))",
+            f"sys.argv = sys.argv[1:]; runpy.run_path({str(CHECKOUT / 'train.py')!r}, run_name='__main__')",
+        ]
+    )
+
+    def inside(*command: str) -> list[str]:
+        return [sys.executable, "-c", program, *command[1:]]
+
+    launch = ground.begin("signalled", TWO, "hydra/launcher=basic", inside=inside)
+    launch.wait_for(lambda: read_metrics(launch.folder / "seed=1"))
+    os.kill(launch.process.pid, signal.SIGUSR2)
+    launch.ended()
+    ground.nap(0)
+    said = launch.log.read_text()
+    assert said.index("ended by SIGUSR2") < said.index("queued again")
+    assert attempts(launch.folder / "seed=1")[0]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_missing_extra_is_named(
+    name: str, ground: Ground, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # What is installed has its configs registered; without it they are not there.
+    Plugins.instance()
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml", raising=False)
+    done = run_here(["-m", TWO, f"hydra/launcher={name}"], ground.place, monkeypatch, capfd)
+    package, extra = EXTRAS[name]
+    said = f"error: hydra/launcher={name}: needs {package}, which is not installed: pip install -e '.[{extra}]'\n"
+    assert (done.code, done.err) == (2, said)
+
+
+@pytest.mark.parametrize(("engine", "package"), [("slurm", "submitit"), ("ray", "Ray")])
+def test_missing_extra_of_an_engine_is_named(
+    engine: str, package: str, ground: Ground, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for module in (slurm_engine, ray_engine):
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
+    own = ["hydra/launcher=workers", f"hydra.launcher.engine={engine}"]
+    done = run_here(ground.place.sweep("missing", TWO, *own), ground.place, monkeypatch, capfd)
+    said = f"error: hydra.launcher.engine={engine}: needs {package}, which is missing: pip install -e '.[{engine}]'\n"
+    assert (done.code, done.err) == (2, said)
