@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks import accuracy, lean, many_jobs, overhead, packing, startup, throughput
+from benchmarks import accuracy, claims, lean, many_jobs, overhead, packing, startup, throughput
 from benchmarks.composed import merged
 from benchmarks.contenders import CONTENDERS, Contender, Work, machine_limit
 from benchmarks.images import write_for_torchvision
@@ -230,3 +230,10 @@ def test_recipe_whose_mean_misses_its_target_is_named() -> None:
     assert "99.050" in said
     assert "lean does not reach 99.44 % in the mean of these seeds." in said
     assert "lean99 does not" not in said
+
+
+def test_jobs_are_handed_out_once_each_and_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    claims.main(["--jobs", "30", "--workers", "3"])
+    said = capsys.readouterr().out
+    assert "| 1 to 30 |" in said
+    assert "30 empty jobs in" in said

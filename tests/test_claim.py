@@ -390,3 +390,15 @@ def test_a_read_only_folder_is_named() -> None:
                 try_claim(folder, Watch())
         finally:
             os.seteuid(user)
+
+
+def test_job_is_not_claimed_by_who_has_not_seen_what_its_last_attempt_came_to(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    first = try_claim(folder, Watch(), after=0)
+    assert first is not None
+    first.release("completed")
+    assert try_claim(folder, Watch(), after=0) is None
+    second = try_claim(folder, Watch(), after=1)
+    assert second is not None
+    assert second.number == 2
+    second.release("completed")

@@ -222,7 +222,11 @@ class Watch:
 
 
 def try_claim(
-    folder: Path, watch: Watch, facts: Mapping[str, Any] | None = None, heartbeat: float = HEARTBEAT
+    folder: Path,
+    watch: Watch,
+    facts: Mapping[str, Any] | None = None,
+    heartbeat: float = HEARTBEAT,
+    after: int | None = None,
 ) -> Claim | None:
     """Take the job in `folder`, unless somebody holds it; the folder is made if it is missing.
 
@@ -234,6 +238,7 @@ def try_claim(
         watch: the observer's memory; the same in every call.
         facts: more to be said in the attempt's record, such as the commit.
         heartbeat: seconds between two signs of life.
+        after: the attempt that must still be the last one (0: none), as the caller has seen what it came to.
 
     Returns:
         The claim, or None: somebody living, or not yet known to be dead, holds the job or was faster.
@@ -243,7 +248,7 @@ def try_claim(
     """
     try:
         seen = watch.look(folder)
-        if seen.state == "held":
+        if seen.state == "held" or after not in (None, seen.number):
             return None
         number = seen.number + 1
         record = dict(facts or {}) | _new_record(number)

@@ -120,7 +120,8 @@ def drain_at(
         while (turn := _next(queue, desk, company)) is not None:
             folder = sweep.folder_of(turn.now.job)
             tries = None if company.attended else Tries.of(turn.now.job, turn.begun.attempt)
-            result = run_job(turn.now.job, folder, desk, _shorter(sweep, turn.now.job, lengths, desk.watch), tries)
+            shorter = _shorter(sweep, turn.now.job, lengths, desk.watch)
+            result = run_job(turn.now.job, folder, desk, shorter, tries, after=turn.now.attempt)
             queue.ran(turn)
             has_run |= result is not None
             if result is not None and result["status"] == Status.FAILED:

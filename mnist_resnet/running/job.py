@@ -64,7 +64,12 @@ class Desk:
 
 
 def run_job(
-    job: FrozenJob, folder: Path, desk: Desk, shorter: Shorter | None = None, tries: Tries | None = None
+    job: FrozenJob,
+    folder: Path,
+    desk: Desk,
+    shorter: Shorter | None = None,
+    tries: Tries | None = None,
+    after: int | None = None,
 ) -> dict[str, Any] | None:
     """Run `job` in `folder`, from its last checkpoint if it was begun; its failure is recorded there, not raised.
 
@@ -74,6 +79,7 @@ def run_job(
         desk: of this process.
         shorter: from whose end it may go on.
         tries: how often its process may have died; beyond that it failed. None: somebody else counts.
+        after: see `try_claim`.
 
     Returns:
         Its `result.json`, or None: somebody else holds the job, or took it over.
@@ -82,7 +88,7 @@ def run_job(
         Interrupted: the program was asked to end; the job can go on later.
         UnreadableFolder: the folder holds a `result.json` that this version can't read.
     """
-    claim = try_claim(folder, desk.watch, code_version() | dict(desk.facts))
+    claim = try_claim(folder, desk.watch, code_version() | dict(desk.facts), after=after)
     if claim is None:
         return None
     try:

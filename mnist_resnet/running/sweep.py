@@ -204,15 +204,18 @@ def _key(override: str) -> str:
 
 
 def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
-    """How `job` stands now."""
+    """How `job` stands now.
+
+    The result is read after its attempts, and so says at least what the last of these came to.
+    """
     folder = sweep.folder_of(job)
+    seen = watch.look(folder)
     try:
         result = read_result(folder)
     except UnreadableFolder as error:
         return Standing(job, UNREADABLE, "leave", str(error))
     if result is not None and result["signature"] != job.signature:
         return Standing(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
-    seen = watch.look(folder)
     if seen.state == "held":
         return Standing(job, Status.RUNNING, "leave", held_by(folder), seen.number)
     if result is None:
