@@ -11,7 +11,14 @@ import pytest
 
 from tests.small_sweeps import CHECKOUT, Ended, Place, attempts, make_place, run_here, statuses
 
-JOBS_PER_SEED = {"report_ablation": 5, "report_factorial": 16, "report_claims": 7, "epochs": 4, "seeds": 1}
+JOBS_PER_SEED = {
+    "report_ablation": 5,
+    "report_factorial": 16,
+    "report_claims": 7,
+    "epochs": 4,
+    "seeds": 1,
+    "lean_ablation": 10,
+}
 
 Train = Callable[..., Ended]
 
