@@ -61,6 +61,12 @@ class SlurmCluster:
         """Of all tasks in the queue, running or pending."""
         return self.ask("squeue", "--noheader", "--array", "--format=%T").split()
 
+    def let_time_run_out(self) -> None:
+        """Send what Slurm sends before a time limit to a task that runs, if there is one."""
+        running = self.ask("squeue", "--noheader", "--states=RUNNING", "--partition=low", "--format=%A").split()
+        for job in running[:1]:
+            self.ask("scancel", "--signal=USR2", job)
+
     def log(self) -> str:
         """What the controller has logged."""
         return (self.folder / "slurmctld.log").read_text()

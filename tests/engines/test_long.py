@@ -59,7 +59,7 @@ def test_slurm(ground: Ground, quiet: Path, seed: int) -> None:
         faults: list[Fault] = [
             *[("a worker is killed", launch.kill_a_worker)] * 3,
             *[("a job of a higher partition", lambda: cluster.ask(*preemption, "--wrap=sleep 5"))] * 2,
-            ("time runs out", lambda: cluster.ask("scancel", "--signal=USR2", "1_0")),
+            ("time runs out", cluster.let_time_run_out),
             ("the command is killed", launch.kill),
             ("a node is lost", lambda: cluster.lose("n1")),
         ]
