@@ -9,9 +9,10 @@ import pytest
 
 from mnist_resnet.comparing.comparisons import Finding, answers
 from mnist_resnet.comparing.effects import effects, interactions
-from mnist_resnet.comparing.frame import Job, load_jobs
+from mnist_resnet.comparing.frame import Job, jobs_frame, load_jobs
 from mnist_resnet.comparing.mcnemar import image_by_image, side
 from mnist_resnet.comparing.measures import MEASURES
+from mnist_resnet.comparing.sections import effects_section
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import BATCH_LOSSES, PREDICTIONS, Status, UnreadableFolder
 from tests.made_up_jobs import write_job, write_losses, write_predictions
@@ -257,3 +258,13 @@ def test_broken_batch_losses_tell_nothing(tmp_path: Path, content: bytes) -> Non
     folder = write_job(tmp_path / "job", status=Status.COMPLETED)
     (folder / BATCH_LOSSES).write_bytes(content)
     assert np.isnan(MEASURES["loss_spikes"].of(load_jobs([folder])[0][0]))
+
+
+def test_factor_that_no_two_jobs_vary_alone_is_said_once(tmp_path: Path) -> None:
+    for number, (rate, dropout) in enumerate([(0.1, 0.2), (0.2, 0.3), (0.3, 0.4)]):
+        write_job(tmp_path / str(number), (0.9,), config={"optim.lr": rate, "regularization.dropout": dropout})
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    told = [line for line in section.lines if line.startswith("No two jobs differ in ")]
+    assert len(told) == len(set(told)) == 2
+    assert "No two jobs differ in optim.lr alone: no effect can be told." in told

@@ -9,6 +9,7 @@ import mnist_resnet
 from mnist_resnet.comparing.factors import constant, others, varying
 from mnist_resnet.comparing.frame import jobs_frame, level_text, load_jobs, load_sweep
 from mnist_resnet.job_folder import METRICS, RESULT, SWEEP, Status
+from mnist_resnet.running.claim import Watch, try_claim
 from tests.made_up_jobs import write_job
 from tests.synthetic_sweep import SyntheticSweep
 
@@ -199,3 +200,19 @@ def test_metrics_that_are_no_numbers_were_not_measured(tmp_path: Path) -> None:
 def test_malformed_claims_are_no_claims(tmp_path: Path) -> None:
     folder = write_job(tmp_path / "job", config={"claims": {"value": 1}})
     assert load_jobs([folder])[0][0].claims == []
+
+
+def test_job_whose_process_died_does_not_run(tmp_path: Path) -> None:
+    folder = SyntheticSweep(statuses={0: Status.RUNNING, 1: Status.RUNNING}).write(tmp_path / "sweep")
+    names = [job.folder for job in load_jobs([folder])[0]][:2]
+    claims = [try_claim(name, Watch()) for name in names]
+    dead = claims[0]
+    assert dead is not None
+    dead._stop_beating()
+    file = names[0] / "attempts" / "0001.json"
+    file.write_text(file.read_text().replace('"process_started": ', '"process_started": 1'))
+    jobs = load_jobs([folder])[0]
+    assert [(job.status, job.error) for job in jobs[:2]] == [
+        (Status.INTERRUPTED, "its process died"),
+        (Status.RUNNING, None),
+    ]

@@ -180,3 +180,12 @@ def test_numerics_and_seed_make_no_group_of_their_own(tmp_path: Path) -> None:
     assert len(same_config(jobs)) == 1
     swept = seeds(tmp_path / "runs", (0.9,), prefix="swept", swept={"trainer.precision": "bf16"})
     assert len(same_config(jobs + swept)) == 2
+
+
+def test_groups_of_a_sweep_that_was_extended_are_told_apart_by_what_was_not_swept_at_first(tmp_path: Path) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.9936, "words": "99.36 %"}]
+    for name, rate, swept in (("first", 0.001, {"seed": 1}), ("second", 0.02, {"optim.lr": 0.02})):
+        config = {"claims": claims, "optim.lr": rate}
+        write_job(tmp_path / name, (0.99,), sweep="s", config=config, swept=swept)
+    found = judgements(load(tmp_path))
+    assert [one.group for one in found] == ["optim.lr=0.001", "optim.lr=0.02"]

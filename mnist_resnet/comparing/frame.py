@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.job_folder import RESULT, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
+from mnist_resnet.running.claim import Watch
 
 QUEUED = "queued"
 """Status of a job that `sweep.json` lists and nobody has started."""
@@ -146,6 +147,8 @@ class Job:
     @property
     def error(self) -> str | None:
         """Why it did not complete, in one line; None where nothing went wrong."""
+        if self.status == Status.INTERRUPTED and self.result.get("status") == Status.RUNNING:
+            return "its process died"
         error = self.result.get("error")
         if not error:
             return None
@@ -240,10 +243,17 @@ def _readable(folders: Iterable[Path], sweep: str | None, remarks: list[str]) ->
         try:
             result = read_json(folder / RESULT)
             _check_shape(folder / RESULT, result)
-            jobs.append(Job(folder, sweep or result.get("sweep"), result["status"], result))
+            jobs.append(Job(folder, sweep or result.get("sweep"), _status(folder, result["status"]), result))
         except UnreadableFolder as error:
             remarks.append(str(error))
     return jobs
+
+
+def _status(folder: Path, told: str) -> str:
+    """What became of a job, where its process may have died without a word: on this machine that is known at once."""
+    if told == Status.RUNNING and Watch().state(folder) in ("dead", "released"):
+        return Status.INTERRUPTED
+    return told
 
 
 def _check_shape(path: Path, entries: Mapping[str, Any]) -> None:

@@ -109,9 +109,7 @@ def effects_section(frame: pd.DataFrame, metric: str, by: Sequence[str] | None =
     if not found:
         return None
     lines = [_effects_words(metric, len(found))]
-    lines += [
-        f"No two jobs differ in {_change(effect)} alone: no effect can be told." for effect in found if not effect.seeds
-    ]
+    lines += [f"No two jobs differ in {what} alone: no effect can be told." for what in _untold(found)]
     lines += [f"{factor} has more than {MOST_LEVELS} levels and is left out." for factor in asked if factor not in few]
     alike = [factor for factor in varying(frame) if factor not in (*few, "experiment")]
     together = interactions(frame, few, metric, alike)
@@ -147,6 +145,13 @@ def changes_section(frame: pd.DataFrame, metric: str) -> Section | None:
 def named(levels: Mapping[str, object]) -> str:
     """Levels as people type them."""
     return ", ".join(f"{factor}={level_text(level)}" for factor, level in levels.items())
+
+
+def _untold(found: Sequence[Effect]) -> list[str]:
+    """The changes that no pair of jobs shows; of a factor of which all are, its name alone."""
+    shown = {effect.factors for effect in found if effect.seeds}
+    changes = [effect for effect in found if not effect.seeds]
+    return list(dict.fromkeys(_change(one) if one.factors in shown else one.factors[0] for one in changes))
 
 
 def _effects_words(metric: str, count: int) -> str:

@@ -157,10 +157,13 @@ class Judgement:
 
 def judgements(jobs: Sequence[Job]) -> list[Judgement]:
     """One judgement for each claim of each config among the jobs, seeds taken together."""
+    swept: dict[str | None, dict[str, None]] = {}
+    for job in jobs:
+        swept.setdefault(job.sweep, {}).update(dict.fromkeys(job.swept))
     found = []
     for group in same_config(jobs):
         for entry in group[0].claims:
-            found.append(judge(Claim.read(entry), group))
+            found.append(judge(Claim.read(entry), group, list(swept[group[0].sweep])))
     return found
 
 
@@ -176,15 +179,21 @@ def same_config(jobs: Sequence[Job]) -> list[list[Job]]:
     return list(groups.values())
 
 
-def judge(claim: Claim, jobs: Sequence[Job]) -> Judgement:
-    """Put one claim to the test of the jobs that ran its config."""
+def judge(claim: Claim, jobs: Sequence[Job], swept: Sequence[str] = ()) -> Judgement:
+    """Put one claim to the test of the jobs that ran its config.
+
+    Args:
+        claim: to be judged.
+        jobs: of one config, seeds apart.
+        swept: what the sweep varies, also where these jobs were frozen before it did.
+    """
     # a seed that was run twice gives its figures twice, and is no further run
     completed = list({repr(job.seed): job for job in reversed(jobs) if job.completed}.values())[::-1]
     measured = spread(claimed_figure(claim, job) for job in completed)
     verdict, reason = _verdict(claim, jobs, measured)
     return Judgement(
         claim=claim,
-        group=group_name(jobs[0]),
+        group=group_name(jobs[0], swept),
         sweep=jobs[0].sweep or UNNAMED,
         verdict=verdict,
         reason=reason,
@@ -206,11 +215,12 @@ def claimed_figure(claim: Claim, job: Job) -> float:
     return float(value) if _is_number(value) and value is not None else float("nan")
 
 
-def group_name(job: Job) -> str:
+def group_name(job: Job, swept: Sequence[str] = ()) -> str:
     """A config in words, without its seed: its experiment, else what was swept, else the sweep's or run's name."""
-    swept = {key: value for key, value in job.swept.items() if key not in ("seed", "experiment")}
+    told = {**job.choices, **flatten(job.config), **job.swept}
+    keys = [key for key in dict.fromkeys([*job.swept, *swept]) if key not in ("seed", "experiment") and key in told]
     parts = [str(job.choices["experiment"])] if job.choices.get("experiment") else []
-    parts += [f"{key}={value}" for key, value in swept.items()]
+    parts += [f"{key}={told[key]}" for key in keys]
     return ", ".join(parts) or job.sweep or job.name
 
 
