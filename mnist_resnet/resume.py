@@ -1,12 +1,13 @@
-"""`python -m mnist_resnet.resume SWEEP_DIR`: run what is missing of a sweep, from its frozen job list alone."""
+"""`python -m mnist_resnet.resume SWEEP_DIR`: run what is missing of a sweep or search, from its folder alone."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import SEARCH, UnreadableFolder
 
 
 def resume(folder: Path, trusted: Sequence[str]) -> int:
@@ -16,6 +17,12 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         UsageError: a frozen config would run something that is not trusted, or there is no room for the jobs.
         UnreadableFolder: the folder holds no sweep, or one without a job.
     """
+    if (folder / SEARCH).exists():
+        if find_spec("optuna") is None:
+            raise UsageError(f"{folder}: holds a search, which needs Optuna: pip install -e '.[search]'")
+        from mnist_resnet.running.search import resume_search
+
+        return resume_search(folder, trusted)
     from mnist_resnet.running.claim import Watch
     from mnist_resnet.running.config import check
     from mnist_resnet.running.drain import drain

@@ -26,6 +26,9 @@ Combination = list[str]
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """What is chosen once for a sweep."""
 
+OF_A_SEARCH = ("sweep.trials", "sweep.objective", "sweep.objective_epoch", "sweep.objective_on_test")
+"""Settings that say nothing where there is no search."""
+
 
 def combinations(
     arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
@@ -78,6 +81,18 @@ def refuse_repeats(keys: Iterable[str]) -> None:
     for key, count in Counter(key.lstrip("+") for key in keys).items():
         if count > 1:
             raise UsageError(f"{key}: given {count} times; give it once (a list of values is written {key}=a,b)")
+
+
+def refuse_settings_of_a_search(arguments: Iterable[str]) -> None:
+    """Let pass a command line that is no search's; what it says of objectives would be passed over without a word.
+
+    Raises:
+        UsageError: it holds a setting that only a search has.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key in OF_A_SEARCH:
+            raise UsageError(f"{key}={value}: is for a search; add -m hydra/sweeper=search, or leave it out")
 
 
 def _levels(override: Override) -> list[str]:

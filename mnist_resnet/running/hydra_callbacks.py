@@ -38,11 +38,12 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _checked_job(config: DictConfig) -> FrozenJob:
-    from mnist_resnet.running.composition import frozen, refuse_repeats
+    from mnist_resnet.running.composition import frozen, refuse_repeats, refuse_settings_of_a_search
 
     overrides = [str(override) for override in config.hydra.overrides.task]
     typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
     refuse_repeats(override.partition("=")[0] for override in typed)
+    refuse_settings_of_a_search(overrides)
     job = frozen(config, overrides, swept=[])
     for key, unset in OF_A_SWEEP.items():
         if job.config["sweep"][key] != unset:

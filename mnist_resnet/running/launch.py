@@ -14,8 +14,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SEARCH
 from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.composition import Composer, combinations, compose, within_one_change, without_excluded
+from mnist_resnet.running.composition import (
+    Composer,
+    combinations,
+    compose,
+    refuse_settings_of_a_search,
+    within_one_change,
+    without_excluded,
+)
 from mnist_resnet.running.config import Config, check
 from mnist_resnet.running.ending import carry_out
 from mnist_resnet.running.frozen import FrozenJob
@@ -54,6 +62,8 @@ def launch(
     jobs, swept = composed_jobs(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
     folder = named_folder(config, settings)
+    if folder and (folder / SEARCH).exists():
+        raise UsageError(f"{folder}: holds a search; add hydra/sweeper=search, or take another sweep.name")
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
@@ -104,6 +114,7 @@ def composed_jobs(
     Raises:
         UsageError: a value is wrong in one of the jobs, or all of them are excluded.
     """
+    refuse_settings_of_a_search(arguments)
     combined, swept = combinations(arguments, params, loader)
     for key in swept:
         if key.startswith("sweep."):

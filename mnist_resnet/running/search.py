@@ -207,6 +207,22 @@ def work_at(desk: Desk, trials: Trials, company: Company) -> None:
                 desk.screen.say("no further trial is begun (sweep.on_failure=stop)")
 
 
+def resume_search(folder: Path, trusted: Sequence[str]) -> int:
+    """Go on with the search in `folder`, from its recipe alone; gives the exit code.
+
+    Raises:
+        UsageError: the recipe would run something that is not trusted, or there is no room for the trials.
+        UnreadableFolder: the folder holds no search.
+    """
+    recipe = read_recipe(folder)
+    recipe.check_stored(trusted)
+    begun = len(Trials(folder, recipe, Watch(), print).all())
+    check_room(folder, list(itertools.islice(itertools.cycle(recipe.corners()), max(0, recipe.trials - begun))))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{folder}: {recipe.trials} trials, {begun} begun already", markup=False)
+    return _conclude(folder, recipe, started([], lambda _: work(folder), console), console)
+
+
 def conclude_search(folder: Path, recipe: Recipe, tracker: Shielded, console: Console) -> None:
     """Have what sums up a search written, unless it has been; for a worker that ends without a launch that waits."""
     trials = Trials(folder, recipe, Watch(), console.print)
