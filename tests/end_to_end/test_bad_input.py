@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -248,32 +248,28 @@ def assert_refused(ended: Ended, says: str, here: Path) -> None:
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize(("typed", "says"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *RUNS_ALONE])
-def test_run_is_refused(
-    typed: str,
-    says: str,
-    place: Place,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+Refuses = Callable[[list[str], str], None]
+
+
+@pytest.fixture
+def refuses(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Refuses:
+    """Has the program, in an empty folder, refuse a command line."""
     here = Place(tmp_path, place.images)
-    assert_refused(run_here(arguments(typed, place), here, monkeypatch, capfd), says, here.folder)
+    return lambda words, says: assert_refused(run_here(words, here, monkeypatch, capfd), says, here.folder)
+
+
+@pytest.mark.parametrize(("typed", "says"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *RUNS_ALONE])
+def test_run_is_refused(typed: str, says: str, place: Place, refuses: Refuses) -> None:
+    refuses(arguments(typed, place), says)
 
 
 @pytest.mark.parametrize(
     ("typed", "says"), [*SWEEPS, *VALUES[::9], *KEYS[::6], *CHOICES[::5], *SYNTAX[::4], VALUES[-1]]
 )
-def test_sweep_is_refused_before_its_first_job(
-    typed: str,
-    says: str,
-    place: Place,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    here = Place(tmp_path, place.images)
-    assert_refused(run_here([*arguments(typed, place), "-m"], here, monkeypatch, capfd), says, here.folder)
+def test_sweep_is_refused_before_its_first_job(typed: str, says: str, place: Place, refuses: Refuses) -> None:
+    refuses([*arguments(typed, place), "-m"], says)
 
 
 def start(words: list[str], folder: Path, **environment: str) -> Ended:

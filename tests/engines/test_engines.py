@@ -1,14 +1,11 @@
 """One sweep of twelve jobs on each engine, while workers, nodes and the submitting process die."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from mnist_resnet.running.claim import STALE_VARIABLE
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, assert_quiet, ends, make_ground, reasons
+from tests.engines.faults import Ground, assert_quiet, ends, reasons
 
 SOON = {STALE_VARIABLE: "15"}
 """Seconds of silence after which a worker on a node that was lost is called dead; a minute outside of tests."""
@@ -16,38 +13,6 @@ NAP = 0.3
 """Seconds for each of a job's 32 steps, until the last fault."""
 CUT_OFF = "died, or was cut off"
 KILLED = "killed by signal 9, out of memory?"
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return make_ground(tmp_path_factory.mktemp("engines"))
-
-
-@pytest.fixture(scope="module")
-def quiet(ground: Ground) -> Path:
-    """The sweep that nothing happened to."""
-    launch = ground.begin("quiet")
-    assert launch.ended() == 0, launch.told()
-    return launch.folder
-
-
-@pytest.fixture
-def slurm_nodes() -> Iterator[slurm.SlurmCluster]:
-    why = slurm.why_not()
-    if why:
-        pytest.skip(why)
-    pytest.importorskip("submitit", reason="submitit is not installed (pip install -e '.[slurm]')")
-    with slurm.slurm_cluster(cpus=2) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def ray_nodes() -> Iterator[ray.RayCluster]:
-    why = ray.why_not()
-    if why:
-        pytest.skip(why)
-    with ray.ray_cluster(cpus=2) as cluster:
-        yield cluster
 
 
 def assert_one_gpu_each(ground: Ground, workers: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, Launch, assert_quiet, make_ground, reasons
+from tests.engines.faults import Ground, Launch, assert_quiet, reasons
 
 pytestmark = pytest.mark.slow
 
@@ -18,19 +18,6 @@ NAP = 1.0
 LONGEST_WAIT = 8.0
 """Seconds between two faults, at most."""
 Fault = tuple[str, Callable[[], object]]
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return make_ground(tmp_path_factory.mktemp("long"))
-
-
-@pytest.fixture(scope="module")
-def quiet(ground: Ground) -> Path:
-    """The sweep that nothing happened to."""
-    launch = ground.begin("quiet")
-    assert launch.ended() == 0, launch.told()
-    return launch.folder
 
 
 def endure(ground: Ground, launch: Launch, faults: list[Fault], draw: random.Random) -> None:
@@ -47,44 +34,36 @@ def endure(ground: Ground, launch: Launch, faults: list[Fault], draw: random.Ran
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_slurm(ground: Ground, quiet: Path, seed: int) -> None:
-    why = slurm.why_not()
-    if why:
-        pytest.skip(why)
+def test_slurm(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster, seed: int) -> None:
     own = ("hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=4", "sweep.retries=9")
     ground.nap(NAP)
-    with slurm.slurm_cluster(cpus=2) as cluster:
-        launch = ground.begin(f"on_slurm_{seed}", *own, environment=cluster.environment)
-        preemption = ("sbatch", "--partition=high", "--nodelist=n2", "--exclusive", "--output=/dev/null")
-        faults: list[Fault] = [
-            *[("a worker is killed", launch.kill_a_worker)] * 3,
-            *[("a job of a higher partition", lambda: cluster.ask(*preemption, "--wrap=sleep 5"))] * 2,
-            ("time runs out", cluster.let_time_run_out),
-            ("the command is killed", launch.kill),
-            ("a node is lost", lambda: cluster.lose("n1")),
-        ]
-        endure(ground, launch, faults, random.Random(seed))
-        assert_quiet(launch, quiet)
+    launch = ground.begin(f"on_slurm_{seed}", *own, environment=slurm_nodes.environment)
+    preemption = ("sbatch", "--partition=high", "--nodelist=n2", "--exclusive", "--output=/dev/null")
+    faults: list[Fault] = [
+        *[("a worker is killed", launch.kill_a_worker)] * 3,
+        *[("a job of a higher partition", lambda: slurm_nodes.ask(*preemption, "--wrap=sleep 5"))] * 2,
+        ("time runs out", slurm_nodes.let_time_run_out),
+        ("the command is killed", launch.kill),
+        ("a node is lost", lambda: slurm_nodes.lose("n1")),
+    ]
+    endure(ground, launch, faults, random.Random(seed))
+    assert_quiet(launch, quiet)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ray(ground: Ground, quiet: Path, seed: int) -> None:
-    why = ray.why_not()
-    if why:
-        pytest.skip(why)
+def test_ray(ground: Ground, quiet: Path, ray_nodes: ray.RayCluster, seed: int) -> None:
     ground.nap(NAP)
-    with ray.ray_cluster(cpus=2) as cluster:
-        own = ("hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={cluster.address}")
-        launch = ground.begin(
-            f"on_ray_{seed}", *own, "sweep.retries=9", environment=cluster.environment, inside=cluster.inside
-        )
-        faults: list[Fault] = [
-            *[("a worker is killed", launch.kill_a_worker)] * 3,
-            ("the command is killed", launch.kill),
-            ("a node is lost", lambda: cluster.lose("n2")),
-        ]
-        endure(ground, launch, faults, random.Random(seed))
-        assert_quiet(launch, quiet)
+    own = ("hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={ray_nodes.address}")
+    launch = ground.begin(
+        f"on_ray_{seed}", *own, "sweep.retries=9", environment=ray_nodes.environment, inside=ray_nodes.inside
+    )
+    faults: list[Fault] = [
+        *[("a worker is killed", launch.kill_a_worker)] * 3,
+        ("the command is killed", launch.kill),
+        ("a node is lost", lambda: ray_nodes.lose("n2")),
+    ]
+    endure(ground, launch, faults, random.Random(seed))
+    assert_quiet(launch, quiet)
 
 
 @pytest.mark.parametrize("seed", range(3))

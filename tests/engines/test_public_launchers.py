@@ -15,22 +15,11 @@ from mnist_resnet.running import ray_engine, slurm_engine
 from mnist_resnet.running.claim import attempts
 from mnist_resnet.running.hydra_errors import EXTRAS
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, Launch, make_ground
+from tests.engines.faults import Ground, Launch
 from tests.small_sweeps import CHECKOUT, assert_same_job, run_here, statuses
 
 TWO = "seed=1,2"
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return make_ground(tmp_path_factory.mktemp("public"))
-
-
-@pytest.fixture(scope="module")
-def quiet(ground: Ground) -> Path:
-    launch = ground.begin("quiet", TWO)
-    assert launch.ended() == 0, launch.told()
-    return launch.folder
+QUIET = [TWO]
 
 
 def assert_sweep(launch: Launch, quiet: Path, code: int) -> None:
@@ -64,23 +53,21 @@ def test_two_jobs(name: str, ground: Ground, quiet: Path) -> None:
 
 
 @pytest.mark.slow
-def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(ground: Ground, quiet: Path) -> None:
-    why = slurm.why_not()
-    if why:
-        pytest.skip(why)
+def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(
+    ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster
+) -> None:
     own = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=low", "hydra.launcher.mem_gb=1"]
     own += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=60"]
-    with slurm.slurm_cluster(cpus=2) as cluster:
-        ground.nap(0.3)
-        launch = ground.begin("submitit_slurm", TWO, *own, environment=cluster.environment)
-        launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
-        cluster.ask("scancel", "--signal=USR2", "1_0")
-        launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
-        for node in ("n1", "n2"):
-            cluster.ask("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
-        launch.wait_for(lambda: attempts(launch.folder / "seed=2")[0]["status"] == "interrupted")
-        ground.nap(0)
-        assert_sweep(launch, quiet, launch.ended())
+    ground.nap(0.3)
+    launch = ground.begin("submitit_slurm", TWO, *own, environment=slurm_nodes.environment)
+    launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
+    slurm_nodes.ask("scancel", "--signal=USR2", "1_0")
+    launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
+    for node in ("n1", "n2"):
+        slurm_nodes.ask("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+    launch.wait_for(lambda: attempts(launch.folder / "seed=2")[0]["status"] == "interrupted")
+    ground.nap(0)
+    assert_sweep(launch, quiet, launch.ended())
 
 
 def test_signal_that_a_job_of_others_heard_reaches_whoever_heard_it_before(ground: Ground) -> None:
