@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mnist_resnet.comparing.frame import load_jobs
-from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
+from mnist_resnet.comparing.frame import jobs_frame, load_jobs
+from mnist_resnet.comparing.jobs_table import header_lines, picked_text, sweep_table
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.table import sweep_report, write_table
@@ -86,6 +86,13 @@ def test_jobs_that_differ_in_nothing_go_by_their_names(tmp_path: Path) -> None:
 def test_held_out_images_are_said_to_have_picked_the_best_epoch(tmp_path: Path) -> None:
     jobs, _ = load_jobs([SyntheticSweep(val=True, predictions=False).write(tmp_path / "sweep")])
     assert any("held-out training images" in line for line in header_lines(jobs))
+
+
+def test_nothing_is_said_of_a_best_epoch_that_there_is_not(tmp_path: Path) -> None:
+    jobs, _ = load_jobs([SyntheticSweep(predictions=False).write(tmp_path / "sweep")])
+    frame = jobs_frame(jobs)
+    assert picked_text(frame)
+    assert picked_text(frame.assign(best_picked_on=None)) == ""
 
 
 def test_notes_are_shown_once(tmp_path: Path) -> None:

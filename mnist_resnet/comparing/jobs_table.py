@@ -104,8 +104,10 @@ def count_text(jobs: Sequence[Job]) -> str:
 
 
 def picked_text(frame: pd.DataFrame) -> str:
-    """On which images the best epoch was picked; on the test images, it flatters."""
+    """On which images the best epoch was picked; on the test images, it flatters. Empty where no job has one yet."""
     picked = set(frame["best_picked_on"].dropna())
+    if not picked:
+        return ""
     if picked == {"val"}:
         return "The best epoch is picked on held-out training images."
     where = "the test set itself" if picked == {"test"} else "the test set itself in some jobs, on held-out in others"
