@@ -26,13 +26,13 @@ CONFIG = {"seed": 1, "optim": {"_target_": "torch.optim.Adam", "lr": 0.02}, "tra
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    _forget()
     for name in [name for name in os.environ if name.startswith("WANDB")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "no_settings"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    _forget()
     yield
     _forget()
 

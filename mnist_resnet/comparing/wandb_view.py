@@ -3,7 +3,6 @@
 Runs are found by their group, the sweep's name, and drawn from their own metrics; the report's tables are ours.
 """
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from mnist_resnet.comparing.factors import is_choice, varying
 from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.errors import UsageError
+from mnist_resnet.running import wandb_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = No
     project, entity = _place(jobs)
     if find_spec("wandb_workspaces") is None:
         raise UsageError("--wandb needs wandb-workspaces: pip install 'mnist-resnet[wandb-view]'")
-    os.environ.setdefault("WANDB_SILENT", "true")
+    wandb_mode.quieten()
     import wandb
 
     if not wandb.setup().settings.api_key:

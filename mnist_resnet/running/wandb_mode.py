@@ -4,6 +4,7 @@ import logging
 import netrc
 import os
 import ssl
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -36,7 +37,10 @@ def quieten() -> None:
     """Set what W&B reads from the environment as it is imported: no questions, no telemetry on its own behalf.
 
     A silent client never prompts; without error reporting, an offline run opens no connection (tried, wandb 0.31).
+    A W&B process of whoever started this one is not used: it ends with its owner, and is not there on other machines.
     """
+    if "wandb" not in sys.modules:
+        os.environ.pop("WANDB_SERVICE", None)
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     os.environ.setdefault("WANDB_SILENT", "true")
 
