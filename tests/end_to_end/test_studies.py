@@ -17,7 +17,7 @@ JOBS_PER_SEED = {
     "report_claims": 7,
     "epochs": 4,
     "seeds": 1,
-    "lean_ablation": 10,
+    "lean_ablation": 12,
 }
 
 Train = Callable[..., Ended]
