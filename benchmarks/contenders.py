@@ -89,7 +89,7 @@ def ours(work: Work, pace: Pace, overrides: tuple[str, ...]) -> None:
     numerics = resolve(config.trainer)
     numerics.apply()
     training = Training(config, load(config.data, numerics.device), numerics)
-    left_out = set_up(training, is_settled=False)
+    left_out, _ = set_up(training, is_settled=False)
     if left_out:
         raise SystemExit("; ".join(left_out))
     with tempfile.TemporaryDirectory() as folder:

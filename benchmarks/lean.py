@@ -1,7 +1,8 @@
 """How much less the lean recipes take than the report's network to the same test accuracy, side by side in one run.
 
 Run `python -m benchmarks.lean` (on two CPU cores about an hour, most of it the report's network up to `--limit`). Each
-run is the program from the shell. Half of the recipes' seeds run before the report's network and half after it.
+run is the program from the shell. Half of the recipes' seeds run before the report's network and half after it. The
+table and a plot go into `benchmarks/results/`; beside the runs the plot shows the record of `+sweep=lean_ablation`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.composed import ROOT
 from benchmarks.machine import described, headline, table, write_results
@@ -22,10 +24,16 @@ from benchmarks.startup import environment
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.job_folder import LOG, METRICS, Metrics, read_metrics
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 RECIPES = {"lean99": 0.99, "lean": 0.9944}
 """Experiments, and the mean test accuracy that each is to reach; 99.44 % is the report's best figure."""
 
 REPORT = "report_e_30_epochs"
+RECORD = ROOT / "multirun" / "records" / "lean_ablation"
+WHOLE = "A"
+"""What the comparison calls the group of seeds from which most changes begin: the whole recipe."""
 POLL = 0.02
 PATIENCE = 60.0
 """Seconds for a run that was asked to end."""
@@ -85,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     print("\n".join(lines))
     if options.write:
         path = write_results("lean", machine, lines, {"runs": [asdict(run) for run in [*recipes, report]]})
-        print(f"written: {path.relative_to(ROOT)}.md, .json")
+        plot(report, recipes, machine, path.with_suffix(".png"))
+        print(f"written: {path.relative_to(ROOT)}.md, .json, .png")
 
 
 def train(
@@ -169,6 +178,68 @@ def report_lines(report: Trained, recipes: Sequence[Trained]) -> list[str]:
         f"{100 * best:.2f} %; it {stopped}. Its first step came after {report.start:.2f} s. Its time is up to the "
         "first epoch whose test accuracy reaches the target, which flatters it; a recipe's is its whole run.",
     ]
+
+
+def plot(report: Trained, recipes: Sequence[Trained], machine: dict[str, Any], path: Path) -> None:
+    """Test error against seconds of training; beside it what `lean` loses without each part, if its record is there."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure.suptitle(f"{machine['gpu'] or machine['cpu']}, torch {machine['versions']['torch']}", fontsize="medium")
+    beside, parts = figure.subplots(1, 2, width_ratios=(3, 2))
+    _against_time(beside, report, recipes)
+    if RECORD.exists():
+        _without_each(parts)
+    figure.savefig(path, dpi=120)
+
+
+def _against_time(axes: "Axes", report: Trained, recipes: Sequence[Trained]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    elapsed = [sum(one["training_seconds"] for one in report.epochs[: end + 1]) for end in range(len(report.epochs))]
+    errors = [100 * (1 - epoch["test_accuracy"]) for epoch in report.epochs]
+    axes.plot(elapsed, errors, "s-", color="#cc6677", label="the report's network, epoch by epoch (one seed)")
+    for name, color in zip(RECIPES, ("#117733", "#4477aa"), strict=True):
+        mine = [run for run in recipes if run.experiment == name]
+        seconds, error = [run.seconds for run in mine], [100 * (1 - run.epochs[-1]["test_accuracy"]) for run in mine]
+        axes.plot(seconds, error, ".", color=color, alpha=0.4)
+        axes.plot(mean(seconds), mean(error), "D", color=color, label=f"{name}: mean of {len(mine)} seeds, and each")
+    for target in RECIPES.values():
+        axes.axhline(100 * (1 - target), color="#999999", linewidth=0.8, linestyle="--")
+        axes.annotate(f"{100 * target:.2f} % read right", (0.99, 100 * (1 - target)), ("axes fraction", "data"),
+                      ha="right", va="bottom", fontsize="x-small", color="#555555")  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="training, seconds", ylabel="test error, %")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
+    axes.legend(fontsize="small", loc="upper right")
+
+
+def _without_each(axes: "Axes") -> None:
+    from mnist_resnet import load_sweep
+    from mnist_resnet.comparing.changes import changes, short_names
+    from mnist_resnet.comparing.factors import telling
+    from mnist_resnet.comparing.frame import level_text
+    from mnist_resnet.comparing.statistics import seeds_summary
+
+    frame = load_sweep(RECORD)
+    factors = telling(frame)
+    names = short_names(changes(frame, "test_accuracy"))
+    summary = seeds_summary(frame, factors, ["test_accuracy", "training_seconds"])
+    told = [(names.get(tuple(level_text(row[key]) for key in factors), ""), row) for _, row in summary.iterrows()]
+    rows = [(name, row) for name, row in told if name.startswith(WHOLE)]
+    for place, (_, row) in enumerate(rows):
+        error, low, high = (100 * (1 - row[f"test_accuracy_{end}"]) for end in ("mean", "high", "low"))
+        axes.errorbar(error, place, xerr=[[error - low], [high - error]], fmt="D", color="#117733", capsize=3)
+    labels = [
+        f"{'lean' if name == WHOLE else name.replace(f'{WHOLE} but ', 'lean, ')}\n{row['training_seconds_mean']:.1f} s"
+        for name, row in rows
+    ]
+    axes.set_yticks(range(len(rows)), labels, fontsize="small")
+    axes.invert_yaxis()
+    least = min(int(row["n"]) for _, row in rows)
+    axes.set(xlabel=f"test error, %: mean of {least} seeds, 95 % interval", title="lean without each of its parts")
 
 
 def _with_interval(found: Spread, factor: float, digits: str) -> str:

@@ -15,7 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -50,18 +52,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def pruning(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """Rows by seed, and what they say together."""
+    """Rows by seed, and what they say together; a seed's searches run at once, as epochs are counted, not timed."""
     rows, saved, gained = [], [], []
+
+    def search(pruner: str, seed: int) -> list[dict[str, Any]]:
+        return _search(
+            folder / f"{pruner}{seed}",
+            *(f"trainer.epochs={options.epochs}", f"sweep.trials={options.trials}"),
+            *(f"hydra/sweeper/pruner={pruner}", f"hydra.sweeper.sampler.seed={seed}"),
+        )
+
     for seed in range(1, options.seeds + 1):
-        epochs, best = {}, {}
-        for pruner in ("none", options.pruner):
-            jobs = _search(
-                folder / f"{pruner}{seed}",
-                *(f"trainer.epochs={options.epochs}", f"sweep.trials={options.trials}"),
-                *(f"hydra/sweeper/pruner={pruner}", f"hydra.sweeper.sampler.seed={seed}"),
-            )
-            epochs[pruner] = sum(job["epochs_completed"] for job in jobs)
-            best[pruner] = max(job["best"]["val_accuracy"] for job in jobs if job["status"] == "completed")
+        pruners = ("none", options.pruner)
+        with ThreadPoolExecutor() as pool:
+            found = dict(zip(pruners, pool.map(partial(search, seed=seed), pruners), strict=True))
+        epochs = {pruner: sum(job["epochs_completed"] for job in jobs) for pruner, jobs in found.items()}
+        best = {
+            pruner: max(job["best"]["val_accuracy"] for job in jobs if job["status"] == "completed")
+            for pruner, jobs in found.items()
+        }
         saved.append(1 - epochs[options.pruner] / epochs["none"])
         gained.append(100 * (best[options.pruner] - best["none"]))
         figures = {name: f"{count} epochs, {100 * best[name]:.2f} %" for name, count in epochs.items()}

@@ -27,7 +27,7 @@ CPU, CUDA = Numerics("cpu", "fp32", 1), Numerics("cuda", "bf16", 1)
 
 
 def form(numerics: Numerics, *overrides: str, steps: int = 10_000, network: str = "new") -> tuple[bool, bool]:
-    decided = decide(small(*overrides).trainer, numerics, steps, network)
+    decided, _ = decide(small(*overrides).trainer, numerics, steps, network)
     return decided.compiled, decided.graphed
 
 
@@ -41,6 +41,14 @@ def test_steps_to_come_are_weighed_against_warming_up(monkeypatch: pytest.Monkey
     assert form(CPU, steps=5_001) == (True, False)
     monkeypatch.setattr(compilation, "_compiled_networks", {"known"})
     assert form(CPU, steps=1, network="known") == (True, False)
+
+
+def test_auto_says_what_it_decided_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(compilation.GAINS, ("cpu", "fp32"), Gain(saved=0.01, warm_up=50.0))
+    why = decide(small().trainer, CPU, 10_000, "new")[1]
+    assert why == "compiling saves 100 s of 10,000 steps, and takes 50 s"
+    assert "not measured" in decide(small().trainer, CUDA, 10_000, "new")[1]
+    assert "saved nothing" in decide(small().trainer, Numerics("cpu", "bf16", 1), 10_000, "new")[1]
 
 
 def test_on_cuda_a_run_of_some_length_becomes_a_graph() -> None:
@@ -58,7 +66,7 @@ def test_it_can_be_forced_either_way() -> None:
 def test_what_is_asked_for_moves_no_job_and_one_that_goes_on_keeps_its_form() -> None:
     assert identity(resolved()) == identity(resolved("trainer.compile=true"))
     training = begun(small("trainer.compile=true"))
-    assert set_up(training, is_settled=True) == []
+    assert set_up(training, is_settled=True) == ([], "")
     assert not training.numerics.compiled
 
 
@@ -67,7 +75,7 @@ def test_a_graph_that_can_t_be_had_is_left_out_with_a_line(monkeypatch: pytest.M
         pytest.skip("for machines without CUDA")
     training = begun(small())
     training.numerics = Numerics("cpu", "fp32", 1, graphed=True)
-    lines = set_up(training, is_settled=True)
+    lines, _ = set_up(training, is_settled=True)
     assert [line.partition(":")[0] for line in lines] == ["no CUDA graph"]
     assert not training.numerics.graphed
     train(training, [], unsaved(), Interrupt())
@@ -93,7 +101,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a
 def compiled() -> Iterator[Training]:
     """A training of whose network the code is compiled now; the batch norms and dropout of the report's are in it."""
     training = begun(CONFIG)
-    assert set_up(training, is_settled=False) == []
+    assert set_up(training, is_settled=False) == ([], "")
     yield training
     torch._dynamo.reset()
 
@@ -103,7 +111,7 @@ CONFIG: Config = small("trainer.compile=true", "model.blocks=[2]", "trainer.prec
 
 def again(config: Config) -> Training:
     training = begun(config)
-    assert set_up(training, is_settled=False) == []
+    assert set_up(training, is_settled=False) == ([], "")
     assert training.numerics.compiled
     return training
 
@@ -131,7 +139,7 @@ def test_a_compiled_run_that_was_interrupted_in_mid_epoch_ends_in_the_bits_of_on
         train(first, [], Kept(), AtCheck(2))
     second = begun(CONFIG)
     second.restore(Kept.state)
-    assert set_up(second, is_settled=False) == []
+    assert set_up(second, is_settled=False) == ([], "")
     assert (second.epoch, second.step) == (0, 2)
     train(second, [], unsaved(), Interrupt())
     assert differences(whole, second) == []
@@ -147,7 +155,7 @@ def broken(graph: Any, inputs: Any) -> Any:
 def test_what_the_compiler_fails_at_is_trained_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "_compiled_predict", lambda: torch.compile(predict, dynamic=False, backend=broken))
     training = begun(small("trainer.compile=true"))
-    (line,) = set_up(training, is_settled=False)
+    (line,), _ = set_up(training, is_settled=False)
     assert line.startswith("not compiled: ")
     assert "no code for this network" in line
     assert not training.numerics.compiled

@@ -40,8 +40,8 @@ GAINS = {("cpu", "fp32"): Gain(saved=0.0, warm_up=39.5), ("cpu", "bf16"): Gain(s
 that nothing is compiled there but by order."""
 
 
-def decide(trainer: Trainer, numerics: Numerics, steps: int, network: str) -> Numerics:
-    """What the numerics are with the step's form settled.
+def decide(trainer: Trainer, numerics: Numerics, steps: int, network: str) -> tuple[Numerics, str]:
+    """What the numerics are with the step's form settled, and what `auto` decided by (empty if an order was given).
 
     Args:
         trainer: `compile` is what was asked for.
@@ -56,12 +56,21 @@ def decide(trainer: Trainer, numerics: Numerics, steps: int, network: str) -> Nu
     warm_up = 0.0 if gain is None or network in _compiled_networks else gain.warm_up
     pays = gain is not None and gain.saved * steps > warm_up
     # Finding the operation that made a NaN waits for the device after each.
-    return replace(
+    settled = replace(
         numerics, compiled=pays if asked == "auto" else asked, graphed=graphed and not trainer.detect_anomaly
     )
+    return settled, _why(gain, steps, warm_up) if asked == "auto" else ""
 
 
-def set_up(training: Training, is_settled: bool) -> list[str]:
+def _why(gain: Gain | None, steps: int, warm_up: float) -> str:
+    if gain is None:
+        return "what compiling gains here was not measured"
+    if gain.saved <= 0:
+        return "compiling saved nothing where it was measured"
+    return f"compiling saves {gain.saved * steps:.3g} s of {steps:,} steps, and takes {warm_up:.3g} s"
+
+
+def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
     """Compile or record the training's step, once it stands where it goes on from; it does not move by this.
 
     Args:
@@ -69,17 +78,17 @@ def set_up(training: Training, is_settled: bool) -> list[str]:
         is_settled: whether they say already how the step is done, as those of a job that goes on do.
 
     Returns:
-        A line for each thing that could not be done.
+        A line for each thing that could not be done, and what `auto` decided by, as `decide` says it.
     """
     training.model.train()
-    network, lines = _network(training), []
+    network, lines, why = _network(training), [], ""
     if not is_settled:
         steps = training.config.epochs * training.steps_per_epoch
-        training.numerics = decide(training.config.trainer, training.numerics, steps, network)
+        training.numerics, why = decide(training.config.trainer, training.numerics, steps, network)
     if training.numerics.compiled:
-        why = _compile(training, network)
-        if why:
-            lines.append(f"not compiled: {why}")
+        obstacle = _compile(training, network)
+        if obstacle:
+            lines.append(f"not compiled: {obstacle}")
             training.numerics = replace(training.numerics, compiled=False)
     if training.numerics.graphed:
         try:
@@ -87,7 +96,7 @@ def set_up(training: Training, is_settled: bool) -> list[str]:
         except NotGraphed as error:
             lines.append(f"no CUDA graph: {error}")
             training.numerics = replace(training.numerics, graphed=False)
-    return lines
+    return lines, why
 
 
 def graphed(training: Training, record: Recording = cuda_graph) -> Graph:

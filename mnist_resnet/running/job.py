@@ -128,7 +128,7 @@ def _run(
         splits = load(config.data, chosen.device)
         training = Training(config, splits, chosen)
         restored = _restore(training, job, record, shorter)
-        left_out = set_up(training, is_settled=bool((before or {}).get("numerics")))
+        left_out, why = set_up(training, is_settled=bool((before or {}).get("numerics")))
         record.note(*left_out)
         record.start(training)
         observers += [
@@ -138,7 +138,7 @@ def _run(
             *desk.observers,
         ]
         _begin(observers, job, record, training)
-        for line in [*restored, *left_out, str(training.numerics)]:
+        for line in [*restored, *left_out, f"{training.numerics}{f' ({why})' if why else ''}"]:
             desk.screen.say(f"  {line}")
         checkpoints = Checkpoints(
             record.folder,
