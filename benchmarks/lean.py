@@ -206,14 +206,15 @@ def _against_time(axes: "Axes", report: Trained, recipes: Sequence[Trained]) -> 
         axes.plot(mean(seconds), mean(error), "D", color=color, label=f"{name}: mean of {len(mine)} seeds, and each")
     for target in RECIPES.values():
         axes.axhline(100 * (1 - target), color="#999999", linewidth=0.8, linestyle="--")
-        axes.annotate(f"{100 * target:.2f} % read right", (0.99, 100 * (1 - target)), ("axes fraction", "data"),
-                      ha="right", va="bottom", fontsize="x-small", color="#555555")  # fmt: skip
+        said, at = f"{100 * target:.2f} % read right", (0.45, 100 * (1 - target))
+        axes.annotate(said, at, xycoords=("axes fraction", "data"), va="bottom", fontsize="small", color="#555555")
     axes.set(xscale="log", yscale="log", xlabel="training, seconds", ylabel="test error, %")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter("{x:g}")
-    axes.legend(fontsize="small", loc="upper right")
+    axes.set_ylim(bottom=axes.get_ylim()[0] / 2)
+    axes.legend(fontsize="small", loc="lower right")
 
 
 def _without_each(axes: "Axes") -> None:
@@ -231,7 +232,7 @@ def _without_each(axes: "Axes") -> None:
     rows = [(name, row) for name, row in told if name.startswith(WHOLE)]
     for place, (_, row) in enumerate(rows):
         error, low, high = (100 * (1 - row[f"test_accuracy_{end}"]) for end in ("mean", "high", "low"))
-        axes.errorbar(error, place, xerr=[[error - low], [high - error]], fmt="D", color="#117733", capsize=3)
+        axes.errorbar(error, place, xerr=[[error - low], [high - error]], fmt="D", color="#4477aa", capsize=3)
     labels = [
         f"{'lean' if name == WHOLE else name.replace(f'{WHOLE} but ', 'lean, ')}\n{row['training_seconds_mean']:.1f} s"
         for name, row in rows
@@ -239,7 +240,8 @@ def _without_each(axes: "Axes") -> None:
     axes.set_yticks(range(len(rows)), labels, fontsize="small")
     axes.invert_yaxis()
     least = min(int(row["n"]) for _, row in rows)
-    axes.set(xlabel=f"test error, %: mean of {least} seeds, 95 % interval", title="lean without each of its parts")
+    axes.set(xlabel=f"test error, %: mean of {least} seeds, 95 % interval")
+    axes.set_title("lean without each part (two jobs at once)", fontsize="medium")
 
 
 def _with_interval(found: Spread, factor: float, digits: str) -> str:
