@@ -17,7 +17,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -52,30 +52,32 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def pruning(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """Rows by seed, and what they say together; a seed's searches run at once, as epochs are counted, not timed."""
-    rows, saved, gained = [], [], []
+    """Rows by seed, and what they say together; several searches run at once, as epochs are counted, not timed."""
+    pruners, seeds = ("none", options.pruner), range(1, options.seeds + 1)
 
-    def search(pruner: str, seed: int) -> list[dict[str, Any]]:
-        return _search(
+    def search(of: tuple[int, str]) -> tuple[int, float]:
+        """The epochs that were trained, and the best value."""
+        seed, pruner = of
+        jobs = _search(
             folder / f"{pruner}{seed}",
             *(f"trainer.epochs={options.epochs}", f"sweep.trials={options.trials}"),
             *(f"hydra/sweeper/pruner={pruner}", f"hydra.sweeper.sampler.seed={seed}"),
         )
+        completed = [job["best"]["val_accuracy"] for job in jobs if job["status"] == "completed"]
+        return sum(job["epochs_completed"] for job in jobs), max(completed)
 
-    for seed in range(1, options.seeds + 1):
-        pruners = ("none", options.pruner)
-        with ThreadPoolExecutor() as pool:
-            found = dict(zip(pruners, pool.map(partial(search, seed=seed), pruners), strict=True))
-        epochs = {pruner: sum(job["epochs_completed"] for job in jobs) for pruner, jobs in found.items()}
-        best = {
-            pruner: max(job["best"]["val_accuracy"] for job in jobs if job["status"] == "completed")
-            for pruner, jobs in found.items()
-        }
-        saved.append(1 - epochs[options.pruner] / epochs["none"])
-        gained.append(100 * (best[options.pruner] - best["none"]))
-        figures = {name: f"{count} epochs, {100 * best[name]:.2f} %" for name, count in epochs.items()}
-        rows.append({"seed": str(seed), **figures, "epochs saved": f"{100 * saved[-1]:.0f} %"})
-        print(rows[-1])
+    wanted = list(product(seeds, pruners))
+    rows, saved, gained = [], [], []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(search, wanted)
+        for seed in seeds:
+            (all_epochs, without), (epochs, best) = (next(found) for _ in pruners)
+            saved.append(1 - epochs / all_epochs)
+            gained.append(100 * (best - without))
+            told = ((all_epochs, without), (epochs, best))
+            figures = {name: f"{n} epochs, {100 * value:.2f} %" for name, (n, value) in zip(pruners, told, strict=True)}
+            rows.append({"seed": str(seed), **figures, "epochs saved": f"{100 * saved[-1]:.0f} %"})
+            print(rows[-1], flush=True)
     return rows, [
         f"{options.trials} trials of {options.epochs} epochs, objective val_accuracy of the best epoch.",
         f"Epochs saved: {_interval([100 * share for share in saved])} %.",

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.live import Live
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import Status, UnreadableFolder
+from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULT, Status, UnreadableFolder
 from mnist_resnet.running.bulletin import advice, bulletin, headline
+from mnist_resnet.running.claim import Watch
+from mnist_resnet.running.conclusion import CONCLUSION
 from mnist_resnet.running.orders import launches
 from mnist_resnet.running.overview import DONE, Lookout, Overview
 from mnist_resnet.running.screen import plain_console
@@ -26,7 +28,7 @@ PLAIN_INTERVAL = 60.0
 STOP_INTERVAL = 0.5
 """Seconds between two looks at jobs that are asked to end."""
 PATIENCE = 10.0
-"""Seconds without anybody at work after which a sweep without a launch is called left."""
+"""Seconds without anybody at work after which a sweep without a launch is called left, and no table is expected."""
 
 
 def show(folder: Path, console: Console) -> int:
@@ -61,6 +63,8 @@ def watch(folder: Path, console: Console) -> int:
             started = time.monotonic()
             overview = lookout.look()
             board.pause = max(INTERVAL, (time.monotonic() - started) / SHARE)
+    if not overview.left:
+        _await_end(folder)
     console.print(bulletin(overview))
     return 0 if all(one.status in DONE for one in overview.glances) and not overview.left else 1
 
@@ -106,6 +110,21 @@ def stop(folder: Path, console: Console) -> int:
 
 def _is_left(overview: Overview) -> bool:
     return advice(overview) is not None and not launches(overview.sweep.folder)
+
+
+def _await_end(folder: Path) -> None:
+    """Wait for what sums up the sweep while somebody writes it, or may be about to."""
+    claims, until = Watch(), time.monotonic() + PATIENCE
+    while claims.look(folder / LAUNCHES / CONCLUSION).state == "held" or (
+        not _is_summed_up(folder) and time.monotonic() < until
+    ):
+        time.sleep(STOP_INTERVAL)
+
+
+def _is_summed_up(folder: Path) -> bool:
+    dashboard = folder / DASHBOARD
+    ends = [result.stat().st_mtime for result in folder.glob(f"*/{RESULT}")]
+    return dashboard.exists() and dashboard.stat().st_mtime >= max(ends, default=0.0)
 
 
 class _Board:

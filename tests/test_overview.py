@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mnist_resnet.job_folder import FORMAT, SEARCH, Status, write_metrics
+from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
 from mnist_resnet.running.bulletin import bulletin
 from mnist_resnet.running.claim import Claim, Watch, try_claim
+from mnist_resnet.running.conclusion import CONCLUSION
 from mnist_resnet.running.cost import Costs, time_to_end
 from mnist_resnet.running.overview import Lookout
 from tests.synthetic_sweep import SyntheticSweep, base_config, set_key
@@ -112,9 +113,24 @@ def test_folder_that_holds_no_sweep_is_told_in_one_line(tmp_path: Path, content:
 
 def test_watching_a_sweep_that_has_ended_ends(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors=SEEDS, statuses={1: Status.FAILED}, predictions=False).write(tmp_path / "s")
+    (folder / DASHBOARD).touch()
     done = run(str(folder), "--watch")
     assert done.returncode == 1, "a job failed"
     assert "6 jobs: 5 completed, 1 failed" in done.stdout
+
+
+def test_watching_waits_for_whoever_writes_the_table(tmp_path: Path) -> None:
+    folder = SyntheticSweep(factors=SEEDS, predictions=False).write(tmp_path / "s")
+    (folder / DASHBOARD).touch()
+    writer = claim(folder / LAUNCHES / CONCLUSION)
+    command = [sys.executable, "-m", "mnist_resnet.sweep", str(folder), "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert "6 completed" in watcher.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            watcher.wait(2)
+        writer.release(Status.COMPLETED)
+        assert watcher.wait(60) == 0
 
 
 def config(width: int, epochs: int, lr: float = 0.1, seed: int = 1) -> dict[str, object]:

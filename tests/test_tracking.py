@@ -16,6 +16,7 @@ from mnist_resnet.running import wandb_mode
 from mnist_resnet.running.observer import Observer, Run
 from mnist_resnet.running.tracking import NoTracker, WandbTracker, log_summary_run
 from mnist_resnet.running.wandb_files import sync_command
+from tests.wandb_history import history, summary
 from tests.wandb_server import WandbServer
 
 STEPS = 5
@@ -99,26 +100,12 @@ def _offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.glob("wandb/offline-run-*"))
 
 
-def _inspect(run: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(run)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def _summary(run: Path) -> Any:
-    return json.loads(_inspect(run, "--summary"))
-
-
-def _history(run: Path) -> list[dict[str, Any]]:
-    records = [json.loads(line) for line in _inspect(run).splitlines()]
-    return [record["history"]["item"] for record in records if record["type"] == "history"]
-
-
-def _check_whole(history: list[dict[str, Any]], epochs: int = 3) -> None:
+def _check_whole(rows: list[dict[str, Any]], epochs: int = 3) -> None:
     """Each epoch and each told batch stands there once, in order."""
-    assert [row["epoch"] for row in history if "epoch" in row] == list(range(epochs))
-    batches = [(row["global_step"], row["batch_loss"]) for row in history if "batch_loss" in row]
+    assert [row["epoch"] for row in rows if "epoch" in row] == list(range(epochs))
+    batches = [(row["global_step"], row["batch_loss"]) for row in rows if "batch_loss" in row]
     assert batches == _batches(range(epochs))
-    steps = [row["_step"] for row in history]
+    steps = [row["_step"] for row in rows]
     assert steps == sorted(set(steps))
 
 
@@ -139,26 +126,26 @@ def test_three_jobs_of_one_process_are_three_runs(tmp_path: Path) -> None:
         _train(tracker, _run(tmp_path / f"lr={index}", identity=f"id{index}"), until=3, status=status)
     for index, (status, exit_code) in enumerate([("completed", 0), ("failed", 1), ("diverged", 1)]):
         (run,) = _offline_runs(tmp_path / f"lr={index}")
-        found = _summary(run)
+        found = summary(run)
         assert found["config"] | {"_wandb": 0} == CONFIG | {"name": f"lr={index}", "_wandb": 0}
         assert (found["run_id"], found["name"], found["project"]) == (f"id{index}", f"lr={index}", "mine")
         assert (found["exit_code"], found["summary"]["status"]) == (exit_code, status)
-        _check_whole(_history(run))
+        _check_whole(history(run))
 
 
 def test_summary_holds_last_and_best(tmp_path: Path) -> None:
     _train(WandbTracker(mode="offline"), _run(tmp_path / "job"), until=3)
-    summary = _summary(_offline_runs(tmp_path / "job")[0])["summary"]
-    assert (summary["last/test_accuracy"], summary["last/epoch"]) == (0.9, 2)
-    assert (summary["best/test_accuracy"], summary["best/epoch"], summary["best/picked_on"]) == (0.95, 1, "test")
-    assert (summary["seconds"], summary["images_per_second"]) == (2.5, 10.0)
+    found = summary(_offline_runs(tmp_path / "job")[0])["summary"]
+    assert (found["last/test_accuracy"], found["last/epoch"]) == (0.9, 2)
+    assert (found["best/test_accuracy"], found["best/epoch"], found["best/picked_on"]) == (0.95, 1, "test")
+    assert (found["seconds"], found["images_per_second"]) == (2.5, 10.0)
 
 
 def test_job_without_sweep_and_without_epochs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = WandbTracker(mode="offline")
     tracker.begin(_run(tmp_path / "job"))
     tracker.end({"status": "failed", "last": None, "best": None, "error": {"type": "ValueError", "message": "why"}})
-    assert _summary(_offline_runs(tmp_path / "job")[0])["summary"]["error"] == "why"
+    assert summary(_offline_runs(tmp_path / "job")[0])["summary"]["error"] == "why"
     assert _warnings(caplog) == []
 
 
@@ -167,7 +154,7 @@ def test_resumed_offline_job_is_one_run_with_each_step_once(tmp_path: Path) -> N
     _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
     _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
     (run,) = _offline_runs(job)
-    _check_whole(_history(run))
+    _check_whole(history(run))
     assert len(list(job.glob("wandb/superseded/*"))) == 1, "the first attempt's file is kept, out of the way"
 
 
@@ -180,7 +167,7 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
         tracker.batch(1, step, 1.0 + STEPS + step, 0.5)
     tracker.epoch(_metrics(1))
     tracker.end({"status": "completed"})
-    _check_whole(_history(_offline_runs(tmp_path / "job")[0]), epochs=2)
+    _check_whole(history(_offline_runs(tmp_path / "job")[0]), epochs=2)
 
 
 KILLED = """
@@ -200,7 +187,7 @@ def test_killed_job_goes_on_as_one_run(tmp_path: Path) -> None:
     job = tmp_path / "job"
     child = subprocess.run([sys.executable, "-c", KILLED, str(job)], cwd=Path(__file__).parents[1])
     assert child.returncode == -signal.SIGKILL
-    assert [row.get("epoch") for row in _history(_offline_runs(job)[0])] == [None, 0], "flushed before the kill"
+    assert [row.get("epoch") for row in history(_offline_runs(job)[0])] == [None, 0], "flushed before the kill"
     with WandbServer() as server:
         _sync(job, server)
         _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
@@ -340,7 +327,7 @@ def test_closed_port_makes_jobs_offline_with_one_line(
     _forget()
     for index in range(3):
         _train(WandbTracker(mode="auto"), _run(tmp_path / str(index), identity=f"id{index}"), until=3)
-        _check_whole(_history(_offline_runs(tmp_path / str(index))[0]))
+        _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
     assert len(_warnings(caplog)) == 1
     assert "can't be reached" in _warnings(caplog)[0]
 
@@ -353,7 +340,7 @@ def test_server_that_only_fails_makes_jobs_offline_with_one_line(
         for index in range(2):
             run = _run(tmp_path / str(index), identity=f"id{index}")
             _train(WandbTracker(mode="auto", timeout=2.0), run, until=3)
-            _check_whole(_history(_offline_runs(tmp_path / str(index))[0]))
+            _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
     assert len(_warnings(caplog)) == 1
     assert "refused" in _warnings(caplog)[0]
 

@@ -17,6 +17,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.running import devices
 from mnist_resnet.running.casualty import Casualty, settle
 from mnist_resnet.running.claim import Watch, try_claim
+from mnist_resnet.running.detached import DetachedEngine
 from mnist_resnet.running.devices import places, visible_gpus
 from mnist_resnet.running.engine import LocalWorker
 from mnist_resnet.running.orders import Orders, launches, read_orders
@@ -372,6 +373,9 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(places_for({"auto"}, 2, None, 1)) == 2, "no more than jobs"
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     assert len(places_for({"auto"}, 100, None, 3)) == 6
+    assert len(places_for({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
+    assert DetachedEngine({"cpu"}).usual(100) == 4
+    assert DetachedEngine({"cpu", "auto"}, jobs_per_device=2).usual(100) == 4
 
 
 def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ class WorkersLauncher(Launcher):
         }
         self.settings = check_launcher(given)
         if self.settings.engine != "local" or config.sweep.detach:
-            build_engine(self.settings, config.sweep.detach)
+            # Which devices the jobs ask for is known once they are composed; whether the engine can be had, before.
+            build_engine({"cpu"}, self.settings, config.sweep.detach)
         self.config = config
 
     def search(self, folder: Path) -> None:

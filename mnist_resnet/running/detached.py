@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import groupby
@@ -26,11 +27,12 @@ class DetachedEngine:
     """Starts workers of this machine that go on when this process is gone.
 
     Args:
+        asked: devices that the jobs ask for, by `trainer.device`.
         jobs_per_device: workers that share one GPU, or one core.
     """
 
-    def __init__(self, jobs_per_device: int = 1) -> None:
-        self._gpus, self._cores = devices.visible_gpus(), devices.usable_cores()
+    def __init__(self, asked: Collection[str], jobs_per_device: int = 1) -> None:
+        self._gpus, self._cores = devices.gpus_for(asked), devices.usable_cores()
         self._jobs_per_device = jobs_per_device
 
     def usual(self, jobs: int) -> int:

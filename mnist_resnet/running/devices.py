@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def places(workers: int, devices: list[str], cores: int) -> list[Place]:
         return [Place(f"{threads} of {cores} cores", shared) for _ in range(workers)]
     dealt = [devices[number % len(devices)] for number in range(workers)]
     return [Place(f"GPU {device}", shared | {VISIBLE: device}) for device in dealt]
+
+
+def gpus_for(asked: Collection[str]) -> list[str]:
+    """`visible_gpus` where a job may use one; `asked` holds what jobs ask for by `trainer.device`."""
+    return [] if set(asked) == {"cpu"} else visible_gpus()
 
 
 def visible_gpus() -> list[str]:

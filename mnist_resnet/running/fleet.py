@@ -4,6 +4,7 @@ What they do is learnt from the sweep folder, and only whether any of them is le
 """
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from mnist_resnet.job_folder import LAUNCHES
@@ -32,10 +33,11 @@ class NoWorkerLeft(Exception):
     """All workers have ended, and jobs are left."""
 
 
-def build_engine(settings: Workers, detach: bool) -> Engine:
+def build_engine(asked: Collection[str], settings: Workers, detach: bool) -> Engine:
     """The engine that the settings name.
 
     Args:
+        asked: devices that the jobs ask for, by `trainer.device`.
         settings: of the launcher.
         detach: whether the workers must outlive this process.
 
@@ -52,17 +54,24 @@ def build_engine(settings: Workers, detach: bool) -> Engine:
         return RayEngine(settings.ray, settings.jobs_per_device, detach)
     from mnist_resnet.running.detached import DetachedEngine
 
-    return DetachedEngine(settings.jobs_per_device)
+    return DetachedEngine(asked, settings.jobs_per_device)
 
 
 def submit_and_wait(
-    docket: Docket, orders: Orders, settings: Workers, detach: bool, screen: Screen, interrupt: Interrupt
+    docket: Docket,
+    orders: Orders,
+    asked: Collection[str],
+    settings: Workers,
+    detach: bool,
+    screen: Screen,
+    interrupt: Interrupt,
 ) -> None:
     """Submit workers for what is on the docket, and wait until nothing is left.
 
     Args:
         docket: of the launch.
         orders: of the launch; not written yet.
+        asked: devices that the jobs ask for, by `trainer.device`.
         settings: who starts how many workers.
         detach: whether not to wait.
         screen: shows what the workers print, and how many jobs have ended.
@@ -73,7 +82,7 @@ def submit_and_wait(
         Interrupted: the program was asked to end, and the workers have.
         NoWorkerLeft: all workers are gone, and jobs are left.
     """
-    engine = build_engine(settings, detach)
+    engine = build_engine(asked, settings, detach)
     count = min(settings.workers or engine.usual(docket.left), max(1, docket.left))
     orders.write()
     try:

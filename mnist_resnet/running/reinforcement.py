@@ -25,13 +25,13 @@ def reinforce(folder: Path, count: int, trusted: Sequence[str]) -> str:
         UnreadableFolder: the folder holds no sweep.
     """
     jobs, begun = _search(folder, trusted) if (folder / SEARCH).exists() else _sweep(folder, trusted)
-    asked_devices(jobs)
+    asked = asked_devices(jobs)
     on_failure = check(jobs[-1].config).sweep.on_failure
     launch = secrets.token_hex(8)
     orders = Orders(folder.absolute(), launch, begun, on_failure, last_request(folder), attended=False)
     orders.write()
     try:
-        return DetachedEngine().submit(Wanted(orders.folder, launch, count, list(trusted))).told()
+        return DetachedEngine(asked).submit(Wanted(orders.folder, launch, count, list(trusted))).told()
     except BaseException:
         orders.remove()
         raise

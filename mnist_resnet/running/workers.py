@@ -94,11 +94,11 @@ def engage(
         UsageError: a job asks for a device that no worker sees, or the engine refuses.
         Interrupted: the program was asked to end.
     """
-    devices_asked = asked_devices(jobs)
+    asked = asked_devices(jobs)
     if not orders.attended:
-        submit_and_wait(docket, orders, settings, detach, screen, interrupt)
+        submit_and_wait(docket, orders, asked, settings, detach, screen, interrupt)
         return
-    places = places_for(devices_asked, docket.left, settings.workers, settings.jobs_per_device)
+    places = places_for(asked, docket.left, settings.workers, settings.jobs_per_device)
     screen.say(told(places))
     with sharing(places) as (places, line):
         if line:
@@ -132,8 +132,7 @@ def places_for(asked: set[str], jobs: int, workers: int | None, jobs_per_device:
         workers: how many; None: `jobs_per_device` for each GPU, or for each core.
         jobs_per_device: see there.
     """
-    gpus = [] if asked == {"cpu"} else devices.visible_gpus()
-    cores = devices.usable_cores()
+    gpus, cores = devices.gpus_for(asked), devices.usable_cores()
     count = workers or (len(gpus) or cores) * jobs_per_device
     return devices.places(min(count, max(1, jobs)), gpus, cores)
 

@@ -46,10 +46,10 @@ def test_detached_workers_outlive_the_command_replace_their_dead_and_the_last_on
     watched = command(sweep, "--watch")
     assert watched.returncode == 0, watched.stdout
     assert watched.stdout.splitlines()[-1].endswith("3 jobs: 3 completed")
+    assert pd.read_csv(sweep / "results.csv")["status"].tolist() == ["completed"] * 3, "it waits for the table, too"
     wait_for(lambda: not launches(sweep))
     assert attempts_by_job(sweep) == {"seed=1": 2, "seed=2": 1, "seed=3": 1}
     assert "killed by signal 9" in attempts(sweep / "seed=1")[0]["reason"]
-    assert pd.read_csv(sweep / "results.csv")["status"].tolist() == ["completed"] * 3
     assert [end["status"] for end in attempts(sweep / "launches" / "conclusion")] == [Status.COMPLETED]
 
 

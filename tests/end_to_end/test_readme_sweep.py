@@ -14,7 +14,7 @@ from mnist_resnet.job_folder import read_metrics
 from mnist_resnet.running.wandb_files import unsent_runs
 from tests.idx_files import write_idx_files
 from tests.small_sweeps import CHECKOUT, result_of
-from tests.wandb_history import history, inspect
+from tests.wandb_history import begun, history
 
 SMALLER = (
     *("model.width=4", "model.blocks=[1,1]", "data.train_size=192", "data.test_size=100", "trainer.epochs=10"),
@@ -123,11 +123,10 @@ def test_each_job_is_a_run_of_its_own_on_wandb(sweep: Path) -> None:
     ids = set()
     for job in JOBS:
         (run,) = unsent_runs(sweep / job)
-        records = [json.loads(line) for line in inspect(run).splitlines()]
-        (begun,) = (record["run"] for record in records if record["type"] == "run")
-        ids.add(begun["run_id"])
-        assert (begun["display_name"], begun["run_group"], begun["project"]) == (job, sweep.name, "mnist-resnet")
-        told = {key: value for key, value in begun["config"]["update"].items() if key != "_wandb"}
+        record = begun(run)
+        ids.add(record["run_id"])
+        assert (record["display_name"], record["run_group"], record["project"]) == (job, sweep.name, "mnist-resnet")
+        told = {key: value for key, value in record["config"]["update"].items() if key != "_wandb"}
         assert told == result_of(sweep / job)["config"]
         rows = [row for row in history(run) if "epoch" in row]
         logged = [{key: row[key] for key in ("epoch", "test_accuracy", "train_loss")} for row in rows]

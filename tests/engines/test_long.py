@@ -9,7 +9,7 @@ import pytest
 
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, Launch, assert_quiet, reasons
+from tests.engines.faults import Ground, Launch, assert_quiet, ends, reasons
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,19 @@ def test_slurm(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster, see
         ("a node is lost", lambda: slurm_nodes.lose("n1")),
     ]
     endure(ground, launch, faults, random.Random(seed))
+    assert_quiet(launch, quiet)
+
+
+def test_slurm_s_own_time_limit(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster) -> None:
+    """Nobody but Slurm ends anything: jobs longer than the limit are done in pieces, and none counts as dead."""
+    own = ["hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=4", "sweep.retries=0"]
+    own += ["hydra.launcher.slurm.time=2", "hydra.launcher.slurm.grace=60"]
+    ground.nap(6 * NAP)
+    launch = ground.begin("short_of_time", *own, environment=slurm_nodes.environment)
+    launch.wait_for(lambda: ends(launch.folder).count("interrupted") == 4)
+    ground.nap(0)
+    launch.wait_for(launch.all_completed, timeout=600)
+    assert reasons(launch.folder) == []
     assert_quiet(launch, quiet)
 
 

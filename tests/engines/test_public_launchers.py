@@ -14,12 +14,15 @@ from mnist_resnet.job_folder import read_metrics
 from mnist_resnet.running import ray_engine, slurm_engine
 from mnist_resnet.running.claim import attempts
 from mnist_resnet.running.hydra_errors import EXTRAS
+from mnist_resnet.running.wandb_files import unsent_runs
 from tests.engines import slurm_cluster as slurm
 from tests.engines.faults import Ground, Launch
 from tests.small_sweeps import CHECKOUT, assert_same_job, run_here, statuses
+from tests.wandb_history import begun
 
 TWO = "seed=1,2"
 QUIET = [TWO]
+TRACKED = (TWO, "tracking=wandb", "tracking.mode=offline")
 
 
 def assert_sweep(launch: Launch, quiet: Path, code: int) -> None:
@@ -27,6 +30,8 @@ def assert_sweep(launch: Launch, quiet: Path, code: int) -> None:
     assert statuses(launch.folder) == {"seed=1": "completed", "seed=2": "completed"}
     for job in ("seed=1", "seed=2"):
         assert_same_job(launch.folder / job, quiet / job)
+        (run,) = unsent_runs(launch.folder / job)
+        assert begun(run)["run_group"] == launch.folder.name
     assert "2 jobs: 2 completed" in launch.log.read_text()
     # Nothing is written beside the sweep's own folder.
     assert all((folder / "sweep.json").exists() for folder in launch.folder.parent.iterdir())
@@ -45,9 +50,9 @@ def test_two_jobs(name: str, ground: Ground, quiet: Path) -> None:
         return [*alone, *command] if name == "ray" else list(command)
 
     environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    launch = ground.begin(name, TWO, f"hydra/launcher={name}", environment=environment, inside=inside)
+    launch = ground.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
     assert_sweep(launch, quiet, launch.ended())
-    again = ground.begin(name, TWO, f"hydra/launcher={name}", environment=environment, inside=inside)
+    again = ground.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
     assert again.ended() == 0
     assert "0 of 2 jobs to run" in again.log.read_text()
 
@@ -59,7 +64,7 @@ def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(
     own = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=low", "hydra.launcher.mem_gb=1"]
     own += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=60"]
     ground.nap(0.3)
-    launch = ground.begin("submitit_slurm", TWO, *own, environment=slurm_nodes.environment)
+    launch = ground.begin("submitit_slurm", *TRACKED, *own, environment=slurm_nodes.environment)
     launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
     slurm_nodes.ask("scancel", "--signal=USR2", "1_0")
     launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
