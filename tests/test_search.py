@@ -21,6 +21,7 @@ from mnist_resnet.running.objective import objective_value
 from mnist_resnet.running.space import Parameter, parse_space, read_parameter
 from mnist_resnet.running.study import (
     JOURNAL,
+    _lock,
     build_sampler,
     load_study,
     make_study,
@@ -357,3 +358,16 @@ def test_without_optuna_the_extra_is_named(search: Run, monkeypatch: pytest.Monk
     done = search("s", LR)
     assert done.code == 2
     assert "'.[search]'" in done.err
+
+
+def test_a_journal_is_taken_from_a_dead_holder_wherever_the_sweep_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.running.study.GRACE", 3)
+    monkeypatch.chdir(tmp_path)
+    folder = Path("multirun/lr")
+    folder.mkdir(parents=True)
+    make_study(open_storage(folder), "val_accuracy")
+    # What somebody leaves who is killed while writing.
+    _lock(folder / JOURNAL).acquire()
+    assert load_study(open_storage(folder)).trials == []

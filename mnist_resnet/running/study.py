@@ -43,6 +43,9 @@ TRUSTED_HANDS = frozenset(
 )
 """Samplers and pruners that a recipe from elsewhere may name."""
 
+GRACE = 30
+"""Seconds of a journal that does not change after which its lock is taken from whoever holds it."""
+
 JOB, REMARK = "job", "remark"
 """What a trial's user attributes say: its job folder's name; why it has none."""
 
@@ -62,7 +65,7 @@ def open_storage(folder: Path) -> JournalStorage:
     file = folder / JOURNAL
     _cut_torn_line(file)
     try:
-        return JournalStorage(JournalFileBackend(str(file)))
+        return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFolder(f"{file}: can't be read ({' '.join(str(error).split())})") from None
 
@@ -71,7 +74,7 @@ def _cut_torn_line(file: Path) -> None:
     """A writer that was killed, or a full disk, leaves half a line; the next one written would be glued to it."""
     if not file.exists():
         return
-    lock = JournalFileSymlinkLock(str(file))
+    lock = _lock(file)
     lock.acquire()
     try:
         content = file.read_bytes()
@@ -81,6 +84,11 @@ def _cut_torn_line(file: Path) -> None:
                 opened.truncate(whole)
     finally:
         lock.release()
+
+
+def _lock(file: Path) -> JournalFileSymlinkLock:
+    """The journal's lock, a link to it: a relative one would dangle, and never be taken from a dead holder."""
+    return JournalFileSymlinkLock(str(file.absolute()), grace_period=GRACE)
 
 
 def make_study(storage: JournalStorage, metric: str) -> None:
