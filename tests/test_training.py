@@ -16,7 +16,9 @@ from mnist_resnet.running.config import Config
 from mnist_resnet.running.data import shuffled
 from mnist_resnet.running.dataset import LabelledImages
 from mnist_resnet.running.interrupt import Interrupt
+from mnist_resnet.running.layout import lay_out
 from mnist_resnet.running.network import ResNet
+from mnist_resnet.running.numerics import Numerics
 from mnist_resnet.running.sources import digits
 from mnist_resnet.running.training import Diverged, log_probabilities, train
 from tests.small_training import Told, begun, differences, small, trained, unsaved, without_times
@@ -54,6 +56,7 @@ def plain_loop(
     """The report's protocol as anybody would write it down, at the sizes of `SMALL`."""
     torch.manual_seed(seed)
     network = ResNet(stem, 2, [1, 1], block_norm, dropout)  # type: ignore[arg-type]
+    lay_out(network, Numerics("cpu", "fp32", 1))  # sums are rounded in another order where channels lie last
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     mean_loss = nn.CrossEntropyLoss()
     metrics, batch_losses = [], []
