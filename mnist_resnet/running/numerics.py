@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mnist_resnet.errors import UsageError
+from mnist_resnet.running.allocator import keep_freed_memory
 from mnist_resnet.running.config import Trainer
 from mnist_resnet.running.convolution import SmallMaps
 
@@ -39,6 +40,7 @@ class Numerics:
     def apply(self) -> None:
         """Set this process up for them; what an earlier job had set is overwritten."""
         torch.set_num_threads(self.threads)
+        keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
 
