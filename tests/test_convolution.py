@@ -17,7 +17,7 @@ def with_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tens
     return [given, *gradients]
 
 
-@pytest.mark.parametrize("size", [(2, 2), (4, 4), (3, 5), (7, 7)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (3, 5), (7, 7)])
 @pytest.mark.parametrize(
     "settings",
     [
