@@ -45,14 +45,14 @@ def main(arguments: list[str] | None = None) -> None:
     kind = options.device.partition(":")[0]
     figures: Figures = {}
     for form, (precision, compiled) in FORMS[kind].items():
-        folder = Path(options.folder) / f"accuracy_{form.replace(', ', '_')}"
+        folder = Path(options.folder) / f"{_name(options)}_{form.replace(', ', '_')}"
         overrides = [f"trainer.precision={precision}", f"trainer.compile={compiled}", f"trainer.device={kind}"]
         figures[form] = trained(folder, options.seeds, merged(*SCALE[kind], *overrides, *options.overrides))
     machine = described(options.device)
     lines = [*table(rows(figures)), "", *_notes(SCALE[kind], options)]
     print("\n".join([headline(machine), *lines]))
     if options.write:
-        print(f"written: {write_results('accuracy', machine, lines, {'figures': figures})}.md and .json")
+        print(f"written: {write_results(_name(options), machine, lines, {'figures': figures})}.md and .json")
 
 
 def trained(folder: Path, seeds: int, overrides: Sequence[str]) -> dict[int, dict[str, float]]:
@@ -96,16 +96,21 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--label", help="of sweeps and results, where overrides make them others")
     parser.add_argument("--folder", default=str(ROOT / "multirun"), help="of the sweeps (default: multirun)")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
     parser.add_argument("overrides", nargs="*", help="further ones, of every job")
     return parser.parse_args(arguments)
 
 
+def _name(options: argparse.Namespace) -> str:
+    return f"accuracy_{options.label}" if options.label else "accuracy"
+
+
 def _notes(scale: Sequence[str], options: argparse.Namespace) -> list[str]:
     return [
         f"Of the last epoch; accuracies in per cent. Differences to the first row are paired by seed, with their 95 % "
-        f"interval (Student's t). Overrides: {' '.join([*scale, *options.overrides]) or 'none'}.",
+        f"interval (Student's t). Overrides: {' '.join(merged(*scale, *options.overrides)) or 'none'}.",
     ]
 
 
