@@ -68,8 +68,9 @@ def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(
     launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
     slurm_nodes.ask("scancel", "--signal=USR2", "1_0")
     launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
+    preemption = ("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     for node in ("n1", "n2"):
-        slurm_nodes.ask("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+        slurm_nodes.ask(*preemption, f"--nodelist={node}")
     launch.wait_for(lambda: attempts(launch.folder / "seed=2")[0]["status"] == "interrupted")
     ground.nap(0)
     assert_sweep(launch, quiet, launch.ended())
