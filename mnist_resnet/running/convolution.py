@@ -138,10 +138,10 @@ def _of_weight(
         dtype: of the result.
     """
     of_weight = torch.empty(gradient.shape[3], *kernel, images.shape[3], dtype=dtype)
-    for row in range(kernel[0]):
-        reached_rows, taken_rows = _reach(row, images.shape[1], gradient.shape[1], stride[0], padding[0])
-        for column in range(kernel[1]):
-            reached, taken = _reach(column, images.shape[2], gradient.shape[2], stride[1], padding[1])
+    rows = [_reach(tap, images.shape[1], gradient.shape[1], stride[0], padding[0]) for tap in range(kernel[0])]
+    columns = [_reach(tap, images.shape[2], gradient.shape[2], stride[1], padding[1]) for tap in range(kernel[1])]
+    for row, (reached_rows, taken_rows) in enumerate(rows):
+        for column, (reached, taken) in enumerate(columns):
             outputs = gradient[:, reached_rows, reached].flatten(0, 2)
             of_weight[:, row, column] = outputs.t() @ images[:, taken_rows, taken].flatten(0, 2)
     return of_weight.permute(0, 3, 1, 2)

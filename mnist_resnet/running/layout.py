@@ -22,7 +22,7 @@ def lay_out(model: nn.Module, numerics: Numerics) -> None:
             if parameter.dim() == 4:
                 # `contiguous` leaves one channel's as they are, and what they make has its channels first then: max
                 # pooling takes 20 times as long so on a CPU.
-                laid_out = torch.empty_like(parameter, memory_format=torch.channels_last, requires_grad=False)
+                laid_out = torch.empty_like(parameter.data, memory_format=torch.channels_last)
                 parameter.data = laid_out.copy_(parameter.data)
 
 
