@@ -22,7 +22,7 @@ HYDRAS_OPTIONS_OF = ConfigLoaderImpl.get_group_options
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def train(config: DictConfig) -> None:
     """Run one job; Hydra composes it."""
-    from mnist_resnet.running.single import run_task
+    from mnist_resnet.sweeps.hydra_task import run_task
 
     try:
         code = run_task(config)
@@ -74,7 +74,7 @@ def _refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
 
 
 def _tell(error: Exception) -> NoReturn:
-    from mnist_resnet.running.hydra_errors import one_line
+    from mnist_resnet.config.hydra_errors import one_line
 
     line = one_line(error)
     if line is None or WANTS_TRACEBACK:

@@ -21,7 +21,7 @@ def report_loop(work: "Work", pace: Pace) -> None:
     from torch.utils.data import DataLoader
     from torchvision.datasets import MNIST
 
-    from mnist_resnet.running.network import ResNet
+    from mnist_resnet.models.resnet import ResNet
 
     pace.imported()
     torch.manual_seed(1)

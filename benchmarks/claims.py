@@ -16,22 +16,22 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.machine import described, headline, table, write_results
+from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, write_atomically
-from mnist_resnet.running.claim import Watch, try_claim
-from mnist_resnet.running.cost import Costs
-from mnist_resnet.running.queue import Queue
-from mnist_resnet.running.signature import signature
-from mnist_resnet.running.sweep import read_sweep, standing
+from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.sweeps.cost import Costs
+from mnist_resnet.sweeps.folder import read_sweep, standing
+from mnist_resnet.sweeps.queue import Queue
 
 CONFIG = {
-    "model": {"_target_": "mnist_resnet.running.network.ResNet", "stem": "3x3", "width": 64, "blocks": [2, 3, 5, 2]},
+    "model": {"_target_": "mnist_resnet.models.resnet.ResNet", "stem": "3x3", "width": 64, "blocks": [2, 3, 5, 2]},
     "optim": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-08},
-    "schedule": {"_target_": "mnist_resnet.running.schedule.constant", "_partial_": True},
-    "data": {"_target_": "mnist_resnet.running.sources.mnist", "train_size": 60000, "val_size": 0, "batch_size": 64},
+    "schedule": {"_target_": "mnist_resnet.training.schedule.constant", "_partial_": True},
+    "data": {"_target_": "mnist_resnet.data.sources.mnist", "train_size": 60000, "val_size": 0, "batch_size": 64},
     "trainer": {"epochs": 10, "device": "auto", "precision": "auto", "threads": None, "log_interval": 20},
     "scale": {"epochs": 1.0},
     "regularization": {"dropout": 0.3},
-    "tracking": {"_target_": "mnist_resnet.running.tracking.NoTracker", "mode": "auto"},
+    "tracking": {"_target_": "mnist_resnet.tracking.wandb.NoTracker", "mode": "auto"},
     "sweep": {"name": "empty", "exclude": [], "rerun": [], "on_failure": "continue", "keep": "none", "seeds": 5},
     "claims": [],
     "comparisons": [],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mnist_resnet.running.config import Config
+    from mnist_resnet.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +29,6 @@ def container(overrides: "Sequence[str]") -> dict[str, Any]:
 
 def composed(overrides: "Sequence[str]") -> "Config":
     """The same, checked."""
-    from mnist_resnet.running.config import check
+    from mnist_resnet.config.schema import check
 
     return check(container(overrides))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from mnist_resnet.job_folder import Metrics
-    from mnist_resnet.running.network import Stem
+    from mnist_resnet.models.resnet import Stem
 
 NEVER = 1e9
 """Seconds between checkpoints: what they cost is another measurement."""
@@ -77,12 +77,12 @@ class Contender:
 
 def ours(work: Work, pace: Pace, overrides: tuple[str, ...]) -> None:
     """The project's own loop, as a job runs it, an epoch a round; its evaluation is kept to one image."""
-    from mnist_resnet.running.checkpoint import Checkpoints
-    from mnist_resnet.running.compilation import set_up
-    from mnist_resnet.running.data import load
-    from mnist_resnet.running.interrupt import Interrupt
-    from mnist_resnet.running.numerics import resolve
-    from mnist_resnet.running.training import Training, train
+    from mnist_resnet.data.batches import load
+    from mnist_resnet.jobs.checkpoint import Checkpoints
+    from mnist_resnet.jobs.signals import Interrupt
+    from mnist_resnet.training.compile import set_up
+    from mnist_resnet.training.loop import Training, train
+    from mnist_resnet.training.numerics import resolve
 
     pace.imported()
     config = composed([*_overrides(work), *overrides])
@@ -136,7 +136,7 @@ def machine_limit(work: Work, pace: Pace) -> None:
     """
     import torch
 
-    from mnist_resnet.running.numerics import Numerics
+    from mnist_resnet.training.numerics import Numerics
 
     is_cuda = torch.device(work.device).type == "cuda"
     pace.tell("first", building=0.0)

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from mnist_resnet.running.observer import Run
-from mnist_resnet.running.tracking import NoTracker
+from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.wandb import NoTracker
 
 FILE = "first_step.txt"
 

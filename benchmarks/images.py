@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mnist_resnet.running.dataset import DataSet
+from mnist_resnet.data.dataset import DataSet
 
 
 def write_for_torchvision(whole: DataSet, root: Path) -> None:

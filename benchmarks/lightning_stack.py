@@ -17,7 +17,7 @@ from torchvision.datasets import MNIST
 
 from benchmarks.baselines import LR, TEMPLATE_SPLIT
 from benchmarks.pace import Pace
-from mnist_resnet.running.network import ResNet, Stem
+from mnist_resnet.models.resnet import ResNet, Stem
 
 Batch = tuple[Tensor, Tensor]
 

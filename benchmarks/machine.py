@@ -16,7 +16,7 @@ def described(device: str = "cpu") -> dict[str, Any]:
     """Names of CPU and GPU, PyTorch's threads, versions, commit and date, for the head of a result."""
     import torch
 
-    from mnist_resnet.running.environment import environment
+    from mnist_resnet.jobs.environment import environment
 
     here = environment(device)
     return {

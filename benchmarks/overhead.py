@@ -18,9 +18,9 @@ from benchmarks.composed import composed, container
 from benchmarks.machine import described, headline, table, write_results
 
 if TYPE_CHECKING:
-    from mnist_resnet.running.checkpoint import Checkpoints
-    from mnist_resnet.running.observer import Observer
-    from mnist_resnet.running.training import Training
+    from mnist_resnet.jobs.checkpoint import Checkpoints
+    from mnist_resnet.tracking.callback import Observer
+    from mnist_resnet.training.loop import Training
 
 STEPS = 938
 """Of the report's epochs."""
@@ -75,10 +75,10 @@ def rows(seconds: Seconds, steps: int) -> list[dict[str, str]]:
 
 
 def _begun(overrides: Sequence[str]) -> "Training":
-    from mnist_resnet.running.compilation import set_up
-    from mnist_resnet.running.data import load
-    from mnist_resnet.running.numerics import resolve
-    from mnist_resnet.running.training import Training
+    from mnist_resnet.data.batches import load
+    from mnist_resnet.training.compile import set_up
+    from mnist_resnet.training.loop import Training
+    from mnist_resnet.training.numerics import resolve
 
     config = composed(overrides)
     numerics = resolve(config.trainer)
@@ -93,15 +93,15 @@ def _watched(
     training: "Training", overrides: Sequence[str], folder: Path
 ) -> Iterator[dict[str, tuple[list["Observer"], "Checkpoints"]]]:
     """For each kind, who is told of the run and what saves it; all are begun, and ended with the `with`."""
-    from mnist_resnet.running.checkpoint import Checkpoints
-    from mnist_resnet.running.claim import Watch, try_claim
-    from mnist_resnet.running.frozen import FrozenJob
-    from mnist_resnet.running.job import Recorded
-    from mnist_resnet.running.observer import Observer, Run
-    from mnist_resnet.running.record import Record
-    from mnist_resnet.running.report_log import ReportLog
-    from mnist_resnet.running.screen import Screen
-    from mnist_resnet.running.shielded import Shielded
+    from mnist_resnet.config.job_spec import FrozenJob
+    from mnist_resnet.jobs.checkpoint import Checkpoints
+    from mnist_resnet.jobs.lease import Watch, try_claim
+    from mnist_resnet.jobs.result_writer import Record
+    from mnist_resnet.jobs.run import Recorded
+    from mnist_resnet.tracking.callback import Observer, Run
+    from mnist_resnet.tracking.console import Screen
+    from mnist_resnet.tracking.guarded import Shielded
+    from mnist_resnet.tracking.log_file import ReportLog
 
     config = training.config
     claim = try_claim(folder, Watch())
@@ -128,8 +128,8 @@ def _watched(
 
 
 def _round(training: "Training", observers: list["Observer"], checkpoints: "Checkpoints") -> float:
-    from mnist_resnet.running.interrupt import Interrupt
-    from mnist_resnet.running.training import epoch_metrics, train_epoch
+    from mnist_resnet.jobs.signals import Interrupt
+    from mnist_resnet.training.loop import epoch_metrics, train_epoch
 
     started = time.perf_counter()
     train_epoch(training, observers, checkpoints, Interrupt())

@@ -93,7 +93,7 @@ def flops_per_image(work: Work) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mnist_resnet.running.network import ResNet
+    from mnist_resnet.models.resnet import ResNet
 
     images = 2
     with FlopCounterMode(display=False) as counter:
@@ -140,7 +140,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _work(options: argparse.Namespace, kind: str, folder: str) -> Work:
-    from mnist_resnet.running import sources
+    from mnist_resnet.data import sources
 
     whole = getattr(sources, options.data)(options.data_root)
     write_for_torchvision(whole, Path(folder))

@@ -116,7 +116,7 @@ def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
 
 
 def _wandb(jobs: Sequence[Job], report: Report, by: Sequence[str] | None) -> None:
-    from mnist_resnet.comparing.wandb_view import save_view
+    from mnist_resnet.tracking.wandb_view import save_view
 
     for address in save_view(jobs, report, by):
         print(address)

@@ -18,9 +18,9 @@ from mnist_resnet.job_folder import RESULT, Status, UnreadableFolder, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mnist_resnet.running.data import Split
-    from mnist_resnet.running.model_file import LoadedModel
-    from mnist_resnet.running.predictions import Predictions
+    from mnist_resnet.data.batches import Split
+    from mnist_resnet.models.model_file import LoadedModel
+    from mnist_resnet.training.predictions import Predictions
 
 NEAR_TIE = {"fp32": 0.001, "tf32": 0.06, "bf16": 0.5}
 """Greatest distance, by precision of the record, between the log-probabilities of two classes that rounding may swap.
@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(job: Path, data_root: str | None, trust: list[str], trust_model: bool) -> Comparison:
-    from mnist_resnet.running.model_file import find_model, load_model
-    from mnist_resnet.running.predictions import read_predictions
+    from mnist_resnet.models.model_file import find_model, load_model
+    from mnist_resnet.training.predictions import read_predictions
 
     result = read_json(job / RESULT)
     recorded, precision = _record(job, result)
@@ -138,9 +138,9 @@ def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:
 def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trust: list[str]) -> "Split":
     from hydra.errors import InstantiationException
 
-    from mnist_resnet.running.config import check
-    from mnist_resnet.running.data import load
-    from mnist_resnet.running.targets import check_targets
+    from mnist_resnet.config.allowed_targets import check_targets
+    from mnist_resnet.config.schema import check
+    from mnist_resnet.data.batches import load
 
     config = result.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
@@ -160,7 +160,7 @@ def _compare(
 ) -> Comparison:
     import torch
 
-    from mnist_resnet.running.predictions import test_set_sha256
+    from mnist_resnet.training.predictions import test_set_sha256
 
     if test_set_sha256(test.pixels, test.labels) != predictions.test_set_sha256:
         raise UsageError(f"{job}: the test images found are not those of the record (their SHA-256 differs)")

@@ -34,6 +34,30 @@ RESULTS = "results.csv"
 DASHBOARD = "dashboard.html"
 FIGURES = "figures"
 
+MOVED_TARGETS = {
+    "mnist_resnet.running.augmentation.Affine": "mnist_resnet.data.augmentation.Affine",
+    "mnist_resnet.running.augmentation.Elastic": "mnist_resnet.data.augmentation.Elastic",
+    "mnist_resnet.running.augmentation.Translate": "mnist_resnet.data.augmentation.Translate",
+    "mnist_resnet.running.averaging.ExponentialAverage": "mnist_resnet.training.averaging.ExponentialAverage",
+    "mnist_resnet.running.averaging.LatestWeights": "mnist_resnet.training.averaging.LatestWeights",
+    "mnist_resnet.running.averaging.TailAverage": "mnist_resnet.training.averaging.TailAverage",
+    "mnist_resnet.running.lean_network.LeanNetwork": "mnist_resnet.models.lean.LeanNetwork",
+    "mnist_resnet.running.network.ResNet": "mnist_resnet.models.resnet.ResNet",
+    "mnist_resnet.running.schedule.constant": "mnist_resnet.training.schedule.constant",
+    "mnist_resnet.running.schedule.cosine": "mnist_resnet.training.schedule.cosine",
+    "mnist_resnet.running.schedule.linear": "mnist_resnet.training.schedule.linear",
+    "mnist_resnet.running.schedule.onecycle": "mnist_resnet.training.schedule.onecycle",
+    "mnist_resnet.running.sources.digits": "mnist_resnet.data.sources.digits",
+    "mnist_resnet.running.sources.fashion_mnist": "mnist_resnet.data.sources.fashion_mnist",
+    "mnist_resnet.running.sources.mnist": "mnist_resnet.data.sources.mnist",
+    "mnist_resnet.running.tracking.NoTracker": "mnist_resnet.tracking.wandb.NoTracker",
+    "mnist_resnet.running.tracking.WandbTracker": "mnist_resnet.tracking.wandb.WandbTracker",
+}
+"""Where each `_target_` of this package has moved to since folders were first written.
+
+Readers translate old paths to new ones (`read_json`); signatures hash the old ones, so that no job is renamed.
+"""
+
 Metrics = dict[str, float]
 """One epoch's line of `metrics.jsonl`: accuracies as fractions of one, losses as means per image, times in seconds."""
 
@@ -103,7 +127,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableFolder: it is missing, torn, no object, or of a format that this version does not know.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_moved_target)
     except FileNotFoundError:
         raise UnreadableFolder(f"{path.parent}: no {path.name} in it") from None
     except (OSError, ValueError) as error:
@@ -113,6 +137,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if content["format"] != FORMAT:
         raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
     return content
+
+
+def _with_moved_target(node: dict[str, Any]) -> dict[str, Any]:
+    target = node.get("_target_")
+    if isinstance(target, str) and target in MOVED_TARGETS:
+        node["_target_"] = MOVED_TARGETS[target]
+    return node
 
 
 def read_metrics(folder: Path) -> list[Metrics]:

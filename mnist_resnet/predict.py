@@ -1,7 +1,7 @@
 """Classify image files: `python -m mnist_resnet.predict MODEL IMAGE…`.
 
 MODEL is a `model.pt2`, a `model.pt` or a job folder. A model file may come from elsewhere: it is screened before
-torch's loaders, which trust what they read, get to see it (`mnist_resnet/running/model_screening.py` says against
+torch's loaders, which trust what they read, get to see it (`mnist_resnet/models/safe_load.py` says against
 what), and `--trust-model` leaves that out. Pictures are decoded by Pillow.
 """
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 def _classify(model: Path, images: list[Path], trust: bool) -> list[str]:
     import torch
 
-    from mnist_resnet.running.model_file import find_model, load_model
+    from mnist_resnet.models.model_file import find_model, load_model
 
     loaded = load_model(find_model(model), trusted=trust)
     description = loaded.description
@@ -58,7 +58,7 @@ def _classify(model: Path, images: list[Path], trust: bool) -> list[str]:
 def _read_all(paths: list[Path], channels: int, height: int, width: int, ink_side: int) -> "NDArray[np.uint8]":
     import numpy as np
 
-    from mnist_resnet.picture import read_picture
+    from mnist_resnet.data.image_file import read_picture
 
     pictures, problems = [], []
     for path in paths:

@@ -23,7 +23,7 @@ from mnist_resnet.job_folder import (
     read_json,
     write_atomically,
 )
-from mnist_resnet.running.sweep import read_sweep
+from mnist_resnet.sweeps.folder import read_sweep
 
 RECORDS = Path("multirun/records")
 PRIVATE = {"root", "host", "pid", "traceback"}

@@ -20,16 +20,16 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     if (folder / SEARCH).exists():
         if find_spec("optuna") is None:
             raise UsageError(f"{folder}: holds a search, which needs Optuna: pip install -e '.[search]'")
-        from mnist_resnet.running.search import resume_search
+        from mnist_resnet.search.run import resume_search
 
         return resume_search(folder, trusted)
-    from mnist_resnet.running.claim import Watch
-    from mnist_resnet.running.config import check
-    from mnist_resnet.running.drain import drain
-    from mnist_resnet.running.ending import carry_out
-    from mnist_resnet.running.room import check_room
-    from mnist_resnet.running.sweep import read_sweep, standing
-    from mnist_resnet.running.targets import check_targets
+    from mnist_resnet.config.allowed_targets import check_targets
+    from mnist_resnet.config.schema import check
+    from mnist_resnet.jobs.disk_space import check_room
+    from mnist_resnet.jobs.lease import Watch
+    from mnist_resnet.sweeps.finish import carry_out
+    from mnist_resnet.sweeps.folder import read_sweep, standing
+    from mnist_resnet.sweeps.runner import drain
 
     sweep = read_sweep(folder)
     if not sweep.jobs:

@@ -11,13 +11,13 @@ from rich.live import Live
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULT, Status, UnreadableFolder
-from mnist_resnet.running.bulletin import advice, bulletin, headline
-from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.conclusion import CONCLUSION
-from mnist_resnet.running.orders import launches
-from mnist_resnet.running.overview import DONE, Lookout, Overview
-from mnist_resnet.running.screen import plain_console
-from mnist_resnet.running.stop import request_stop
+from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.stop_request import request_stop
+from mnist_resnet.jobs.worker_options import launches
+from mnist_resnet.sweeps.status import DONE, Lookout, Overview
+from mnist_resnet.sweeps.status_text import advice, bulletin, headline
+from mnist_resnet.sweeps.summary import CONCLUSION
+from mnist_resnet.tracking.console import plain_console
 
 INTERVAL = 2.0
 """Seconds between two looks, at least."""
@@ -82,7 +82,7 @@ def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Conso
         console.print(f"{headline(overview)}: nothing is left to do", markup=False)
         return 0
     # It takes PyTorch to know a search, and what devices there are.
-    from mnist_resnet.running.reinforcement import reinforce
+    from mnist_resnet.launchers.scale_up import reinforce
 
     console.print(reinforce(folder, min(count, open_jobs), trusted), markup=False)
     return 0

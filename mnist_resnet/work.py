@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.running.orders import is_under_way
+from mnist_resnet.jobs.worker_options import is_under_way
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.attended:
-        from mnist_resnet.running.lifeline import end_with_parent
+        from mnist_resnet.launchers.parent_watch import end_with_parent
 
         end_with_parent()
     if arguments.launch and not is_under_way(arguments.sweep, arguments.launch):
@@ -28,7 +28,7 @@ def main() -> None:
         print("the launch is over")
         return
     try:
-        from mnist_resnet.running.worker import work
+        from mnist_resnet.launchers.worker import work
 
         sys.exit(work(arguments.sweep, arguments.launch, arguments.worker, arguments.trust))
     except (UsageError, UnreadableFolder) as error:

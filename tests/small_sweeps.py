@@ -116,7 +116,7 @@ class Begun:
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
-        *("hydra.main", "torch.export", "torch._dynamo", "mnist_resnet.running.launch", "mnist_resnet.running.drain"),
+        *("hydra.main", "torch.export", "torch._dynamo", "mnist_resnet.sweeps.launch", "mnist_resnet.sweeps.runner"),
         *("mnist_resnet.comparing.dashboard", "mnist_resnet.comparing.figures"),
     ]
 )

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from mnist_resnet.config.schema import Config, check
+from mnist_resnet.data.batches import load
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.running.checkpoint import Checkpoints
-from mnist_resnet.running.config import Config, check
-from mnist_resnet.running.data import load
-from mnist_resnet.running.interrupt import Interrupt
-from mnist_resnet.running.network import ResNet
-from mnist_resnet.running.numerics import resolve
-from mnist_resnet.running.observer import Observer, Run
-from mnist_resnet.running.training import Training, train
+from mnist_resnet.jobs.checkpoint import Checkpoints
+from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.models.resnet import ResNet
+from mnist_resnet.tracking.callback import Observer, Run
+from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.numerics import resolve
 
 REPOSITORY = Path(__file__).parents[1]
 SIGNATURE = "of the job in this test"

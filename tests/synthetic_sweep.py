@@ -256,7 +256,7 @@ def base_config(epochs: int, test_images: int, val: bool) -> dict[str, Any]:
     return {
         "seed": 1,
         "model": {
-            "_target_": "mnist_resnet.running.network.ResNet",
+            "_target_": "mnist_resnet.models.resnet.ResNet",
             "stem": "3x3",
             "width": 64,
             "blocks": [3, 4, 6, 3],
@@ -267,9 +267,9 @@ def base_config(epochs: int, test_images: int, val: bool) -> dict[str, Any]:
         },
         "regularization": {"dropout": 0.3},
         "optim": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001},
-        "schedule": {"_target_": "mnist_resnet.running.schedule.constant", "_partial_": True},
+        "schedule": {"_target_": "mnist_resnet.training.schedule.constant", "_partial_": True},
         "data": {
-            "_target_": "mnist_resnet.running.sources.mnist",
+            "_target_": "mnist_resnet.data.sources.mnist",
             "root": "data",
             "train_size": None,
             "val_size": 5000 if val else 0,

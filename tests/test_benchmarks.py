@@ -17,7 +17,7 @@ from benchmarks.images import write_for_torchvision
 from benchmarks.machine import table
 from benchmarks.pace import Finished, Pace
 from benchmarks.rounds import Rounds
-from mnist_resnet.running.sources import digits
+from mnist_resnet.data.sources import digits
 
 
 @pytest.fixture

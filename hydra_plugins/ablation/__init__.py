@@ -52,7 +52,7 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Freeze the sweep and carry it out; ends the program with its exit code if that is not 0."""
-        from mnist_resnet.running.launch import launch
+        from mnist_resnet.sweeps.launch import launch
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -73,14 +73,14 @@ class SequentialLauncher(Launcher):
 
     def search(self, folder: Path) -> None:
         """Run the trials of the search in `folder` that it still is to have."""
-        from mnist_resnet.running.search import work
+        from mnist_resnet.search.run import work
 
         work(folder)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
-        from mnist_resnet.running.drain import drain
-        from mnist_resnet.running.launch import names_of
+        from mnist_resnet.sweeps.launch import names_of
+        from mnist_resnet.sweeps.runner import drain
 
         assert self.config is not None
         drain(Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep.on_failure)

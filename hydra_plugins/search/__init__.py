@@ -27,7 +27,7 @@ class SearchSweeper(Sweeper):
 
         if find_spec("optuna") is None:
             raise UsageError("hydra/sweeper=search: needs Optuna, which is not installed: pip install -e '.[search]'")
-        from mnist_resnet.running.search import search
+        from mnist_resnet.search.run import search
 
         assert self.config is not None
         assert self.hydra_context is not None

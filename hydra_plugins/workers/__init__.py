@@ -26,8 +26,8 @@ class WorkersLauncher(Launcher):
         Raises:
             UsageError: a setting is wrong, or its engine can't be had here.
         """
-        from mnist_resnet.running.config import check_launcher
-        from mnist_resnet.running.fleet import build_engine
+        from mnist_resnet.config.schema import check_launcher
+        from mnist_resnet.launchers.submit import build_engine
 
         given = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -41,7 +41,7 @@ class WorkersLauncher(Launcher):
 
     def search(self, folder: Path) -> None:
         """Run the trials of the search in `folder` that it still is to have."""
-        from mnist_resnet.running.search_workers import search_by_workers
+        from mnist_resnet.launchers.search_pool import search_by_workers
 
         assert self.config is not None
         settings = self.config.sweep
@@ -49,8 +49,8 @@ class WorkersLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
-        from mnist_resnet.running.launch import names_of
-        from mnist_resnet.running.workers import drain_by_workers
+        from mnist_resnet.launchers.pool import drain_by_workers
+        from mnist_resnet.sweeps.launch import names_of
 
         assert self.config is not None
         folder, names, settings = Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.job_folder import RESULT, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.running.claim import Watch
+from mnist_resnet.jobs.lease import Watch
 
 QUEUED = "queued"
 """Status of a job that `sweep.json` lists and nobody has started."""

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from mnist_resnet.job_folder import Status
-from mnist_resnet.running.claim import attempts
+from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import CHECKOUT, Place, make_place
 from tests.small_sweeps import attempts as attempts_by_job
 
 TRACKER = """
 import os
 from pathlib import Path
-from mnist_resnet.running.tracking import NoTracker
+from mnist_resnet.tracking.wandb import NoTracker
 
 class Tracker(NoTracker):
     def __init__(self, **settings):

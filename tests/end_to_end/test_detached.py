@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from mnist_resnet.job_folder import Status
-from mnist_resnet.running.claim import attempts
-from mnist_resnet.running.orders import launches
+from mnist_resnet.jobs.lease import attempts
+from mnist_resnet.jobs.worker_options import launches
 from tests.small_sweeps import attempts as attempts_by_job
 from tests.small_sweeps import make_place, statuses
 

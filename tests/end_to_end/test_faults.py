@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from mnist_resnet.job_folder import Status, read_json, read_metrics
-from mnist_resnet.running.claim import Watch
-from mnist_resnet.running.wandb_files import unsent_runs
+from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.small_sweeps import Place, assert_same_job, attempts, make_place, result_of, small_disk, statuses
 from tests.wandb_history import history
 

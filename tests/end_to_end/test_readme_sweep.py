@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.running.wandb_files import unsent_runs
+from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.idx_files import write_idx_files
 from tests.small_sweeps import CHECKOUT, result_of
 from tests.wandb_history import begun, history

@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.running.study import load_study, open_storage
-from mnist_resnet.running.sweep import read_sweep
+from mnist_resnet.search.study import load_study, open_storage
+from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import Place, assert_same_job, attempts, make_place, result_of, statuses
 
 SPACE = (

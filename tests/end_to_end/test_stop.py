@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.running.claim import attempts
+from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import make_place, result_of, statuses
 
 LONG = ("seed=1,2", "trainer.epochs=2000", "data.batch_size=4", "trainer.checkpoint_interval=1000")

@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.running.wandb_files import sync_command
+from mnist_resnet.tracking.wandb_files import sync_command
 from tests.small_sweeps import CHECKOUT, Place, make_place, result_of, statuses
 from tests.wandb_server import SentRun, WandbServer
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.running.claim import attempts
+from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import assert_same_job, make_place, result_of, statuses
 
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")

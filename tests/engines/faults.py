@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_resnet.job_folder import read_metrics, write_atomically
-from mnist_resnet.running.claim import attempts
+from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import CHECKOUT, Place, assert_same_job, make_place, result_of, statuses
 
 JOBS = 12
 SLEEPY = """
 import json, os, time
 from pathlib import Path
-from mnist_resnet.running.network import ResNet
+from mnist_resnet.models.resnet import ResNet
 
 NAP = Path(__file__).with_name("nap")
 SEES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")

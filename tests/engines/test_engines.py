@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_resnet.running.claim import STALE_VARIABLE
+from mnist_resnet.jobs.lease import STALE_VARIABLE
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
 from tests.engines.faults import Ground, assert_quiet, ends, reasons

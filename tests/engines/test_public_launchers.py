@@ -10,11 +10,12 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
+from mnist_resnet.config.hydra_errors import EXTRAS
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.running import ray_engine, slurm_engine
-from mnist_resnet.running.claim import attempts
-from mnist_resnet.running.hydra_errors import EXTRAS
-from mnist_resnet.running.wandb_files import unsent_runs
+from mnist_resnet.jobs.lease import attempts
+from mnist_resnet.launchers import ray as ray_engine
+from mnist_resnet.launchers import slurm as slurm_engine
+from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.engines import slurm_cluster as slurm
 from tests.engines.faults import Ground, Launch
 from tests.small_sweeps import CHECKOUT, assert_same_job, run_here, statuses

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mnist_resnet.comparing.frame import Job
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
-from mnist_resnet.running.predictions import Predictions, read_predictions
+from mnist_resnet.training.predictions import Predictions, read_predictions
 
 MOST_OFTEN = 60
 """How many of the images that most jobs misread are shown."""

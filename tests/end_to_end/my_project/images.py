@@ -2,7 +2,7 @@
 
 import torch
 
-from mnist_resnet.running.dataset import DataSet, LabelledImages
+from mnist_resnet.data.dataset import DataSet, LabelledImages
 
 
 def stripes(count: int, root: str | None = None) -> DataSet:

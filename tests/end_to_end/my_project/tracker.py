@@ -7,7 +7,7 @@ from typing import Any
 import pandas
 
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.running.observer import Run
+from mnist_resnet.tracking.callback import Run
 
 
 class Diary:

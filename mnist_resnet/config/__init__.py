@@ -1,0 +1,1 @@
+"""Compose, validate, sign and freeze configs."""

@@ -1,0 +1,1 @@
+"""Run one job once, and record its result."""

@@ -1,0 +1,64 @@
+"""The room on the disk that jobs need."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+
+from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.errors import UsageError
+
+BYTES = 4
+"""Of a float32 parameter."""
+CHECKPOINT_COPIES = 3
+"""Of the weights, in a checkpoint under Adam: themselves and two moments."""
+MODEL_COPIES = 2
+"""Of the weights, in what is kept of a completed job: traced and exported."""
+SMALL_FILES = 2_000_000
+"""Bytes for everything else in a job folder: predictions, metrics, logs, W&B's files."""
+SUMMARY = 12_000_000
+"""Bytes for what sums up a sweep: its page (5 MB, of which Plotly is most) and W&B's copy of it."""
+
+
+def check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
+    """Compare the room that the files of these jobs need with what is free where `folder` is, or will be.
+
+    Raises:
+        UsageError: it does not do.
+    """
+    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    free, wanted = shutil.disk_usage(there).free, needed(jobs)
+    if wanted > free:
+        raise UsageError(
+            f"sweep.keep={jobs[0].config['sweep']['keep']}: these {len(jobs)} jobs need about {_size(wanted)} in "
+            f"{there}, where {_size(free)} are free; make room, or keep less (model, none)"
+        )
+
+
+def needed(jobs: Sequence[FrozenJob]) -> int:
+    """Bytes that these jobs' folders take in the end, two checkpoints of the largest while it runs, and the summary."""
+    if not jobs:
+        return 0
+    sizes = [BYTES * parameters_of(json.dumps(job.config["model"])) for job in jobs]
+    kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
+    ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
+    return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+@lru_cache
+def parameters_of(model: str) -> int:
+    """How many a model has, without making them; 0 of one that can't be built, which is for its own job to say."""
+    try:
+        with torch.device("meta"):
+            built = instantiate(json.loads(model), _convert_="all")
+    except (Exception, SystemExit):
+        return 0
+    return sum(parameter.numel() for parameter in built.parameters())

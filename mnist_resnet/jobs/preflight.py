@@ -1,0 +1,98 @@
+"""What can be found wrong of a job before it starts: what its config names is there, and takes what it is given."""
+
+import inspect
+import json
+import os
+import pydoc
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.config.schema import Config, Data, check
+from mnist_resnet.errors import UsageError
+
+SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+"""Keys that Hydra's `instantiate` takes for itself."""
+
+
+def rehearse(configs: Iterable[dict[str, Any]]) -> None:
+    """Check resolved configs against this machine, the code that they name, and the images; nothing is built.
+
+    Raises:
+        UsageError: a device is not here, a `_target_` can't be found or takes other arguments, or the images can't be
+            had or do not fit.
+    """
+    from mnist_resnet.data.batches import decode
+    from mnist_resnet.tracking.console import plain_console, show_log
+    from mnist_resnet.training.numerics import resolve
+
+    show_log(plain_console())
+    checked = [check(config) for config in configs]
+    for config in checked:
+        resolve(config.trainer)
+        for key, node in _nodes(config):
+            _check_call(key, json.dumps(node))
+    for config in checked:
+        decode(config.data)
+
+
+def check_writable(key: str, folder: Path) -> None:
+    """Find out whether `folder` is there or can be made, without making it.
+
+    Raises:
+        UsageError: it can't.
+    """
+    there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    if not there.is_dir():
+        raise UsageError(f"{key}={folder}: {there} is no folder; choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{key}={folder}: {there} can't be written; choose another place")
+
+
+def _nodes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key in ("model", "optim", "schedule", "augmentation", "loss", "averaging", "data", "tracking"):
+        node = getattr(config, key).model_dump(by_alias=True, exclude_unset=True)
+        if key == "data":
+            node = {name: value for name, value in node.items() if name not in Data.model_fields}
+        yield from _with_inner(key, node)
+
+
+def _with_inner(key: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from _with_inner(f"{key}.{name}", value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _with_inner(f"{key}.{index}", value)
+
+
+@lru_cache(maxsize=1000)
+def _check_call(key: str, node: str) -> None:
+    content = json.loads(node)
+    arguments = {name: value for name, value in content.items() if name not in SETTINGS}
+    shown = f"{key}._target_={content['_target_']}"
+    try:
+        signature = inspect.signature(_found(shown, content["_target_"]))
+    except ValueError:
+        return  # some of what is written in C does not say what it takes
+    try:
+        bind = signature.bind_partial if content.get("_partial_") else signature.bind
+        bind(*content.get("_args_", []), **arguments)
+    except TypeError as error:
+        takes = ", ".join(name for name in signature.parameters if name not in ("args", "kwargs"))
+        raise UsageError(f"{shown}: {error}; it takes {takes or 'nothing'}") from None
+
+
+def _found(shown: str, target: str) -> Callable[..., Any]:
+    try:
+        found = pydoc.locate(target)
+    except pydoc.ErrorDuringImport as error:
+        raise UsageError(f"{shown}: can't be imported ({error.value})") from None
+    if found is None:
+        raise UsageError(f"{shown}: can't be found; give its full name, as in package.module.name")
+    if not callable(found):
+        raise UsageError(f"{shown}: is a {type(found).__name__}; name what can be called")
+    return found

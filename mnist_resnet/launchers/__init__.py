@@ -1,0 +1,1 @@
+"""Starting workers: local processes, Slurm, Ray."""

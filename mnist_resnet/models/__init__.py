@@ -1,0 +1,1 @@
+"""Networks, and the files that trained ones are saved to."""

@@ -1,1 +1,0 @@
-"""The running half: a composed config becomes a job folder."""

@@ -1,0 +1,1 @@
+"""Sweep folders: launch, queue, run, report status, finish."""

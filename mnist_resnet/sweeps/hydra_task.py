@@ -1,0 +1,74 @@
+"""The task that Hydra calls: one run in the folder that Hydra made, or one frozen job of a sweep."""
+
+import shlex
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from mnist_resnet.config.compose import frozen
+from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SWEEP, Status
+from mnist_resnet.jobs.run import Desk, run_job
+from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.sweeps.folder import read_sweep
+from mnist_resnet.sweeps.runner import drain
+from mnist_resnet.tracking.console import Screen, plain_console
+from mnist_resnet.tracking.guarded import Shielded
+
+
+def run_task(config: DictConfig) -> int:
+    """Run what Hydra hands over, and give the exit code.
+
+    Other launchers than our own call this once for each job of a sweep, wherever they run it; the frozen config of
+    that job is what counts, whatever Hydra composed by then.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
+        return _run_of_sweep(Path(hydra.sweep.dir), folder.name)
+    whole = config.copy()
+    with open_dict(whole):
+        whole.hydra = hydra
+    overrides = [str(override) for override in hydra.overrides.task]
+    job = frozen(whole, overrides, swept=[])
+    return _run(replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder)
+
+
+def _run_of_sweep(sweep: Path, name: str) -> int:
+    """A job's failure stands in its folder, and must not take down what the launcher runs beside or after it.
+
+    A stop request counts from the launch on: jobs that the launcher starts after it end at once.
+    """
+    try:
+        drain(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
+    except Interrupted as interrupted:
+        plain_console().print(str(interrupted), markup=False)
+        if interrupted.signal_number == signal.SIGUSR2 and callable(signal.getsignal(signal.SIGUSR2)):
+            # Whoever heard it before may act now that the checkpoint is written: submitit has the job queued again.
+            signal.raise_signal(signal.SIGUSR2)
+        return interrupted.exit_code
+    return 0
+
+
+def _run(job: FrozenJob, folder: Path) -> int:
+    interrupt = Interrupt()
+    console = plain_console()
+    try:
+        with interrupt.listening(), Screen() as screen:
+            result = run_job(job, folder, Desk(screen, interrupt))
+    except Interrupted as interrupted:
+        command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
+        console.print(f"{interrupted}; to go on: {command}", markup=False)
+        return interrupted.exit_code
+    if result is None:
+        raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
+    hint = Shielded(job.config["tracking"]).hint(folder)
+    if hint:
+        console.print(hint, markup=False)
+    console.print(f"{result['status']}: {folder}", markup=False)
+    return 0 if result["status"] == Status.COMPLETED else 1

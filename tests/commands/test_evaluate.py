@@ -1,0 +1,212 @@
+"""The evaluate command: a saved job is scored again, and its record holds, or differs, or can't be checked."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from mnist_resnet import evaluate
+from mnist_resnet.config.schema import check
+from mnist_resnet.data.batches import Splits, load
+from mnist_resnet.job_folder import EXPORTED_MODEL, PREDICTIONS, RESULT, TRACED_MODEL
+from mnist_resnet.models.export import export_model
+from mnist_resnet.models.model_file import ModelDescription
+from mnist_resnet.models.resnet import ResNet
+from mnist_resnet.training.predictions import test_set_sha256, write_predictions
+
+torch.set_num_threads(1)
+
+NETWORK = "mnist_resnet.models.resnet.ResNet"
+SCHEDULE = "mnist_resnet.training.schedule.constant"
+DIGITS = "mnist_resnet.data.sources.digits"
+NO_TRACKER = "mnist_resnet.tracking.wandb.NoTracker"
+
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "model": {"_target_": NETWORK, "stem": "7x7", "width": 4, "blocks": [1, 1, 1, 1], "block_norm": "none"}
+    | {"dropout": 0.0, "channels": 1, "classes": 10},
+    "regularization": {"dropout": 0.0},
+    "optim": {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001},
+    "schedule": {"_target_": SCHEDULE, "_partial_": True},
+    "data": {"_target_": DIGITS, "root": None, "train_size": 640, "test_size": 300, "mean": 0.3, "std": 0.3},
+    "trainer": {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1, "log_interval": 10}
+    | {"checkpoint_interval": 60.0, "checkpoint_every": None, "detect_anomaly": False, "profile": False},
+    "scale": {"epochs": 1.0},
+    "tracking": {"_target_": NO_TRACKER, "mode": "auto", "project": "p", "entity": None},
+    "sweep": {"name": None, "exclude": [], "rerun": [], "dry_run": False, "on_failure": "continue"}
+    | {"keep": "model", "seeds": 5},
+}
+
+
+def trained(splits: Splits, epochs: int = 8) -> ResNet:
+    torch.manual_seed(1)
+    network = ResNet(stem="7x7", width=4, blocks=[1, 1, 1, 1], block_norm="none", dropout=0.0)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(epochs):
+        for images, labels in splits.train.batches(64):
+            optimizer.zero_grad()
+            cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return network.eval()
+
+
+def record(folder: Path, said: Tensor, splits: Splits, precision: str) -> None:
+    """What a job that said this of its test images leaves of it."""
+    test = splits.test
+    write_predictions(folder, test.labels, said, test.pixels, test_set_sha256(test.pixels, test.labels))
+    accuracy = (said.argmax(1) == test.labels).double().mean().item()
+    result = {"format": 1, "status": "completed", "config": CONFIG, "last": {"epoch": 0, "test_accuracy": accuracy}}
+    result["numerics"] = {"device": "cpu", "precision": precision, "threads": 1, "compiled": False}
+    (folder / RESULT).write_text(json.dumps(result))
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return load(check(copy.deepcopy(CONFIG)).data, "cpu")
+
+
+@pytest.fixture(scope="module")
+def network(splits: Splits) -> ResNet:
+    return trained(splits)
+
+
+@pytest.fixture
+def job(tmp_path: Path, network: ResNet, splits: Splits) -> Path:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    record(folder, answers(network, splits), splits, "fp32")
+    export_model(network, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), folder)
+    return folder
+
+
+def answers(network: ResNet, splits: Splits, dtype: torch.dtype | None = None) -> Tensor:
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype is not None):
+        given: Tensor = network(splits.test.normalise(splits.test.pixels)).float().log_softmax(1)
+    return given
+
+
+def edit(job: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    result = json.loads((job / RESULT).read_text())
+    change(result)
+    (job / RESULT).write_text(json.dumps(result))
+
+
+def test_record_of_the_saved_network_holds(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy = json.loads((job / RESULT).read_text())["last"]["test_accuracy"]
+    assert accuracy > 0.5, "the network learned something, else the test shows little"
+    assert evaluate.main([str(job)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"recorded {100 * accuracy:.2f} % (fp32), now {100 * accuracy:.2f} % (fp32) of 300 test images",
+        "no image changed class",
+        "the recorded figure holds",
+    ]
+
+
+@pytest.mark.parametrize("gone", [EXPORTED_MODEL, TRACED_MODEL])
+def test_either_file_of_the_network_is_enough(job: Path, gone: str) -> None:
+    (job / gone).unlink()
+    assert evaluate.main([str(job)]) == 0
+
+
+def test_record_made_in_bf16_holds_within_its_rounding(job: Path, network: ResNet, splits: Splits) -> None:
+    record(job, answers(network, splits, torch.bfloat16), splits, "bf16")
+    assert evaluate.main([str(job)]) == 0
+
+
+def one_changed(said: Tensor, apart: float) -> Tensor:
+    """Answers in which one image got its second likeliest class: an image where the two are about this far apart."""
+    two = said.topk(2, dim=1)
+    distance = two.values[:, 0] - two.values[:, 1]
+    image = int((distance - apart).abs().argmin())
+    changed = said.clone()
+    changed[image, two.indices[image, 1]] = 0.0
+    return changed
+
+
+@pytest.mark.parametrize(("precision", "apart", "code"), [("bf16", 0.2, 0), ("fp32", 0.2, 1), ("bf16", 3.0, 1)])
+def test_changed_class_is_rounding_only_where_the_two_are_close(
+    job: Path, network: ResNet, splits: Splits, precision: str, apart: float, code: int
+) -> None:
+    record(job, one_changed(answers(network, splits), apart), splits, precision)
+    assert evaluate.main([str(job)]) == code
+
+
+def test_figure_that_its_own_predictions_contradict_differs(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(job, lambda result: result["last"].update(test_accuracy=result["last"]["test_accuracy"] + 1 / 300))
+    assert evaluate.main([str(job)]) == 1
+    printed = capsys.readouterr().out
+    assert "its own predictions.npz gives" in printed
+    assert printed.splitlines()[-1] == "the recorded figure DIFFERS"
+
+
+def test_another_network_under_the_record_s_name_differs(
+    job: Path, splits: Splits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = trained(splits, epochs=3)
+    export_model(other, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), job)
+    assert evaluate.main([str(job)]) == 1
+    assert "beyond what fp32 explains" in capsys.readouterr().out
+
+
+def data(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda result: result["config"]["data"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda result: result.update(status="running"), "the job is running"),
+        (lambda result: result.update(status="diverged"), "the job is diverged"),
+        (lambda result: result.update(last=None), "no test accuracy"),
+        (lambda result: result.update(numerics={"precision": "fp7"}), "fp7"),
+        (lambda result: result.update(format=99), "format 99"),
+        (lambda result: result.update(config=None), "holds no config"),
+        (data(test_size=200), "not those of the record"),
+        (data(test_size="all"), "test_size"),
+        (data(_target_="os.mkdir"), "_target_=os.mkdir"),
+        (data(surprise=1), "surprise"),
+    ],
+)
+def test_what_can_t_be_checked_is_one_line_and_2(
+    job: Path, change: Callable[[dict[str, Any]], None], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(job, change)
+    assert evaluate.main([str(job)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert says in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("gone", [[RESULT], [PREDICTIONS], [EXPORTED_MODEL, TRACED_MODEL]])
+def test_missing_file_is_one_line_and_2(job: Path, gone: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for name in gone:
+        (job / name).unlink()
+    assert evaluate.main([str(job)]) == 2
+    assert f"{gone[0]}" in capsys.readouterr().err
+
+
+def test_data_root_says_where_the_data_lies_here(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(job, data(_target_="tests.test_evaluate.rooted", root="/nowhere/on/this/machine"))
+    (tmp_path / "here").mkdir()
+    trust = ["--trust", "tests.test_evaluate.rooted"]
+    assert evaluate.main([str(job), *trust]) == 2
+    assert "/nowhere/on/this/machine" in capsys.readouterr().err
+    assert evaluate.main([str(job), "--data-root", str(tmp_path / "here"), *trust]) == 0
+
+
+def rooted(root: str, **_: Any) -> Any:
+    """A data source of a user's own, which is nothing but the digits where its root exists."""
+    from mnist_resnet.data.sources import digits
+    from mnist_resnet.errors import UsageError
+
+    if not Path(root).is_dir():
+        raise UsageError(f"data.root={root}: no such folder")
+    return digits()

@@ -1,0 +1,118 @@
+"""A stored config runs nothing that is not on the list, wherever in it the name stands."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_object
+
+from mnist_resnet import resume
+from mnist_resnet.config.allowed_targets import TRUST_VARIABLE, TRUSTED_TARGETS, check_targets, targets
+from mnist_resnet.config.compose import frozen_job
+from mnist_resnet.errors import UsageError
+from mnist_resnet.sweeps.folder import freeze
+from tests.small_training import resolved
+
+
+def test_every_target_is_found_at_any_depth() -> None:
+    config = {"a": {"_target_": "one", "b": [1, [{"_target_": "two", "c": {"_target_": "three"}}]]}, "_target_": "four"}
+    assert sorted(targets(config)) == ["four", "one", "three", "two"]
+
+
+def test_what_is_shipped_is_trusted_and_there() -> None:
+    check_targets(resolved())
+    assert all(callable(get_object(target)) for target in TRUSTED_TARGETS)
+
+
+def test_all_that_is_not_trusted_is_named_at_once() -> None:
+    config = {"model": {"_target_": "mine.Network"}, "optim": {"_target_": "mine.Optimizer"}}
+    with pytest.raises(UsageError, match=r"mine\.Network, mine\.Optimizer: .*--trust mine\.Network --trust mine\.Opt"):
+        check_targets(config)
+
+
+def test_what_a_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"model": {"_target_": "mine.Network"}, "optim": {"_target_": "mine.Optimizer"}}
+    monkeypatch.setenv(TRUST_VARIABLE, "mine.Optimizer, mine.Schedule")
+    check_targets(config, trusted=["mine.Network"])
+    with pytest.raises(UsageError, match=r"_target_=mine\.Network: "):
+        check_targets(config)
+
+
+@pytest.mark.parametrize("trusted", ["mine", "mine.", "mine.Network", "MINE.NETWORK.os", ""])
+def test_trust_is_for_a_full_name_alone(trusted: str) -> None:
+    with pytest.raises(UsageError):
+        check_targets({"model": {"_target_": "mine.Network.os.system"}}, [trusted])
+
+
+Malice = Callable[[dict[str, Any], str], Any]
+MALICE: dict[str, Malice] = {
+    "in place of the model": lambda config, shell: config.update(model={"_target_": "os.system", "command": shell}),
+    "beside the model's arguments": lambda config, shell: config["model"].update(
+        inner={"_target_": "os.system", "command": shell}
+    ),
+    "in a list": lambda config, shell: config["optim"].update(betas=[0.9, {"_target_": "os.system", "command": shell}]),
+    "in a list in a list": lambda config, shell: config["data"].update(
+        extra=[[{"_target_": "subprocess.check_output", "_args_": [["sh", "-c", shell]]}]]
+    ),
+    "as the data set": lambda config, shell: config.update(
+        data=config["data"] | {"_target_": "builtins.exec", "_args_": [f"import os; os.system({shell!r})"]}
+    ),
+    "as the tracker": lambda config, shell: config["tracking"].update(
+        _target_="subprocess.Popen", _args_=[["sh", "-c", shell]]
+    ),
+    "through a trusted module": lambda config, shell: config["schedule"].update(
+        _target_="mnist_resnet.data.sources.os.system", command=shell
+    ),
+    "in a group of its own": lambda config, shell: config.update(own={"_target_": "os.system", "command": shell}),
+}
+
+
+def frozen_sweep(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """A sweep folder as `train.py -m` freezes it, changed by somebody."""
+    freeze(folder, [frozen_job(resolved("sweep.keep=none"), {}, [], [])], [], ["train.py"])
+    content = json.loads((folder / "sweep.json").read_text())
+    change(content["jobs"][0]["config"])
+    (folder / "sweep.json").write_text(json.dumps(content))
+
+
+def resumed(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["resume", str(folder), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        resume.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("malice", MALICE.values(), ids=list(MALICE))
+def test_malicious_sweep_folder_runs_nothing(
+    malice: Malice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = tmp_path / "ran"
+    frozen_sweep(tmp_path / "sweep", lambda config: malice(config, f"touch {ran}"))
+    before = sorted(tmp_path.rglob("*"))
+    assert resumed(tmp_path / "sweep", monkeypatch) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: _target_=")
+    assert "not on the list of what a stored config may run" in said.err
+    assert said.err.count("\n") == 1
+    assert not ran.exists()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_stored_config_reads_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("A_SECRET", "of mine")
+    frozen_sweep(tmp_path / "sweep", lambda config: config["tracking"].update(project="${oc.env:A_SECRET}"))
+    assert resumed(tmp_path / "sweep", monkeypatch) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: tracking.project=${oc.env:A_SECRET}: a stored config holds values")
+    assert "of mine" not in said.err + said.out
+
+
+def test_untouched_sweep_folder_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen_sweep(tmp_path / "sweep", lambda _: None)
+    assert resumed(tmp_path / "sweep", monkeypatch) == 0
+    assert json.loads((tmp_path / "sweep" / "defaults" / "result.json").read_text())["status"] == "completed"

@@ -1,0 +1,217 @@
+"""Names of folders: any input gives one that every disk takes, and no two inputs the same."""
+
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mnist_resnet.config.names import distinct_names, job_name, new_sweep_folder, sweep_folder
+from mnist_resnet.errors import UsageError
+
+REPOSITORY = Path(__file__).parents[2]
+WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
+}
+
+any_text = st.text(st.characters())
+"""Lone surrogates too: what Python makes of bytes on the command line that are no UTF-8."""
+
+awkward = st.sampled_from(
+    ["a", "A", "=", ",", "é", "e\u0301", "ß", "SS", "ı", "/", ".", "-", " ", "[", "]", "\0", "con"]
+)
+overrides = st.lists(st.one_of(any_text, st.lists(awkward, max_size=6).map("".join)), max_size=4)
+
+
+def folded(name: str) -> str:
+    """What a disk might compare: case folded, decomposed, and what folds only after decomposing."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold()).casefold()
+
+
+def assert_safe(name: str) -> None:
+    assert name
+    assert len(name.encode()) <= 100
+    assert name == unicodedata.normalize("NFC", name)
+    assert not set(name) & set('<>:"/\\|?*$`')
+    assert not any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for char in name)
+    assert not name.startswith((".", "-", " "))
+    assert not name.endswith((".", " "))
+    assert name.split(".")[0].rstrip().casefold() not in WINDOWS_DEVICES
+
+
+@pytest.mark.parametrize(
+    ("given_overrides", "name"),
+    [
+        (["optim.lr=0.02", "model=stem3x3"], "model=stem3x3,optim.lr=0.02"),
+        (["+experiment=report_a", "seed=3"], "+experiment=report_a,seed=3"),
+        (["model.blocks=[3,4,6,3]", "seed=1"], "model.blocks=[3,4,6,3],seed=1"),
+        (["optim.lr=1e-3"], "optim.lr=1e-3"),
+        ([], "defaults"),
+    ],
+)
+def test_an_ordinary_job_is_called_what_it_overrides(given_overrides: list[str], name: str) -> None:
+    assert job_name(given_overrides) == name
+
+
+def test_a_name_with_a_hash_can_still_be_read() -> None:
+    assert job_name(["data.root=/Data/Größe"]).startswith("data.root=_Data_Größe-")
+    assert job_name(["aux.weight=0.1"]).startswith("_aux.weight=0.1-")
+
+
+@given(overrides)
+@example(["con.x=1"])
+@example(["=" + "\u0338"])
+@example(["k=" + "é" * 60])
+def test_any_overrides_give_a_name_that_every_disk_takes(parts: list[str]) -> None:
+    name = job_name(parts)
+    assert_safe(name)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).mkdir()
+
+
+@given(overrides, overrides)
+@example(["a=1,b=2"], ["a=1", "b=2"])
+@example(["A=1,b=2"], ["A=1", "b=2"])
+@example(["a=B"], ["a=b"])
+@example(["a=é"], ["a=e\u0301"])
+@example(["a=ı"], ["a=i"])
+@example(["a=\ud83d\ude00"], ["a=😀"])
+@example(["a=1", "a=2"], ["a=2", "a=1"])
+@example(["a=" + "b" * 99], ["a=" + "b" * 100])
+@example(["defaults"], [])
+def test_different_overrides_never_share_a_folder(one: list[str], other: list[str]) -> None:
+    def by_key(override: str) -> str:
+        return override.partition("=")[0]
+
+    same = sorted(one, key=by_key) == sorted(other, key=by_key)
+    assert (folded(job_name(one)) == folded(job_name(other))) == same
+
+
+@given(any_text.map(lambda value: [f"a={value}"]))
+@example([])
+def test_a_name_that_was_made_up_cannot_be_typed_for_another_job(parts: list[str]) -> None:
+    made_up = job_name(["a=/", *parts])
+    assert job_name([made_up]) != made_up
+
+
+@given(st.lists(overrides, max_size=6), st.sets(st.sampled_from(["a=1", "A=1", "defaults", "DEFAULTS-2"])))
+@example([["a=1"], ["a=1"], ["a=1-2"], ["a=" + "b" * 98], ["a=" + "b" * 98]], {"A=1"})
+def test_names_are_distinct_from_each_other_and_from_what_is_taken(jobs: list[list[str]], taken: set[str]) -> None:
+    names = distinct_names(jobs, taken)
+    assert len(names) == len(jobs)
+    assert len({folded(name) for name in names} | {folded(name) for name in taken}) == len(names) + len(
+        {folded(name) for name in taken}
+    )
+    for name in names:
+        assert_safe(name)
+
+
+def test_a_name_that_nobody_else_has_is_not_numbered() -> None:
+    assert distinct_names([["a=1"], ["a=2"], ["a=1"]], set()) == ["a=1", "a=2", "a=1-2"]
+
+
+@given(any_text)
+@example("..")
+@example("../elsewhere")
+@example("/etc")
+@example("a\\b")
+@example("C:")
+@example("nul.txt")
+@example("e\u0301")
+@example("a" * 101)
+@example("records")
+@example("x\0")
+@example("\udcff")
+def test_any_sweep_name_is_refused_in_one_line_or_makes_a_folder_inside_multirun(name: str) -> None:
+    with tempfile.TemporaryDirectory() as there:
+        multirun = Path(there)
+        try:
+            folder = sweep_folder(multirun, name)
+        except UsageError as error:
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            assert refused.startswith("sweep.name=")
+            assert refused.splitlines() == [refused]
+            return
+        assert folder.parent == multirun
+        assert_safe(folder.name)
+        folder.mkdir()
+        assert [created.name for created in multirun.iterdir()] == [folder.name]
+        assert sweep_folder(multirun, name) == folder
+
+
+@pytest.mark.parametrize("name", ["lr_vs_stem", "Study 2", "größe", "2026-11-24_20-00-00", "a=1,b=[2]"])
+def test_good_sweep_names_stay(tmp_path: Path, name: str) -> None:
+    assert sweep_folder(tmp_path / "multirun", name) == tmp_path / "multirun" / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "/a", "a\\b", ".git", "-m", "a.", "a ", "records", "Records", "COM1", "a:b", "x" * 101],
+)
+def test_bad_sweep_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"sweep\.name="):
+        sweep_folder(tmp_path, name)
+
+
+def test_a_sweep_name_that_some_disks_take_for_another_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lr_vs_stem").mkdir()
+    with pytest.raises(UsageError, match="lr_vs_stem"):
+        sweep_folder(tmp_path, "LR_vs_stem")
+
+
+def test_a_sweep_is_not_put_into_a_file(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    with pytest.raises(UsageError, match="notes"):
+        sweep_folder(tmp_path, "notes")
+
+
+def test_an_unnamed_sweep_is_called_by_its_start(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 24, 20, 0, 0, tzinfo=UTC)
+    folders = [new_sweep_folder(tmp_path / "multirun", now) for _ in range(3)]
+    assert [folder.name for folder in folders] == [
+        "2026-11-24_20-00-00",
+        "2026-11-24_20-00-00-2",
+        "2026-11-24_20-00-00-3",
+    ]
+
+
+def test_sweeps_of_one_second_share_no_folder_between_processes(tmp_path: Path) -> None:
+    program = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from mnist_resnet.config.names import new_sweep_folder
+sys.stdin.readline()
+for _ in range(20):
+    print(new_sweep_folder(Path(sys.argv[1]), datetime(2026, 11, 24)))
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    folders = [line for process in processes for line in process.communicate(timeout=30)[0].splitlines()]
+    assert len(folders) == len(set(folders)) == len(list(tmp_path.iterdir())) == 60
+
+
+def test_a_place_where_no_sweep_can_be_put_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file/multirun"):
+        new_sweep_folder(tmp_path / "file" / "multirun", datetime(2026, 11, 24, tzinfo=UTC))

@@ -1,0 +1,321 @@
+"""Checkpoints: always a valid one, never waited for, never of another job, and nothing in them is run."""
+
+import pickle
+import random
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT
+from mnist_resnet.jobs.checkpoint import (
+    Checkpoints,
+    State,
+    drop_checkpoints,
+    load_checkpoint,
+    random_states,
+    seed_everything,
+    set_random_states,
+)
+from tests.small_training import REPOSITORY
+
+MINE = "my job"
+
+
+def keeper(folder: Path, **options: Any) -> Checkpoints:
+    wanted: dict[str, Any] = {"interval": 0.0, "every": None, "may_write": lambda: None}
+    return Checkpoints(folder, MINE, **(wanted | options))
+
+
+def numbered(number: int) -> Callable[[], State]:
+    return lambda: {"number": number, "weights": torch.full((1000,), float(number))}
+
+
+def found(folder: Path) -> tuple[int | None, list[str]]:
+    state, remarks = load_checkpoint(folder, MINE)
+    return None if state is None else state["number"], remarks
+
+
+def cut(path: Path, to: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * to)])
+
+
+def flip_a_weight(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((100,), 2.0).numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    for number in (1, 2):
+        keeper(tmp_path).write_now(numbered(number))
+    return tmp_path
+
+
+def test_the_newest_is_loaded_and_the_one_before_kept(two: Path) -> None:
+    assert found(two) == (2, [])
+    (two / CHECKPOINT).unlink()
+    assert found(two) == (1, [])
+    (two / PREVIOUS_CHECKPOINT).unlink()
+    assert found(two) == (None, [])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_one_is_passed_over_for_the_one_before(two: Path, share: float) -> None:
+    cut(two / CHECKPOINT, share)
+    number, remarks = found(two)
+    assert number == 1
+    (remark,) = remarks
+    assert remark.startswith("checkpoint.pt can't be read and was passed over")
+    assert "\n" not in remark
+
+
+def test_one_flipped_bit_of_a_weight_is_noticed(two: Path) -> None:
+    flip_a_weight(two / CHECKPOINT)
+    number, remarks = found(two)
+    assert (number, len(remarks)) == (1, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", pickle.dumps({"signature": MINE})])
+def test_a_file_that_is_none_of_ours_is_passed_over(two: Path, content: bytes) -> None:
+    (two / CHECKPOINT).write_bytes(content)
+    number, remarks = found(two)
+    assert (number, len(remarks)) == (1, 1)
+
+
+def test_a_tensor_alone_is_no_checkpoint(two: Path) -> None:
+    torch.save(torch.zeros(3), two / CHECKPOINT)
+    number, remarks = found(two)
+    assert (number, len(remarks)) == (1, 1)
+
+
+def test_with_both_broken_the_job_starts_over_and_nothing_is_deleted(two: Path) -> None:
+    cut(two / CHECKPOINT, 0.5)
+    cut(two / PREVIOUS_CHECKPOINT, 0.5)
+    number, remarks = found(two)
+    assert number is None
+    assert [remark.split()[0] for remark in remarks] == [CHECKPOINT, PREVIOUS_CHECKPOINT]
+    assert {path.name for path in two.iterdir()} == {CHECKPOINT, PREVIOUS_CHECKPOINT}
+
+
+def test_one_of_another_job_is_passed_over(two: Path) -> None:
+    torch.save({"signature": "another job", **numbered(7)()}, two / CHECKPOINT)
+    number, remarks = found(two)
+    assert number == 1
+    assert remarks == ["checkpoint.pt is of another job or version and was passed over"]
+
+
+class Malicious:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+def test_a_pickle_that_would_run_something_is_refused(two: Path) -> None:
+    victim = two / "was here"
+    torch.save({"signature": MINE, "number": Malicious(victim)}, two / CHECKPOINT)
+    number, remarks = found(two)
+    assert (number, len(remarks)) == (1, 1)
+    assert not victim.exists()
+    torch.load(two / CHECKPOINT, weights_only=False)
+    assert victim.exists(), "it would have run"
+
+
+def test_only_whole_files_ever_bear_the_name(tmp_path: Path) -> None:
+    keeper(tmp_path).write_now(numbered(1))
+    keep = keeper(tmp_path)
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        keep.write_now(lambda: {"weights": torch.zeros(1000), "b": lambda: None})
+    assert found(tmp_path) == (1, [])
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_training_goes_on_while_one_is_written_and_no_second_is_begun(tmp_path: Path) -> None:
+    released, begun = threading.Event(), threading.Semaphore(0)
+
+    def may_write() -> None:
+        begun.release()
+        assert released.wait(60)
+
+    keep, asked = keeper(tmp_path, may_write=may_write), []
+
+    def state(number: int) -> Callable[[], State]:
+        return lambda: asked.append(number) or numbered(number)()  # type: ignore[func-returns-value]
+
+    with keep.closing():
+        keep.epoch_ended(state(1))
+        assert begun.acquire(timeout=60)
+        keep.epoch_ended(state(2))
+        assert not (tmp_path / CHECKPOINT).exists()
+        released.set()
+    assert found(tmp_path) == (1, [])
+    assert asked == [1], "the state is not even copied while another one is written"
+
+
+def test_what_is_written_is_the_state_of_the_moment_though_training_goes_on(tmp_path: Path) -> None:
+    released = threading.Event()
+    keep = keeper(tmp_path, may_write=lambda: None if released.wait(60) else pytest.fail("never released"))
+    weights, history = torch.ones(5), [{"epoch": 0}]
+    with keep.closing():
+        keep.epoch_ended(lambda: {"weights": weights, "history": history})
+        weights.zero_()
+        history[0]["epoch"] = 9
+        history.append({"epoch": 1})
+        released.set()
+    state, _ = load_checkpoint(tmp_path, MINE)
+    assert state is not None
+    assert state["weights"].tolist() == [1] * 5
+    assert state["history"] == [{"epoch": 0}]
+
+
+def test_none_comes_sooner_than_the_interval(tmp_path: Path) -> None:
+    keep = keeper(tmp_path, interval=1e6, every=1)
+    with keep.closing():
+        keep.epoch_ended(numbered(1))
+        keep.step_ended(1, numbered(2))
+    assert list(tmp_path.iterdir()) == []
+    keep.write_now(numbered(3))
+    assert found(tmp_path) == (3, [])
+
+
+@pytest.mark.parametrize(("every", "written"), [(None, []), (1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (7, [])])
+def test_steps_are_saved_as_often_as_was_asked(tmp_path: Path, every: int | None, written: list[int]) -> None:
+    there = []
+    for step in range(1, 7):
+        keep = keeper(tmp_path, every=every)
+        with keep.closing():
+            keep.step_ended(step, numbered(step))
+        there.append(found(tmp_path)[0])
+    assert sorted(set(there) - {None}, key=str) == written
+
+
+def test_an_error_in_the_background_surfaces_at_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    keep = keeper(folder)
+    folder.rmdir()
+    with pytest.raises(FileNotFoundError), keep.closing():
+        keep.epoch_ended(numbered(1))
+
+
+def save_until_it_raises(keep: Checkpoints) -> None:
+    while True:  # the writer's thread may need a moment more to end
+        keep.epoch_ended(numbered(2))
+
+
+def test_an_error_in_the_background_surfaces_at_the_next_checkpoint(tmp_path: Path) -> None:
+    lost = threading.Event()
+
+    def may_write() -> None:
+        lost.set()
+        raise LookupError("another process has the job")
+
+    keep = keeper(tmp_path, may_write=may_write)
+    keep.epoch_ended(numbered(1))
+    assert lost.wait(60)
+    with pytest.raises(LookupError, match="another process has the job"):
+        save_until_it_raises(keep)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_error_that_ends_a_run_is_not_hidden_by_a_checkpoint_s(tmp_path: Path) -> None:
+    keep = keeper(tmp_path / "not there")
+    keep.epoch_ended(numbered(1))
+    with pytest.raises(ZeroDivisionError), keep.closing():
+        raise ZeroDivisionError
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import torch
+from mnist_resnet.jobs.checkpoint import Checkpoints
+keep = Checkpoints(Path(sys.argv[1]), "my job", 0.0, None, lambda: None)
+keep.write_now(lambda: {"number": 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    with keep.closing():
+        keep.epoch_ended(lambda: {"number": 2, "weights": torch.zeros(1_000_000)})
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_called_that_and_the_one_before_stays(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "OSError [Errno 27] File too large\n"
+    assert found(tmp_path) == (1, [])
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_with_the_checkpoints(two: Path) -> None:
+    left_over = two / f".{CHECKPOINT}.123"
+    left_over.write_bytes(b"half of one")
+    keeper(two)
+    assert not left_over.exists()
+    left_over.write_bytes(b"half of one")
+    (two / "metrics.jsonl").touch()
+    drop_checkpoints(two)
+    assert [path.name for path in two.iterdir()] == ["metrics.jsonl"]
+    drop_checkpoints(two)
+
+
+def test_files_are_archives_that_hold_no_code(two: Path) -> None:
+    with zipfile.ZipFile(two / CHECKPOINT) as archive:
+        assert archive.testzip() is None
+        assert not [name for name in archive.namelist() if name.endswith(".py")]
+
+
+def draws() -> list[Any]:
+    return [
+        random.random(),
+        random.gauss(0, 1),
+        numpy.random.rand(),
+        numpy.random.standard_normal(),
+        torch.rand(2).tolist(),
+        torch.randn(3).tolist(),
+    ]
+
+
+def test_the_generators_of_python_numpy_and_torch_go_on_where_they_stood(tmp_path: Path) -> None:
+    seed_everything(5)
+    draws()
+    random.gauss(0, 1)  # every other normal number is kept back by Python and NumPy, and is part of the state
+    keeper(tmp_path).write_now(lambda: {"random": random_states("cpu")})
+    expected = draws()
+    seed_everything(6)
+    state, _ = load_checkpoint(tmp_path, MINE)
+    assert state is not None
+    set_random_states(state["random"], "cpu")
+    assert draws() == expected
+
+
+def test_a_seed_starts_all_generators() -> None:
+    seed_everything(2**32 - 1)
+    expected = draws()
+    seed_everything(1)
+    assert not any(one == other for one, other in zip(draws(), expected, strict=True))
+    seed_everything(2**32 - 1)
+    assert draws() == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_generator_of_a_cuda_device_goes_on_where_it_stood() -> None:
+    device = f"cuda:{torch.cuda.device_count() - 1}"
+    states = random_states(device)
+    expected = torch.rand(5, device=device)
+    set_random_states(states, device)
+    assert torch.equal(torch.rand(5, device=device), expected)

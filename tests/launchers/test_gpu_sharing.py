@@ -1,0 +1,81 @@
+"""Sharing a GPU: a service for each one that is shared, stopped in the end; played by a program that writes down."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mnist_resnet.launchers.devices import VISIBLE, Place, places
+from mnist_resnet.launchers.gpu_sharing import CONTROL, LOGS, PIPES, sharing
+
+CONTROLLER = f"""#!/bin/sh
+echo "$1 $(cat) gpu=${VISIBLE} $([ -d "${PIPES}" ] && [ -d "${LOGS}" ] && echo folders)" >> "$CALLS"
+exit "$FAILS"
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What was asked of the control program that is now on the path, a line a call."""
+    program = tmp_path / "bin" / CONTROL
+    program.parent.mkdir()
+    program.write_text(CONTROLLER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("FAILS", "0")
+    monkeypatch.delenv(PIPES, raising=False)
+    return tmp_path / "calls"
+
+
+def words(calls: Path) -> list[list[str]]:
+    return [line.split() for line in calls.read_text().splitlines()]
+
+
+def test_each_shared_gpu_has_a_service_of_its_own_that_is_stopped_in_the_end(calls: Path) -> None:
+    with sharing(places(4, ["2", "GPU-ab"], cores=4), works=lambda _: True) as (given, line):
+        assert line == "jobs share their GPU through NVIDIA's Multi-Process Service"
+        assert words(calls) == [["-d", "gpu=2", "folders"], ["-d", "gpu=GPU-ab", "folders"]]
+        assert [place.environment[VISIBLE] for place in given] == ["0", "GPU-ab", "0", "GPU-ab"]
+        pipes = [place.environment[PIPES] for place in given]
+        assert pipes[0] == pipes[2] != pipes[1] == pipes[3]
+        assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in given)
+    assert words(calls)[2:] == [["quit", "gpu=GPU-ab", "folders"], ["quit", "gpu=2", "folders"]]
+    assert not Path(pipes[0]).exists()
+
+
+@pytest.mark.parametrize("gpus", [[], ["0", "1"]])
+def test_nothing_is_started_where_no_gpu_is_shared(calls: Path, gpus: list[str]) -> None:
+    where = places(2, gpus, cores=2)
+    with sharing(where, works=lambda _: True) as (given, line):
+        assert (given, line) == (where, None)
+    assert not calls.exists()
+
+
+def in_turns(works: bool = True) -> tuple[list[Place], str | None]:
+    where = places(3, ["0"], cores=3)
+    with sharing(where, works=lambda _: works) as (given, line):
+        assert given == where
+        return given, line
+
+
+def test_without_the_program_jobs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv(PIPES, raising=False)
+    assert in_turns()[1] == f"jobs take turns on their GPU: {CONTROL} is not installed"
+
+
+def test_a_service_that_does_not_start_is_done_without(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILS", "1")
+    assert f"turns on their GPU: {CONTROL} failed" in str(in_turns()[1])
+
+
+def test_a_service_through_which_nothing_computes_is_stopped_and_done_without(calls: Path) -> None:
+    assert "no process can compute" in str(in_turns(works=False)[1])
+    assert [call[0] for call in words(calls)] == ["-d", "quit"]
+
+
+def test_a_service_that_runs_already_is_used_as_it_is(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PIPES, "/somewhere")
+    assert in_turns()[1] is None
+    assert not calls.exists()

@@ -1,0 +1,390 @@
+"""Workers that drain a sweep side by side: what each is given, what becomes of a job whose worker dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.crash import Casualty, settle
+from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.worker_options import Orders, launches, read_orders
+from mnist_resnet.launchers import devices
+from mnist_resnet.launchers.devices import places, visible_gpus
+from mnist_resnet.launchers.engine import LocalWorker
+from mnist_resnet.launchers.local import DetachedEngine
+from mnist_resnet.launchers.pool import places_for
+from mnist_resnet.launchers.worker import work
+from mnist_resnet.sweeps.folder import Sweep, read_sweep, standing
+from tests.small_sweeps import Ended, Place, assert_same_job, attempts, make_place, result_of, run_here, statuses
+
+Run = Callable[..., Ended]
+
+WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
+TARGET = "fateful.network"
+
+FATEFUL = """
+import json, os, time
+from pathlib import Path
+import torch
+from mnist_resnet.models.resnet import ResNet
+
+HERE = Path(__file__).parent
+
+class Fateful(ResNet):
+    def __init__(self, fate, **rest):
+        super().__init__(**rest)
+        self.fate = fate
+
+    def forward(self, images):
+        if self.training and self.fate.startswith("meets"):
+            meet(self.fate)
+        if self.training and self.fate in ("dies_once", "dies"):
+            # A checkpoint brings this count back, so that it is the job's step whether one was written or not.
+            steps = int(self.stem[1].num_batches_tracked) + 1
+            died = HERE / "died"
+            if steps == 6 and (self.fate == "dies" or not died.exists()):
+                if self.fate == "dies_once":
+                    died.touch()
+                os.kill(os.getpid(), 9)
+        return super().forward(images)
+
+def meet(fate):
+    sees = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+    part = HERE / f"{fate}.part"
+    part.write_text(json.dumps(sees | {"threads": torch.get_num_threads()}))
+    part.rename(HERE / f"{fate}.json")
+    until = time.monotonic() + 100
+    while len(list(HERE.glob("meets*.json"))) < 2:
+        if time.monotonic() > until:
+            raise RuntimeError("alone")
+        time.sleep(0.05)
+
+def network(fate="lives", **rest):
+    if fate == "raises":
+        raise RuntimeError("on purpose")
+    return Fateful(fate, **rest)
+"""
+"""A user's own network, in a module that is found by the path of the process that starts the workers."""
+
+
+def _furnished(folder: Path, patch: pytest.MonkeyPatch) -> Place:
+    (folder / "modules").mkdir()
+    (folder / "modules" / "fateful.py").write_text(FATEFUL)
+    patch.syspath_prepend(str(folder / "modules"))
+    patch.delitem(sys.modules, "fateful", raising=False)
+    return make_place(folder)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return _furnished(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a small sweep, launched by this process: `sweep(name, override, …)`."""
+
+    def run(name: str, *overrides: str) -> Ended:
+        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+
+    return run
+
+
+def multirun(place: Place) -> Path:
+    return place.folder / "multirun"
+
+
+def test_two_workers_run_six_jobs_once_each_and_to_the_bits_of_one_after_the_other(sweep: Run, place: Place) -> None:
+    jobs = ["seed=1,2,3,4,5,6", "sweep.keep=model"]
+    done = sweep("side_by_side", *jobs, *WORKERS)
+    assert done.code == 0, done.out + done.err
+    folder = multirun(place) / "side_by_side"
+    assert attempts(folder) == {f"seed={seed}": 1 for seed in range(1, 7)}
+    assert set(statuses(folder).values()) == {"completed"}
+    assert sweep("one_by_one", *jobs).code == 0
+    for name in attempts(folder):
+        assert_same_job(folder / name, multirun(place) / "one_by_one" / name)
+    assert len(pd.read_csv(folder / "results.csv")) == 6
+    lines = done.out.splitlines()
+    for seed in range(1, 7):
+        assert f"seed={seed}: 2 epochs of 4 batches" in lines
+        assert any(line.startswith(f"seed={seed}: epoch 1/1  train ") for line in lines)
+    assert "6 of 6 jobs ended" in lines
+    assert done.out.count("written to multirun/side_by_side: table.md") == 1
+    assert not launches(folder), "nothing is left of the orders"
+    assert "0 of 6 jobs to run" in sweep("side_by_side", *jobs, *WORKERS).out
+
+
+def test_each_worker_sees_one_gpu_and_its_share_of_the_cores(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["GPU-a", "3"])
+    monkeypatch.setattr(devices, "usable_cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    own = [f"model._target_={TARGET}", "+model.fate=meets1,meets2", "trainer.threads=null"]
+    done = sweep("gpus", *own, "hydra/launcher=workers")
+    assert done.code == 0, done.out + done.err
+    assert "2 workers on GPU GPU-a, GPU 3" in done.out
+    seen = [json.loads(file.read_text()) for file in (place.folder / "modules").glob("meets*.json")]
+    assert sorted((one["CUDA_VISIBLE_DEVICES"], one["OMP_NUM_THREADS"], one["threads"]) for one in seen) == [
+        ("3", "1", 1),
+        ("GPU-a", "1", 1),
+    ]
+    assert {result_of(folder)["numerics"]["threads"] for folder in (multirun(place) / "gpus").glob("model*")} == {1}
+
+
+def test_killed_worker_is_replaced_and_a_job_that_kills_its_workers_fails_alone(sweep: Run, place: Place) -> None:
+    own = [f"model._target_={TARGET}", "sweep.keep=model", "trainer.checkpoint_interval=0"]
+    fates = "+model.fate=raises,dies,dies_once,lives"
+    done = sweep("dying", *own, fates, "sweep.retries=1", *WORKERS)
+    assert done.code == 1, done.out + done.err
+    folder = multirun(place) / "dying"
+    assert statuses(folder) == {
+        "model.fate=dies": "failed",
+        "model.fate=dies_once": "completed",
+        "model.fate=lives": "completed",
+        "model.fate=raises": "failed",
+    }
+    assert attempts(folder) == {
+        "model.fate=dies": 3,
+        "model.fate=dies_once": 2,
+        "model.fate=lives": 1,
+        "model.fate=raises": 1,
+    }, "two tries and the verdict; a job that failed by itself is not tried again by a new worker"
+    # The weights, dropout and order of the one that was killed are those of the one that was not.
+    assert_same_job(folder / "model.fate=dies_once", folder / "model.fate=lives")
+    died = result_of(folder / "model.fate=dies")
+    assert died["error"]["message"] == "killed by signal 9, out of memory? (2 times, sweep.retries=1)"
+    died_of = "killed by signal 9, out of memory?"
+    assert [attempt.get("reason") for attempt in died["attempts"]] == [died_of, died_of, None]
+    assert died["epochs_completed"] == 1
+    assert died["last"]["epoch"] == 0
+    assert "model.fate=dies_once: killed by signal 9, out of memory?; goes on from its last checkpoint" in done.out
+    assert "model.fate=dies: failed: ProcessDied: killed by signal 9" in done.out[done.out.index("Failed, or") :]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("workers=0", "hydra.launcher.workers=0: must be 1 or more"),
+        ("jobs_per_device=0", "hydra.launcher.jobs_per_device=0: must be 1 or more"),
+        ("workers=many", "hydra.launcher.workers=many: must be a whole number"),
+        ("engine=slrum", "hydra.launcher.engine=slrum: must be 'local', 'slurm' or 'ray'"),
+        ("engine=slurm hydra.launcher.slurm.time=soon", "hydra.launcher.slurm.time=soon: must be"),
+        ("engine=slurm hydra.launcher.slurm.memory=much", "hydra.launcher.slurm.memory=much: must be"),
+        ("engine=slurm hydra.launcher.slurm.nodes=3", "hydra.launcher.slurm.nodes: no such key"),
+        ("engine=ray hydra.launcher.ray.num_gpus=-1", "hydra.launcher.ray.num_gpus=-1: must be 0 or more"),
+        ("workers=1 trainer.device=cuda:1", "trainer.device=cuda:1"),
+    ],
+)
+def test_wrong_numbers_are_one_line_and_start_nothing(sweep: Run, place: Place, asked: str, said: str) -> None:
+    done = sweep("wrong", "seed=1,2", "hydra/launcher=workers", *f"hydra.launcher.{asked}".split())
+    assert done.code == 2
+    assert done.err.startswith(f"error: {said}")
+    assert done.err.count("\n") == 1
+    assert not multirun(place).exists()
+
+
+def test_retries_are_checked_and_move_no_signature(sweep: Run, place: Place) -> None:
+    assert sweep("retries", "seed=1,2", "sweep.retries=-1").err == "error: sweep.retries=-1: must be 0 or more\n"
+    sweep("retries", "seed=1,2")
+    assert "0 of 2 jobs to run" in sweep("retries", "seed=1,2", "sweep.retries=7").out
+
+
+@pytest.fixture(scope="module")
+def unbegun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep whose two jobs have not been begun: one raises, and one does not."""
+    folder = tmp_path_factory.mktemp("unbegun")
+    with pytest.MonkeyPatch.context() as patch:
+        place = _furnished(folder, patch)
+        own = [f"model._target_={TARGET}", "+model.fate=raises,lives"]
+        done = place.begin(place.sweep("frozen", *own)).ended()
+    assert done.code == 1, done.out
+    for job in multirun(place).glob("frozen/model*"):
+        shutil.rmtree(job)
+    return multirun(place) / "frozen"
+
+
+@pytest.fixture
+def frozen(unbegun: Path, place: Place) -> Sweep:
+    """A copy of it."""
+    return read_sweep(Path(shutil.copytree(unbegun, multirun(place) / "frozen")))
+
+
+def ordered(sweep: Sweep, on_failure: str = "continue") -> Orders:
+    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
+    orders.write()
+    return orders
+
+
+def test_orders_are_read_as_they_were_written(frozen: Sweep) -> None:
+    orders = ordered(frozen, "stop")
+    assert read_orders(orders.folder, "1234") == orders
+
+
+def test_job_that_failed_since_the_launch_is_not_run_by_a_worker_that_comes_later(frozen: Sweep) -> None:
+    ordered(frozen)
+    assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
+    assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 1}
+
+
+def test_after_a_failure_no_worker_begins_a_job_if_so_asked(frozen: Sweep) -> None:
+    ordered(frozen, "stop")
+    assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
+    assert statuses(frozen.folder) == {"model.fate=raises": "failed"}
+
+
+def test_worker_runs_nothing_from_a_folder_that_it_was_not_told_to_trust(frozen: Sweep) -> None:
+    ordered(frozen)
+    with pytest.raises(UsageError, match=r"_target_=fateful\.network: not on the list"):
+        work(frozen.folder, "1234", 1, [])
+    assert statuses(frozen.folder) == {}
+
+
+def test_without_orders_a_worker_runs_all_that_is_missing(frozen: Sweep) -> None:
+    assert work(frozen.folder, None, 0, [TARGET]) == 0
+    assert statuses(frozen.folder) == {"model.fate=lives": "completed", "model.fate=raises": "failed"}
+
+
+def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_retry(frozen: Sweep) -> None:
+    orders, watch = ordered(frozen), Watch()
+    job = frozen.jobs[0]
+    folder = frozen.folder_of(job)
+    for number in (1, 2):
+        assert orders.is_settled(folder)
+        _abandon(folder, launch="1234", worker=number)
+        assert not orders.is_settled(folder), "its own launch leaves it alone"
+        assert Orders(frozen.folder, "another", {}, "continue", "").is_settled(folder)
+        casualty = Casualty.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
+        assert casualty is not None
+        assert casualty.deaths == number
+        assert settle(job, casualty, retries=1, watch=watch) == (number == 2)
+        assert Casualty.of(folder, "1234", number, "again") is None, "it is said once"
+    assert standing(frozen, job, watch).status == "failed"
+    message = "killed by signal 11 (Segmentation fault) (2 times, sweep.retries=1)"
+    assert result_of(folder)["error"]["message"] == message
+    assert [attempt["status"] for attempt in result_of(folder)["attempts"]] == ["interrupted", "interrupted", "failed"]
+
+
+def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
+    folder = frozen.folder_of(frozen.jobs[0])
+    _abandon(folder, launch="before", worker=1)
+    before = Casualty.of(folder, "before", 1, "killed")
+    assert before is not None
+    settle(frozen.jobs[0], before, retries=1, watch=Watch())
+    _abandon(folder, launch="1234", worker=1)
+    now = Casualty.of(folder, "1234", 1, "killed")
+    assert now is not None
+    assert (now.attempt, now.deaths) == (2, 1)
+
+
+def unattended(sweep: Sweep) -> Orders:
+    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
+    orders.write()
+    return orders
+
+
+def test_whoever_takes_over_a_job_that_nobody_watches_counts_its_deaths(frozen: Sweep) -> None:
+    unattended(frozen)
+    job = next(job for job in frozen.jobs if "lives" in job.name)
+    folder = frozen.folder_of(job)
+    for number in (1, 2, 3):
+        _abandon(folder, launch="1234", worker=number)
+    assert work(frozen.folder, "1234", 4, [TARGET]) == 0
+    result = result_of(folder)
+    assert result["status"] == "failed"
+    assert result["error"]["message"].endswith("died, or was cut off (3 times, sweep.retries=2)")
+    assert all("died, or was cut off" in attempt["reason"] for attempt in result["attempts"][:3])
+    assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 4}
+
+
+def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen: Sweep) -> None:
+    unattended(frozen)
+    folder = frozen.folder_of(next(job for job in frozen.jobs if "lives" in job.name))
+    _abandon(folder, launch="1234", worker=1)
+    for _ in range(3):
+        claim = try_claim(folder, Watch())
+        assert claim is not None
+        claim.release("interrupted")
+    _abandon(folder, launch="1234", worker=2)
+    assert work(frozen.folder, "1234", 3, [TARGET]) == 0
+    assert result_of(folder)["status"] == "completed"
+
+
+CLAIMING = """
+import os, sys
+from pathlib import Path
+from mnist_resnet.jobs.lease import Watch, try_claim
+try_claim(Path(sys.argv[1]), Watch(), {"launch": sys.argv[2], "worker": int(sys.argv[3])})
+os._exit(0)
+"""
+
+
+def _abandon(folder: Path, launch: str, worker: int) -> None:
+    """Leave an attempt as a process does that was killed: held by nobody, ended by nobody."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", CLAIMING, str(folder), launch, str(worker)]
+    subprocess.run(command, check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("", None),
+        ("raise SystemExit(3)", "ended with exit code 3"),
+        ("os.kill(os.getpid(), 9)", "killed by signal 9, out of memory?"),
+        ("os.kill(os.getpid(), 11)", "killed by signal 11 (Segmentation fault)"),
+        ("raise SystemExit(143)", "ended by signal 15 (Terminated)"),
+    ],
+)
+def test_why_a_process_ended_is_said(code: str, said: str | None) -> None:
+    output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the worker)
+    command = [sys.executable, "-c", f"import os; print('one\\ntwo', end='', flush=True); {code}"]
+    worker = LocalWorker(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output), output)
+    assert worker.why_ended() == said
+    assert worker.lines() == ["one", "two"]
+    worker.send(signal.SIGTERM)
+    assert not worker.is_alive()
+
+
+def test_workers_are_dealt_out_over_the_gpus_and_the_cores() -> None:
+    dealt = places(3, ["0", "5"], cores=16)
+    assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in dealt] == ["0", "5", "0"]
+    assert {place.environment["OMP_NUM_THREADS"] for place in dealt} == {"5"}
+    assert [place.environment["OMP_NUM_THREADS"] for place in places(3, [], cores=2)] == ["1", "1", "1"]
+    assert "CUDA_VISIBLE_DEVICES" not in places(1, [], cores=2)[0].environment
+
+
+def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "usable_cores", lambda: 4)
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    assert len(places_for({"auto"}, 100, None, 1)) == 4
+    assert len(places_for({"auto"}, 100, None, 2)) == 8
+    assert len(places_for({"auto"}, 100, 3, 1)) == 3
+    assert len(places_for({"auto"}, 2, None, 1)) == 2, "no more than jobs"
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
+    assert len(places_for({"auto"}, 100, None, 3)) == 6
+    assert len(places_for({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
+    assert DetachedEngine({"cpu"}).usual(100) == 4
+    assert DetachedEngine({"cpu", "auto"}, jobs_per_device=2).usual(100) == 4
+
+
+def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(devices, "GPU_FILES", (str(tmp_path / "nvidiactl"),))
+    monkeypatch.setattr(devices, "COUNTING", "print('devices:', 3)")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == []
+    (tmp_path / "nvidiactl").touch()
+    assert visible_gpus() == ["0", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-x, 4,5")
+    assert visible_gpus() == ["GPU-x", "4", "5"]

@@ -1,0 +1,246 @@
+"""Model files from elsewhere: what runs code or touches files is refused before torch's loaders see it."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder
+from mnist_resnet.models.export import export_model
+from mnist_resnet.models.model_file import (
+    DESCRIPTION,
+    ModelDescription,
+    deprecation_of_torchscript_unsaid,
+    find_model,
+    load_model,
+)
+from mnist_resnet.models.resnet import ResNet
+
+torch.set_num_threads(1)
+
+Records = dict[str, bytes]
+
+GRAPH = "models/model.json"
+WEIGHTS = "data/weights/model_weights_config.json"
+
+
+class Attack:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+    network = ResNet(width=2, blocks=[1, 1])
+    export_model(network, images, ModelDescription.of(images, 0.1307, 0.3081, 10), folder)
+    return folder
+
+
+def altered(original: Path, target: Path, alter: Callable[[Records], None]) -> Path:
+    """A copy whose records were changed, in an archive that torch reads (it wants them stored, not deflated)."""
+    with zipfile.ZipFile(original) as archive:
+        records = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    alter(records)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in records.items():
+            archive.writestr(f"archive/{name}", content)
+    return target
+
+
+def edit_json(record: str, edit: Callable[[Any], None]) -> Callable[[Records], None]:
+    def alter(records: Records) -> None:
+        content = json.loads(records[record])
+        edit(content)
+        records[record] = json.dumps(content).encode()
+
+    return alter
+
+
+def saved(value: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def pickled_weight(mark: Path) -> Callable[[Records], None]:
+    def alter(records: Records) -> None:
+        config = json.loads(records[WEIGHTS])
+        first = next(iter(config["config"].values()))
+        first["use_pickle"] = True
+        records[WEIGHTS] = json.dumps(config).encode()
+        records[f"data/weights/{first['path_name']}"] = saved(Attack(mark))
+
+    return alter
+
+
+def pickled_inputs(mark: Path) -> Callable[[Records], None]:
+    return lambda records: records.update({"data/sample_inputs/model.pt": saved(Attack(mark))})
+
+
+def legacy_weights(mark: Path) -> Callable[[Records], None]:
+    return lambda records: records.update({"data/weights/model.pt": saved(Attack(mark))})
+
+
+def evaluated_size(mark: Path) -> Callable[[Records], None]:
+    code = f"__import__('os').mkdir({str(mark)!r}) or 1"
+
+    def edit(program: Any) -> None:
+        inputs = program["graph_module"]["graph"]["tensor_values"]
+        sizes = next(iter(inputs.values()))["sizes"]
+        sizes[0] = {"as_expr": {"expr_str": code, "hint": None}}
+
+    return edit_json(GRAPH, edit)
+
+
+def run_guard(mark: Path) -> Callable[[Records], None]:
+    return edit_json(GRAPH, lambda program: program.update(guards_code=[f"__import__('os').mkdir({str(mark)!r})"]))
+
+
+@pytest.mark.parametrize("attack", [pickled_weight, pickled_inputs, legacy_weights, evaluated_size])
+def test_torch_itself_would_run_what_is_refused(
+    tmp_path: Path, exported: Path, attack: Callable[[Path], Callable[[Records], None]]
+) -> None:
+    mark = tmp_path / "it_ran"
+    path = altered(exported / EXPORTED_MODEL, tmp_path / "model.pt2", attack(mark))
+    with pytest.raises(UnreadableFolder, match="refused: "):
+        load_model(path)
+    assert not mark.exists()
+    with suppress(Exception):  # some attacks run and then fail
+        torch.export.load(path)
+    assert mark.exists(), "the attack is none: the test shows nothing"
+
+
+def call(target: str) -> Callable[[Records], None]:
+    return edit_json(GRAPH, lambda program: program["graph_module"]["graph"]["nodes"][0].update(target=target))
+
+
+@pytest.mark.parametrize(
+    ("alter", "reason"),
+    [
+        (call("torch.ops.aten.from_file.default"), "from_file"),
+        (call("torch.ops.aten.save.default"), "save"),
+        (call("torch.hub.load"), "torch.hub.load"),
+        (call("torch.ops.higher_order.cond"), "cond"),
+        (call("_operator.methodcaller"), "methodcaller"),
+        (run_guard(Path("never")), "guards"),
+        (lambda records: records.update({"data/aotinductor/model/code.so": b""}), "aotinductor"),
+        (lambda records: records.update({"models/other.json": records[GRAPH]}), "other.json"),
+        (lambda records: records.update({"data/constants/opaque_obj_0": pickle.dumps(1)}), "opaque_obj_0"),
+        (edit_json(GRAPH, lambda program: program.update(__enum__="x.y")), "imports"),
+    ],
+)
+def test_exported_file_that_can_do_more_than_compute_is_refused(
+    tmp_path: Path, exported: Path, alter: Callable[[Records], None], reason: str
+) -> None:
+    path = altered(exported / EXPORTED_MODEL, tmp_path / "model.pt2", alter)
+    with pytest.raises(UnreadableFolder, match=f"refused: .*{reason}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("file", [EXPORTED_MODEL, TRACED_MODEL])
+def test_repacked_file_without_a_change_still_loads(tmp_path: Path, exported: Path, file: str) -> None:
+    path = altered(exported / file, tmp_path / file, lambda records: records.update({}))
+    assert load_model(path).description == load_model(exported / file).description
+
+
+def test_traced_file_that_writes_a_file_is_refused(tmp_path: Path) -> None:
+    class Writing(nn.Module):
+        def __init__(self, target: str) -> None:
+            super().__init__()
+            self.target = target
+
+        def forward(self, images: Tensor) -> Tensor:
+            torch.save(images, self.target)
+            return images.flatten(1)
+
+    mark, path = tmp_path / "written", tmp_path / "model.pt"
+    images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    with deprecation_of_torchscript_unsaid():
+        script = torch.jit.script(Writing(str(mark)))
+        torch.jit.save(script, path, _extra_files={DESCRIPTION: ModelDescription.of(images, 0.0, 1.0, 784).to_json()})
+    with pytest.raises(UnreadableFolder, match="refused: its code holds 'save'"):
+        load_model(path)
+    assert not mark.exists()
+    load_model(path, trusted=True).logits(images)
+    assert mark.exists(), "the attack is none: the test shows nothing"
+
+
+def test_torchscript_s_own_pickles_build_no_python_objects(tmp_path: Path, exported: Path) -> None:
+    mark = tmp_path / "it_ran"
+    alter = {"data.pkl": pickle.dumps(Attack(mark), protocol=2)}
+    path = altered(exported / TRACED_MODEL, tmp_path / "model.pt", lambda records: records.update(alter))
+    for trusted in (False, True):
+        with pytest.raises(UnreadableFolder):
+            load_model(path, trusted)
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "model.pt", "model.pt2"], ids=["other suffix", "text as pt", "text as pt2"]
+)
+def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(UnreadableFolder) as caught:
+        load_model(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["", "[]", "{", '{"format": 2}', '{"format": 1}', '{"format": 1, "channels": []}'],
+)
+@pytest.mark.parametrize("file", [EXPORTED_MODEL, TRACED_MODEL])
+def test_file_that_does_not_describe_itself_is_refused(
+    tmp_path: Path, exported: Path, file: str, description: str
+) -> None:
+    replaced = {f"extra/{DESCRIPTION}": description.encode()}
+    path = altered(exported / file, tmp_path / file, lambda records: records.update(replaced))
+    with pytest.raises(UnreadableFolder, match="no model file of this program"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"std": [0.0]}, {"mean": [0.1, 0.2]}, {"class_names": []}, {"height": -1}, {"width": 10**9}]
+)
+def test_description_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+    images = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    description = ModelDescription.of(images, 0.1, 1.0, 10)
+    assert ModelDescription.from_json(description.to_json()) == description
+    with pytest.raises(ValueError, match="contradicts itself"):
+        ModelDescription.from_json(json.dumps(json.loads(description.to_json()) | change))
+
+
+def test_ink_side_is_the_longer_side_of_the_typical_image() -> None:
+    images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    images[0, 0, 4:24, 10:15] = 1
+    images[1, 0, 9, 3:23] = 255
+    images[2, 0, 5, 5] = 255
+    assert ModelDescription.of(images, 0.1, 1.0, 10).ink_side == 20
+    assert ModelDescription.of(torch.zeros(2, 1, 8, 9, dtype=torch.uint8), 0.1, 1.0, 10).ink_side == 9
+
+
+def test_folder_gives_its_exported_network_first(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFolder, match=r"neither model\.pt2 nor model\.pt"):
+        find_model(tmp_path)
+    (tmp_path / TRACED_MODEL).touch()
+    assert find_model(tmp_path) == tmp_path / TRACED_MODEL
+    (tmp_path / EXPORTED_MODEL).touch()
+    assert find_model(tmp_path) == tmp_path / EXPORTED_MODEL
+    with pytest.raises(UnreadableFolder, match="no such file or folder"):
+        find_model(tmp_path / "missing")

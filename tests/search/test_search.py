@@ -1,0 +1,373 @@
+"""Adaptive search: the space, what is proposed, and what becomes of trials; the real program on tiny networks."""
+
+import importlib
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
+from mnist_resnet.jobs.objective import objective_value
+from mnist_resnet.models.resnet import ResNet
+from mnist_resnet.search.space import Parameter, parse_space, read_parameter
+from mnist_resnet.search.study import (
+    JOURNAL,
+    _lock,
+    build_sampler,
+    load_study,
+    make_study,
+    open_storage,
+    propose,
+    quiet_optuna,
+)
+from mnist_resnet.sweeps.folder import read_sweep
+from tests.small_sweeps import (
+    CHECKOUT,
+    Ended,
+    Place,
+    attempts,
+    make_place,
+    result_of,
+    run_here,
+    statuses,
+    without_times,
+)
+
+Run = Callable[..., Ended]
+
+LR = "optim.lr=tag(log,interval(1e-4,1e-1))"
+TPE = {"_target_": "optuna.samplers.TPESampler"}
+RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+@pytest.fixture
+def search(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a small search in this process: `search(name, override, …)`."""
+
+    def run(name: str | None, *overrides: str) -> Ended:
+        small = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", *overrides)
+        return run_here(place.sweep(name, *small), place, monkeypatch, capfd)
+
+    return run
+
+
+def space_of(*overrides: str) -> list[Parameter]:
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        return parse_space(overrides, {}, GlobalHydra.instance().config_loader())[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("interval(0.1,0.5)", FloatDistribution(0.1, 0.5)),
+        ("tag(log,interval(1e-4,1e-1))", FloatDistribution(1e-4, 1e-1, log=True)),
+        ("int(interval(1,8))", IntDistribution(1, 8)),
+        ("tag(log,int(interval(1,8)))", IntDistribution(1, 8, log=True)),
+        ("range(1,8)", IntDistribution(1, 7)),
+        ("range(8,1,-2)", IntDistribution(2, 8, step=2)),
+        ("tag(log,range(1,8))", IntDistribution(1, 7, log=True)),
+        ("range(0,1,step=0.25)", FloatDistribution(0.0, 0.75, step=0.25)),
+        ("choice(1,true,a)", CategoricalDistribution(["1", "True", "a"])),
+        ("1,null", CategoricalDistribution(["1", "null"])),
+        ("1,2", CategoricalDistribution(["1", "2"])),
+    ],
+)
+def test_hydras_syntax_is_the_space(typed: str, expected: Any) -> None:
+    (parameter,) = space_of(f"optim.lr={typed}")
+    assert parameter.distribution == expected
+    assert read_parameter(parameter.as_dict()) == parameter
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optim.lr=interval(2,1)", "from a smaller to a larger"),
+        ("optim.lr=tag(log,interval(0,1))", "start above 0"),
+        ("optim.lr=tag(lgo,interval(1,2))", "log"),
+        ("optim.lr=tag(log,choice(1,2))", "interval"),
+        ("optim.lr=tag(log,range(1,9,2))", "without a step"),
+        ("seed=1,2", "luckiest"),
+        ("sweep.trials=1,2", "whole sweep"),
+        ("data.root=a,b", "no figure depends"),
+        ("optim.lr=0.1", "nothing is searched"),
+    ],
+)
+def test_what_can_not_be_searched_is_told_in_one_line(override: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as refused:
+        space_of(override)
+    assert "\n" not in str(refused.value)
+
+
+def found(space: list[Parameter], sampler: dict[str, Any], seed: int, trials: int) -> float:
+    """The best value of a known function: the highest at lr = 10 ** -2.3 with the 3 x 3 stem and width 24."""
+    study = optuna.create_study(direction="maximize")
+    for number in range(trials):
+        study.sampler = build_sampler(sampler | {"seed": seed}, space, number)
+        trial_id, values = propose(study, space, None)
+        value = -((math.log10(values["optim.lr"]) + 2.3) ** 2) - ((values["model.width"] - 24) / 16) ** 2
+        study.tell(study.trials[trial_id].number, value - (0.5 if values["model"] == "stem7x7" else 0.0))
+    return study.best_value
+
+
+def test_tpe_beats_random_on_a_known_function_over_20_seeds() -> None:
+    quiet_optuna()
+    space = space_of(LR, "model=stem3x3,stem7x7", "model.width=int(interval(4,64))")
+    gains = [found(space, TPE, seed, 30) - found(space, RANDOM, seed, 30) for seed in range(20)]
+    assert sum(gain > 0 for gain in gains) >= 15, gains  # by chance in 2 % of all cases
+    assert np.mean(gains) > 0
+
+
+def test_a_trial_does_not_depend_on_who_asks_for_it(tmp_path: Path) -> None:
+    quiet_optuna()
+    space, proposals = space_of(LR, "model=stem3x3,stem7x7"), []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        make_study(open_storage(folder), "val_accuracy")
+        storages = [open_storage(folder) for _ in range(workers)]
+        for number in range(14):
+            study = load_study(storages[number % workers], build_sampler(TPE | {"seed": 1}, space, number))
+            propose(study, space, None)
+            study.tell(number, math.sin(number))
+        proposals.append([trial.params for trial in load_study(open_storage(folder)).trials])
+    assert proposals[0] == proposals[1]
+    assert len({str(params) for params in proposals[0]}) == 14
+
+
+def test_a_process_that_died_while_asking_leaves_a_trial_that_is_completed(tmp_path: Path) -> None:
+    space = space_of(LR, "model=stem3x3,stem7x7")
+    storage = open_storage(tmp_path)
+    make_study(storage, "val_accuracy")
+    load_study(storage).ask().suggest_float("optim.lr", 1e-4, 1e-1, log=True)
+    study = load_study(storage, build_sampler(RANDOM | {"seed": 1}, space, 0))
+    (unborn,) = study.trials
+    trial_id, values = propose(study, space, unborn)
+    assert trial_id == unborn._trial_id
+    assert values["optim.lr"] == pytest.approx(unborn.params["optim.lr"], rel=1e-3)
+    assert [trial.params for trial in study.trials] == [values]
+
+
+def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path: Path) -> None:
+    make_study(open_storage(tmp_path), "val_accuracy")
+    load_study(open_storage(tmp_path)).ask()
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    load_study(open_storage(tmp_path)).ask()
+    assert len(load_study(open_storage(tmp_path)).trials) == 2
+
+
+def test_objective_is_of_the_last_or_the_best_epoch() -> None:
+    history = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.7, "val_loss": 0.4}, {"val_accuracy": 0.6}]
+    assert objective_value(history, "val_accuracy", "last") == 0.6
+    assert objective_value(history, "val_accuracy", "best") == 0.7
+    assert objective_value(history, "val_loss", "best") == 0.4
+    assert objective_value([], "val_loss", "last") is None
+
+
+def test_a_search_ends_with_its_best_config_ready_to_run(
+    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = search("s", LR, "model=choice(stem3x3,stem7x7)", "sweep.trials=4", "+optim.foreach=false", "scale=full")
+    assert done.code == 0, done.out + done.err
+    folder = place.folder / "multirun" / "s"
+    assert list(statuses(folder).values()) == ["completed"] * 4
+    assert all((folder / name).exists() for name in ("table.md", "results.csv", "dashboard.html", "search.html"))
+    page = (folder / "search.html").read_text()
+    assert all(words in page for words in ("Optimization History", "Slice Plot", LR.partition("=")[2]))
+    best = max((result_of(folder / job.name) for job in read_sweep(folder).jobs), key=_val_accuracy)
+    assert f"best: {100 * best['last']['val_accuracy']:.2f} %" in done.out
+    single = ["--config-dir", str(folder), "experiment=best", f"data.root={place.images}", "data.verify=false"]
+    again = run_here([*single, "tracking=none", "hydra.run.dir=again"], place, monkeypatch, capfd)
+    assert again.code == 0, again.err
+    result = result_of(place.folder / "again")
+    assert result["signature"] == best["signature"]
+    assert without_times([result["last"]]) == without_times([best["last"]])
+
+
+def _val_accuracy(result: dict[str, Any]) -> float:
+    return float(result["last"]["val_accuracy"])
+
+
+def test_more_trials_are_added_and_fewer_change_nothing(search: Run, place: Place) -> None:
+    folder = place.folder / "multirun" / "s"
+    assert search("s", LR, "sweep.trials=2").code == 0
+    before = [job.name for job in read_sweep(folder).jobs]
+    assert search("s", LR, "sweep.trials=4").code == 0
+    jobs = [job.name for job in read_sweep(folder).jobs]
+    assert jobs[:2] == before
+    assert attempts(folder) == dict.fromkeys(sorted(jobs), 1)
+    assert len(jobs) == 4
+    assert search("s", LR, "sweep.trials=1").code == 0
+    assert [job.name for job in read_sweep(folder).jobs] == jobs
+
+
+def test_a_grid_is_done_once(search: Run, place: Place) -> None:
+    grid = ("hydra/sweeper/sampler=grid", "optim.lr=0.01,0.001", "data.batch_size=range(8,17,8)", "sweep.trials=9")
+    done = search("grid", *grid, "trainer.epochs=1")
+    assert done.code == 0, done.err
+    jobs = read_sweep(place.folder / "multirun" / "grid").jobs
+    swept = {(job.swept["optim.lr"], job.swept["data.batch_size"]) for job in jobs}
+    assert swept == {(lr, size) for lr in (0.01, 0.001) for size in (8, 16)}
+    assert "4 trials: 4 completed" in done.out
+
+
+def test_equal_trials_are_one_job(search: Run, place: Place) -> None:
+    done = search("s", "optim.lr=0.01,0.001", "sweep.trials=5", "trainer.epochs=1")
+    assert done.code == 0, done.err
+    assert "5 trials: 5 completed" in done.out
+    assert attempts(place.folder / "multirun" / "s") == {"optim.lr=0.01": 1, "optim.lr=0.001": 1}
+
+
+def test_a_pruned_job_ends_as_pruned_and_keeps_its_metrics(search: Run, place: Place) -> None:
+    # No accuracy is above 2: every trial is pruned at the first judgement.
+    pruner = ("hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2")
+    done = search("s", LR, "sweep.trials=2", "trainer.epochs=3", *pruner, "sweep.keep=model")
+    assert done.code == 0, done.out
+    folder = place.folder / "multirun" / "s"
+    assert list(statuses(folder).values()) == [Status.PRUNED] * 2
+    for job in read_sweep(folder).jobs:
+        assert len(read_metrics(folder / job.name)) == result_of(folder / job.name)["epochs_completed"] == 1
+        assert not (folder / job.name / "checkpoint.pt").exists()
+    assert "2 trials: 2 pruned" in done.out
+    assert search("s", LR, "sweep.trials=2", "trainer.epochs=3").code == 0
+    assert set(attempts(folder).values()) == {1}
+
+
+def test_a_job_is_not_pruned_at_its_last_epoch(search: Run, place: Place) -> None:
+    pruner = ("hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2")
+    assert search("s", LR, "sweep.trials=1", "trainer.epochs=1", *pruner).code == 0
+    assert list(statuses(place.folder / "multirun" / "s").values()) == ["completed"]
+
+
+def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = ("model.stem=3x3,7x7", "sweep.trials=2", "hydra/sweeper/sampler=grid", "trainer.epochs=1")
+    study = (*grid, "model._target_=tests.test_search.fragile")
+    monkeypatch.setenv("FRAGILE", "broken")
+    broken = search("s", *study)
+    folder = place.folder / "multirun" / "s"
+    assert broken.code == 1, broken.out + broken.err
+    assert list(statuses(folder).values()) == ["failed", "failed"]
+    assert "2 trials: 2 open" in broken.out
+    monkeypatch.delenv("FRAGILE")
+    mended = search("s", *study)
+    assert mended.code == 0, mended.out + mended.err
+    assert list(attempts(folder).values()) == [2, 2]
+    assert "2 trials: 2 completed" in mended.out
+
+
+def fragile(**settings: Any) -> ResNet:
+    """The report's network, unless it is broken."""
+    if "FRAGILE" in os.environ:
+        raise RuntimeError(os.environ["FRAGILE"])
+    return ResNet(**settings)
+
+
+def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) -> None:
+    # 33 images in batches of 16 leave a last one of a single image.
+    grid = ("hydra/sweeper/sampler=grid", "data.train_size=32,33", "data.batch_size=11,16", "trainer.epochs=1")
+    done = search("s", *grid)
+    assert done.code == 0, done.out + done.err
+    assert "can't be, and is left out: data.train_size=33" in done.out
+    assert "4 trials: 3 completed, 1 left out" in done.out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("data.val_size=0",), "data.val_size=5000"),
+        (("sweep.objective=test_accuracy",), "sweep.objective_on_test=true"),
+        (("sweep.objective=accuracy",), "val_accuracy"),
+        (("sweep.trials=0",), "1 or more"),
+        (("sweep.exclude=['optim.lr=1']",), "leave the values out"),
+        (("sweep.rerun=all",), "no trial anew"),
+        (("hydra/sweeper/sampler=grid",), "a grid needs a list"),
+        (("hydra/sweeper/sampler=tpa",), "tpe"),
+        (("+hydra.sweeper.sampler.foo=1",), "foo"),
+        (("hydra.sweeper.pruner._target_=optuna.pruners.Prune",), "optuna.pruners.Prune"),
+        (("hydra/launcher=basic",), "sequential"),
+        (("optim.beta=0.1,0.2",), "no such key"),
+        (("model.width=interval(2,4)",), "whole number"),
+    ],
+)
+def test_bad_input_is_one_line_and_starts_nothing(
+    search: Run, place: Place, overrides: tuple[str, ...], words: str
+) -> None:
+    done = search("s", LR, *overrides)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert words in done.err
+    assert not (place.folder / "multirun").exists()
+
+
+def test_a_searchs_hands_without_a_search_are_told(search: Run) -> None:
+    done = search("s", "hydra/sweeper=ablation", "optim.lr=0.1,0.2", "data.val_size=0")
+    assert done.code == 2
+    assert done.err == "error: hydra/sweeper/pruner: belongs to a search; add hydra/sweeper=search\n"
+
+
+def test_a_study_is_not_mixed_with_another(search: Run, place: Place) -> None:
+    one = ("sweep.trials=1", "trainer.epochs=1")
+    assert search("s", LR, *one).code == 0
+    for overrides, words in [
+        (("optim.lr=interval(0.1,0.2)",), "searches tag(log,interval(1e-4,1e-1)), not interval(0.1,0.2)"),
+        ((LR, "sweep.objective=val_loss"), "val_accuracy last"),
+        ((LR, "data.val_size=8"), "data.val_size=8"),
+        ((LR, "optim.eps=1e-4,1e-8"), "optim.eps"),
+    ]:
+        done = search("s", *one, *overrides)
+        assert done.code == 2, done.out
+        assert words in done.err
+        assert done.err.count("\n") == 1
+    assert read_json(place.folder / "multirun" / "s" / SEARCH)["trials"] == 1
+
+
+def test_a_sweep_is_not_made_a_search(search: Run, place: Place) -> None:
+    folder = place.folder / "multirun" / "s"
+    folder.mkdir(parents=True)
+    (folder / SWEEP).write_text("{}")
+    done = search("s", LR)
+    assert done.code == 2
+    assert "no search" in done.err
+
+
+def test_a_dry_run_tells_the_space_and_writes_nothing(search: Run, place: Place) -> None:
+    done = search("s", LR, "sweep.dry_run=true", "sweep.trials=7")
+    assert done.code == 0
+    assert "optim.lr: tag(log,interval(1e-4,1e-1))" in done.out
+    assert "7 trials, 0 begun already" in done.out
+    assert not (place.folder / "multirun").exists()
+
+
+def test_without_optuna_the_extra_is_named(search: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("hydra_plugins.search"), "find_spec", lambda _: None)
+    done = search("s", LR)
+    assert done.code == 2
+    assert "'.[search]'" in done.err
+
+
+def test_a_journal_is_taken_from_a_dead_holder_wherever_the_sweep_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.search.study.GRACE", 3)
+    monkeypatch.chdir(tmp_path)
+    folder = Path("multirun/lr")
+    folder.mkdir(parents=True)
+    make_study(open_storage(folder), "val_accuracy")
+    # What somebody leaves who is killed while writing.
+    _lock(folder / JOURNAL).acquire()
+    assert load_study(open_storage(folder)).trials == []

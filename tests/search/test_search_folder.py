@@ -1,0 +1,62 @@
+"""A search's folder is a search's: gone on with as one, and kept apart from sweeps; the real program, tiny networks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from mnist_resnet.resume import resume
+from mnist_resnet.search.study import load_study, open_storage
+from tests.small_sweeps import Ended, Place, make_place, run_here, statuses
+
+Run = Callable[..., Ended]
+
+SEARCH = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", "optim.lr=interval(1e-4,1e-2)")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+@pytest.fixture
+def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a small sweep in this process: `sweep(name, override, …)`."""
+
+    def run(name: str | None, *overrides: str) -> Ended:
+        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+
+    return run
+
+
+def test_search_is_gone_on_with_from_its_folder_alone(
+    sweep: Run, place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
+    folder = place.folder / "multirun" / "s"
+    recipe = folder / "search.json"
+    recipe.write_text(recipe.read_text().replace('"trials": 1,', '"trials": 3,'))
+    assert resume(folder, []) == 0
+    assert "3 trials, 1 begun already" in capfd.readouterr().out
+    trials = load_study(open_storage(folder)).get_trials()
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
+    assert list(statuses(folder).values()) == ["completed"] * 3
+
+
+def test_folder_of_a_search_is_no_place_for_a_sweep(sweep: Run) -> None:
+    assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
+    done = sweep("s", "seed=1,2")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "multirun/s: holds a search; add hydra/sweeper=search, or take another sweep.name" in done.err
+
+
+@pytest.mark.parametrize("setting", ["sweep.trials=30", "sweep.objective=val_loss", "sweep.objective_epoch=best"])
+def test_settings_of_a_search_are_refused_where_there_is_none(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], setting: str
+) -> None:
+    single = run_here([*place.common, setting], place, monkeypatch, capfd)
+    for done in (sweep("s", "seed=1,2", setting), single):
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"{setting}: is for a search; add -m hydra/sweeper=search, or leave it out" in done.err
+    assert not (place.folder / "multirun").exists()

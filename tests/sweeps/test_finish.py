@@ -1,0 +1,250 @@
+"""How sweeps and their jobs end, and are finished: the real program, in this process, on tiny networks."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import UnreadableFolder, read_metrics
+from mnist_resnet.resume import resume
+from mnist_resnet.sweeps.folder import read_sweep
+from tests.small_sweeps import (
+    CHECKOUT,
+    Ended,
+    Place,
+    attempts,
+    make_place,
+    result_of,
+    run_here,
+    small_disk,
+    statuses,
+)
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+@pytest.fixture
+def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a small sweep in this process: `sweep(name, override, …)`."""
+
+    def run(name: str | None, *overrides: str) -> Ended:
+        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+
+    return run
+
+
+def multirun(place: Place) -> Path:
+    return place.folder / "multirun"
+
+
+FAILING = """
+from mnist_resnet.models.resnet import ResNet
+
+def network(blows_up, **rest):
+    if blows_up == "raises":
+        raise RuntimeError("no such layer:\\n  on purpose")
+    if blows_up == "leaves":
+        raise SystemExit("gone")
+    return ResNet(**rest)
+"""
+
+
+def _failing(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (place.folder / "modules").mkdir()
+    (place.folder / "modules" / "sometimes_failing.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(str(place.folder / "modules"))
+    return ["model._target_=sometimes_failing.network"]
+
+
+def test_failing_job_takes_down_nothing_else(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = _failing(place, monkeypatch)
+    done = sweep("fails", *own, "+model.blows_up=no,raises,leaves,never")
+    assert done.code == 1
+    folder = multirun(place) / "fails"
+    assert statuses(folder) == {
+        "model.blows_up=leaves": "failed",
+        "model.blows_up=never": "completed",
+        "model.blows_up=no": "completed",
+        "model.blows_up=raises": "failed",
+    }
+    error = result_of(folder / "model.blows_up=raises")["error"]
+    assert (error["type"], error["message"]) == ("RuntimeError", "no such layer: on purpose")
+    assert "sometimes_failing.py" in error["traceback"]
+    at_the_end = done.out[done.out.index("Failed, or not readable") :].splitlines()
+    assert "fails, model.blows_up=raises: failed: RuntimeError: no such layer: on purpose" in at_the_end
+    assert "fails, model.blows_up=leaves: failed: SystemExit: gone" in at_the_end
+    assert done.out.count("no such layer: on purpose") == 2, "once as it happens, once at the end"
+    assert pd.read_csv(folder / "results.csv")["status"].tolist().count("failed") == 2
+
+
+def test_sweep_can_be_finished_from_its_folder_alone(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep("lent", "seed=1,2,3")
+    folder = multirun(place) / "lent"
+    shutil.rmtree(folder / "seed=2")
+    assert resume(folder, []) == 0
+    assert "1 of 3 jobs to run, 2 ended already" in capfd.readouterr().out
+    assert set(statuses(folder).values()) == {"completed"}
+
+
+def test_folder_from_elsewhere_runs_no_code_of_its_choosing(sweep: Run, place: Place) -> None:
+    sweep("lent", "seed=1,2")
+    folder = multirun(place) / "lent"
+    shutil.rmtree(folder / "seed=2")
+    frozen = (folder / "sweep.json").read_text()
+    (folder / "sweep.json").write_text(frozen.replace("mnist_resnet.training.schedule.constant", "os.system"))
+    with pytest.raises(UsageError, match=r"_target_=os\.system: not on the list"):
+        resume(folder, [])
+    (folder / "sweep.json").write_text(frozen.replace('"seed=2"', '"../seed=2"'))
+    with pytest.raises(UnreadableFolder, match="would lead out of the sweep folder"):
+        resume(folder, [])
+    assert not (folder / "seed=2").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"format": 0, "jobs": []}', "format 0, and this version reads format 1"),
+        ('{"format": 1, "jo', "can't be read"),
+        ('{"format": 1, "jobs": [{"name": "seed=1"}]}', "its job list can't be read"),
+    ],
+)
+def test_job_list_that_is_none_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(UnreadableFolder) as refused:
+        read_sweep(tmp_path)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_failed_jobs_run_again(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = _failing(place, monkeypatch)
+    sweep("fails", *own, "+model.blows_up=no,raises")
+    monkeypatch.delitem(__import__("sys").modules, "sometimes_failing")
+    (place.folder / "modules" / "sometimes_failing.py").write_text(FAILING.replace('== "raises"', '== "mended"'))
+    done = sweep("fails", *own, "+model.blows_up=no,raises")
+    assert done.code == 0
+    result = result_of(multirun(place) / "fails" / "model.blows_up=raises")
+    assert (result["status"], result["error"]) == ("completed", None)
+    assert [attempt["status"] for attempt in result["attempts"]] == ["failed", "completed"]
+
+
+def test_sweep_stops_at_a_failure_if_asked_to(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = _failing(place, monkeypatch)
+    done = sweep("fails", *own, "+model.blows_up=raises,no", "sweep.on_failure=stop")
+    assert done.code == 1
+    assert statuses(multirun(place) / "fails") == {"model.blows_up=raises": "failed"}
+    assert "no further job is begun (sweep.on_failure=stop)" in done.out
+    assert "model.blows_up=no: queued" in done.out
+
+
+def test_diverged_job_is_a_result_and_says_where(sweep: Run, place: Place) -> None:
+    done = sweep("diverges", "optim.lr=0.001,1e30", "optim=sgd", "trainer.log_interval=1")
+    assert done.code == 0
+    result = result_of(multirun(place) / "diverges" / "optim.lr=1e+30")
+    assert result["status"] == "diverged"
+    assert result["error"]["epoch"] == 0
+    assert f"diverged: {result['error']['message']}" in done.out
+    assert "0 of 2 jobs to run" in sweep("diverges", "optim.lr=0.001,1e30", "optim=sgd", "trainer.log_interval=1").out
+
+
+def test_folder_of_another_job_is_left_alone(sweep: Run, place: Place) -> None:
+    sweep("foreign", "seed=1,2")
+    folder = multirun(place) / "foreign"
+    shutil.rmtree(folder / "seed=2")
+    shutil.copytree(folder / "seed=1", folder / "seed=2")
+    done = sweep("foreign", "seed=1,2")
+    assert done.code == 1
+    assert "seed=2: unreadable: multirun/foreign/seed=2: holds another job, seed=1" in done.out
+    assert attempts(folder) == {"seed=1": 1, "seed=2": 1}
+
+
+def test_hydras_basic_launcher_runs_the_frozen_jobs(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [*_failing(place, monkeypatch), "hydra/launcher=basic", "+model.blows_up=no,raises,never"]
+    done = sweep("public", *own)
+    assert done.code == 1
+    folder = multirun(place) / "public"
+    assert list(statuses(folder).values()) == ["completed", "completed", "failed"]
+    assert "no such layer" in done.out
+    assert "3 jobs: 2 completed, 1 failed" in done.out
+    assert "1 of 3 jobs to run" in sweep("public", *own).out
+    assert set(attempts(folder).values()) == {1, 2}
+
+
+EDITING = """
+import os
+from pathlib import Path
+from mnist_resnet.models.resnet import ResNet
+
+def network(**arguments):
+    conf = Path(os.environ["CONF_TO_EDIT"])
+    conf.write_text(conf.read_text().replace("lr: 0.003", "lr: 0.5"))
+    return ResNet(**arguments)
+"""
+
+
+@pytest.mark.parametrize("launcher", ["sequential", "basic"])
+def test_frozen_jobs_run_whatever_conf_says_by_then(
+    place: Place, monkeypatch: pytest.MonkeyPatch, sweep: Run, launcher: str
+) -> None:
+    option = place.folder / "conf" / "optim" / "mine.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text((CHECKOUT / "conf" / "optim" / "adam.yaml").read_text().replace("lr: 0.001", "lr: 0.003"))
+    (place.folder / "editing.py").write_text(EDITING)
+    monkeypatch.syspath_prepend(str(place.folder))
+    monkeypatch.setenv("CONF_TO_EDIT", str(option))
+    own = [f"--config-dir={option.parents[1]}", f"hydra/launcher={launcher}", "optim=mine"]
+    done = sweep("frozen", "seed=1,2,3", "model._target_=editing.network", *own)
+    assert done.code == 0, done.out + done.err
+    assert "lr: 0.5" in option.read_text()
+    folder = multirun(place) / "frozen"
+    assert [result_of(folder / f"seed={seed}")["config"]["optim"]["lr"] for seed in (1, 2, 3)] == [0.003] * 3
+    assert [epoch["lr"] for epoch in read_metrics(folder / "seed=3")] == [0.003] * 2
+    assert "lr: 0.003" in (folder / "seed=3" / ".hydra" / "config.yaml").read_text()
+
+
+def test_code_that_changed_since_is_said_in_each_result(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep("edited", "seed=1,2")
+    folder = multirun(place) / "edited"
+    shutil.rmtree(folder / "seed=2")
+    copy = place.folder / "copy"
+    for part in ("mnist_resnet", "hydra_plugins"):
+        shutil.copytree(CHECKOUT / part, copy / part)
+    (copy / "train.py").write_text((CHECKOUT / "train.py").read_text() + "\n# edited\n")
+    monkeypatch.setattr("mnist_resnet.jobs.environment.SOURCE", copy)
+    sweep("edited", "seed=1,2")
+    assert result_of(folder / "seed=1")["notes"] == []
+    (note,) = result_of(folder / "seed=2")["notes"]
+    assert note.startswith("code changed since the sweep was frozen: ")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MiB."""
+    with small_disk(tmp_path / "disk", "20m") as folder:
+        yield folder
+
+
+def test_sweep_that_has_no_room_is_refused_before_it_starts(sweep: Run, place: Place, disk: Path) -> None:
+    done = sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep")
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert "these 5 jobs need about 22.0 MB" in done.err
+    assert "where 21.0 MB are free; make room, or keep less (model, none)" in done.err
+    assert list(disk.iterdir()) == []
+
+
+def test_room_is_asked_for_what_is_missing_alone(sweep: Run, disk: Path) -> None:
+    assert sweep(None, "seed=1,2,3,4", f"hydra.sweep.dir={disk}/sweep").code == 0
+    assert sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep").code == 0

@@ -1,0 +1,173 @@
+"""A sweep at a glance: what the folder alone tells of who runs what, what failed, and how long the rest takes."""
+
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
+from mnist_resnet.jobs.lease import Claim, Watch, try_claim
+from mnist_resnet.sweeps.cost import Costs, time_to_end
+from mnist_resnet.sweeps.status import Lookout
+from mnist_resnet.sweeps.status_text import bulletin
+from mnist_resnet.sweeps.summary import CONCLUSION
+from tests.synthetic_sweep import SyntheticSweep, base_config, set_key
+
+SEEDS = {"seed": [1, 2, 3, 4, 5, 6]}
+
+
+def claim(folder: Path, **facts: object) -> Claim:
+    found = try_claim(folder, Watch(), facts)
+    assert found is not None
+    return found
+
+
+def text(folder: Path) -> str:
+    console = Console(file=StringIO(), width=200, highlight=False)
+    console.print(bulletin(Lookout(folder).look()))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Six jobs: completed, failed, running since two epochs, died, interrupted, never begun."""
+    ends = {1: Status.FAILED, 2: Status.RUNNING, 3: Status.RUNNING, 4: Status.INTERRUPTED, 5: None}
+    folder = SyntheticSweep(factors=SEEDS, epochs=4, statuses=ends, predictions=False).write(tmp_path / "sweep")
+    for seed, status in ((1, "completed"), (2, "failed"), (5, "interrupted")):
+        claim(folder / f"seed={seed}").release(status)
+    claim(folder / "seed=3", worker=2)
+    dead = claim(folder / "seed=4")
+    dead._stop_beating()
+    file = folder / "seed=4" / "attempts" / "0001.json"
+    file.write_text(file.read_text().replace('"process_started": ', '"process_started": 1'))
+    return folder
+
+
+def test_says_how_each_job_stands_and_who_runs_it(sweep: Path) -> None:
+    overview = Lookout(sweep).look()
+    assert overview.counts == {"completed": 1, "failed": 1, "running": 1, "interrupted": 2, "queued": 1}
+    assert overview.left == 4
+    said = text(sweep)
+    assert "6 jobs: 1 running, 1 completed, 1 failed, 2 interrupted, 1 queued" in said
+    running = next(line.split("  ") for line in said.splitlines() if line.startswith("seed=3"))
+    told = [cell.strip() for cell in running if cell.strip()]
+    assert told[1:3] == ["2/4", "4,800"]
+    assert told[-1] == f"process {os.getpid()} on {os.uname().nodename}, worker 2"
+    assert "failed: seed=2: ValueError: no such <image>" in said
+    assert "interrupted: seed=4: its process died" in said
+
+
+def test_sweep_at_which_nobody_works_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, predictions=False).write(tmp_path / "my sweep")
+    assert f"to go on: python -m mnist_resnet.resume '{folder}'" in text(folder)
+
+
+def test_job_that_ends_and_one_that_is_done_anew_are_seen_by_a_lookout_that_remembers(sweep: Path) -> None:
+    lookout = Lookout(sweep)
+    assert lookout.look().counts["completed"] == 1
+    again = claim(sweep / "seed=1")
+    assert lookout.look().counts["running"] == 2
+    again.release("diverged")
+    assert lookout.look().counts["diverged"] == 1
+
+
+def test_search_counts_trials_that_were_not_asked_for_and_names_the_best(tmp_path: Path) -> None:
+    objective = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}
+    folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, base=objective, predictions=False).write(tmp_path / "s")
+    (folder / SEARCH).write_text(json.dumps({"format": FORMAT, "trials": 10}))
+    for seed in range(1, 6):
+        write_metrics(folder / f"seed={seed}", [{"epoch": 0, "val_accuracy": 0.5 + seed % 4 / 10}])
+        claim(folder / f"seed={seed}").release("completed")
+    said = text(folder)
+    assert "10 trials: 5 completed, 5 queued" in said
+    assert "best: 80.00 % (val_accuracy of the last epoch), seed=3" in said
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "importtime", "-m", "mnist_resnet.sweep", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_command_needs_no_pytorch(sweep: Path) -> None:
+    done = run(str(sweep))
+    assert done.returncode == 0
+    assert "6 jobs" in done.stdout
+    assert not [line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "pandas")]
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "no sweep.json in it"), ("{", "can't be read")])
+def test_folder_that_holds_no_sweep_is_told_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:
+    if content:
+        (tmp_path / "sweep.json").write_text(content)
+    command = [sys.executable, "-m", "mnist_resnet.sweep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_watching_a_sweep_that_has_ended_ends(tmp_path: Path) -> None:
+    folder = SyntheticSweep(factors=SEEDS, statuses={1: Status.FAILED}, predictions=False).write(tmp_path / "s")
+    (folder / DASHBOARD).touch()
+    done = run(str(folder), "--watch")
+    assert done.returncode == 1, "a job failed"
+    assert "6 jobs: 5 completed, 1 failed" in done.stdout
+
+
+def test_watching_waits_for_whoever_writes_the_table(tmp_path: Path) -> None:
+    folder = SyntheticSweep(factors=SEEDS, predictions=False).write(tmp_path / "s")
+    (folder / DASHBOARD).touch()
+    writer = claim(folder / LAUNCHES / CONCLUSION)
+    command = [sys.executable, "-m", "mnist_resnet.sweep", str(folder), "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert "6 completed" in watcher.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            watcher.wait(2)
+        writer.release(Status.COMPLETED)
+        assert watcher.wait(60) == 0
+
+
+def config(width: int, epochs: int, lr: float = 0.1, seed: int = 1) -> dict[str, object]:
+    whole = base_config(epochs, 100, val=False)
+    for key, value in {"model.width": width, "optim.lr": lr, "seed": seed}.items():
+        set_key(whole, key, value)
+    return whole
+
+
+def test_cost_is_that_of_jobs_that_differ_in_no_work_by_their_epochs() -> None:
+    costs = Costs()
+    assert costs.seconds(config(8, 2)) is None
+    costs.learn(config(8, 2), 20.0)
+    costs.learn(config(64, 2), 100.0)
+    assert costs.seconds(config(8, 6, lr=0.03, seed=4)) == pytest.approx(60.0)
+    assert costs.seconds(config(64, 1, lr=0.003)) == pytest.approx(50.0)
+
+
+def order(costs: Costs, configs: list[dict[str, object]]) -> list[int]:
+    ranks = costs.ranks(configs)
+    return sorted(range(len(ranks)), key=lambda position: -ranks[position])
+
+
+def test_before_anything_has_ended_the_longest_by_epochs_and_parameters_goes_first() -> None:
+    def parameters(model: str) -> int:
+        return int(json.loads(model)["width"]) ** 2
+
+    jobs = [config(8, 10), config(64, 1), config(8, 70), config(8, 10, seed=2)]
+    assert order(Costs(parameters), jobs) == [2, 1, 0, 3]
+    costs = Costs(parameters)
+    costs.learn(config(64, 1), 1.0)
+    costs.learn(config(8, 1), 10.0)
+    assert order(costs, jobs) == [2, 0, 3, 1], "what was measured counts for more than what was guessed"
+
+
+def test_time_to_end_fills_the_worker_that_is_free_first() -> None:
+    assert time_to_end([], [3, 3, 2, 2, 2], 2) == 7
+    assert time_to_end([5, 1], [4, 2], 2) == 7
+    assert time_to_end([5], [4, 2], 1) == 11
+    assert time_to_end([], [], 3) == 0

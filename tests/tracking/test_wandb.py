@@ -1,0 +1,447 @@
+"""W&B as users meet it: real runs, offline and against a server on loopback, read back with W&B's own reader."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_resnet.job_folder import Metrics
+from mnist_resnet.tracking import wandb_mode
+from mnist_resnet.tracking.callback import Observer, Run
+from mnist_resnet.tracking.wandb import NoTracker, WandbTracker, log_summary_run
+from mnist_resnet.tracking.wandb_files import sync_command
+from tests.wandb_history import history, summary
+from tests.wandb_server import WandbServer
+
+STEPS = 5
+"""Optimiser steps in an epoch; every second one's loss is told."""
+
+CONFIG = {"seed": 1, "optim": {"_target_": "torch.optim.Adam", "lr": 0.02}, "trainer": {"epochs": 3}}
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    _forget()
+    for name in [name for name in os.environ if name.startswith("WANDB")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "no_settings"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    """Let W&B and the trackers look at the environment anew, as a new process would."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
+    wandb_mode._unreachable.clear()
+    wandb_mode._said.clear()
+
+
+def _use(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the user was told; W&B's own log goes to its files."""
+    return [record.getMessage() for record in caplog.records if record.name == "mnist_resnet"]
+
+
+def _metrics(epoch: int) -> Metrics:
+    accuracy = [0.8, 0.95, 0.9][epoch]
+    return {"epoch": epoch, "train_loss": 1 / (epoch + 1), "test_accuracy": accuracy, "lr": 0.02}
+
+
+def _batches(epochs: range) -> list[tuple[int, float]]:
+    return [(epoch * STEPS + step, 1.0 + epoch * STEPS + step) for epoch in epochs for step in range(0, STEPS, 2)]
+
+
+def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> Run:
+    folder.mkdir(exist_ok=True, parents=True)
+    return Run(
+        id=identity,
+        name=folder.name,
+        group="lr_vs_stem",
+        tags=["quick", "report_d", "t" * 100],
+        folder=folder,
+        config=CONFIG | {"name": folder.name},
+        steps_per_epoch=STEPS,
+        epochs=3,
+        history=[_metrics(epoch) for epoch in range(done)],
+        batch_losses=_batches(range(done)),
+    )
+
+
+def _train(tracker: Observer, run: Run, until: int, status: str = "completed") -> None:
+    """Tell a tracker of a job that goes on from `run.history` up to epoch `until`."""
+    tracker.begin(run)
+    for epoch in range(len(run.history), until):
+        for global_step, loss in _batches(range(epoch, epoch + 1)):
+            tracker.batch(epoch, global_step % STEPS, loss, 0.5)
+        tracker.epoch(_metrics(epoch))
+    last = _metrics(until - 1) if until else None
+    best = _metrics(min(until - 1, 1)) | {"picked_on": "test"} if until else None
+    tracker.end(
+        {"status": status, "seconds": 2.5, "images_per_second": 10.0, "last": last, "best": best, "error": None}
+    )
+
+
+def _offline_runs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("wandb/offline-run-*"))
+
+
+def _check_whole(rows: list[dict[str, Any]], epochs: int = 3) -> None:
+    """Each epoch and each told batch stands there once, in order."""
+    assert [row["epoch"] for row in rows if "epoch" in row] == list(range(epochs))
+    batches = [(row["global_step"], row["batch_loss"]) for row in rows if "batch_loss" in row]
+    assert batches == _batches(range(epochs))
+    steps = [row["_step"] for row in rows]
+    assert steps == sorted(set(steps))
+
+
+def _sync(folder: Path, server: WandbServer) -> str:
+    """Paste the sync line into bash, at a user's place."""
+    line = sync_command(folder)
+    assert line is not None
+    shell = os.environ | server.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    shell.pop("WANDB_SILENT", None)
+    done = subprocess.run(["bash", "-c", line], env=shell, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_three_jobs_of_one_process_are_three_runs(tmp_path: Path) -> None:
+    tracker = WandbTracker(mode="offline", project="mine")
+    for index, status in enumerate(["completed", "failed", "diverged"]):
+        _train(tracker, _run(tmp_path / f"lr={index}", identity=f"id{index}"), until=3, status=status)
+    for index, (status, exit_code) in enumerate([("completed", 0), ("failed", 1), ("diverged", 1)]):
+        (run,) = _offline_runs(tmp_path / f"lr={index}")
+        found = summary(run)
+        assert found["config"] | {"_wandb": 0} == CONFIG | {"name": f"lr={index}", "_wandb": 0}
+        assert (found["run_id"], found["name"], found["project"]) == (f"id{index}", f"lr={index}", "mine")
+        assert (found["exit_code"], found["summary"]["status"]) == (exit_code, status)
+        _check_whole(history(run))
+
+
+def test_summary_holds_last_and_best(tmp_path: Path) -> None:
+    _train(WandbTracker(mode="offline"), _run(tmp_path / "job"), until=3)
+    found = summary(_offline_runs(tmp_path / "job")[0])["summary"]
+    assert (found["last/test_accuracy"], found["last/epoch"]) == (0.9, 2)
+    assert (found["best/test_accuracy"], found["best/epoch"], found["best/picked_on"]) == (0.95, 1, "test")
+    assert (found["seconds"], found["images_per_second"]) == (2.5, 10.0)
+
+
+def test_job_without_sweep_and_without_epochs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = WandbTracker(mode="offline")
+    tracker.begin(_run(tmp_path / "job"))
+    tracker.end({"status": "failed", "last": None, "best": None, "error": {"type": "ValueError", "message": "why"}})
+    assert summary(_offline_runs(tmp_path / "job")[0])["summary"]["error"] == "why"
+    assert _warnings(caplog) == []
+
+
+def test_resumed_offline_job_is_one_run_with_each_step_once(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
+    _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
+    (run,) = _offline_runs(job)
+    _check_whole(history(run))
+    assert len(list(job.glob("wandb/superseded/*"))) == 1, "the first attempt's file is kept, out of the way"
+
+
+def test_resume_within_an_epoch(tmp_path: Path) -> None:
+    run = _run(tmp_path / "job", done=1)
+    within = [*run.batch_losses, (STEPS, 1.0 + STEPS)]
+    tracker = WandbTracker(mode="offline")
+    tracker.begin(Run(**(vars(run) | {"batch_losses": within})))
+    for step in (2, 4):
+        tracker.batch(1, step, 1.0 + STEPS + step, 0.5)
+    tracker.epoch(_metrics(1))
+    tracker.end({"status": "completed"})
+    _check_whole(history(_offline_runs(tmp_path / "job")[0]), epochs=2)
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from tests.tracking.test_wandb import _run, _batches, _metrics, WandbTracker
+tracker = WandbTracker(mode="offline")
+tracker.begin(_run(Path(sys.argv[1])))
+tracker.batch(0, 0, 1.0, 0.5)
+tracker.epoch(_metrics(0))
+time.sleep(1.5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_job_goes_on_as_one_run(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    child = subprocess.run([sys.executable, "-c", KILLED, str(job)], cwd=Path(__file__).parents[2])
+    assert child.returncode == -signal.SIGKILL
+    assert [row.get("epoch") for row in history(_offline_runs(job)[0])] == [None, 0], "flushed before the kill"
+    with WandbServer() as server:
+        _sync(job, server)
+        _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
+        _sync(job, server)
+        (sent,) = server.runs.values()
+    assert [row["epoch"] for row in sent.history if "epoch" in row] == [0, 1, 2]
+
+
+def test_job_that_goes_on_after_a_sync_adds_to_the_sent_run(tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    with WandbServer() as server:
+        for until in (1, 2, 3):
+            _train(WandbTracker(mode="offline"), _run(job, done=until - 1), until=until, status="interrupted")
+            _sync(job, server)
+        (sent,) = server.runs.values()
+    _check_whole(sent.history)
+    assert sync_command(job) is None, "all is sent"
+
+
+def test_sync_line_works_as_pasted(tmp_path: Path) -> None:
+    study = tmp_path / "it's a study, $HOME"
+    sweep = study / "lr_vs_stem"
+    names = ["model=stem3x3,optim.lr=0.02", "naïve name & more"]
+    for index, name in enumerate(names):
+        _train(WandbTracker(mode="offline"), _run(sweep / name, identity=f"id{index}"), until=3)
+    _summary_run(sweep)
+    with WandbServer() as server:
+        line = sync_command(study)
+        assert line is not None
+        assert len(line.splitlines()) == 1
+        _sync(study, server)
+        assert {run.records["displayName"] for run in server.runs.values()} == {*names, "lr_vs_stem: table"}
+        assert {run.records["groupName"] for run in server.runs.values()} == {"lr_vs_stem"}
+        _check_whole(server.runs["id0"].history)
+    assert sync_command(study) is None
+
+
+def test_no_sync_line_where_nothing_waits(tmp_path: Path) -> None:
+    assert sync_command(tmp_path) is None
+    assert sync_command(tmp_path / "missing") is None
+
+
+def test_online_run_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        _train(WandbTracker(mode="auto", project="mine", entity="us"), _run(tmp_path / "job"), until=3)
+        (sent,) = server.runs.values()
+    _check_whole(sent.history)
+    assert sent.config == CONFIG | {"name": "job"}
+    assert sent.summary["best/test_accuracy"] == 0.95
+    assert [row["_step"] for row in sent.history] == [row["global_step"] for row in sent.history]
+    assert (sent.records["project"], sent.records["entity"], sent.exit_code) == ("mine", "us", 0)
+    assert sent.records["tags"] == ["quick", "report_d", "t" * 64]
+    assert sync_command(tmp_path) is None
+
+
+def test_resumed_online_job_is_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = tmp_path / "job"
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        _train(WandbTracker(mode="online"), _run(job), until=2, status="interrupted")
+        # The checkpoint was older than what W&B got: epoch 1 comes again.
+        _train(WandbTracker(mode="online"), _run(job, done=1), until=3)
+        (sent,) = server.runs.values()
+    _check_whole(sent.history)
+    assert _warnings(caplog) == []
+
+
+def test_offline_beginning_is_sent_by_the_online_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "job"
+    _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        _train(WandbTracker(mode="auto"), _run(job, done=1), until=3)
+        (sent,) = server.runs.values()
+    _check_whole(sent.history)
+    assert sync_command(job) is None
+
+
+def test_online_beginning_goes_on_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "job"
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        _train(WandbTracker(mode="online"), _run(job), until=1, status="interrupted")
+        _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
+        _sync(job, server)
+        (sent,) = server.runs.values()
+    _check_whole(sent.history)
+
+
+def test_reachability_is_found_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        assert [wandb_mode.decide_mode("auto") for _ in range(20)] == ["online"] * 20
+        assert server.requests == ["GET /"]
+
+
+def test_modes_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    assert [wandb_mode.decide_mode(mode) for mode in ("auto", "offline")] == ["offline", "offline"]
+    assert _warnings(caplog) == [], "nothing went wrong"
+    assert [wandb_mode.decide_mode("online") for _ in range(3)] == ["offline"] * 3
+    assert len(_warnings(caplog)) == 1
+    assert "no API key" in _warnings(caplog)[0]
+
+
+def test_key_in_netrc_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WandbServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        key = server.environment["WANDB_API_KEY"]
+        (tmp_path / "no_netrc").write_text(f"machine {server.url.removeprefix('http://')} login user password {key}\n")
+        _forget()
+        assert wandb_mode.decide_mode("auto") == "online"
+
+
+def test_users_own_wandb_mode_holds_in_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        _forget()
+        assert wandb_mode.decide_mode("auto") == "offline"
+        assert wandb_mode.decide_mode("online") == "online"
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+        _forget()
+        _train(WandbTracker(mode="auto"), _run(tmp_path / "job"), until=3)
+        assert not (tmp_path / "job" / "wandb").exists()
+
+
+def test_closed_port_makes_jobs_offline_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WandbServer() as server:
+        environment = server.environment
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    for index in range(3):
+        _train(WandbTracker(mode="auto"), _run(tmp_path / str(index), identity=f"id{index}"), until=3)
+        _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
+    assert len(_warnings(caplog)) == 1
+    assert "can't be reached" in _warnings(caplog)[0]
+
+
+def test_server_that_only_fails_makes_jobs_offline_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WandbServer(status=500) as server:
+        _use(server, monkeypatch)
+        for index in range(2):
+            run = _run(tmp_path / str(index), identity=f"id{index}")
+            _train(WandbTracker(mode="auto", timeout=2.0), run, until=3)
+            _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
+    assert len(_warnings(caplog)) == 1
+    assert "refused" in _warnings(caplog)[0]
+
+
+def test_server_lost_in_the_middle_keeps_what_it_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = WandbTracker(mode="online", timeout=2.0)
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        tracker.begin(_run(tmp_path / "job"))
+        server.status = 500
+        tracker.epoch(_metrics(0))
+        tracker.end({"status": "completed"})
+        server.status = 200
+        assert wandb_mode.decide_mode("online") == "offline", "later jobs don't wait for it again"
+    assert len(_warnings(caplog)) == 1
+    assert "wandb sync --include-online" in _warnings(caplog)[0]
+
+
+def test_folder_that_cannot_be_written_stops_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = _run(tmp_path / "job")
+    (run.folder / "wandb").write_text("in the way")
+    _train(WandbTracker(mode="offline"), run, until=3)
+    assert len(_warnings(caplog)) == 1
+    assert _warnings(caplog)[0].startswith("W&B failed")
+    assert "\n" not in _warnings(caplog)[0]
+
+
+def test_bad_project_stops_no_job_and_keeps_the_earlier_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    job = tmp_path / "job"
+    _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
+    _train(WandbTracker(mode="offline", project="no/such?"), _run(job, done=1), until=3)
+    assert len(_warnings(caplog)) == 1
+    assert len(_offline_runs(job)) == 1
+
+
+def test_no_tracker_takes_the_same_keys_and_imports_nothing() -> None:
+    code = (
+        "import sys; from mnist_resnet.tracking.wandb import NoTracker, WandbTracker\n"
+        "from mnist_resnet.tracking.callback import Run; from pathlib import Path\n"
+        "tracker = NoTracker(mode='offline', project='p', entity='e', timeout=1.0)\n"
+        "tracker.begin(Run('i', 'n', None, [], Path('.'), {}, 1, 1)); tracker.batch(0, 0, 1.0, 0.5)\n"
+        "tracker.epoch({'epoch': 0}); tracker.end({'status': 'completed'})\n"
+        "WandbTracker(mode='offline')\n"
+        "sys.exit('wandb' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_both_trackers_are_observers() -> None:
+    observers: list[Observer] = [NoTracker(), WandbTracker()]
+    assert len(observers) == 2
+
+
+def _summary_run(sweep: Path, mode: str = "offline", files: tuple[Path, ...] = ()) -> None:
+    sweep.mkdir(exist_ok=True)
+    rows: list[list[Any]] = [["lr=0.02", 0.5], ["lr=0.001", None], ["lr=1", "diverged"], [Path("a"), 1]]
+    log_summary_run(
+        sweep, sweep.name, project="mine", entity=None, mode=mode, columns=["job", "accuracy"], rows=rows, files=files
+    )
+
+
+def _check_summary_run(server: WandbServer, sweep: Path) -> None:
+    (sent,) = server.runs.values()
+    assert (sent.records["groupName"], sent.records["jobType"]) == (sweep.name, "summary")
+    table = sent.history[-1]["table"]
+    assert (table["ncols"], table["nrows"]) == (2, 4)
+    content = json.loads(server.files[f"{sent.id}/{table['path']}"])
+    assert content["data"] == [["lr=0.02", 0.5], ["lr=0.001", None], ["lr=1", "diverged"], ["a", 1]]
+    assert "dashboard" in sent.history[-1]
+    assert server.files[f"{sent.id}/results.csv"] == b"a,b\n"
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    files = folder / "dashboard.html", folder / "results.csv", folder / "missing.png"
+    files[0].write_text("<b>all</b>")
+    files[1].write_text("a,b\n")
+    return files
+
+
+def test_summary_run_holds_the_table_and_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sweep = tmp_path / "sweep"
+    for _ in range(2):
+        _summary_run(sweep, files=_files(tmp_path))
+    assert len(_offline_runs(sweep)) == 1
+    with WandbServer() as server:
+        _sync(sweep, server)
+        _check_summary_run(server, sweep)
+    assert _warnings(caplog) == []
+
+
+def test_summary_run_online_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        for _ in range(2):
+            _summary_run(tmp_path / "sweep", mode="auto", files=_files(tmp_path))
+        _check_summary_run(server, tmp_path / "sweep")
+
+
+def test_summary_run_that_fails_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "wandb").write_text("in the way")
+    _summary_run(tmp_path)
+    assert len(_warnings(caplog)) == 1

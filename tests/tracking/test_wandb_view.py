@@ -1,0 +1,99 @@
+"""The view on W&B: what is saved, seen by a server on loopback; and what can't be, in one line."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_resnet.compare import main
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.tracking.wandb_view import config_keys
+from tests.synthetic_sweep import SyntheticSweep
+from tests.wandb_server import WandbServer
+
+INSTALLED = importlib.util.find_spec("wandb_workspaces") is not None
+
+
+class ViewServer(WandbServer):
+    """Also takes workspaces and reports; `views` holds what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.views: list[dict[str, Any]] = []
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        if "upsertView" in query:
+            self.views.append(variables)
+            project = {"id": "p", "name": variables["projectName"], "entityName": variables["entityName"]}
+            view = {key: variables.get(key) for key in ("name", "displayName", "description", "type", "spec")}
+            dates = {"createdAt": "2026-11-24T20:00:00Z", "updatedAt": "2026-11-24T20:00:00Z"}
+            return {"upsertView": {"view": {"id": "Vmlldzox", "user": None, "project": project, **view, **dates}}}
+        if "ProjectInternalId" in query:
+            return {"project": {"internalId": "cDox"}}
+        if "GetProjects" in query:
+            node = {"id": "p", "name": "mnist-resnet", "entityName": "tester", "createdAt": "x", "isBenchmark": False}
+            edges = [{"node": {**node, "user": None}, "cursor": "c"}]
+            return {"models": {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}}
+        return super().answer(query, variables)
+
+
+@pytest.fixture
+def server() -> Iterator[ViewServer]:
+    with ViewServer() as started:
+        yield started
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    base = {"tracking": {"project": "mnist-resnet", "entity": None}}
+    return SyntheticSweep(name="it's mine", base=base, predictions=False).write(tmp_path / "sweep")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
+def test_workspace_and_report_show_the_sweeps_runs(sweep: Path, server: ViewServer) -> None:
+    # A process of its own: wandb reads its server and key once. Whoever starts it may have ended its W&B.
+    command = [sys.executable, "-m", "mnist_resnet.compare", str(sweep), "--wandb"]
+    environment = {**environ, "WANDB_SERVICE": "3-1-unix-/no/such/socket", **server.environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.split()) == 2
+    workspace, report = server.views
+    for view in (workspace, report):
+        spec = view["spec"]
+        assert "it's mine" in json.dumps(json.loads(spec), ensure_ascii=False)
+        for panel in ("Run History Line Plot", "Parallel Coordinates Plot", "Parameter Importance", "optim.value.lr"):
+            assert panel in spec
+    assert "Over seeds" in report["spec"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
+def test_without_a_key_one_line_says_how_to_get_one(sweep: Path, tmp_path: Path) -> None:
+    bare = {key: value for key, value in environ.items() if not key.startswith("WANDB_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_resnet.compare", str(sweep), "--wandb"],
+        capture_output=True, text=True, env={**bare, "HOME": str(tmp_path)}, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "wandb login" in done.stderr
+
+
+@pytest.mark.skipif(INSTALLED, reason="the wandb-view extra is installed")
+def test_without_the_extra_one_line_names_it(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep), "--wandb"]) == 2
+    assert "[wandb-view]" in capsys.readouterr().err
+
+
+def test_sweeps_that_wandb_never_saw_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--wandb"]) == 2
+    assert "no job was tracked" in capsys.readouterr().err
+
+
+def test_a_groups_choice_is_told_by_what_it_sets(sweep: Path) -> None:
+    assert config_keys(load_sweep(sweep), ["sweep", "model", "optim.lr"]) == ["model.stem", "optim.lr"]

@@ -1,0 +1,28 @@
+"""How weights lie in memory."""
+
+import pytest
+import torch
+from torch import nn
+
+from mnist_resnet.training.memory_format import lay_out
+from mnist_resnet.training.numerics import Numerics
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_convolutions_make_has_its_channels_last_however_many_they_are_given(channels: int) -> None:
+    stem, images = nn.Conv2d(channels, 8, 3), torch.randn(4, channels, 6, 6)
+    before = stem(images)
+    lay_out(stem, Numerics("cpu", "fp32", 1))
+    after = stem(images)
+    assert after.is_contiguous(memory_format=torch.channels_last)
+    assert not after.is_contiguous()
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_parameters_stay_what_the_optimiser_was_given() -> None:
+    stem = nn.Conv2d(1, 8, 3)
+    before = stem.weight
+    lay_out(stem, Numerics("cpu", "fp32", 1))
+    assert stem.weight is before
+    assert stem.weight.requires_grad
+    assert stem.weight.grad_fn is None

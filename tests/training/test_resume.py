@@ -1,0 +1,344 @@
+"""Interrupted runs: whatever ended them, they go on to the bits of the undisturbed run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from mnist_resnet.config.schema import Config
+from mnist_resnet.job_folder import (
+    BATCH_LOSSES,
+    CHECKPOINT,
+    LOG,
+    PREVIOUS_CHECKPOINT,
+    RESULT,
+    TRACED_MODEL,
+    read_json,
+    read_metrics,
+)
+from mnist_resnet.jobs.checkpoint import Checkpoints, load_checkpoint
+from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.training.loop import Training, train
+from tests.small_training import (
+    REPOSITORY,
+    SIGNATURE,
+    SMALL,
+    Told,
+    begun,
+    differences,
+    different_tensors,
+    small,
+    trained,
+    without_times,
+)
+
+KINDS = {
+    "adam with dropout": (),
+    "cosine": ("schedule=cosine",),
+    "onecycle, adamw": ("schedule=onecycle", "optim=adamw"),
+    "sgd with momentum": ("optim=sgd", "schedule=cosine", "trainer.checkpoint_every=2"),
+    "in mid-epoch": ("trainer.checkpoint_every=1",),
+    "held-out images": ("data.val_size=30", "model.block_norm=after_every"),
+    "bf16": ("trainer.precision=bf16",),
+    "elastic, smooth labels, moving average": (
+        *("augmentation=elastic", "loss=label_smoothing", "averaging=ema", "trainer.checkpoint_every=1"),
+    ),
+    "translate, average of the tail": ("augmentation=translate", "averaging=swa", "averaging.share=0.6"),
+}
+
+
+class AtCheck(Interrupt):
+    """Asked to end just before it is looked at for the n-th time: after a step, or before a batch of an evaluation."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.requested = signal.SIGTERM
+        super().check()
+
+
+class AtBatch(Told):
+    """Does something when it is told of a certain batch."""
+
+    def __init__(self, epoch: int, step: int, act: Callable[[], Any]) -> None:
+        super().__init__()
+        self.at, self.act = (epoch, step), act
+
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        super().batch(epoch, step, loss, accuracy)
+        if (epoch, step) == self.at:
+            self.act()
+
+
+def keeper(folder: Path, config: Config, interval: float = 0) -> Checkpoints:
+    return Checkpoints(folder, SIGNATURE, interval, config.trainer.checkpoint_every, lambda: None)
+
+
+def restored(config: Config, folder: Path) -> tuple[Training, list[str]]:
+    training = begun(config)
+    state, remarks = load_checkpoint(folder, SIGNATURE)
+    if state is not None:
+        training.restore(state)
+    return training, remarks
+
+
+def carry_on(config: Config, folder: Path, interrupt: Interrupt, *observers: Told) -> Training:
+    training, _ = restored(config, folder)
+    checkpoints = keeper(folder, config)
+    with checkpoints.closing():
+        train(training, observers, checkpoints, interrupt)
+    return training
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_interrupted_again_and_again_ends_where_the_undisturbed_one_does(
+    kind: str, tmp_path: Path
+) -> None:
+    config, draw = small(*KINDS[kind]), random.Random(kind)
+    stood = []
+    for _ in range(100):
+        try:
+            training = carry_on(config, tmp_path, AtCheck(draw.randint(1, 9)))
+            break
+        except Interrupted:
+            state, _ = load_checkpoint(tmp_path, SIGNATURE)
+            assert state is not None
+            stood.append((state["epoch"], state["step"]))
+            torch.rand(draw.randint(1, 9))
+    assert len(set(stood)) >= 2
+    assert differences(trained(config), training) == []
+
+
+@pytest.mark.parametrize("count", range(1, 15))
+def test_every_step_and_every_batch_of_an_evaluation_can_be_the_last(count: int, tmp_path: Path) -> None:
+    config = small()  # four steps and three test batches make seven checks in each of two epochs
+    with pytest.raises(Interrupted) as caught:
+        carry_on(config, tmp_path, AtCheck(count))
+    assert caught.value.exit_code == 143
+    epoch, check = divmod(count - 1, 7)
+    state, remarks = load_checkpoint(tmp_path, SIGNATURE)
+    assert state is not None
+    assert (state["epoch"], state["step"], remarks) == (epoch, min(check + 1, 4), [])
+    told = Told()
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt(), told)) == []
+    expected = [(e, s) for e in range(2) for s in range(4) if (e, s) >= (epoch, min(check + 1, 4))]
+    assert [(e, s) for e, s, _, _ in told.batches] == expected, "each step is told once"
+
+
+@cache
+def undisturbed() -> Training:
+    return trained(small())
+
+
+def test_a_request_while_a_step_runs_lets_it_end(tmp_path: Path) -> None:
+    config, interrupt = small(), Interrupt()
+    asks = AtBatch(1, 2, lambda: setattr(interrupt, "requested", signal.SIGINT))
+    with pytest.raises(Interrupted, match="SIGINT") as caught:
+        carry_on(config, tmp_path, interrupt, asks)
+    assert caught.value.exit_code == 130
+    training, _ = restored(config, tmp_path)
+    assert (training.epoch, training.step) == (1, 3)
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 0), (0, 3), (1, 1), (1, 3)])
+def test_a_crash_costs_what_came_after_the_last_checkpoint_and_no_more(epoch: int, step: int, tmp_path: Path) -> None:
+    config = small("trainer.checkpoint_every=1")
+
+    def crash() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        carry_on(config, tmp_path, Interrupt(), AtBatch(epoch, step, crash))
+    training, remarks = restored(config, tmp_path)
+    assert remarks == []
+    assert training.epoch <= epoch
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+
+
+def test_a_truncated_checkpoint_costs_the_way_from_the_one_before(tmp_path: Path) -> None:
+    config = small()
+    for count in (3, 8):
+        with pytest.raises(Interrupted):
+            carry_on(config, tmp_path, AtCheck(count))
+    newest = tmp_path / CHECKPOINT
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    training, remarks = restored(config, tmp_path)
+    assert (training.epoch, len(remarks)) == (1, 1)
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+
+
+def test_with_both_checkpoints_broken_it_starts_over(tmp_path: Path) -> None:
+    config = small()
+    for count in (3, 3):
+        with pytest.raises(Interrupted):
+            carry_on(config, tmp_path, AtCheck(count))
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        (tmp_path / name).write_bytes(b"torn")
+    training, remarks = restored(config, tmp_path)
+    assert (training.epoch, training.step, len(remarks)) == (0, 0, 2)
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+
+
+def test_more_epochs_go_on_from_a_completed_run_at_a_constant_rate(tmp_path: Path) -> None:
+    carry_on(small(), tmp_path, Interrupt())
+    longer = small("trainer.epochs=4")
+    assert differences(trained(longer), carry_on(longer, tmp_path, Interrupt())) == []
+
+
+def test_a_checkpoint_from_before_there_were_averages_is_gone_on_from(tmp_path: Path) -> None:
+    config = small()
+    with pytest.raises(Interrupted):
+        carry_on(config, tmp_path, AtCheck(3))
+    state, _ = load_checkpoint(tmp_path, SIGNATURE)
+    assert state is not None
+    del state["averaging"]
+    training = begun(config)
+    training.restore(state)
+    train(training, [], keeper(tmp_path, config), Interrupt())
+    assert differences(undisturbed(), training) == []
+
+
+def test_seconds_count_all_attempts(tmp_path: Path) -> None:
+    config = small()
+    with pytest.raises(Interrupted):
+        carry_on(config, tmp_path, AtCheck(3))
+    training, _ = restored(config, tmp_path)
+    before = training.seconds
+    assert before > 0
+    assert carry_on(config, tmp_path, Interrupt()).history[0]["seconds"] > before
+
+
+def test_signals_are_heard_and_what_handled_them_before_does_so_again() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Interrupt().listening() as interrupt:
+        interrupt.check()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Interrupted) as caught:
+            interrupt.check()
+        assert caught.value.exit_code == 143
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.requested == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_second_sigint_stops_at_once_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    config, interrupt = small("trainer.checkpoint_every=1"), Interrupt()
+
+    def press_twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with interrupt.listening(), pytest.raises(KeyboardInterrupt):
+        carry_on(config, tmp_path, interrupt, AtBatch(1, 1, press_twice))
+    training, remarks = restored(config, tmp_path)
+    assert remarks == []
+    assert training.epoch + training.step > 0
+    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+
+
+SLOW = ("model._target_=tests.small_training.SlowResNet", "schedule=onecycle", "averaging=ema", "seed=3")
+"""Eight steps: a single run as it is typed, but that its steps can be made slow enough to be met by a signal."""
+
+
+@contextmanager
+def program(folder: Path, seconds_a_step: float) -> Iterator[subprocess.Popen[str]]:
+    """`python train.py …`, always the same command in the same folder."""
+    command = [sys.executable, str(REPOSITORY / "train.py"), *SMALL, *SLOW, f"hydra.run.dir={folder}"]
+    command += ["trainer.checkpoint_interval=0", "trainer.checkpoint_every=1"]
+    environment = os.environ | {"SECONDS_A_STEP": str(seconds_a_step), "OMP_NUM_THREADS": "1"}
+    with (folder.parent / "output.txt").open("a") as output:
+        process = subprocess.Popen(
+            command, cwd=folder.parent, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_batches(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Return once `train.log` tells of `count` batches."""
+    deadline = time.monotonic() + 120
+    while (folder / LOG).read_text().count("Train Epoch") < count if (folder / LOG).exists() else True:
+        assert process.poll() is None, (folder.parent / "output.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def standing(folder: Path) -> tuple[int, int]:
+    state, remarks = load_checkpoint(folder, read_json(folder / RESULT)["signature"])
+    assert remarks == []
+    assert state is not None
+    return state["epoch"], state["step"]
+
+
+def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undisturbed_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with program(folder, seconds_a_step=0.5) as process:
+        wait_for_batches(process, folder, 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 143
+    assert read_json(folder / RESULT)["status"] == "interrupted"
+    assert (0, 2) <= standing(folder) < (1, 0)
+
+    with program(folder, seconds_a_step=0.5) as process:
+        wait_for_batches(process, folder, 5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    assert read_json(folder / RESULT)["status"] == "interrupted"
+    after_sigint = standing(folder)
+    assert after_sigint >= (1, 1)
+
+    with program(folder, seconds_a_step=600) as process:
+        wait_for_the_step_in_progress(process, folder)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) in (130, -signal.SIGINT)
+    assert standing(folder) == after_sigint
+
+    with program(folder, seconds_a_step=0) as process:
+        assert process.wait(120) == 0, (tmp_path / "output.txt").read_text()
+    compare_with_undisturbed(folder)
+
+
+def wait_for_the_step_in_progress(process: subprocess.Popen[str], folder: Path) -> None:
+    """Return once the program, which has said that it goes on, can be nowhere but in a step that takes minutes."""
+    deadline = time.monotonic() + 120
+    said = (folder / LOG).read_text().count("goes on after")
+    while (folder / LOG).read_text().count("goes on after") == said:
+        assert process.poll() is None, (folder.parent / "output.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1)
+
+
+def compare_with_undisturbed(folder: Path) -> None:
+    result = read_json(folder / RESULT)
+    assert result["status"] == "completed"
+    assert [attempt["status"] for attempt in result["attempts"]] == ["interrupted"] * 3 + ["completed"]
+    training = trained(small(*SLOW))
+    saved = torch.jit.load(str(folder / TRACED_MODEL)).state_dict()  # type: ignore[no-untyped-call]
+    assert different_tensors(training.averaging.model.state_dict(), dict(saved), "model") == []
+    assert json.loads(json.dumps(without_times(training.history))) == without_times(read_metrics(folder))
+    assert numpy.load(folder / BATCH_LOSSES).tolist() == torch.cat(training.batch_losses).tolist()
