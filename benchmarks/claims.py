@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks.machine import described, headline, table, write_results
 from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, write_atomically
-from mnist_resnet.jobs.lease import Watch, try_claim
-from mnist_resnet.sweeps.cost import Costs
-from mnist_resnet.sweeps.folder import read_sweep, standing
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.sweeps.cost import CostModel
+from mnist_resnet.sweeps.folder import job_state, read_sweep
 from mnist_resnet.sweeps.queue import Queue
 
 CONFIG = {
@@ -105,8 +105,8 @@ def measured(folder: Path, workers: int) -> dict[str, Any]:
 
 def drain(folder: Path) -> dict[str, Any]:
     """Be one of the processes: take jobs until none is left; gives when each claim was taken, and what it cost."""
-    sweep, watch = read_sweep(folder), Watch()
-    queue = Queue(sweep, [standing(sweep, job, watch) for job in sweep.jobs], watch, Costs())
+    sweep, watch = read_sweep(folder), LeaseMonitor()
+    queue = Queue(sweep, [job_state(sweep, job, watch) for job in sweep.jobs], watch, CostModel())
     began, claims, searched = time.time(), [], time.perf_counter()
     used = time.process_time()
     while len(queue):
@@ -116,7 +116,7 @@ def drain(folder: Path) -> dict[str, Any]:
             searched, used = time.perf_counter(), time.process_time()
             continue
         job, place = turn.now.job, sweep.folder_of(turn.now.job)
-        claim = try_claim(place, watch, after=turn.now.attempt)
+        claim = acquire_lease(place, watch, after=turn.now.attempt)
         if claim is not None:
             taken = {"job": job.name, "at": time.time(), "seconds": time.perf_counter() - searched}
             claims.append(taken | {"cpu": time.process_time() - used})

@@ -19,7 +19,7 @@ from benchmarks.machine import described, headline, table, write_results
 
 if TYPE_CHECKING:
     from mnist_resnet.jobs.checkpoint import Checkpoints
-    from mnist_resnet.tracking.callback import Observer
+    from mnist_resnet.tracking.callback import Callback
     from mnist_resnet.training.loop import Training
 
 STEPS = 938
@@ -53,8 +53,8 @@ def measured(options: argparse.Namespace) -> Seconds:
     seconds: Seconds = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory() as folder, _watched(training, overrides, Path(folder)) as kinds:
         for number in range(options.repeats + 1):
-            for kind, (observers, checkpoints) in kinds.items():
-                taken = _round(training, observers, checkpoints)
+            for kind, (callbacks, checkpoints) in kinds.items():
+                taken = _round(training, callbacks, checkpoints)
                 if number:
                     seconds[kind].append(taken)
             print(f"round {number} of {options.repeats} done")
@@ -91,55 +91,55 @@ def _begun(overrides: Sequence[str]) -> "Training":
 @contextmanager
 def _watched(
     training: "Training", overrides: Sequence[str], folder: Path
-) -> Iterator[dict[str, tuple[list["Observer"], "Checkpoints"]]]:
+) -> Iterator[dict[str, tuple[list["Callback"], "Checkpoints"]]]:
     """For each kind, who is told of the run and what saves it; all are begun, and ended with the `with`."""
-    from mnist_resnet.config.job_spec import FrozenJob
+    from mnist_resnet.config.job_spec import JobSpec
     from mnist_resnet.jobs.checkpoint import Checkpoints
-    from mnist_resnet.jobs.lease import Watch, try_claim
-    from mnist_resnet.jobs.result_writer import Record
-    from mnist_resnet.jobs.run import Recorded
-    from mnist_resnet.tracking.callback import Observer, Run
-    from mnist_resnet.tracking.console import Screen
-    from mnist_resnet.tracking.guarded import Shielded
-    from mnist_resnet.tracking.log_file import ReportLog
+    from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+    from mnist_resnet.jobs.result_writer import ResultWriter
+    from mnist_resnet.jobs.run import ResultCallback
+    from mnist_resnet.tracking.callback import Run
+    from mnist_resnet.tracking.console import ProgressConsole
+    from mnist_resnet.tracking.guarded import GuardedTracker
+    from mnist_resnet.tracking.log_file import LogFile
 
     config = training.config
-    claim = try_claim(folder, Watch())
+    claim = acquire_lease(folder, LeaseMonitor())
     assert claim is not None
-    record = Record(FrozenJob("overhead", container(overrides), [], {}, {}, "of a benchmark"), claim, None)
-    with Screen() as screen:
-        log = ReportLog(len(training.splits.train), len(training.splits.test), 64, 64)
-        files: list[Observer] = [screen, log, Recorded(record, training, screen)]
-        tracker: list[Observer] = [Shielded(config.tracking.model_dump(by_alias=True))]
-        for observer in [*files, *tracker]:
-            observer.begin(
+    record = ResultWriter(JobSpec("overhead", container(overrides), [], {}, {}, "of a benchmark"), claim, None)
+    with ProgressConsole() as progress:
+        log = LogFile(len(training.splits.train), len(training.splits.test), 64, 64)
+        files: list[Callback] = [progress, log, ResultCallback(record, training, progress)]
+        tracker: list[Callback] = [GuardedTracker(config.tracking.model_dump(by_alias=True))]
+        for callback in [*files, *tracker]:
+            callback.begin(
                 Run("0" * 16, "overhead", None, [], folder, record.result["config"], training.steps_per_epoch, 1)
             )
         never, always = (Checkpoints(folder, "of a benchmark", every, None, claim.check) for every in (NEVER, 0.0))
-        told: list[tuple[list[Observer], Checkpoints]] = [
+        told: list[tuple[list[Callback], Checkpoints]] = [
             *(([], never), (files, never), (tracker, never), ([], always)),
             ([*files, *tracker], always),
         ]
         with always.closing():
             yield dict(zip(KINDS, told, strict=True))
-        for observer in [*files, *tracker]:
-            observer.end(record.result | {"status": "completed"})
+        for callback in [*files, *tracker]:
+            callback.end(record.result | {"status": "completed"})
     claim.release("completed")
 
 
-def _round(training: "Training", observers: list["Observer"], checkpoints: "Checkpoints") -> float:
+def _round(training: "Training", callbacks: list["Callback"], checkpoints: "Checkpoints") -> float:
     from mnist_resnet.jobs.signals import Interrupt
     from mnist_resnet.training.loop import epoch_metrics, train_epoch
 
     started = time.perf_counter()
-    train_epoch(training, observers, checkpoints, Interrupt())
+    train_epoch(training, callbacks, checkpoints, Interrupt())
     metrics = epoch_metrics(training, Interrupt())
     training.history, training.batch_losses = [metrics], [training.losses.cpu().clone()]
-    for observer in observers:
-        observer.epoch(metrics)
+    for callback in callbacks:
+        callback.epoch(metrics)
     checkpoints.epoch_ended(training.state)
     _rewind(training)
-    train_epoch(training, observers, checkpoints, Interrupt())
+    train_epoch(training, callbacks, checkpoints, Interrupt())
     _rewind(training)
     taken = time.perf_counter() - started
     with checkpoints.closing():  # what is still being written belongs to nobody's round

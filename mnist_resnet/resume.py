@@ -25,11 +25,11 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         return resume_search(folder, trusted)
     from mnist_resnet.config.allowed_targets import check_targets
     from mnist_resnet.config.schema import check
-    from mnist_resnet.jobs.disk_space import check_room
-    from mnist_resnet.jobs.lease import Watch
-    from mnist_resnet.sweeps.finish import carry_out
-    from mnist_resnet.sweeps.folder import read_sweep, standing
-    from mnist_resnet.sweeps.runner import drain
+    from mnist_resnet.jobs.disk_space import check_disk_space
+    from mnist_resnet.jobs.lease import LeaseMonitor
+    from mnist_resnet.sweeps.finish import run_sweep
+    from mnist_resnet.sweeps.folder import job_state, read_sweep
+    from mnist_resnet.sweeps.runner import run_jobs
 
     sweep = read_sweep(folder)
     if not sweep.jobs:
@@ -37,10 +37,10 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     for job in sweep.jobs:
         check_targets(job.config, trusted)
         check(job.config)
-    watch = Watch()
-    check_room(folder, [job for job in sweep.jobs if standing(sweep, job, watch).is_due])
+    monitor = LeaseMonitor()
+    check_disk_space(folder, [job for job in sweep.jobs if job_state(sweep, job, monitor).is_due])
     on_failure = check(sweep.jobs[-1].config).sweep.on_failure
-    return carry_out(sweep, lambda due: drain(folder, [job.name for job in due], on_failure))
+    return run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], on_failure))
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ from rich.live import Live
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULT, Status, UnreadableFolder
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
-from mnist_resnet.sweeps.status import DONE, Lookout, Overview
-from mnist_resnet.sweeps.status_text import advice, bulletin, headline
+from mnist_resnet.sweeps.status import DONE, StatusReader, SweepStatus
+from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import CONCLUSION
 from mnist_resnet.tracking.console import plain_console
 
@@ -37,7 +37,7 @@ def show(folder: Path, console: Console) -> int:
     Raises:
         UnreadableFolder: the folder holds no sweep.
     """
-    console.print(bulletin(Lookout(folder).look()))
+    console.print(status_text(StatusReader(folder).read()))
     return 0
 
 
@@ -47,26 +47,26 @@ def watch(folder: Path, console: Console) -> int:
     Raises:
         UnreadableFolder: the folder holds no sweep.
     """
-    lookout = Lookout(folder)
-    overview = lookout.look()
+    reader = StatusReader(folder)
+    status = reader.read()
     idle_since: float | None = None
     with _Board(console) as board:
         while True:
-            board.show(overview)
+            board.show(status)
             looked = time.monotonic()
-            if not overview.left:
+            if not status.left:
                 break
-            idle_since = (idle_since or looked) if _is_left(overview) else None
+            idle_since = (idle_since or looked) if _is_left(status) else None
             if idle_since is not None and looked - idle_since >= PATIENCE:
                 break
             time.sleep(board.pause)
             started = time.monotonic()
-            overview = lookout.look()
+            status = reader.read()
             board.pause = max(INTERVAL, (time.monotonic() - started) / SHARE)
-    if not overview.left:
+    if not status.left:
         _await_end(folder)
-    console.print(bulletin(overview))
-    return 0 if all(one.status in DONE for one in overview.glances) and not overview.left else 1
+    console.print(status_text(status))
+    return 0 if all(one.status in DONE for one in status.jobs) and not status.left else 1
 
 
 def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Console) -> int:
@@ -76,15 +76,15 @@ def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Conso
         UsageError: a frozen config would run something that is not trusted, or asks for what no worker sees.
         UnreadableFolder: the folder holds no sweep.
     """
-    overview = Lookout(folder).look()
-    open_jobs = overview.left + overview.counts[Status.FAILED]
+    status = StatusReader(folder).read()
+    open_jobs = status.left + status.counts[Status.FAILED]
     if not open_jobs:
-        console.print(f"{headline(overview)}: nothing is left to do", markup=False)
+        console.print(f"{headline(status)}: nothing is left to do", markup=False)
         return 0
     # It takes PyTorch to know a search, and what devices there are.
-    from mnist_resnet.launchers.scale_up import reinforce
+    from mnist_resnet.launchers.scale_up import add_local_workers
 
-    console.print(reinforce(folder, min(count, open_jobs), trusted), markup=False)
+    console.print(add_local_workers(folder, min(count, open_jobs), trusted), markup=False)
     return 0
 
 
@@ -94,28 +94,28 @@ def stop(folder: Path, console: Console) -> int:
     Raises:
         UnreadableFolder: the folder holds no sweep.
     """
-    lookout = Lookout(folder)
-    overview = lookout.look()
+    reader = StatusReader(folder)
+    status = reader.read()
     request_stop(folder)
     running: list[str] | None = None
-    while overview.counts[Status.RUNNING]:
-        before, running = running, [f"{one.job.name} ({one.holder})" for one in overview.of(Status.RUNNING)]
+    while status.counts[Status.RUNNING]:
+        before, running = running, [f"{one.job.name} ({one.holder})" for one in status.of(Status.RUNNING)]
         if running != before:
             console.print(f"asked to end: {', '.join(running)}", markup=False)
         time.sleep(STOP_INTERVAL)
-        overview = lookout.look()
-    console.print(bulletin(overview))
+        status = reader.read()
+    console.print(status_text(status))
     return 0
 
 
-def _is_left(overview: Overview) -> bool:
-    return advice(overview) is not None and not launches(overview.sweep.folder)
+def _is_left(status: SweepStatus) -> bool:
+    return resume_hint(status) is not None and not launches(status.sweep.folder)
 
 
 def _await_end(folder: Path) -> None:
     """Wait for what sums up the sweep while somebody writes it, or may be about to."""
-    claims, until = Watch(), time.monotonic() + PATIENCE
-    while claims.look(folder / LAUNCHES / CONCLUSION).state == "held" or (
+    claims, until = LeaseMonitor(), time.monotonic() + PATIENCE
+    while claims.observe(folder / LAUNCHES / CONCLUSION).state == "held" or (
         not _is_summed_up(folder) and time.monotonic() < until
     ):
         time.sleep(STOP_INTERVAL)
@@ -145,15 +145,15 @@ class _Board:
         if self._live:
             self._live.stop()
 
-    def show(self, overview: Overview) -> None:
+    def show(self, status: SweepStatus) -> None:
         """Draw it, or say what is new."""
         if self._live:
-            self._live.update(bulletin(overview), refresh=True)
+            self._live.update(status_text(status), refresh=True)
             return
         now = time.monotonic()
-        if overview.counts != self._said[0] or now - self._said[1] >= PLAIN_INTERVAL:
-            self._said = overview.counts, now
-            self._console.print(headline(overview), markup=False)
+        if status.counts != self._said[0] or now - self._said[1] >= PLAIN_INTERVAL:
+            self._said = status.counts, now
+            self._console.print(headline(status), markup=False)
 
 
 def main() -> None:

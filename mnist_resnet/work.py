@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.jobs.worker_options import is_under_way
+from mnist_resnet.jobs.worker_options import launch_is_active
 
 
 def main() -> None:
@@ -17,13 +17,13 @@ def main() -> None:
     # What follows is for launchers.
     parser.add_argument("--launch", help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--attended", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.attended:
+    if arguments.supervised:
         from mnist_resnet.launchers.parent_watch import end_with_parent
 
         end_with_parent()
-    if arguments.launch and not is_under_way(arguments.sweep, arguments.launch):
+    if arguments.launch and not launch_is_active(arguments.sweep, arguments.launch):
         # A cluster may start a worker long after the last job has ended.
         print("the launch is over")
         return

@@ -19,7 +19,7 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
-from mnist_resnet.tracking.callback import Observer, Run
+from mnist_resnet.tracking.callback import Callback, Run
 from mnist_resnet.training.loop import Training, train
 from mnist_resnet.training.numerics import resolve
 
@@ -67,9 +67,9 @@ def unsaved(folder: Path = Path()) -> Checkpoints:
     return Checkpoints(folder, SIGNATURE, interval=1e9, every=None, may_write=lambda: None)
 
 
-def trained(config: Config, *observers: Observer) -> Training:
+def trained(config: Config, *callbacks: Callback) -> Training:
     training = begun(config)
-    train(training, observers, unsaved(), Interrupt())
+    train(training, callbacks, unsaved(), Interrupt())
     return training
 
 

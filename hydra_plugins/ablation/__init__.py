@@ -80,8 +80,8 @@ class SequentialLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
         from mnist_resnet.sweeps.launch import names_of
-        from mnist_resnet.sweeps.runner import drain
+        from mnist_resnet.sweeps.runner import run_jobs
 
         assert self.config is not None
-        drain(Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep.on_failure)
+        run_jobs(Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep.on_failure)
         return []

@@ -41,18 +41,18 @@ class WorkersLauncher(Launcher):
 
     def search(self, folder: Path) -> None:
         """Run the trials of the search in `folder` that it still is to have."""
-        from mnist_resnet.launchers.search_pool import search_by_workers
+        from mnist_resnet.launchers.search_pool import run_search_with_workers
 
         assert self.config is not None
         settings = self.config.sweep
-        search_by_workers(folder, settings.on_failure, settings.retries, self.settings, settings.detach)
+        run_search_with_workers(folder, settings.on_failure, settings.retries, self.settings, settings.detach)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Run the jobs with these overrides; what became of them stands in their folders."""
-        from mnist_resnet.launchers.pool import drain_by_workers
+        from mnist_resnet.launchers.pool import run_jobs_with_workers
         from mnist_resnet.sweeps.launch import names_of
 
         assert self.config is not None
         folder, names, settings = Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep
-        drain_by_workers(folder, names, settings.on_failure, settings.retries, self.settings, settings.detach)
+        run_jobs_with_workers(folder, names, settings.on_failure, settings.retries, self.settings, settings.detach)
         return []

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.job_folder import RESULT, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.lease import LeaseMonitor
 
 QUEUED = "queued"
 """Status of a job that `sweep.json` lists and nobody has started."""
@@ -251,7 +251,7 @@ def _readable(folders: Iterable[Path], sweep: str | None, remarks: list[str]) ->
 
 def _status(folder: Path, told: str) -> str:
     """What became of a job, where its process may have died without a word: on this machine that is known at once."""
-    if told == Status.RUNNING and Watch().state(folder) in ("dead", "released"):
+    if told == Status.RUNNING and LeaseMonitor().state(folder) in ("dead", "released"):
         return Status.INTERRUPTED
     return told
 

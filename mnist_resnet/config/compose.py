@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.validation_errors import instead
@@ -182,7 +182,7 @@ def _overridden_in(loader: ConfigLoader, group: str, choice: str | None) -> Iter
                 yield str(key).removeprefix("override ").lstrip("/"), value
 
 
-def compose(combination: Combination, swept: Sequence[str], index: int, composer: Composer) -> FrozenJob:
+def compose(combination: Combination, swept: Sequence[str], index: int, composer: Composer) -> JobSpec:
     """Compose, resolve and check one job; its name is given when the sweep is frozen.
 
     Raises:
@@ -191,10 +191,10 @@ def compose(combination: Combination, swept: Sequence[str], index: int, composer
     composed = composer.composed(combination, swept)
     with open_dict(composed):
         composed.hydra.job.id = composed.hydra.job.num = index
-    return frozen(composed, combination, swept)
+    return resolve_job(composed, combination, swept)
 
 
-def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str]) -> FrozenJob:
+def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[str]) -> JobSpec:
     """Resolve and check a composed config that still has Hydra's own node in it.
 
     Raises:
@@ -211,12 +211,12 @@ def frozen(composed: DictConfig, combination: Combination, swept: Sequence[str])
     choices = {
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
-    return frozen_job(content, choices, combination, swept)
+    return make_job_spec(content, choices, combination, swept)
 
 
-def frozen_job(
+def make_job_spec(
     content: dict[str, Any], choices: dict[str, str | None], combination: Combination, swept: Sequence[str]
-) -> FrozenJob:
+) -> JobSpec:
     """Check a resolved config, and make a job of it; its name is given when the sweep is frozen.
 
     Raises:
@@ -224,7 +224,7 @@ def frozen_job(
     """
     check(content)
     flat = flatten(content)
-    return FrozenJob(
+    return JobSpec(
         name="",
         config=content,
         overrides=list(combination),
@@ -238,7 +238,7 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
-def without_excluded(jobs: Sequence[FrozenJob], excluded: Sequence[str]) -> list[FrozenJob]:
+def without_excluded(jobs: Sequence[JobSpec], excluded: Sequence[str]) -> list[JobSpec]:
     """The jobs that no combination in `excluded` (`model=stem7x7,optim.lr=0.02`) fits in all of its parts.
 
     Raises:
@@ -255,7 +255,7 @@ def _parsed(combination: str) -> dict[str, Any]:
     return {key.strip(): yaml.safe_load(value) for key, _, value in parts}
 
 
-def _fits(job: FrozenJob, combination: dict[str, Any]) -> bool:
+def _fits(job: JobSpec, combination: dict[str, Any]) -> bool:
     values = flatten(job.config) | job.choices
     for key in combination:
         if key not in values:

@@ -15,7 +15,7 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True)
-class FrozenJob:
+class JobSpec:
     """A job as it was composed at launch; nothing that is edited later changes it.
 
     Attributes:

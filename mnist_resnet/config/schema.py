@@ -205,7 +205,7 @@ class Scale(Section):
 
 
 class Tracking(Component):
-    """Who mirrors the job folder: an `Observer`."""
+    """Who mirrors the job folder: an `Callback`."""
 
     mode: Literal["auto", "online", "offline"]
 

@@ -55,7 +55,7 @@ def identity(config: dict[str, Any]) -> str:
     return " ".join([signature(config), *(f"{key}={flat.get(key)}" for key in NUMERICS)])
 
 
-def tells_apart(key: str) -> bool:
+def distinguishes_jobs(key: str) -> bool:
     """Whether jobs of a sweep that differ in `key` are different jobs."""
     return key in NUMERICS or not _is_left_out(key)
 

@@ -51,7 +51,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Splits:
+class DataSplits:
     """What a job trains, validates (if images are held out) and tests on."""
 
     train: Split
@@ -66,7 +66,7 @@ def shuffled(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
 
 
-def load(data: Data, device: str) -> Splits:
+def load(data: Data, device: str) -> DataSplits:
     """The splits that `data` describes, on `device`; the decoded images are shared by all jobs of this process.
 
     Raises:
@@ -78,7 +78,7 @@ def load(data: Data, device: str) -> Splits:
     train_size = available - data.val_size if data.train_size is None else data.train_size
     mean, std = (torch.tensor(value, device=device).reshape(-1, 1, 1) for value in (data.mean, data.std))
     train, test = whole.train, whole.test
-    return Splits(
+    return DataSplits(
         train=Split(train.pixels[:train_size], train.labels[:train_size], mean, std),
         val=Split(train.pixels[available - data.val_size :], train.labels[available - data.val_size :], mean, std)
         if data.val_size

@@ -1,18 +1,19 @@
-"""A job whose process died: what is said of the attempt, and what becomes of the job.
+"""Records crashed attempts and decides whether to retry.
 
-Said by the process that watches over the workers (`Casualty`, `settle`), or by whoever takes the job over (`Tries`).
+The process that supervises workers does so as soon as one dies (`handle_crash`); where nobody supervises them, whoever
+takes the job over counts the crashes (`RetryBudget`).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.lease import Claim, Watch, attempts, end_for_the_dead, try_claim
+from mnist_resnet.jobs.lease import Lease, LeaseMonitor, acquire_lease, attempts, close_dead_attempt
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.jobs.result_writer import Record, summary
+from mnist_resnet.jobs.result_writer import ResultWriter, summary
 from mnist_resnet.jobs.worker_options import UNFINISHED
 
 OF_EARLIER_ATTEMPTS = ("epochs", "parameters", "environment")
@@ -24,7 +25,7 @@ class ProcessDied(Exception):
 
 
 @dataclass(frozen=True)
-class Casualty:
+class CrashedAttempt:
     """An attempt whose worker died.
 
     Attributes:
@@ -50,27 +51,27 @@ class Casualty:
         return None
 
 
-def settle(job: FrozenJob, casualty: Casualty, retries: int, watch: Watch) -> bool:
+def handle_crash(job: JobSpec, casualty: CrashedAttempt, retries: int, monitor: LeaseMonitor) -> bool:
     """Let the job go on with whoever takes it next, or, after `retries` times, record that it failed.
 
     Returns:
         Whether it failed.
     """
     if casualty.deaths <= retries:
-        end_for_the_dead(casualty.folder, casualty.attempt, casualty.reason)
+        close_dead_attempt(casualty.folder, casualty.attempt, casualty.reason)
         return False
     # Claimed before the attempt is settled: until then no worker of the launch takes the job.
-    claim = try_claim(casualty.folder, watch)
-    end_for_the_dead(casualty.folder, casualty.attempt, casualty.reason)
-    if claim is None:
+    lease = acquire_lease(casualty.folder, monitor)
+    close_dead_attempt(casualty.folder, casualty.attempt, casualty.reason)
+    if lease is None:
         return False
-    with claim:
-        give_up(job, claim, casualty.reason, casualty.deaths, retries)
+    with lease:
+        fail_crashed_job(job, lease, casualty.reason, casualty.deaths, retries)
     return True
 
 
 @dataclass(frozen=True)
-class Tries:
+class RetryBudget:
     """How often a job's process may die, where nobody watches over it.
 
     Attributes:
@@ -82,31 +83,31 @@ class Tries:
     retries: int
 
     @classmethod
-    def of(cls, job: FrozenJob, since: int) -> Self:
+    def of(cls, job: JobSpec, since: int) -> Self:
         """As the job's config says."""
         return cls(since, check(job.config).sweep.retries)
 
-    def deaths(self, claim: Claim) -> list[str]:
+    def deaths(self, lease: Lease) -> list[str]:
         """Why attempts before this one died, for people; it is said in their records, where nobody could do so."""
         reasons = []
-        for attempt in attempts(claim.folder):
-            if not self.since < attempt["number"] < claim.number:
+        for attempt in attempts(lease.folder):
+            if not self.since < attempt["number"] < lease.number:
                 continue
             reason = attempt.get("reason")
             if attempt.get("ended") is None:
                 reason = f"process {attempt.get('pid')} on {attempt.get('host')} died, or was cut off"
-                end_for_the_dead(claim.folder, attempt["number"], reason)
+                close_dead_attempt(lease.folder, attempt["number"], reason)
             reasons += [reason] if reason else []
         return reasons
 
 
-def give_up(job: FrozenJob, claim: Claim, reason: str, deaths: int, retries: int) -> dict[str, Any]:
+def fail_crashed_job(job: JobSpec, lease: Lease, reason: str, deaths: int, retries: int) -> dict[str, Any]:
     """Record that a claimed job failed, since its processes died; gives its `result.json`."""
-    before = read_result(claim.folder) or {}
-    record = Record(job, claim, before)
+    before = read_result(lease.folder) or {}
+    record = ResultWriter(job, lease, before)
     record.result |= {key: before[key] for key in OF_EARLIER_ATTEMPTS if key in before}
-    record.result |= summary(read_metrics(claim.folder))
+    record.result |= summary(read_metrics(lease.folder))
     times = f"{deaths} time{'s' * (deaths != 1)}"
     record.end(Status.FAILED, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
-    claim.release(Status.FAILED)
+    lease.release(Status.FAILED)
     return record.result

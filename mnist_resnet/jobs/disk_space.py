@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 
 BYTES = 4
@@ -24,14 +24,14 @@ SUMMARY = 12_000_000
 """Bytes for what sums up a sweep: its page (5 MB, of which Plotly is most) and W&B's copy of it."""
 
 
-def check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
+def check_disk_space(folder: Path, jobs: Sequence[JobSpec]) -> None:
     """Compare the room that the files of these jobs need with what is free where `folder` is, or will be.
 
     Raises:
         UsageError: it does not do.
     """
     there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
-    free, wanted = shutil.disk_usage(there).free, needed(jobs)
+    free, wanted = shutil.disk_usage(there).free, bytes_needed(jobs)
     if wanted > free:
         raise UsageError(
             f"sweep.keep={jobs[0].config['sweep']['keep']}: these {len(jobs)} jobs need about {_size(wanted)} in "
@@ -39,11 +39,11 @@ def check_room(folder: Path, jobs: Sequence[FrozenJob]) -> None:
         )
 
 
-def needed(jobs: Sequence[FrozenJob]) -> int:
+def bytes_needed(jobs: Sequence[JobSpec]) -> int:
     """Bytes that these jobs' folders take in the end, two checkpoints of the largest while it runs, and the summary."""
     if not jobs:
         return 0
-    sizes = [BYTES * parameters_of(json.dumps(job.config["model"])) for job in jobs]
+    sizes = [BYTES * parameter_count(json.dumps(job.config["model"])) for job in jobs]
     kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
     ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
     return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY
@@ -54,7 +54,7 @@ def _size(count: int) -> str:
 
 
 @lru_cache
-def parameters_of(model: str) -> int:
+def parameter_count(model: str) -> int:
     """How many a model has, without making them; 0 of one that can't be built, which is for its own job to say."""
     try:
         with torch.device("meta"):

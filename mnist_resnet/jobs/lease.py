@@ -63,11 +63,11 @@ State = Literal["free", "held", "dead", "released"]
 """Of a job: never claimed, held (or not known to be dead yet), its holder died, its last holder let it go."""
 
 
-class ClaimLost(Exception):
+class LeaseLost(Exception):
     """The job was taken over by a later attempt; its former holder must write nothing more."""
 
 
-class Claim:
+class Lease:
     """A job held by this process, until `release`, or until a later attempt takes over.
 
     As a context manager it is released on leaving: as `failed` or `interrupted` where an exception passes through, as
@@ -111,7 +111,7 @@ class Claim:
             self._lost.set()
             successor = _read(_attempt_file(self.folder, self.number + 1))
             by = f"taken over by process {successor.get('pid')} on {successor.get('host')}" if successor else "removed"
-            raise ClaimLost(f"{self.folder}: attempt {self.number} of this process was {by}")
+            raise LeaseLost(f"{self.folder}: attempt {self.number} of this process was {by}")
 
     def release(self, status: str) -> None:
         """Let the job go, for good: the attempt's file says how it ended, whatever becomes of this process.
@@ -158,7 +158,7 @@ class Claim:
             self.release(Status.COMPLETED)
             return
         # What is passing through says more than a full disk or a claim that is lost as well.
-        with suppress(OSError, ClaimLost):
+        with suppress(OSError, LeaseLost):
             self.release(Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED)
         self._stop_beating()
 
@@ -170,7 +170,7 @@ class _Look:
     silence: float
 
 
-class Seen(NamedTuple):
+class LeaseView(NamedTuple):
     """What a look at a job folder showed: its highest attempt (0: none), that one's state, and its record."""
 
     number: int
@@ -178,7 +178,7 @@ class Seen(NamedTuple):
     record: Mapping[str, Any]
 
 
-class Watch:
+class LeaseMonitor:
     """Remembers what an observer has seen of holders on other machines; keep one for all folders, and look often.
 
     Args:
@@ -195,21 +195,21 @@ class Watch:
 
     def state(self, folder: Path) -> State:
         """Who has the job in `folder`, as far as is known by now."""
-        return self.look(folder).state
+        return self.observe(folder).state
 
-    def look(self, folder: Path) -> Seen:
+    def observe(self, folder: Path) -> LeaseView:
         """The state and the number of the attempt that it is the state of."""
         number = max(_numbers(folder), default=0)
         if number == 0:
-            return Seen(0, "free", {})
+            return LeaseView(0, "free", {})
         file = _attempt_file(folder, number)
         record = _read(file)
         if record.get("ended") is not None:
-            return Seen(number, "released", record)
+            return LeaseView(number, "released", record)
         runs = _runs(record)
         if runs is None:
             runs = not self._is_silent(file)
-        return Seen(number, "held" if runs else "dead", record)
+        return LeaseView(number, "held" if runs else "dead", record)
 
     def _is_silent(self, file: Path) -> bool:
         mtime, now = _mtime(file), time.monotonic()
@@ -221,13 +221,13 @@ class Watch:
         return silence >= self.stale_after
 
 
-def try_claim(
+def acquire_lease(
     folder: Path,
-    watch: Watch,
+    monitor: LeaseMonitor,
     facts: Mapping[str, Any] | None = None,
     heartbeat: float = HEARTBEAT,
     after: int | None = None,
-) -> Claim | None:
+) -> Lease | None:
     """Take the job in `folder`, unless somebody holds it; the folder is made if it is missing.
 
     A job that was released can be claimed again. Whether it should be is the caller's to decide, from `result.json` as
@@ -235,7 +235,7 @@ def try_claim(
 
     Args:
         folder: the job folder.
-        watch: the observer's memory; the same in every call.
+        monitor: the observer's memory; the same in every call.
         facts: more to be said in the attempt's record, such as the commit.
         heartbeat: seconds between two signs of life.
         after: the attempt that must still be the last one (0: none), as the caller has seen what it came to.
@@ -247,7 +247,7 @@ def try_claim(
         UsageError: the folder can't be written.
     """
     try:
-        seen = watch.look(folder)
+        seen = monitor.observe(folder)
         if seen.state == "held" or after not in (None, seen.number):
             return None
         number = seen.number + 1
@@ -258,14 +258,14 @@ def try_claim(
     except OSError as error:
         raise UsageError(f"{folder}: no job can run there ({error.strerror}); choose a folder to write in") from None
     _tidy(folder / ATTEMPTS)
-    return Claim(folder, number, record, heartbeat)
+    return Lease(folder, number, record, heartbeat)
 
 
 def attempts(folder: Path) -> list[dict[str, Any]]:
     """All attempts at the job in `folder`, the first one first, as `result.json` lists them.
 
     `status` is what the attempt was released with; an attempt that never was is `interrupted`, and the last one
-    `running`: whether it really runs, a `Watch` says.
+    `running`: whether it really runs, a `LeaseMonitor` says.
     """
     numbers = sorted(_numbers(folder))
     listed = []
@@ -277,7 +277,7 @@ def attempts(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def end_for_the_dead(folder: Path, number: int, reason: str) -> None:
+def close_dead_attempt(folder: Path, number: int, reason: str) -> None:
     """Say in its own record how an attempt ended whose process can't any more.
 
     Args:

@@ -16,7 +16,7 @@ SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 """Keys that Hydra's `instantiate` takes for itself."""
 
 
-def rehearse(configs: Iterable[dict[str, Any]]) -> None:
+def preflight(configs: Iterable[dict[str, Any]]) -> None:
     """Check resolved configs against this machine, the code that they name, and the images; nothing is built.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy
 import torch
 from hydra.errors import InstantiationException
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
     FORMAT,
@@ -24,20 +24,20 @@ from mnist_resnet.job_folder import (
     write_metrics,
 )
 from mnist_resnet.jobs.environment import code_version, environment
-from mnist_resnet.jobs.lease import Claim, attempts
+from mnist_resnet.jobs.lease import Lease, attempts
 from mnist_resnet.tracking.log_file import report_loss
 from mnist_resnet.training.loop import Diverged, Training
 
 
-class Record:
+class ResultWriter:
     """One attempt's hand on the job folder; every write makes sure first that the attempt still holds the job.
 
     Attributes:
         result: what `result.json` says.
     """
 
-    def __init__(self, job: FrozenJob, claim: Claim, before: dict[str, Any] | None) -> None:
-        self.job, self.folder, self._claim = job, claim.folder, claim
+    def __init__(self, job: JobSpec, lease: Lease, before: dict[str, Any] | None) -> None:
+        self.job, self.folder, self._lease = job, lease.folder, lease
         remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
             "format": FORMAT,
@@ -47,7 +47,7 @@ class Record:
             "sweep": job.sweep,
             "index": job.index,
             "signature": job.signature,
-            "attempt": claim.number,
+            "attempt": lease.number,
             "attempts": attempts(self.folder),
             "config": job.config,
             "overrides": job.overrides,
@@ -67,8 +67,8 @@ class Record:
         self.write()
 
     def check(self) -> None:
-        """Raise `ClaimLost` if the attempt does not hold the job any more."""
-        self._claim.check()
+        """Raise `LeaseLost` if the attempt does not hold the job any more."""
+        self._lease.check()
 
     def note(self, *lines: str | None) -> None:
         """Add what a reader of the figures must know; each line once."""
@@ -88,7 +88,7 @@ class Record:
 
     def epoch_ended(self, training: Training) -> None:
         """Write the epochs so far; lines past the checkpoint that the run went on from are cut by this."""
-        self._claim.check()
+        self._lease.check()
         write_metrics(self.folder, training.history)
         self._write_batch_losses(training.batch_losses)
         self.result |= summary(training.history)
@@ -101,7 +101,7 @@ class Record:
         if training is not None:
             self._add_report_losses(training)
         self.result["attempts"] = [
-            attempt | ({"status": status} if attempt["number"] == self._claim.number else {})
+            attempt | ({"status": status} if attempt["number"] == self._lease.number else {})
             for attempt in attempts(self.folder)
         ]
         self.write()
@@ -115,7 +115,7 @@ class Record:
 
     def write(self) -> None:
         """Replace `result.json`."""
-        self._claim.check()
+        self._lease.check()
         write_atomically(self.folder / RESULT, json.dumps(self.result, indent=1, ensure_ascii=False) + "\n")
 
     def _write_batch_losses(self, epochs: list[torch.Tensor]) -> None:

@@ -8,23 +8,23 @@ from typing import Any
 
 import torch
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Config, check
-from mnist_resnet.data.batches import Splits, load
+from mnist_resnet.data.batches import DataSplits, load
 from mnist_resnet.job_folder import EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Metrics, Status
 from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints, load_checkpoint
-from mnist_resnet.jobs.crash import Tries, give_up
+from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job
 from mnist_resnet.jobs.environment import code_version, write_environment
-from mnist_resnet.jobs.lease import Claim, ClaimLost, Watch, try_claim
+from mnist_resnet.jobs.lease import Lease, LeaseLost, LeaseMonitor, acquire_lease
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.jobs.result_writer import Record
+from mnist_resnet.jobs.result_writer import ResultWriter
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
-from mnist_resnet.tracking.callback import Observer, Pruned, Run
-from mnist_resnet.tracking.console import Screen, duration
-from mnist_resnet.tracking.guarded import Shielded
-from mnist_resnet.tracking.log_file import ReportLog
+from mnist_resnet.tracking.callback import Callback, Pruned, Run
+from mnist_resnet.tracking.console import ProgressConsole, duration
+from mnist_resnet.tracking.guarded import GuardedTracker
+from mnist_resnet.tracking.log_file import LogFile
 from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.loop import Diverged, Training, log_probabilities, train
@@ -38,7 +38,7 @@ CHECKED_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class Shorter:
+class ShorterRun:
     """A finished job of the same config but fewer epochs.
 
     Attributes:
@@ -53,22 +53,22 @@ class Shorter:
 
 
 @dataclass
-class Desk:
+class ProcessContext:
     """What all jobs of one process share; `facts` is what each of its attempts says of the process."""
 
-    screen: Screen
+    progress: ProgressConsole
     interrupt: Interrupt
-    watch: Watch = field(default_factory=Watch)
-    observers: Sequence[Observer] = ()
+    monitor: LeaseMonitor = field(default_factory=LeaseMonitor)
+    callbacks: Sequence[Callback] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_job(
-    job: FrozenJob,
+    job: JobSpec,
     folder: Path,
-    desk: Desk,
-    shorter: Shorter | None = None,
-    tries: Tries | None = None,
+    context: ProcessContext,
+    shorter: ShorterRun | None = None,
+    tries: RetryBudget | None = None,
     after: int | None = None,
 ) -> dict[str, Any] | None:
     """Run `job` in `folder`, from its last checkpoint if it was begun; its failure is recorded there, not raised.
@@ -76,10 +76,10 @@ def run_job(
     Args:
         job: frozen.
         folder: of it.
-        desk: of this process.
+        context: of this process.
         shorter: from whose end it may go on.
         tries: how often its process may have died; beyond that it failed. None: somebody else counts.
-        after: see `try_claim`.
+        after: see `acquire_lease`.
 
     Returns:
         Its `result.json`, or None: somebody else holds the job, or took it over.
@@ -88,36 +88,41 @@ def run_job(
         Interrupted: the program was asked to end; the job can go on later.
         UnreadableFolder: the folder holds a `result.json` that this version can't read.
     """
-    claim = try_claim(folder, desk.watch, code_version() | dict(desk.facts), after=after)
-    if claim is None:
+    lease = acquire_lease(folder, context.monitor, code_version() | dict(context.facts), after=after)
+    if lease is None:
         return None
     try:
         before = read_result(folder)
         if before and before["status"] in DONE:
-            claim.release(before["status"])
+            lease.release(before["status"])
             return before
-        died = tries.deaths(claim) if tries else []
+        died = tries.deaths(lease) if tries else []
         if tries and len(died) > tries.retries:
-            desk.screen.say(f"{job.name}: failed: {died[-1]}")
-            return give_up(job, claim, died[-1], len(died), tries.retries)
+            context.progress.log(f"{job.name}: failed: {died[-1]}")
+            return fail_crashed_job(job, lease, died[-1], len(died), tries.retries)
         if tries and died:
             retry = f"retry {len(died)} of {tries.retries}"
-            desk.screen.say(f"{job.name}: {died[-1]}; goes on from its last checkpoint ({retry})")
-        record = Record(job, claim, before)
+            context.progress.log(f"{job.name}: {died[-1]}; goes on from its last checkpoint ({retry})")
+        record = ResultWriter(job, lease, before)
         try:
-            _run(job, record, claim, desk, before, shorter)
+            _run(job, record, lease, context, before, shorter)
         finally:
-            claim.release(record.result["status"])
-    except ClaimLost as lost:
-        desk.screen.say(f"  {lost}; it is left to the new holder")
+            lease.release(record.result["status"])
+    except LeaseLost as lost:
+        context.progress.log(f"  {lost}; it is left to the new holder")
         return None
     return record.result
 
 
 def _run(
-    job: FrozenJob, record: Record, claim: Claim, desk: Desk, before: dict[str, Any] | None, shorter: Shorter | None
+    job: JobSpec,
+    record: ResultWriter,
+    lease: Lease,
+    context: ProcessContext,
+    before: dict[str, Any] | None,
+    shorter: ShorterRun | None,
 ) -> None:
-    observers: list[Observer] = [desk.screen]
+    callbacks: list[Callback] = [context.progress]
     training: Training | None = None
     try:
         config = check(job.config)
@@ -131,53 +136,53 @@ def _run(
         left_out, why = set_up(training, is_settled=bool((before or {}).get("numerics")))
         record.note(*left_out)
         record.start(training)
-        observers += [
-            Recorded(record, training, desk.screen),
-            ReportLog(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
-            Shielded(config.tracking.model_dump(by_alias=True)),
-            *desk.observers,
+        callbacks += [
+            ResultCallback(record, training, context.progress),
+            LogFile(len(splits.train), len(splits.test), config.data.batch_size, config.data.test_batch_size),
+            GuardedTracker(config.tracking.model_dump(by_alias=True)),
+            *context.callbacks,
         ]
-        _begin(observers, job, record, training)
+        _begin(callbacks, job, record, training)
         for line in [*restored, *left_out, f"{training.numerics}{f' ({why})' if why else ''}"]:
-            desk.screen.say(f"  {line}")
+            context.progress.log(f"  {line}")
         checkpoints = Checkpoints(
             record.folder,
             job.signature,
             config.trainer.checkpoint_interval,
             config.trainer.checkpoint_every,
-            claim.check,
+            lease.check,
         )
         with _anomalies(config), _profile(config, record.folder), checkpoints.closing():
-            train(training, observers, checkpoints, desk.interrupt)
+            train(training, callbacks, checkpoints, context.interrupt)
         _save_what_it_learned(training, splits, record)
         if config.sweep.keep == "checkpoint":
             _keep_checkpoint(checkpoints, training, record)
         record.end(Status.COMPLETED, training=training)
         # Not before: until the result is on the disk, the checkpoint is all that there is of the job.
         _drop(config, record.folder)
-    except ClaimLost:
+    except LeaseLost:
         raise
     except Diverged as error:
         record.diverged(error, training)
     except Pruned as pruned:
         record.end(Status.PRUNED, training=training)
         drop_checkpoints(record.folder)
-        desk.screen.say(f"  pruned {pruned}")
+        context.progress.log(f"  pruned {pruned}")
     except (Interrupted, KeyboardInterrupt):
         record.end(Status.INTERRUPTED)
         raise
     except (Exception, SystemExit) as error:
         record.end(Status.FAILED, error)
     finally:
-        for observer in observers:
-            observer.end(record.result)
+        for callback in callbacks:
+            callback.end(record.result)
 
 
-class Recorded:
+class ResultCallback:
     """The observer that keeps the job folder up to date."""
 
-    def __init__(self, record: Record, training: Training, screen: Screen) -> None:
-        self._record, self._training, self._screen = record, training, screen
+    def __init__(self, record: ResultWriter, training: Training, progress: ProgressConsole) -> None:
+        self._record, self._training, self._progress = record, training, progress
         self._said = False
 
     def begin(self, run: Run) -> None:
@@ -193,13 +198,13 @@ class Recorded:
         if not self._said and trainer.checkpoint_every is None and self._training.epoch < self._training.config.epochs:
             self._said = True
             cost = trainer.checkpoint_interval + metrics["seconds"]
-            self._screen.say(f"  checkpoints at epochs' ends: a crash costs at most about {duration(cost)} of work")
+            self._progress.log(f"  checkpoints at epochs' ends: a crash costs at most about {duration(cost)} of work")
 
     def end(self, result: dict[str, Any]) -> None:
         """Nothing: the record knows its end before its observers do."""
 
 
-def _numerics(record: Record, config: Config, before: dict[str, Any] | None) -> numerics.Numerics:
+def _numerics(record: ResultWriter, config: Config, before: dict[str, Any] | None) -> numerics.Numerics:
     recorded = (before or {}).get("numerics")
     chosen, notes = numerics.resume(recorded) if recorded else (numerics.resolve(config.trainer), [])
     record.note(*notes)
@@ -207,7 +212,7 @@ def _numerics(record: Record, config: Config, before: dict[str, Any] | None) -> 
     return chosen
 
 
-def _restore(training: Training, job: FrozenJob, record: Record, shorter: Shorter | None) -> list[str]:
+def _restore(training: Training, job: JobSpec, record: ResultWriter, shorter: ShorterRun | None) -> list[str]:
     """Set the training to where it goes on from; gives a line for each thing that was out of the ordinary."""
     state, lines = load_checkpoint(record.folder, job.signature)
     if state is None and shorter is not None:
@@ -225,7 +230,7 @@ def _restore(training: Training, job: FrozenJob, record: Record, shorter: Shorte
     return lines
 
 
-def _begin(observers: list[Observer], job: FrozenJob, record: Record, training: Training) -> None:
+def _begin(callbacks: list[Callback], job: JobSpec, record: ResultWriter, training: Training) -> None:
     interval = training.config.trainer.log_interval
     losses = torch.cat([*training.batch_losses, training.losses[: training.step].cpu()]).tolist()
     run = Run(
@@ -244,11 +249,11 @@ def _begin(observers: list[Observer], job: FrozenJob, record: Record, training: 
             (step, loss) for step, loss in enumerate(losses) if step % training.steps_per_epoch % interval == 0
         ],
     )
-    for observer in observers:
-        observer.begin(run)
+    for callback in callbacks:
+        callback.begin(run)
 
 
-def _save_what_it_learned(training: Training, splits: Splits, record: Record) -> None:
+def _save_what_it_learned(training: Training, splits: DataSplits, record: ResultWriter) -> None:
     record.check()
     test, data = splits.test, training.config.data
     said = log_probabilities(training, test)
@@ -265,7 +270,7 @@ def _save_what_it_learned(training: Training, splits: Splits, record: Record) ->
             record.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
 
 
-def _keep_checkpoint(checkpoints: Checkpoints, training: Training, record: Record) -> None:
+def _keep_checkpoint(checkpoints: Checkpoints, training: Training, record: ResultWriter) -> None:
     record.check()
     checkpoints.write_now(training.state)
     (record.folder / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)

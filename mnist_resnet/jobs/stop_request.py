@@ -42,7 +42,7 @@ def request_stop(folder: Path) -> None:
 
 
 @contextmanager
-def hearing(folder: Path, interrupt: Interrupt, before: str | None = None) -> Iterator[None]:
+def stop_on_request(folder: Path, interrupt: Interrupt, before: str | None = None) -> Iterator[None]:
     """Inside the `with`, have a request to stop the sweep in `folder` interrupt this process, as SIGTERM would.
 
     Args:

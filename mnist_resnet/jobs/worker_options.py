@@ -19,7 +19,7 @@ UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerOptions:
     """Of one launch.
 
     Attributes:
@@ -36,12 +36,12 @@ class Orders:
     jobs: Mapping[str, int]
     on_failure: str
     request: str
-    attended: bool = True
+    supervised: bool = True
 
     def write(self) -> None:
         """Lay them down for the workers."""
         content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
-        content |= {"request": self.request, "attended": self.attended}
+        content |= {"request": self.request, "attended": self.supervised}
         self._file.parent.mkdir(exist_ok=True)
         write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -58,7 +58,7 @@ class Orders:
         """Whether no further job may be begun."""
         return self.on_failure == "stop" and self._stop.exists()
 
-    def are_withdrawn(self) -> bool:
+    def stop_was_requested(self) -> bool:
         """Whether all workers of the sweep were asked to end since the launch."""
         return last_request(self.folder) != self.request
 
@@ -66,9 +66,9 @@ class Orders:
         """Whether the last attempt at the job in `folder` is one of this launch."""
         return self._last(folder).get("launch") == self.launch
 
-    def is_settled(self, folder: Path) -> bool:
+    def may_take_over(self, folder: Path) -> bool:
         """Whether the job in `folder` may be taken: it was not left by a watched worker whose end is unsaid."""
-        if not self.attended:
+        if not self.supervised:
             return True
         last = self._last(folder)
         return last.get("launch") != self.launch or last["status"] not in UNFINISHED or "reason" in last
@@ -85,7 +85,7 @@ class Orders:
         return self.folder / LAUNCHES / f"{self.launch}.stop"
 
 
-def read_orders(folder: Path, launch: str) -> Orders:
+def read_worker_options(folder: Path, launch: str) -> WorkerOptions:
     """The orders of `launch` in a sweep folder.
 
     Raises:
@@ -93,10 +93,10 @@ def read_orders(folder: Path, launch: str) -> Orders:
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
     of_launch = (content[key] for key in ("jobs", "on_failure", "request", "attended"))
-    return Orders(folder, launch, *of_launch)
+    return WorkerOptions(folder, launch, *of_launch)
 
 
-def is_under_way(folder: Path, launch: str) -> bool:
+def launch_is_active(folder: Path, launch: str) -> bool:
     """Whether a launch has orders in a sweep folder."""
     return (folder / LAUNCHES / f"{launch}.json").exists()
 

@@ -20,7 +20,7 @@ COUNTING = "import torch; print('devices:', torch.cuda.device_count() or int(tor
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where one worker works.
 
     Attributes:
@@ -32,7 +32,7 @@ class Place:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def places(workers: int, devices: list[str], cores: int) -> list[Place]:
+def placements(workers: int, devices: list[str], cores: int) -> list[Placement]:
     """A place for each worker, dealt out over the devices in turn; each gets an equal share of the cores.
 
     Args:
@@ -43,9 +43,9 @@ def places(workers: int, devices: list[str], cores: int) -> list[Place]:
     threads = str(max(1, cores // workers))
     shared = dict.fromkeys(THREAD_VARIABLES, threads)
     if not devices:
-        return [Place(f"{threads} of {cores} cores", shared) for _ in range(workers)]
+        return [Placement(f"{threads} of {cores} cores", shared) for _ in range(workers)]
     dealt = [devices[number % len(devices)] for number in range(workers)]
-    return [Place(f"GPU {device}", shared | {VISIBLE: device}) for device in dealt]
+    return [Placement(f"GPU {device}", shared | {VISIBLE: device}) for device in dealt]
 
 
 def gpus_for(asked: Collection[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Engines: how workers are started, and how their end is learnt of. More than this nobody asks of one.
+"""Engines start workers and report whether any are left; nothing more is asked of one.
 
-Workers are either watched over by the process that launched them, which says what becomes of a job whose worker died
-(`LocalEngine`, `Worker`); or they are submitted (`Engine`, `Fleet`), and go on when that process is gone: then whoever
-takes over a dead one's job decides, from the folder alone.
+Workers are either supervised by the process that launched them, which decides what becomes of a job whose worker died
+(`WorkerStarter`, `Worker`), or submitted (`Engine`, `Submission`): those outlive that process, and whoever takes over a
+dead worker's job decides, from the folder alone.
 """
 
 import os
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from mnist_resnet.launchers.devices import Place
+from mnist_resnet.launchers.devices import Placement
 
 
 class Worker(Protocol):
@@ -24,7 +24,7 @@ class Worker(Protocol):
     def is_alive(self) -> bool:
         """Whether it has not ended yet."""
 
-    def why_ended(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """Why it ended, for people; None: it had nothing left to do."""
 
     def send(self, signal_number: int) -> None:
@@ -35,7 +35,7 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WorkerRequest:
     """What a launch asks an engine for.
 
     Attributes:
@@ -58,16 +58,16 @@ class Wanted:
         return [str(self.folder), "--launch", self.launch, "--worker", str(worker), *trust]
 
 
-class Fleet(Protocol):
+class Submission(Protocol):
     """Workers that were submitted: they need nobody to watch over them."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was submitted, in one line, for people."""
 
     def alive(self) -> int | None:
         """How many of them run or are still to start; None: the engine can't say at present."""
 
-    def withdraw(self) -> None:
+    def cancel_pending(self) -> None:
         """Let those that have not started never do."""
 
     def end(self) -> None:
@@ -80,7 +80,7 @@ class Engine(Protocol):
     def usual(self, jobs: int) -> int:
         """How many workers there are for so many jobs, if nobody says."""
 
-    def submit(self, wanted: Wanted) -> Fleet:
+    def submit(self, request: WorkerRequest) -> Submission:
         """Submit workers.
 
         Raises:
@@ -88,7 +88,7 @@ class Engine(Protocol):
         """
 
 
-class LocalEngine:
+class WorkerStarter:
     """Starts processes of this machine, which end in good order when this one is gone.
 
     They are started anew and not forked: PyTorch's threads and CUDA are at work in this process by now and survive no
@@ -97,28 +97,28 @@ class LocalEngine:
     once, through this process, and in this session, so that it has its priority.
     """
 
-    def start(self, arguments: Sequence[str], place: Place, path: str | None = None) -> "LocalWorker":
+    def start(self, arguments: Sequence[str], placement: Placement, path: str | None = None) -> "WorkerProcess":
         """Run `python -m mnist_resnet.work`.
 
         Args:
             arguments: its.
-            place: where it works.
+            placement: where it works.
             path: `PYTHONPATH`; None: a user's own modules are found where this process finds them.
         """
         path = python_path() if path is None else path
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "mnist_resnet.work", *arguments, "--attended"],
-            env=os.environ | {"PYTHONPATH": path} | place.environment,
+            [sys.executable, "-P", "-u", "-m", "mnist_resnet.work", *arguments, "--supervised"],
+            env=os.environ | {"PYTHONPATH": path} | placement.environment,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
-        return LocalWorker(process, output)
+        return WorkerProcess(process, output)
 
 
-class LocalWorker:
+class WorkerProcess:
     """A process of this machine. Its output goes to a file that has no name: unlike a pipe it never breaks or fills."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
@@ -134,7 +134,7 @@ class LocalWorker:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
-    def why_ended(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """Why it ended, for people; None: it had nothing left to do."""
         code = self._process.wait()
         if code == -signal.SIGKILL:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mnist_resnet.launchers.devices import VISIBLE, Place
+from mnist_resnet.launchers.devices import VISIBLE, Placement
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -27,33 +27,35 @@ Environment = dict[str, str]
 
 
 @contextmanager
-def sharing(
-    places: Sequence[Place], works: Callable[[Environment], bool] | None = None
-) -> Iterator[tuple[list[Place], str | None]]:
+def share_gpus(
+    placements: Sequence[Placement], works: Callable[[Environment], bool] | None = None
+) -> Iterator[tuple[list[Placement], str | None]]:
     """Start a service for each GPU that several of the places share; they are stopped with the `with`.
 
     Args:
-        places: where workers are to work.
+        placements: where workers are to work.
         works: whether a process with these variables can compute on its GPU; asked before the service is relied on.
 
     Yields:
         The places, with what their workers need to reach the service, and a line for people where GPUs are shared.
     """
-    counts = Counter(place.environment.get(VISIBLE) for place in places)
+    counts = Counter(placement.environment.get(VISIBLE) for placement in placements)
     shared = [gpu for gpu, count in counts.items() if gpu is not None and count > 1]
     if not shared or os.environ.get(PIPES):  # whose service runs already has set it up for all
-        yield list(places), None
+        yield list(placements), None
         return
     with ExitStack() as services:
         try:
             variables = {gpu: services.enter_context(_service(gpu, works or computes)) for gpu in shared}
         except _Unavailable as unavailable:
             services.close()
-            yield list(places), f"jobs take turns on their GPU: {unavailable}"
+            yield list(placements), f"jobs take turns on their GPU: {unavailable}"
             return
         with_service = [
-            replace(place, environment=place.environment | variables.get(place.environment.get(VISIBLE, ""), {}))
-            for place in places
+            replace(
+                placement, environment=placement.environment | variables.get(placement.environment.get(VISIBLE, ""), {})
+            )
+            for placement in placements
         ]
         yield with_service, "jobs share their GPU through NVIDIA's Multi-Process Service"
 

@@ -16,14 +16,14 @@ from itertools import groupby
 from pathlib import Path
 
 from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.jobs.worker_options import is_under_way, read_orders
+from mnist_resnet.jobs.worker_options import launch_is_active, read_worker_options
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import Place
-from mnist_resnet.launchers.engine import Wanted
-from mnist_resnet.launchers.node import Station
+from mnist_resnet.launchers.devices import Placement
+from mnist_resnet.launchers.engine import WorkerRequest
+from mnist_resnet.launchers.node import NodeSupervisor
 
 
-class DetachedEngine:
+class LocalEngine:
     """Starts workers of this machine that go on when this process is gone.
 
     Args:
@@ -39,48 +39,50 @@ class DetachedEngine:
         """One for each GPU, or each core, times `jobs_per_device`; one for each job at most."""
         return min(jobs, (len(self._gpus) or self._cores) * self._jobs_per_device)
 
-    def submit(self, wanted: Wanted) -> "Session":
+    def submit(self, request: WorkerRequest) -> "LocalSubmission":
         """Start them."""
-        places = devices.places(wanted.workers, self._gpus, self._cores)
-        log = wanted.folder / LAUNCHES / f"{wanted.launch}.log"
+        placements = devices.placements(request.workers, self._gpus, self._cores)
+        log = request.folder / LAUNCHES / f"{request.launch}.log"
         with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-m", __name__],
-                env=os.environ | {"PYTHONPATH": wanted.path},
+                env=os.environ | {"PYTHONPATH": request.path},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         assert process.stdin is not None
-        told = asdict(wanted) | {"folder": str(wanted.folder)}
-        process.stdin.write(json.dumps({"wanted": told, "places": [asdict(place) for place in places]}).encode())
+        told = asdict(request) | {"folder": str(request.folder)}
+        process.stdin.write(
+            json.dumps({"wanted": told, "places": [asdict(placement) for placement in placements]}).encode()
+        )
         process.stdin.close()
-        return Session(process, wanted, places)
+        return LocalSubmission(process, request, placements)
 
 
-class Session:
+class LocalSubmission:
     """Workers that were started in a session of their own."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", wanted: Wanted, places: list[Place]) -> None:
-        self._process, self._wanted, self._places = process, wanted, places
+    def __init__(self, process: "subprocess.Popen[bytes]", request: WorkerRequest, placements: list[Placement]) -> None:
+        self._process, self._request, self._placements = process, request, placements
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Where they are, and how to end them."""
-        where = ", ".join(dict.fromkeys(place.name for place in self._places))
-        count = f"{len(self._places)} worker{'s' * (len(self._places) != 1)}"
-        folder = shlex.quote(str(self._wanted.folder))
+        where = ", ".join(dict.fromkeys(placement.name for placement in self._placements))
+        count = f"{len(self._placements)} worker{'s' * (len(self._placements) != 1)}"
+        folder = shlex.quote(str(self._request.folder))
         return (
             f"{count} on {where}, in a session of their own (process {self._process.pid}): they go on when this "
-            f"terminal closes\nwhat they print: {self._wanted.folder / LAUNCHES / self._wanted.launch}-*.log\n"
+            f"terminal closes\nwhat they print: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
             f"to end them after a checkpoint: python -m mnist_resnet.sweep {folder} --stop"
         )
 
     def alive(self) -> int:
         """How many are kept at work."""
-        return len(self._places) if self._process.poll() is None else 0
+        return len(self._placements) if self._process.poll() is None else 0
 
-    def withdraw(self) -> None:
+    def cancel_pending(self) -> None:
         """Nothing: all have started."""
 
     def end(self) -> None:
@@ -88,13 +90,13 @@ class Session:
         self._process.send_signal(signal.SIGTERM)
 
 
-def keep_at_work(wanted: Wanted, places: list[Place]) -> None:
+def keep_at_work(request: WorkerRequest, placements: list[Placement]) -> None:
     """Keep a worker at each place until nothing is left to do, or all were asked to end; then see to the end."""
-    stations: list[Station] = []
-    for _, group in groupby(sorted(places, key=_name), key=_name):
+    stations: list[NodeSupervisor] = []
+    for _, group in groupby(sorted(placements, key=_name), key=_name):
         alike = list(group)
         first = 1 + sum(station.workers for station in stations)
-        stations.append(Station(wanted, first, len(alike), alike[0]))
+        stations.append(NodeSupervisor(request, first, len(alike), alike[0]))
 
     def end(*_: object) -> None:
         for station in stations:
@@ -105,23 +107,23 @@ def keep_at_work(wanted: Wanted, places: list[Place]) -> None:
     with ThreadPoolExecutor(len(stations)) as pool:
         for done in [pool.submit(station.run) for station in stations]:
             done.result()
-    if is_under_way(wanted.folder, wanted.launch):
+    if launch_is_active(request.folder, request.launch):
         # They were asked to end, or none stays alive: who comes to an end by himself has seen to all this.
-        from mnist_resnet.launchers.worker import conclude_work
+        from mnist_resnet.launchers.worker import conclude
 
-        conclude_work(wanted.folder)
-        read_orders(wanted.folder, wanted.launch).remove()
+        conclude(request.folder)
+        read_worker_options(request.folder, request.launch).remove()
 
 
-def _name(place: Place) -> str:
-    return place.name
+def _name(placement: Placement) -> str:
+    return placement.name
 
 
 def main() -> None:
     """The process in the new session; what it is to do comes by standard input."""
     told = json.load(sys.stdin)
-    wanted = Wanted(**told["wanted"] | {"folder": Path(told["wanted"]["folder"])})
-    keep_at_work(wanted, [Place(**place) for place in told["places"]])
+    request = WorkerRequest(**told["wanted"] | {"folder": Path(told["wanted"]["folder"])})
+    keep_at_work(request, [Placement(**placement) for placement in told["places"]])
 
 
 if __name__ == "__main__":

@@ -7,35 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.crash import Casualty, settle
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
+from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.jobs.stop_request import hearing, last_request
-from mnist_resnet.jobs.worker_options import Orders
+from mnist_resnet.jobs.stop_request import last_request, stop_on_request
+from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import Place
-from mnist_resnet.launchers.engine import LocalEngine, Wanted, Worker
-from mnist_resnet.launchers.gpu_sharing import sharing
+from mnist_resnet.launchers.devices import Placement
+from mnist_resnet.launchers.engine import Worker, WorkerRequest, WorkerStarter
+from mnist_resnet.launchers.gpu_sharing import share_gpus
 from mnist_resnet.launchers.submit import submit_and_wait
-from mnist_resnet.sweeps.folder import read_sweep, standing
-from mnist_resnet.sweeps.live_dashboard import LivePage
-from mnist_resnet.sweeps.pending import Docket, SweepDocket
-from mnist_resnet.tracking.console import Screen
+from mnist_resnet.sweeps.folder import job_state, read_sweep
+from mnist_resnet.sweeps.live_dashboard import LiveDashboard
+from mnist_resnet.sweeps.pending import PendingJobs, PendingSweepJobs
+from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 0.1
 """Seconds between two looks at the workers."""
 SHARE = 0.02
 """Of the time that may go into looking at the jobs' folders, at most."""
-VAIN_STARTS = 3
+MAX_FAILED_STARTS = 3
 """Workers that may die one after the other in one place without having had a job there."""
 GRACE = {signal.SIGTERM: 60.0, signal.SIGINT: 10.0}
 """Seconds that workers get to end when something goes wrong here, by the signal that they are sent."""
 
 
-def drain_by_workers(
+def run_jobs_with_workers(
     folder: Path, names: Sequence[str], on_failure: str, retries: int, settings: Workers, detach: bool
 ) -> None:
     """Have those of the sweep's jobs that are named run by workers, until each has ended.
@@ -52,15 +52,17 @@ def drain_by_workers(
         UsageError: a job asks for a device that no worker sees, or the engine refuses.
         Interrupted: the program was asked to end.
     """
-    sweep, watch, interrupt = read_sweep(folder), Watch(), Interrupt()
+    sweep, monitor, interrupt = read_sweep(folder), LeaseMonitor(), Interrupt()
     jobs = {job.name: job for job in sweep.jobs}
     chosen = [jobs[name] for name in names]
-    begun = {job.name: standing(sweep, job, watch).attempt for job in chosen}
-    attended = is_attended(settings, detach)
-    orders = Orders(folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder), attended)
-    docket = SweepDocket(sweep, chosen, orders)
-    with interrupt.listening(), hearing(folder, interrupt), Screen(len(chosen)) as screen:
-        engage(docket, orders, chosen, retries, settings, detach, screen, interrupt)
+    begun = {job.name: job_state(sweep, job, monitor).attempt for job in chosen}
+    supervised = is_attended(settings, detach)
+    options = WorkerOptions(
+        folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder), supervised
+    )
+    pending = PendingSweepJobs(sweep, chosen, options)
+    with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(len(chosen)) as progress:
+        run_workers(pending, options, chosen, retries, settings, detach, progress, interrupt)
 
 
 def is_attended(settings: Workers, detach: bool) -> bool:
@@ -68,26 +70,26 @@ def is_attended(settings: Workers, detach: bool) -> bool:
     return settings.engine == "local" and not detach
 
 
-def engage(
-    docket: Docket,
-    orders: Orders,
-    jobs: Sequence[FrozenJob],
+def run_workers(
+    pending: PendingJobs,
+    options: WorkerOptions,
+    jobs: Sequence[JobSpec],
     retries: int,
     settings: Workers,
     detach: bool,
-    screen: Screen,
+    progress: ProgressConsole,
     interrupt: Interrupt,
 ) -> None:
     """Have workers run what is on the docket, until nothing is left.
 
     Args:
-        docket: of the launch.
-        orders: of the launch; not written yet.
+        pending: of the launch.
+        options: of the launch; not written yet.
         jobs: such as they run, for the devices that they ask for.
         retries: how often a job goes on after its process died.
         settings: who starts how many workers.
         detach: whether to return once the workers are submitted.
-        screen: to tell people.
+        progress: to tell people.
         interrupt: of this process.
 
     Raises:
@@ -95,22 +97,22 @@ def engage(
         Interrupted: the program was asked to end.
     """
     asked = asked_devices(jobs)
-    if not orders.attended:
-        submit_and_wait(docket, orders, asked, settings, detach, screen, interrupt)
+    if not options.supervised:
+        submit_and_wait(pending, options, asked, settings, detach, progress, interrupt)
         return
-    places = places_for(asked, docket.left, settings.workers, settings.jobs_per_device)
-    screen.say(told(places))
-    with sharing(places) as (places, line):
+    placements = choose_placements(asked, pending.left, settings.workers, settings.jobs_per_device)
+    progress.log(describe(placements))
+    with share_gpus(placements) as (placements, line):
         if line:
-            screen.say(line)
-        orders.write()
+            progress.log(line)
+        options.write()
         try:
-            Crew(docket, orders, retries, LocalEngine(), screen, interrupt).drain(places)
+            WorkerPool(pending, options, retries, WorkerStarter(), progress, interrupt).run(placements)
         finally:
-            orders.remove()
+            options.remove()
 
 
-def asked_devices(jobs: Sequence[FrozenJob]) -> set[str]:
+def asked_devices(jobs: Sequence[JobSpec]) -> set[str]:
     """What the jobs ask for by `trainer.device`.
 
     Raises:
@@ -123,7 +125,7 @@ def asked_devices(jobs: Sequence[FrozenJob]) -> set[str]:
     return asked
 
 
-def places_for(asked: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Place]:
+def choose_placements(asked: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Placement]:
     """Where the workers of this machine work.
 
     Args:
@@ -134,53 +136,53 @@ def places_for(asked: set[str], jobs: int, workers: int | None, jobs_per_device:
     """
     gpus, cores = devices.gpus_for(asked), devices.usable_cores()
     count = workers or (len(gpus) or cores) * jobs_per_device
-    return devices.places(min(count, max(1, jobs)), gpus, cores)
+    return devices.placements(min(count, max(1, jobs)), gpus, cores)
 
 
-def told(places: Sequence[Place]) -> str:
+def describe(placements: Sequence[Placement]) -> str:
     """The places in one line, for people."""
-    distinct = list(dict.fromkeys(place.name for place in places))
-    return f"{len(places)} worker{'s' * (len(places) != 1)} on {', '.join(distinct)}"
+    distinct = list(dict.fromkeys(placement.name for placement in placements))
+    return f"{len(placements)} worker{'s' * (len(placements) != 1)} on {', '.join(distinct)}"
 
 
 @dataclass
-class _Post:
+class _Slot:
     """A place with its worker at present."""
 
-    place: Place
+    placement: Placement
     number: int
     worker: Worker
-    vain_starts: int = 0
+    failed_starts: int = 0
 
 
-class Crew:
+class WorkerPool:
     """The workers of one launch, as the process sees them that watches over them.
 
     Args:
-        docket: what they are to do.
-        orders: which the workers follow; they lie in the sweep folder.
+        pending: what they are to do.
+        options: which the workers follow; they lie in the sweep folder.
         retries: how often a job goes on after its process died.
         engine: starts workers.
-        screen: shows what they print, and how many jobs have ended.
+        progress: shows what they print, and how many jobs have ended.
         interrupt: whether all are to end.
     """
 
     def __init__(
         self,
-        docket: Docket,
-        orders: Orders,
+        pending: PendingJobs,
+        options: WorkerOptions,
         retries: int,
-        engine: LocalEngine,
-        screen: Screen,
+        engine: WorkerStarter,
+        progress: ProgressConsole,
         interrupt: Interrupt,
     ) -> None:
-        self._docket, self._orders, self._retries, self._engine = docket, orders, retries, engine
-        self._screen, self._interrupt = screen, interrupt
-        self._posts: list[_Post] = []
-        self._watch, self._page = Watch(), LivePage(orders.folder)
+        self._pending, self._options, self._retries, self._engine = pending, options, retries, engine
+        self._progress, self._interrupt = progress, interrupt
+        self._posts: list[_Slot] = []
+        self._monitor, self._page = LeaseMonitor(), LiveDashboard(options.folder)
         self._started, self._next_count = 0, 0.0
 
-    def drain(self, places: Sequence[Place]) -> None:
+    def run(self, placements: Sequence[Placement]) -> None:
         """Keep a worker at each place until nothing is left to do, or none can be kept.
 
         Raises:
@@ -188,8 +190,8 @@ class Crew:
         """
         told: int | None = None
         try:
-            for place in places:
-                self._posts.append(self._start(place))
+            for placement in placements:
+                self._posts.append(self._start(placement))
             while self._posts:
                 if self._interrupt.requested != told:
                     told = self._interrupt.requested
@@ -206,46 +208,46 @@ class Crew:
             self._send(signal.SIGKILL)
         self._interrupt.check()
 
-    def _start(self, place: Place) -> _Post:
+    def _start(self, placement: Placement) -> _Slot:
         self._started += 1
         # All targets were checked when the sweep was launched.
-        wanted = Wanted(self._orders.folder, self._orders.launch, 1, list(self._docket.targets()))
-        return _Post(place, self._started, self._engine.start(wanted.arguments(self._started), place))
+        request = WorkerRequest(self._options.folder, self._options.launch, 1, list(self._pending.targets()))
+        return _Slot(placement, self._started, self._engine.start(request.arguments(self._started), placement))
 
-    def _look_after(self, post: _Post) -> None:
+    def _look_after(self, post: _Slot) -> None:
         is_alive = post.worker.is_alive()
         for line in post.worker.lines():
-            self._screen.say(line)
+            self._progress.log(line)
         if is_alive:
             return
         self._posts.remove(post)
-        reason = post.worker.why_ended()
-        if reason is None or self._interrupt.requested or self._orders.are_withdrawn():
+        reason = post.worker.exit_reason()
+        if reason is None or self._interrupt.requested or self._options.stop_was_requested():
             return
         self._count(at_once=True)
-        had_a_job = self._settle(post, reason)
-        vain = 0 if had_a_job else post.vain_starts + 1
-        if vain == VAIN_STARTS:
-            self._screen.say(f"no worker stays alive on {post.place.name}; none is started there any more")
-        elif len(self._posts) < self._docket.left and not self._orders.is_stopped():
-            self._posts.append(self._start(post.place))
-            self._posts[-1].vain_starts = vain
+        had_a_job = self._handle_crash(post, reason)
+        vain = 0 if had_a_job else post.failed_starts + 1
+        if vain == MAX_FAILED_STARTS:
+            self._progress.log(f"no worker stays alive on {post.placement.name}; none is started there any more")
+        elif len(self._posts) < self._pending.left and not self._options.is_stopped():
+            self._posts.append(self._start(post.placement))
+            self._posts[-1].failed_starts = vain
 
-    def _settle(self, post: _Post, reason: str) -> bool:
+    def _handle_crash(self, post: _Slot, reason: str) -> bool:
         """Say what becomes of the job that a worker left behind; whether there was one."""
-        for job in self._docket.jobs.values():
-            casualty = Casualty.of(self._orders.folder / job.name, self._orders.launch, post.number, reason)
+        for job in self._pending.jobs.values():
+            casualty = CrashedAttempt.of(self._options.folder / job.name, self._options.launch, post.number, reason)
             if casualty is None:
                 continue
-            if settle(job, casualty, self._retries, self._watch):
-                self._screen.say(f"{job.name}: failed: {reason}")
-                self._orders.stop()
+            if handle_crash(job, casualty, self._retries, self._monitor):
+                self._progress.log(f"{job.name}: failed: {reason}")
+                self._options.stop()
             else:
                 retry = f"retry {casualty.deaths} of {self._retries}"
-                self._screen.say(f"{job.name}: {reason}; goes on from its last checkpoint ({retry})")
+                self._progress.log(f"{job.name}: {reason}; goes on from its last checkpoint ({retry})")
             self._count(at_once=True)
             return True
-        self._screen.say(f"worker {post.number}: {reason}")
+        self._progress.log(f"worker {post.number}: {reason}")
         return False
 
     def _count(self, at_once: bool = False) -> None:
@@ -253,8 +255,8 @@ class Crew:
         started = time.monotonic()
         if not at_once and started < self._next_count:
             return
-        self._docket.strike_off()
-        self._screen.count(self._screen.jobs - self._docket.left)
+        self._pending.refresh()
+        self._progress.count(self._progress.jobs - self._pending.left)
         ended = time.monotonic()
         self._next_count = ended + (ended - started) / SHARE
 

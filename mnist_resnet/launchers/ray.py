@@ -13,9 +13,9 @@ from typing import Any
 from mnist_resnet.config.schema import Ray
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import Place
-from mnist_resnet.launchers.engine import Wanted
-from mnist_resnet.launchers.node import Station, share_of_cores
+from mnist_resnet.launchers.devices import Placement
+from mnist_resnet.launchers.engine import WorkerRequest
+from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
 
 NAMESPACE = "mnist_resnet"
 """Of the actors' names, for Ray's own tools."""
@@ -60,11 +60,11 @@ class RayEngine:
 
         self._connect()
         there, each = ray.cluster_resources(), self._settings
-        wanted = {"CPU": each.num_cpus, "GPU": each.num_gpus, **each.resources}
-        fit = [int(there.get(name, 0) / amount) for name, amount in wanted.items() if amount]
+        request = {"CPU": each.num_cpus, "GPU": each.num_gpus, **each.resources}
+        fit = [int(there.get(name, 0) / amount) for name, amount in request.items() if amount]
         return min(jobs, max(1, min(fit, default=MOST)))
 
-    def submit(self, wanted: Wanted) -> "RayFleet":
+    def submit(self, request: WorkerRequest) -> "RaySubmission":
         """Submit actors.
 
         Raises:
@@ -76,14 +76,14 @@ class RayEngine:
         settings = self._settings
         options = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "resources": dict(settings.resources)}
         options |= {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": -1}
-        post = ray.remote(Post)
+        post = ray.remote(WorkerActor)
         handed_on = {key: value for key, value in os.environ.items() if key.startswith(HANDED_ON)}
         handed_on |= share_of_cores(settings.num_cpus, 1)
         actors = {}
-        for number in range(1, wanted.workers + 1):
-            name = f"{wanted.launch}-{number}"
-            actors[name] = post.options(name=name, **options).remote(wanted, number, handed_on)
-        return RayFleet(actors, settings.address)
+        for number in range(1, request.workers + 1):
+            name = f"{request.launch}-{number}"
+            actors[name] = post.options(name=name, **options).remote(request, number, handed_on)
+        return RaySubmission(actors, settings.address)
 
     def _connect(self) -> None:
         import ray
@@ -105,17 +105,17 @@ class RayEngine:
             raise UsageError(f"hydra.launcher.ray.address={address or 'null'}: no Ray answers ({said})") from None
 
 
-class Post:
+class WorkerActor:
     """What an actor is: one worker, in a process of its own.
 
     Args:
-        wanted: of the launch.
+        request: of the launch.
         number: the worker's.
         environment: variables for it.
     """
 
-    def __init__(self, wanted: Wanted, number: int, environment: Mapping[str, str]) -> None:
-        self._station = Station(wanted, number, 1, Place("Ray", dict(environment)))
+    def __init__(self, request: WorkerRequest, number: int, environment: Mapping[str, str]) -> None:
+        self._station = NodeSupervisor(request, number, 1, Placement("Ray", dict(environment)))
         threading.Thread(target=self._run, daemon=True).start()
 
     def end(self) -> None:
@@ -131,7 +131,7 @@ class Post:
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
-class RayFleet:
+class RaySubmission:
     """Actors.
 
     Args:
@@ -142,7 +142,7 @@ class RayFleet:
     def __init__(self, actors: Mapping[str, Any], address: str | None) -> None:
         self._actors, self._address = actors, address
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was submitted, in one line, for people."""
         workers = f"{len(self._actors)} worker{'s' * (len(self._actors) != 1)}"
         return f"{workers} on Ray ({self._address or 'started for this command, ends with it'})"
@@ -156,16 +156,16 @@ class RayFleet:
         except Exception:
             return None
 
-    def withdraw(self) -> None:
+    def cancel_pending(self) -> None:
         """Let those that have not started, or not again, never do."""
-        self._withdraw()
+        self._cancel_pending()
 
     def end(self) -> None:
         """Ask all to end after a checkpoint; those that have not started never do."""
-        for actor in self._withdraw():
+        for actor in self._cancel_pending():
             actor.end.remote()
 
-    def _withdraw(self) -> list[Any]:
+    def _cancel_pending(self) -> list[Any]:
         """Gives those that have started."""
         import ray
 

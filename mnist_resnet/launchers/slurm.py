@@ -23,9 +23,9 @@ from typing import Any
 from mnist_resnet.config.schema import Slurm
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.launchers.devices import Place
-from mnist_resnet.launchers.engine import Wanted
-from mnist_resnet.launchers.node import Station, share_of_cores
+from mnist_resnet.launchers.devices import Placement
+from mnist_resnet.launchers.engine import WorkerRequest
+from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
 
 MOST = 32
 """Workers, where nobody says how many."""
@@ -57,7 +57,7 @@ class SlurmEngine:
         """One for each job, but not too many."""
         return min(jobs, MOST)
 
-    def submit(self, wanted: Wanted) -> "SlurmFleet":
+    def submit(self, request: WorkerRequest) -> "SlurmSubmission":
         """Submit an array.
 
         Raises:
@@ -67,18 +67,18 @@ class SlurmEngine:
 
         each = self._jobs_per_device
         settings = self._settings
-        place = Place("Slurm", share_of_cores(settings.cpus_per_worker, each))
-        firsts = range(1, wanted.workers + 1, each)
-        tasks = [Task(wanted, first, min(each, wanted.workers + 1 - first), place) for first in firsts]
-        executor = submitit.SlurmExecutor(wanted.folder / LAUNCHES / f"{wanted.launch}-slurm")
+        placement = Placement("Slurm", share_of_cores(settings.cpus_per_worker, each))
+        firsts = range(1, request.workers + 1, each)
+        tasks = [Task(request, first, min(each, request.workers + 1 - first), placement) for first in firsts]
+        executor = submitit.SlurmExecutor(request.folder / LAUNCHES / f"{request.launch}-slurm")
         try:
-            executor.update_parameters(**parameters(settings, wanted.folder.name))
+            executor.update_parameters(**parameters(settings, request.folder.name))
             # What sbatch says is in the error too.
             with redirect_stderr(io.StringIO()):
                 jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UsageError(f"hydra.launcher.engine=slurm: {_last_line(str(error))}") from None
-        return SlurmFleet(jobs[0].job_id.partition("_")[0], len(tasks), wanted.workers)
+        return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers)
 
 
 def parameters(settings: Slurm, name: str) -> dict[str, Any]:
@@ -110,20 +110,20 @@ class Task:
     """What one task of the array runs.
 
     Attributes:
-        wanted: of the launch.
+        request: of the launch.
         first: the number of its first worker.
         workers: how many it has.
-        place: what each is given.
+        placement: what each is given.
     """
 
-    wanted: Wanted
+    request: WorkerRequest
     first: int
     workers: int
-    place: Place
+    placement: Placement
 
     def __call__(self) -> None:
         """Run the workers, until nothing is left or Slurm wants the place back."""
-        station = Station(self.wanted, self.first, self.workers, self.place)
+        station = NodeSupervisor(self.request, self.first, self.workers, self.placement)
         heard: set[int] = set()
 
         def hear(number: int, _: FrameType | None) -> None:
@@ -137,7 +137,7 @@ class Task:
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False, timeout=ANSWER)
 
 
-class SlurmFleet:
+class SlurmSubmission:
     """An array.
 
     Args:
@@ -149,7 +149,7 @@ class SlurmFleet:
     def __init__(self, job: str, tasks: int, workers: int) -> None:
         self.job, self._tasks, self._workers = job, tasks, workers
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was submitted, in one line, for people."""
         tasks = f"{self._tasks} task{'s' * (self._tasks != 1)}"
         workers = f" of {self._workers} workers" if self._workers != self._tasks else ""
@@ -165,7 +165,7 @@ class SlurmFleet:
             return 0 if "Invalid job id" in listed.stderr else None
         return sum(state not in ENDED for state in listed.stdout.split())
 
-    def withdraw(self) -> None:
+    def cancel_pending(self) -> None:
         """Let those that have not started never do."""
         _asked("scancel", "--quiet", "--state=PENDING", self.job)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.jobs.worker_options import Orders
-from mnist_resnet.launchers.engine import Engine, Fleet, Wanted
-from mnist_resnet.sweeps.live_dashboard import LivePage
-from mnist_resnet.sweeps.pending import Docket
-from mnist_resnet.tracking.console import Screen
+from mnist_resnet.jobs.worker_options import WorkerOptions
+from mnist_resnet.launchers.engine import Engine, Submission, WorkerRequest
+from mnist_resnet.sweeps.live_dashboard import LiveDashboard
+from mnist_resnet.sweeps.pending import PendingJobs
+from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 0.2
 """Seconds between two looks at what the workers have printed."""
@@ -52,29 +52,29 @@ def build_engine(asked: Collection[str], settings: Workers, detach: bool) -> Eng
         from mnist_resnet.launchers.ray import RayEngine
 
         return RayEngine(settings.ray, settings.jobs_per_device, detach)
-    from mnist_resnet.launchers.local import DetachedEngine
+    from mnist_resnet.launchers.local import LocalEngine
 
-    return DetachedEngine(asked, settings.jobs_per_device)
+    return LocalEngine(asked, settings.jobs_per_device)
 
 
 def submit_and_wait(
-    docket: Docket,
-    orders: Orders,
+    pending: PendingJobs,
+    options: WorkerOptions,
     asked: Collection[str],
     settings: Workers,
     detach: bool,
-    screen: Screen,
+    progress: ProgressConsole,
     interrupt: Interrupt,
 ) -> None:
     """Submit workers for what is on the docket, and wait until nothing is left.
 
     Args:
-        docket: of the launch.
-        orders: of the launch; not written yet.
+        pending: of the launch.
+        options: of the launch; not written yet.
         asked: devices that the jobs ask for, by `trainer.device`.
         settings: who starts how many workers.
         detach: whether not to wait.
-        screen: shows what the workers print, and how many jobs have ended.
+        progress: shows what the workers print, and how many jobs have ended.
         interrupt: of this process; the workers end with it, after their checkpoints.
 
     Raises:
@@ -83,43 +83,50 @@ def submit_and_wait(
         NoWorkerLeft: all workers are gone, and jobs are left.
     """
     engine = build_engine(asked, settings, detach)
-    count = min(settings.workers or engine.usual(docket.left), max(1, docket.left))
-    orders.write()
+    count = min(settings.workers or engine.usual(pending.left), max(1, pending.left))
+    options.write()
     try:
-        fleet = engine.submit(Wanted(orders.folder, orders.launch, count, sorted(docket.targets())))
+        submission = engine.submit(WorkerRequest(options.folder, options.launch, count, sorted(pending.targets())))
     except BaseException:
-        orders.remove()
+        options.remove()
         raise
-    screen.say(fleet.told())
+    progress.log(submission.describe())
     if detach:
         return
     try:
-        Wait(docket, orders, fleet, screen, interrupt).until_the_end()
+        SubmissionMonitor(pending, options, submission, progress, interrupt).wait()
     except (Interrupted, NoWorkerLeft, KeyboardInterrupt):
-        orders.remove()
+        options.remove()
         raise
-    orders.remove()
+    options.remove()
 
 
-class Wait:
+class SubmissionMonitor:
     """A process that waits for workers, and shows what they do.
 
     Args:
-        docket: what they are to do.
-        orders: which they follow.
+        pending: what they are to do.
+        options: which they follow.
         fleet: the workers.
-        screen: shows what they print, and how many jobs have ended.
+        progress: shows what they print, and how many jobs have ended.
         interrupt: whether all are to end.
     """
 
-    def __init__(self, docket: Docket, orders: Orders, fleet: Fleet, screen: Screen, interrupt: Interrupt) -> None:
-        self._docket, self._orders, self._fleet = docket, orders, fleet
-        self._screen, self._interrupt = screen, interrupt
-        self._logs, self._page, self._watch = Logs(orders), LivePage(orders.folder), Watch()
+    def __init__(
+        self,
+        pending: PendingJobs,
+        options: WorkerOptions,
+        submission: Submission,
+        progress: ProgressConsole,
+        interrupt: Interrupt,
+    ) -> None:
+        self._pending, self._options, self._submission = pending, options, submission
+        self._progress, self._interrupt = progress, interrupt
+        self._logs, self._page, self._monitor = WorkerLogs(options), LiveDashboard(options.folder), LeaseMonitor()
         self._next_count = self._next_question = 0.0
         self._nobody_since: float | None = None
 
-    def until_the_end(self) -> None:
+    def wait(self) -> None:
         """Wait until nothing is left.
 
         Raises:
@@ -128,9 +135,9 @@ class Wait:
         """
         while not self._interrupt.requested:
             self._show()
-            if not self._docket.left or self._orders.is_stopped():
+            if not self._pending.left or self._options.is_stopped():
                 # Those that are at work end by themselves: nothing is left for them.
-                self._fleet.withdraw()
+                self._submission.cancel_pending()
                 return
             if self._is_deserted():
                 raise NoWorkerLeft(f"all workers have ended, and jobs are left; what they said: {self._logs.pattern}")
@@ -140,11 +147,11 @@ class Wait:
 
     def _show(self, at_once: bool = False) -> None:
         for line in self._logs.lines():
-            self._screen.say(line)
+            self._progress.log(line)
         started = time.monotonic()
         if started >= self._next_count or at_once:
-            self._docket.strike_off()
-            self._screen.count(self._screen.jobs - self._docket.left)
+            self._pending.refresh()
+            self._progress.count(self._progress.jobs - self._pending.left)
             ended = time.monotonic()
             self._next_count = ended + (ended - started) / SHARE
         self._page.refresh()
@@ -155,35 +162,35 @@ class Wait:
         if now < self._next_question:
             return False
         self._next_question = now + ASKING
-        if self._fleet.alive() != 0 or self._somebody_holds_a_job():
+        if self._submission.alive() != 0 or self._somebody_holds_a_job():
             self._nobody_since = None
             return False
         self._nobody_since = self._nobody_since or now
         return now - self._nobody_since >= PATIENCE
 
     def _somebody_holds_a_job(self) -> bool:
-        return any(self._watch.state(self._orders.folder / name) == "held" for name in self._docket.jobs)
+        return any(self._monitor.state(self._options.folder / name) == "held" for name in self._pending.jobs)
 
     def _end(self) -> None:
-        self._screen.say("asked to end: the workers write their checkpoints")
-        self._fleet.end()
+        self._progress.log("asked to end: the workers write their checkpoints")
+        self._submission.end()
         until = time.monotonic() + GRACE
-        while time.monotonic() < until and self._fleet.alive() != 0:
+        while time.monotonic() < until and self._submission.alive() != 0:
             for line in self._logs.lines():
-                self._screen.say(line)
+                self._progress.log(line)
             time.sleep(POLL)
         self._show(at_once=True)
 
 
-class Logs:
+class WorkerLogs:
     """What the workers of a launch print, each into a file of its own in the sweep folder.
 
     Args:
-        orders: of the launch.
+        options: of the launch.
     """
 
-    def __init__(self, orders: Orders) -> None:
-        self._folder, self._launch = orders.folder / LAUNCHES, orders.launch
+    def __init__(self, options: WorkerOptions) -> None:
+        self._folder, self._launch = options.folder / LAUNCHES, options.launch
         self._seen: dict[Path, tuple[int, bytes]] = {}
 
     @property

@@ -10,15 +10,15 @@ from rich.console import Console
 from mnist_resnet.config.allowed_targets import check_targets
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import SEARCH, SWEEP
-from mnist_resnet.jobs.run import Desk
+from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.jobs.stop_request import hearing
-from mnist_resnet.jobs.worker_options import read_orders
-from mnist_resnet.sweeps.folder import Standing, read_sweep, standing
-from mnist_resnet.sweeps.runner import Alone, Company, drain_at
+from mnist_resnet.jobs.stop_request import stop_on_request
+from mnist_resnet.jobs.worker_options import read_worker_options
+from mnist_resnet.sweeps.folder import JobState, job_state, read_sweep
+from mnist_resnet.sweeps.runner import NoPeers, Peers, run_pending_jobs
 from mnist_resnet.tracking.callback import Run
-from mnist_resnet.tracking.console import Screen, plain_console
-from mnist_resnet.tracking.guarded import Shielded
+from mnist_resnet.tracking.console import ProgressConsole, plain_console
+from mnist_resnet.tracking.guarded import GuardedTracker
 
 
 def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) -> int:
@@ -38,65 +38,65 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UnreadableFolder: the folder holds no sweep, or the launch is over.
     """
     interrupt = Interrupt()
-    orders = read_orders(folder, launch) if launch else None
-    before = orders.request if orders else None
-    with interrupt.listening(), hearing(folder, interrupt, before), WorkerScreen() as screen:
-        desk = Desk(screen, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
+    options = read_worker_options(folder, launch) if launch else None
+    before = options.request if options else None
+    with interrupt.listening(), stop_on_request(folder, interrupt, before), WorkerConsole() as progress:
+        context = ProcessContext(progress, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
             if (folder / SEARCH).exists():
                 from mnist_resnet.launchers.search_pool import work_on_search
 
-                work_on_search(desk, folder, launch, trusted)
+                work_on_search(context, folder, launch, trusted)
             else:
-                work_on_sweep(desk, folder, launch, trusted)
+                work_on_sweep(context, folder, launch, trusted)
             interrupt.check()
-            if orders is None or not orders.attended:
-                conclude_work(folder)
-            if orders is not None and not orders.attended and not orders.is_stopped():
-                orders.remove()
+            if options is None or not options.supervised:
+                conclude(folder)
+            if options is not None and not options.supervised and not options.is_stopped():
+                options.remove()
         except Interrupted as interrupted:
             if launch is None:
-                screen.say(str(interrupted))
+                progress.log(str(interrupted))
             return interrupted.exit_code
     return 0
 
 
-def work_on_sweep(desk: Desk, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:
+def work_on_sweep(context: ProcessContext, folder: Path, launch: str | None, trusted: Sequence[str]) -> None:
     """Run jobs of a sweep whose jobs were all frozen when it was launched; see `work`."""
     sweep = read_sweep(folder)
-    company: Company
+    peers: Peers
     if launch is None:
-        pending = [standing(sweep, job, desk.watch) for job in sweep.jobs]
-        company = Alone(check(sweep.jobs[-1].config).sweep.on_failure)
+        pending = [job_state(sweep, job, context.monitor) for job in sweep.jobs]
+        peers = NoPeers(check(sweep.jobs[-1].config).sweep.on_failure)
     else:
         jobs = {job.name: job for job in sweep.jobs}
-        company = orders = read_orders(folder, launch)
+        peers = options = read_worker_options(folder, launch)
         # As they stood when the sweep was launched: a job that has failed since is not run again.
-        pending = [Standing(jobs[name], "", "", attempt=attempt) for name, attempt in orders.jobs.items()]
+        pending = [JobState(jobs[name], "", "", attempt=attempt) for name, attempt in options.jobs.items()]
     for one in pending:
         check_targets(one.job.config, trusted)
-    drain_at(desk, sweep, pending, company, longest_first=True)
+    run_pending_jobs(context, sweep, pending, peers, longest_first=True)
 
 
-def conclude_work(folder: Path) -> None:
+def conclude(folder: Path) -> None:
     """Have what sums up the sweep written, as nobody waits for its end who would: by the worker that ends last."""
     if not (folder / SWEEP).exists():
         return
     # It takes pandas, which workers that a launch waits for never need.
-    from mnist_resnet.sweeps.finish import write_once
+    from mnist_resnet.sweeps.finish import write_summary_once
 
     console, sweep = plain_console(), read_sweep(folder)
-    tracker = Shielded(sweep.jobs[-1].config["tracking"])
+    tracker = GuardedTracker(sweep.jobs[-1].config["tracking"])
     if (folder / SEARCH).exists():
         from mnist_resnet.search.run import conclude_search
-        from mnist_resnet.search.spec import read_recipe
+        from mnist_resnet.search.spec import read_spec
 
-        conclude_search(folder, read_recipe(folder), tracker, console)
+        conclude_search(folder, read_spec(folder), tracker, console)
     else:
-        write_once(folder, tracker, console)
+        write_summary_once(folder, tracker, console)
 
 
-class WorkerScreen(Screen):
+class WorkerConsole(ProgressConsole):
     """Lines alone, each with the job's name: several workers share one screen."""
 
     def __init__(self) -> None:

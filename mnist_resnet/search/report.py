@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from mnist_resnet.config.job_spec import FrozenJob
-from mnist_resnet.config.signature import flatten, tells_apart
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import distinguishes_jobs, flatten
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.objective import direction, shown
-from mnist_resnet.search.spec import STUDIES, Common
+from mnist_resnet.search.spec import STUDIES, SharedConfig
 from mnist_resnet.search.study import JOB, load_study
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.folder import read_sweep
@@ -34,7 +34,7 @@ def best_trial(trials: Trials) -> FrozenTrial | None:
     return pick(completed, key=lambda trial: trial.values[0]) if completed else None
 
 
-def write_findings(trials: Trials, console: Console) -> list[str]:
+def write_report(trials: Trials, console: Console) -> list[str]:
     """Write the best config and the page, as far as the disk takes them; gives the files' names."""
     written: list[str] = []
     deeds: list[tuple[str, Callable[[Trials], bool]]] = [(str(EXPERIMENT), write_experiment), (PAGE, write_page)]
@@ -46,7 +46,7 @@ def write_findings(trials: Trials, console: Console) -> list[str]:
     return written
 
 
-def say_findings(trials: Trials, console: Console) -> None:
+def print_report(trials: Trials, console: Console) -> None:
     """Say how many trials there were, the objective, the best value, and how to run the best config."""
     counted = Counter(_state(trial) for trial in trials.all())
     ends = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
@@ -69,11 +69,11 @@ def write_experiment(trials: Trials) -> bool:
     figure = f"{shown(trials.metric, best.values[0])}, {trials.metric} of the {trials.epoch} epoch"
     (trials.folder / EXPERIMENT).parent.mkdir(exist_ok=True)
     heading = f"The best of {len(trials.all())} trials: {figure}, in trial {best.number}."
-    write_atomically(trials.folder / EXPERIMENT, experiment(job, trials.recipe.common(best.params), heading))
+    write_atomically(trials.folder / EXPERIMENT, experiment(job, trials.spec.common(best.params), heading))
     return True
 
 
-def experiment(job: FrozenJob, common: Common, heading: str) -> str:
+def experiment(job: JobSpec, common: SharedConfig, heading: str) -> str:
     """A file for a group `experiment` that composes to the config of `job`, as far as its figures depend on it.
 
     Args:
@@ -84,7 +84,7 @@ def experiment(job: FrozenJob, common: Common, heading: str) -> str:
     choices = {
         group: choice
         for group, choice in job.choices.items()
-        if choice and group not in STAYS_OUT and tells_apart(group)
+        if choice and group not in STAYS_OUT and distinguishes_jobs(group)
     }
     defaults = [
         {f"{'' if group in common.added else 'override '}/{group}": choice} for group, choice in choices.items()
@@ -92,7 +92,7 @@ def experiment(job: FrozenJob, common: Common, heading: str) -> str:
     plain = flatten(common.plain)
     content: dict[str, Any] = {"defaults": defaults}
     for key, value in flatten(job.config).items():
-        is_kept = tells_apart(key) and key.partition(".")[0] not in STAYS_OUT
+        is_kept = distinguishes_jobs(key) and key.partition(".")[0] not in STAYS_OUT
         if is_kept and (key not in plain or plain[key] != value):
             _put(content, key.split("."), value)
     return f"# @package _global_\n# {heading}\n{OmegaConf.to_yaml(OmegaConf.create(content))}"
@@ -109,7 +109,7 @@ def write_page(trials: Trials) -> bool:
     if best_trial(trials) is None:
         return False
     rows = "".join(
-        f"<tr><td>{html.escape(one.name)}</td><td>{html.escape(one.typed)}</td></tr>" for one in trials.recipe.space
+        f"<tr><td>{html.escape(one.name)}</td><td>{html.escape(one.typed)}</td></tr>" for one in trials.spec.space
     )
     figures = _figures(trials)
     body = "".join(figure.to_html(full_html=False, include_plotlyjs=index == 0) for index, figure in enumerate(figures))

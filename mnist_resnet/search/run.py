@@ -13,31 +13,31 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.schema import check
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status
-from mnist_resnet.jobs.crash import Tries
-from mnist_resnet.jobs.disk_space import check_room
-from mnist_resnet.jobs.lease import Watch
-from mnist_resnet.jobs.preflight import check_writable, rehearse
-from mnist_resnet.jobs.run import Desk, run_job
+from mnist_resnet.jobs.crash import RetryBudget
+from mnist_resnet.jobs.disk_space import check_disk_space
+from mnist_resnet.jobs.lease import LeaseMonitor
+from mnist_resnet.jobs.preflight import check_writable, preflight
+from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.jobs.stop_request import hearing
+from mnist_resnet.jobs.stop_request import stop_on_request
 from mnist_resnet.search.pruning import Pruning
-from mnist_resnet.search.report import say_findings, write_findings
+from mnist_resnet.search.report import print_report, write_report
 from mnist_resnet.search.space import parse_space
-from mnist_resnet.search.spec import Recipe, compose_commons, read_recipe, refuse_another_search
+from mnist_resnet.search.spec import SearchSpec, compose_shared_configs, read_spec, reject_another_search
 from mnist_resnet.search.study import JOURNAL, build_pruner, build_sampler, grid_size
 from mnist_resnet.search.trials import Trials, claimed
-from mnist_resnet.sweeps.finish import followed_by, started, sum_up, write_once
+from mnist_resnet.sweeps.finish import print_summary, started, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
-from mnist_resnet.sweeps.live_dashboard import LivePage
-from mnist_resnet.sweeps.runner import POLL, Alone, Company
-from mnist_resnet.tracking.console import Screen
-from mnist_resnet.tracking.guarded import Shielded
+from mnist_resnet.sweeps.live_dashboard import LiveDashboard
+from mnist_resnet.sweeps.runner import POLL, NoPeers, Peers
+from mnist_resnet.tracking.console import ProgressConsole
+from mnist_resnet.tracking.guarded import GuardedTracker
 
 
 def search(
@@ -62,52 +62,52 @@ def search(
     Raises:
         UsageError: something was asked for that can't be; nothing has been started.
     """
-    recipe = compose_recipe(arguments, params, config, context)
-    corners = recipe.corners()
+    spec = compose_spec(arguments, params, config, context)
+    corners = spec.corners()
     settings = check(corners[0].config)
     folder = named_folder(config, settings)
-    begun = _begun(folder, recipe) if folder else 0
+    begun = _begun(folder, spec) if folder else 0
     if settings.sweep.dry_run:
-        _print_plan(recipe, begun)
+        _print_plan(spec, begun)
         return 0
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
-    rehearse(job.config for job in corners)
+    preflight(job.config for job in corners)
     launcher: Any = build_launcher(config, settings, context, task_function)
     if not hasattr(launcher, "search"):
         raise UsageError(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: hands out jobs in batches, and a search "
             f"gives each worker its next trial when it is free; take sequential or workers"
         )
-    check_room(folder or MULTIRUN, list(itertools.islice(itertools.cycle(corners), max(0, recipe.trials - begun))))
-    folder = _frozen(folder or new_sweep_folder(MULTIRUN, datetime.now()), recipe)
+    check_disk_space(folder or MULTIRUN, list(itertools.islice(itertools.cycle(corners), max(0, spec.trials - begun))))
+    folder = _frozen(folder or new_sweep_folder(MULTIRUN, datetime.now()), spec)
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{folder}: {recipe.trials} trials, {begun} begun already", markup=False)
+    console.print(f"{folder}: {spec.trials} trials, {begun} begun already", markup=False)
     code = started([], lambda _: launcher.search(folder), console)
     if settings.sweep.detach and not code:
-        console.print(followed_by(folder), markup=False)
+        console.print(watch_hint(folder), markup=False)
         return 0
-    return _conclude(folder, recipe, code, console)
+    return _conclude(folder, spec, code, console)
 
 
-def compose_recipe(
+def compose_spec(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, context: HydraContext
-) -> Recipe:
+) -> SearchSpec:
     """What is searched, and how, composed and checked.
 
     Raises:
         UsageError: a value is wrong somewhere in the space, or there is nothing to judge a trial by.
     """
     space, fixed = parse_space(arguments, params, context.config_loader)
-    commons = compose_commons(space, fixed, config, context.config_loader)
+    commons = compose_shared_configs(space, fixed, config, context.config_loader)
     sampler, pruner = (_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
-    recipe = Recipe(space, fixed, commons, sampler, pruner, trials=1, command=sys.argv)
-    corners = recipe.corners()
+    spec = SearchSpec(space, fixed, commons, sampler, pruner, trials=1, command=sys.argv)
+    corners = spec.corners()
     _check_settings(corners)
     build_sampler(sampler, space, 0)
     build_pruner(pruner, check(corners[0].config).epochs)
-    return replace(recipe, trials=check(corners[0].config).sweep.trials)
+    return replace(spec, trials=check(corners[0].config).sweep.trials)
 
 
 def _node(given: Any, name: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _node(given: Any, name: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _check_settings(corners: Sequence[FrozenJob]) -> None:
+def _check_settings(corners: Sequence[JobSpec]) -> None:
     sweep = check(corners[0].config).sweep
     if sweep.exclude:
         raise UsageError(f"sweep.exclude={sweep.exclude}: a search takes none; leave the values out of its space")
@@ -138,7 +138,7 @@ def _check_settings(corners: Sequence[FrozenJob]) -> None:
         )
 
 
-def _begun(folder: Path, recipe: Recipe) -> int:
+def _begun(folder: Path, spec: SearchSpec) -> int:
     """How many trials the study in `folder` has.
 
     Raises:
@@ -148,16 +148,16 @@ def _begun(folder: Path, recipe: Recipe) -> int:
         if (folder / SWEEP).exists():
             raise UsageError(f"{folder}: holds a sweep that is no search; take another sweep.name")
         return 0
-    refuse_another_search(folder, read_recipe(folder), recipe)
-    return len(Trials(folder, recipe, Watch(), print).all()) if (folder / JOURNAL).exists() else 0
+    reject_another_search(folder, read_spec(folder), spec)
+    return len(Trials(folder, spec, LeaseMonitor(), print).all()) if (folder / JOURNAL).exists() else 0
 
 
-def _frozen(folder: Path, recipe: Recipe) -> Path:
+def _frozen(folder: Path, spec: SearchSpec) -> Path:
     """Freeze the recipe in its folder, unless somebody just froze another one there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder, Watch()):
-        _begun(folder, recipe)
-        recipe.write(folder)
+    with claimed(folder, LeaseMonitor()):
+        _begun(folder, spec)
+        spec.write(folder)
     return folder
 
 
@@ -167,44 +167,44 @@ def work(folder: Path) -> None:
     Raises:
         Interrupted: the program was asked to end.
     """
-    recipe, interrupt = read_recipe(folder), Interrupt()
-    on_failure = check(recipe.corners()[0].config).sweep.on_failure
-    with interrupt.listening(), hearing(folder, interrupt), Screen(recipe.trials) as screen:
-        desk = Desk(screen, interrupt, observers=[LivePage(folder)])
-        work_at(desk, Trials(folder, recipe, desk.watch, screen.say), Alone(on_failure))
+    spec, interrupt = read_spec(folder), Interrupt()
+    on_failure = check(spec.corners()[0].config).sweep.on_failure
+    with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(spec.trials) as progress:
+        context = ProcessContext(progress, interrupt, callbacks=[LiveDashboard(folder)])
+        work_at(context, Trials(folder, spec, context.monitor, progress.log), NoPeers(on_failure))
 
 
-def work_at(desk: Desk, trials: Trials, company: Company) -> None:
-    """Run one trial after the other at `desk`, until there are enough and each has ended, here or elsewhere.
+def work_at(context: ProcessContext, trials: Trials, peers: Peers) -> None:
+    """Run one trial after the other at `context`, until there are enough and each has ended, here or elsewhere.
 
     Args:
-        desk: of this process.
+        context: of this process.
         trials: of the search.
-        company: who else works for the same launch.
+        peers: who else works for the same launch.
 
     Raises:
         Interrupted: the program was asked to end.
     """
     has_waited = False
     while True:
-        desk.interrupt.check()
-        turn = trials.next(company)
+        context.interrupt.check()
+        turn = trials.next(peers)
         if turn == "done":
             return
         if turn == "wait":
-            if not has_waited and not all(map(company.is_ours, trials.held())):
+            if not has_waited and not all(map(peers.is_ours, trials.held())):
                 has_waited = True
-                desk.screen.say("others run the last trials; waiting for them, or for theirs")
+                context.progress.log("others run the last trials; waiting for them, or for theirs")
             time.sleep(POLL)
             continue
-        desk.screen.jobs_ended = turn.number
-        observers = [*desk.observers, Pruning(trials.reporting(turn.number), trials.metric)]
-        tries = None if company.attended else Tries.of(turn.job, trials.attempts_before(turn.job.name))
-        result = run_job(turn.job, trials.folder / turn.job.name, replace(desk, observers=observers), tries=tries)
+        context.progress.jobs_ended = turn.number
+        callbacks = [*context.callbacks, Pruning(trials.reporting(turn.number), trials.metric)]
+        tries = None if peers.supervised else RetryBudget.of(turn.job, trials.attempts_before(turn.job.name))
+        result = run_job(turn.job, trials.folder / turn.job.name, replace(context, callbacks=callbacks), tries=tries)
         if result is not None and result["status"] == Status.FAILED:
-            company.stop()
-            if company.is_stopped():
-                desk.screen.say("no further trial is begun (sweep.on_failure=stop)")
+            peers.stop()
+            if peers.is_stopped():
+                context.progress.log("no further trial is begun (sweep.on_failure=stop)")
 
 
 def resume_search(folder: Path, trusted: Sequence[str]) -> int:
@@ -214,37 +214,37 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
         UsageError: the recipe would run something that is not trusted, or there is no room for the trials.
         UnreadableFolder: the folder holds no search.
     """
-    recipe = read_recipe(folder)
-    recipe.check_stored(trusted)
-    begun = len(Trials(folder, recipe, Watch(), print).all())
-    check_room(folder, list(itertools.islice(itertools.cycle(recipe.corners()), max(0, recipe.trials - begun))))
+    spec = read_spec(folder)
+    spec.check_stored(trusted)
+    begun = len(Trials(folder, spec, LeaseMonitor(), print).all())
+    check_disk_space(folder, list(itertools.islice(itertools.cycle(spec.corners()), max(0, spec.trials - begun))))
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{folder}: {recipe.trials} trials, {begun} begun already", markup=False)
-    return _conclude(folder, recipe, started([], lambda _: work(folder), console), console)
+    console.print(f"{folder}: {spec.trials} trials, {begun} begun already", markup=False)
+    return _conclude(folder, spec, started([], lambda _: work(folder), console), console)
 
 
-def conclude_search(folder: Path, recipe: Recipe, tracker: Shielded, console: Console) -> None:
+def conclude_search(folder: Path, spec: SearchSpec, tracker: GuardedTracker, console: Console) -> None:
     """Have what sums up a search written, unless it has been; for a worker that ends without a launch that waits."""
-    trials = Trials(folder, recipe, Watch(), console.print)
+    trials = Trials(folder, spec, LeaseMonitor(), console.print)
     trials.settle()
-    write_once(folder, tracker, console, lambda: write_findings(trials, console))
+    write_summary_once(folder, tracker, console, lambda: write_report(trials, console))
 
 
-def _conclude(folder: Path, recipe: Recipe, code: int, console: Console) -> int:
+def _conclude(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     if not (folder / SWEEP).exists():
         return code
-    trials = Trials(folder, recipe, Watch(), console.print)
+    trials = Trials(folder, spec, LeaseMonitor(), console.print)
     trials.settle()
-    undone = sum_up(read_sweep(folder), console, lambda: write_findings(trials, console))
-    say_findings(trials, console)
+    undone = print_summary(read_sweep(folder), console, lambda: write_report(trials, console))
+    print_report(trials, console)
     return code or (1 if undone else 0)
 
 
-def _print_plan(recipe: Recipe, begun: int) -> None:
-    for one in recipe.space:
+def _print_plan(spec: SearchSpec, begun: int) -> None:
+    for one in spec.space:
         print(f"{one.name}: {one.typed}")
-    size = grid_size(recipe.sampler, recipe.space)
+    size = grid_size(spec.sampler, spec.space)
     of = f", of which the grid has {size}" if size is not None else ""
-    print(f"sampler: {recipe.sampler['_target_']}")
-    print(f"pruner: {recipe.pruner['_target_']}")
-    print(f"{recipe.trials} trials{of}, {begun} begun already")
+    print(f"sampler: {spec.sampler['_target_']}")
+    print(f"pruner: {spec.pruner['_target_']}")
+    print(f"{spec.trials} trials{of}, {begun} begun already")

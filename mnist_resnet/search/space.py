@@ -20,7 +20,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from mnist_resnet.config.compose import refuse_repeats
-from mnist_resnet.config.signature import tells_apart
+from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
 
 DIGITS = 4
@@ -144,7 +144,7 @@ def _parameter(override: Override, is_group: bool) -> Parameter:
         raise UsageError(f"{name}: can't be searched, it is a setting of the whole sweep")
     if name == "seed":
         raise UsageError("seed: can't be searched, that would pick the luckiest; try the best config with several")
-    if not tells_apart(name):
+    if not distinguishes_jobs(name):
         raise UsageError(f"{name}: can't be searched, no figure depends on it")
     line = str(override.input_line)
     typed = line.partition("=")[2]

@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import check_targets, targets
-from mnist_resnet.config.compose import Composer, frozen_job
-from mnist_resnet.config.job_spec import FrozenJob
-from mnist_resnet.config.signature import flatten, tells_apart
+from mnist_resnet.config.compose import Composer, make_job_spec
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import distinguishes_jobs, flatten
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, write_atomically
 from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.space import Parameter, corners, read_parameter
-from mnist_resnet.search.study import TRUSTED_HANDS
+from mnist_resnet.search.study import TRUSTED_COMPONENTS
 
 OF_THIS_MACHINE = re.compile(r"\$\{(hydra|now|oc\.env):")
 """Interpolations that are looked up outside the config."""
@@ -34,7 +34,7 @@ STUDIES = ("debug", "experiment", "sweep")
 
 
 @dataclass(frozen=True)
-class Common:
+class SharedConfig:
     """What all trials have in common that choose the same in the config groups that are searched.
 
     Attributes:
@@ -53,7 +53,7 @@ class Common:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SearchSpec:
     """A search.
 
     Attributes:
@@ -68,13 +68,13 @@ class Recipe:
 
     space: list[Parameter]
     fixed: list[str]
-    commons: list[Common]
+    commons: list[SharedConfig]
     sampler: dict[str, Any]
     pruner: dict[str, Any]
     trials: int
     command: list[str]
 
-    def job(self, values: Mapping[str, Any]) -> FrozenJob:
+    def job(self, values: Mapping[str, Any]) -> JobSpec:
         """The trial with these values, by parameter name: composed and checked; `freeze` gives it its name.
 
         Raises:
@@ -91,9 +91,9 @@ class Recipe:
         assert isinstance(container, dict)
         content = {str(key): value for key, value in container.items()}
         overrides = [*self.fixed, *(one.override(values[one.name]) for one in self.space)]
-        return frozen_job(content, common.choices, overrides, [one.name for one in self.space])
+        return make_job_spec(content, common.choices, overrides, [one.name for one in self.space])
 
-    def common(self, values: Mapping[str, Any]) -> Common:
+    def common(self, values: Mapping[str, Any]) -> SharedConfig:
         """What the trial with these values has in common with others."""
         groups = [one.override(values[one.name]) for one in self.space if one.is_group]
         return next(common for common in self.commons if common.groups == groups)
@@ -104,7 +104,7 @@ class Recipe:
         Raises:
             UsageError: it does.
         """
-        check_targets({"sampler": self.sampler, "pruner": self.pruner}, [*trusted, *TRUSTED_HANDS])
+        check_targets({"sampler": self.sampler, "pruner": self.pruner}, [*trusted, *TRUSTED_COMPONENTS])
         for common in self.commons:
             check_targets(json.loads(REFERENCE.sub("", json.dumps(common.config))), trusted)
 
@@ -112,7 +112,7 @@ class Recipe:
         """What its trials run."""
         return {target for common in self.commons for target in targets(common.config)}
 
-    def corners(self) -> list[FrozenJob]:
+    def corners(self) -> list[JobSpec]:
         """Trials that show whether the whole space can be composed.
 
         Raises:
@@ -126,7 +126,7 @@ class Recipe:
         write_atomically(folder / SEARCH, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_spec(folder: Path) -> SearchSpec:
     """The search in a sweep folder.
 
     Raises:
@@ -135,15 +135,15 @@ def read_recipe(folder: Path) -> Recipe:
     content = {key: value for key, value in read_json(folder / SEARCH).items() if key != "format"}
     try:
         content["space"] = [read_parameter(one) for one in content["space"]]
-        content["commons"] = [Common(**one) for one in content["commons"]]
-        return Recipe(**content)
+        content["commons"] = [SharedConfig(**one) for one in content["commons"]]
+        return SearchSpec(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFolder(f"{folder / SEARCH}: can't be read ({error})") from None
 
 
-def compose_commons(
+def compose_shared_configs(
     space: Sequence[Parameter], fixed: Sequence[str], config: DictConfig, loader: ConfigLoader
-) -> list[Common]:
+) -> list[SharedConfig]:
     """Compose what trials have in common, for each combination of the searched groups' choices.
 
     Raises:
@@ -151,7 +151,7 @@ def compose_commons(
     """
     composer, names = Composer(config, loader), [one.name for one in space]
     by_default = _groups_by_default(config, loader)
-    commons: dict[tuple[str, ...], Common] = {}
+    commons: dict[tuple[str, ...], SharedConfig] = {}
     for values in corners(space):
         groups = [one.override(values[one.name]) for one in space if one.is_group]
         if tuple(groups) in commons:
@@ -162,7 +162,7 @@ def compose_commons(
             for group, choice in composed.hydra.runtime.choices.items()
             if not str(group).startswith("hydra/")
         }
-        commons[tuple(groups)] = Common(
+        commons[tuple(groups)] = SharedConfig(
             groups, _unresolved(composed), choices, *_plain(choices, by_default, config, loader)
         )
     return list(commons.values())
@@ -212,19 +212,19 @@ def _container(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def refuse_another_search(folder: Path, before: Recipe, now: Recipe) -> None:
+def reject_another_search(folder: Path, before: SearchSpec, now: SearchSpec) -> None:
     """Let pass a command that goes on with the search that `folder` holds; sampler, pruner and trials may change.
 
     Raises:
         UsageError: it searches something else, or by another measure.
     """
-    spaces = [{one.name: one.as_dict() | {"typed": ""} for one in recipe.space} for recipe in (before, now)]
+    spaces = [{one.name: one.as_dict() | {"typed": ""} for one in spec.space} for spec in (before, now)]
     elsewhere = "take another sweep.name, or give the same"
     for name in dict.fromkeys([*spaces[0], *spaces[1]]):
         if spaces[0].get(name) != spaces[1].get(name):
-            was, asked = (_typed(recipe, name) for recipe in (before, now))
+            was, asked = (_typed(spec, name) for spec in (before, now))
             raise UsageError(f"{name}: the study in {folder} searches {was}, not {asked}; {elsewhere}")
-    jobs = [recipe.corners()[0] for recipe in (before, now)]
+    jobs = [spec.corners()[0] for spec in (before, now)]
     if objective_of(jobs[0].config) != objective_of(jobs[1].config):
         was, asked = (" ".join(objective_of(job.config)) for job in jobs)
         raise UsageError(f"sweep.objective: the study in {folder} is about {was}, not {asked}; {elsewhere}")
@@ -233,14 +233,14 @@ def refuse_another_search(folder: Path, before: Recipe, now: Recipe) -> None:
         raise UsageError(f"{key}={asked}: the study in {folder} has {was}; {elsewhere}")
 
 
-def _typed(recipe: Recipe, name: str) -> str:
-    return next((one.typed for one in recipe.space if one.name == name), "nothing")
+def _typed(spec: SearchSpec, name: str) -> str:
+    return next((one.typed for one in spec.space if one.name == name), "nothing")
 
 
-def _first_difference(before: Sequence[FrozenJob], now: Sequence[FrozenJob]) -> tuple[str, Any, Any]:
+def _first_difference(before: Sequence[JobSpec], now: Sequence[JobSpec]) -> tuple[str, Any, Any]:
     for one, other in zip(before, now, strict=True):
         was, asked = flatten(one.config), flatten(other.config)
         for key in dict.fromkeys([*was, *asked]):
-            if tells_apart(key) and was.get(key) != asked.get(key) and one.signature != other.signature:
+            if distinguishes_jobs(key) and was.get(key) != asked.get(key) and one.signature != other.signature:
                 return key, was.get(key), asked.get(key)
     raise AssertionError("their signatures differ")

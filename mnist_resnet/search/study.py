@@ -30,7 +30,7 @@ GRID = "optuna.samplers.GridSampler"
 ONE_SEED = frozenset([GRID, "optuna.samplers.QMCSampler", "optuna.samplers.CmaEsSampler"])
 """Samplers that go through one sequence by the trial's number, or add it to the seed: it must stay the same."""
 
-TRUSTED_HANDS = frozenset(
+TRUSTED_COMPONENTS = frozenset(
     [
         GRID,
         "optuna.samplers.TPESampler",

@@ -15,15 +15,15 @@ from typing import Literal
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mnist_resnet.config.allowed_targets import check_targets
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import identity
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES, SWEEP, Status, read_metrics
-from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
 from mnist_resnet.jobs.objective import objective_of, objective_value
 from mnist_resnet.jobs.run import DONE
-from mnist_resnet.search.spec import Recipe
+from mnist_resnet.search.spec import SearchSpec
 from mnist_resnet.search.study import (
     JOB,
     REMARK,
@@ -37,8 +37,8 @@ from mnist_resnet.search.study import (
     quiet_optuna,
     reporting_trial,
 )
-from mnist_resnet.sweeps.folder import Standing, Sweep, plan, read_sweep, standing
-from mnist_resnet.sweeps.runner import Company
+from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, plan, read_sweep
+from mnist_resnet.sweeps.runner import Peers
 
 CLAIM_POLL = 0.05
 """Seconds between two tries to get the claim on the job list, which nobody holds for long."""
@@ -57,7 +57,7 @@ class Turn:
     """
 
     number: int
-    job: FrozenJob
+    job: JobSpec
 
 
 class Trials:
@@ -65,8 +65,8 @@ class Trials:
 
     Args:
         folder: the sweep folder, with the recipe in it.
-        recipe: of the search.
-        watch: the worker's memory of who holds what.
+        spec: of the search.
+        monitor: the worker's memory of who holds what.
         say: tells people of what is out of the ordinary.
         attempts: at jobs when the search was launched, by their names: one that has failed since is not run again.
             None: as it is now.
@@ -75,18 +75,18 @@ class Trials:
     def __init__(
         self,
         folder: Path,
-        recipe: Recipe,
-        watch: Watch,
+        spec: SearchSpec,
+        monitor: LeaseMonitor,
         say: Callable[[str], None],
         attempts: Mapping[str, int] | None = None,
     ) -> None:
         quiet_optuna()
-        self.folder, self.recipe = folder, recipe
-        self._watch, self._say = watch, say
-        corners = recipe.corners()
+        self.folder, self.spec = folder, spec
+        self._monitor, self._say = monitor, say
+        corners = spec.corners()
         self.metric, self.epoch = objective_of(corners[0].config)
-        self.pruner = build_pruner(recipe.pruner, max(check(job.config).epochs for job in corners))
-        self.limit = min(recipe.trials, grid_size(recipe.sampler, recipe.space) or recipe.trials)
+        self.pruner = build_pruner(spec.pruner, max(check(job.config).epochs for job in corners))
+        self.limit = min(spec.trials, grid_size(spec.sampler, spec.space) or spec.trials)
         self.storage = open_storage(folder)
         make_study(self.storage, self.metric)
         self._attempts = self.attempts() if attempts is None else attempts
@@ -94,16 +94,16 @@ class Trials:
     def attempts(self) -> dict[str, int]:
         """How many attempts there have been at each job."""
         sweep = self._sweep()
-        return {job.name: standing(sweep, job, self._watch).attempt for job in sweep.jobs} if sweep else {}
+        return {job.name: job_state(sweep, job, self._monitor).attempt for job in sweep.jobs} if sweep else {}
 
     def attempts_before(self, name: str) -> int:
         """How many attempts at a job there had been when the search was launched."""
         return self._attempts.get(name, 0)
 
-    def open_jobs(self) -> list[FrozenJob]:
+    def open_jobs(self) -> list[JobSpec]:
         """The jobs that have no result and have not failed since the launch."""
         sweep = self._sweep()
-        standings = [standing(sweep, job, self._watch) for job in sweep.jobs] if sweep else []
+        standings = [job_state(sweep, job, self._monitor) for job in sweep.jobs] if sweep else []
         return [one.job for one in standings if one.status not in DONE and not self._is_given_up(one)]
 
     def left(self) -> int:
@@ -126,65 +126,63 @@ class Trials:
         """The trial to report epochs to."""
         return reporting_trial(self.storage, number, self.pruner)
 
-    def next(self, company: Company) -> Turn | Literal["wait", "done"]:
+    def next(self, peers: Peers) -> Turn | Literal["wait", "done"]:
         """The trial that this worker runs next: one that was left, or a new one; `wait`: others run the last ones."""
         while True:
-            kinds = self._kinds(company)
-            wanted = len(self.all()) < self.limit and not company.is_stopped()
-            to_do = {"unborn", "ended"} if company.is_stopped() else {"unborn", "ended", "free"}
+            kinds = self._kinds(peers)
+            wanted = len(self.all()) < self.limit and not peers.is_stopped()
+            to_do = {"unborn", "ended"} if peers.is_stopped() else {"unborn", "ended", "free"}
             if not wanted and not to_do.intersection(kinds.values()):
-                return "wait" if "held" in kinds.values() and not company.is_stopped() else "done"
-            with claimed(self.folder, self._watch):
-                turn = self._next(company)
+                return "wait" if "held" in kinds.values() and not peers.is_stopped() else "done"
+            with claimed(self.folder, self._monitor):
+                turn = self._next(peers)
             if turn is not None:
                 return turn
 
     def settle(self) -> None:
         """Tell the study of the jobs that have ended."""
-        with claimed(self.folder, self._watch):
+        with claimed(self.folder, self._monitor):
             self._settle()
 
-    def _next(self, company: Company) -> Turn | None:
+    def _next(self, peers: Peers) -> Turn | None:
         """Under the claim."""
         self._settle()
-        kinds = self._kinds(company)
+        kinds = self._kinds(peers)
         of_number = {trial.number: trial for trial in self.all()}
         unborn = next((of_number[number] for number, kind in kinds.items() if kind == "unborn"), None)
         if unborn is not None:
-            return self._born(unborn, unborn.number, company)
-        if company.is_stopped():
+            return self._born(unborn, unborn.number, peers)
+        if peers.is_stopped():
             return None
         for number, kind in kinds.items():
             if kind == "free":
                 return Turn(number, self._job_of(of_number[number]))
-        return self._born(None, len(of_number), company) if len(of_number) < self.limit else None
+        return self._born(None, len(of_number), peers) if len(of_number) < self.limit else None
 
-    def _kinds(self, company: Company | None) -> dict[int, Kind]:
+    def _kinds(self, peers: Peers | None) -> dict[int, Kind]:
         """The open trials by number."""
         running = self._open()
         sweep = self._sweep() if running else None
         jobs = {job.name: job for job in sweep.jobs} if sweep else {}
-        return {trial.number: self._kind(trial, sweep, jobs, company) for trial in running}
+        return {trial.number: self._kind(trial, sweep, jobs, peers) for trial in running}
 
     def _open(self) -> list[FrozenTrial]:
         return [trial for trial in self.all() if trial.state == TrialState.RUNNING]
 
-    def _kind(
-        self, trial: FrozenTrial, sweep: Sweep | None, jobs: Mapping[str, FrozenJob], company: Company | None
-    ) -> Kind:
+    def _kind(self, trial: FrozenTrial, sweep: Sweep | None, jobs: Mapping[str, JobSpec], peers: Peers | None) -> Kind:
         job = jobs.get(trial.user_attrs.get(JOB, ""))
         if job is None or sweep is None:
             return "unborn"
-        now = standing(sweep, job, self._watch)
+        now = job_state(sweep, job, self._monitor)
         if now.status in DONE:
             return "ended"
         if self._is_given_up(now):
             return "failed"
-        if now.action == "leave" or (company is not None and not company.is_settled(sweep.folder_of(job))):
+        if now.action == "leave" or (peers is not None and not peers.may_take_over(sweep.folder_of(job))):
             return "held"
         return "free"
 
-    def _is_given_up(self, now: Standing) -> bool:
+    def _is_given_up(self, now: JobState) -> bool:
         return now.status == "unreadable" or (
             now.status == Status.FAILED and self._attempts.get(now.job.name, 0) != now.attempt
         )
@@ -201,7 +199,7 @@ class Trials:
         assert sweep is not None
         job = next(job for job in sweep.jobs if job.name == name)
         study = load_study(self.storage)
-        if standing(sweep, job, self._watch).status != Status.COMPLETED:
+        if job_state(sweep, job, self._monitor).status != Status.COMPLETED:
             study.tell(number, state=TrialState.PRUNED)
             return
         value = objective_value(read_metrics(sweep.folder_of(job)), self.metric, self.epoch)
@@ -210,39 +208,39 @@ class Trials:
         else:
             study.tell(number, value)
 
-    def _born(self, unborn: FrozenTrial | None, number: int, company: Company) -> Turn | None:
+    def _born(self, unborn: FrozenTrial | None, number: int, peers: Peers) -> Turn | None:
         """Under the claim: ask for a trial's values and freeze its job; None if there is nothing to run."""
-        study = load_study(self.storage, build_sampler(self.recipe.sampler, self.recipe.space, number), self.pruner)
-        trial_id, values = propose(study, self.recipe.space, unborn)
+        study = load_study(self.storage, build_sampler(self.spec.sampler, self.spec.space, number), self.pruner)
+        trial_id, values = propose(study, self.spec.space, unborn)
         try:
-            job = self._frozen(self.recipe.job(values))
+            job = self._frozen(self.spec.job(values))
         except UsageError as error:
             self._say(f"trial {number}: can't be, and is left out: {error}")
             self.storage.set_trial_user_attr(trial_id, REMARK, str(error))
             study.tell(number, state=TrialState.FAIL)
             return None
         self.storage.set_trial_user_attr(trial_id, JOB, job.name)
-        kind = self._kinds(company)[number]
+        kind = self._kinds(peers)[number]
         if kind == "free":
             return Turn(number, job)
         self._say(f"trial {number}: the same as an earlier one, {job.name}")
         return None
 
-    def _job_of(self, trial: FrozenTrial) -> FrozenJob:
+    def _job_of(self, trial: FrozenTrial) -> JobSpec:
         """Under the claim: an open trial's job, with what this launch says of everything that moves no figure."""
         sweep = self._sweep()
         assert sweep is not None
         known = next(job for job in sweep.jobs if job.name == trial.user_attrs[JOB])
-        now = self.recipe.job(trial.params)
+        now = self.spec.job(trial.params)
         if identity(now.config) == identity(known.config):
             return self._frozen(now)
-        check_targets(known.config, self.recipe.targets())
+        check_targets(known.config, self.spec.targets())
         return known
 
-    def _frozen(self, job: FrozenJob) -> FrozenJob:
+    def _frozen(self, job: JobSpec) -> JobSpec:
         """Under the claim: the job in `sweep.json`, added if it is not there."""
-        names = [one.name for one in self.recipe.space]
-        sweep, before = plan(self.folder, [job], names, self.recipe.command), self._sweep()
+        names = [one.name for one in self.spec.space]
+        sweep, before = plan(self.folder, [job], names, self.spec.command), self._sweep()
         if before is None or sweep.content != before.content:
             sweep.write()
         return sweep.jobs[0]
@@ -252,9 +250,9 @@ class Trials:
 
 
 @contextmanager
-def claimed(folder: Path, watch: Watch) -> Iterator[None]:
+def claimed(folder: Path, monitor: LeaseMonitor) -> Iterator[None]:
     """The one who may write to the sweep's job list and ask for trials."""
-    while (claim := try_claim(folder / LAUNCHES, watch)) is None:
+    while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
         time.sleep(CLAIM_POLL)
-    with claim:
+    with lease:
         yield

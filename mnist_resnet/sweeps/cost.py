@@ -18,7 +18,7 @@ NEITHER = ("root", "verify", "epochs", "checkpoint_interval", "checkpoint_every"
 """Keys of a config's nodes that say nothing of what an epoch costs."""
 
 
-class Costs:
+class CostModel:
     """What an epoch of a job costs, learnt from the jobs that have ended.
 
     Jobs are alike if their configs agree in model, data, optimiser and trainer, but for numbers with a fraction

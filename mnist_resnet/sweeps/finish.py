@@ -10,16 +10,16 @@ from rich.console import Console
 
 from mnist_resnet.comparing.frame import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupted
-from mnist_resnet.sweeps.folder import Standing, Sweep, standing
+from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
 from mnist_resnet.sweeps.live_dashboard import write_page, write_plots
-from mnist_resnet.sweeps.summary import Unfinished, conclude
+from mnist_resnet.sweeps.summary import JobsStillRunning, summarize_once
 from mnist_resnet.tracking.console import plain_console
-from mnist_resnet.tracking.guarded import Shielded
+from mnist_resnet.tracking.guarded import GuardedTracker
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,7 +27,7 @@ ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 """Ends that are a result. A diverged job is one: the config does that."""
 
 
-def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any], detach: bool = False) -> int:
+def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: bool = False) -> int:
     """Start what is missing of the sweep's jobs, wait for their ends, and sum up.
 
     Args:
@@ -39,26 +39,26 @@ def carry_out(sweep: Sweep, start: Callable[[Sequence[FrozenJob]], Any], detach:
         The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
     """
     console = plain_console()
-    watch = Watch()
-    standings = [standing(sweep, job, watch) for job in sweep.jobs]
-    due = [one.job for one in standings if one.is_due]
+    monitor = LeaseMonitor()
+    states = [job_state(sweep, job, monitor) for job in sweep.jobs]
+    due = [one.job for one in states if one.is_due]
     console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
     code = started(due, start, console) if due else 0
     if detach and due and not code:
-        console.print(followed_by(sweep.folder), markup=False)
+        console.print(watch_hint(sweep.folder), markup=False)
         return 0
-    undone = sum_up(sweep, console)
+    undone = print_summary(sweep, console)
     if undone:
         console.print(f"to go on: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
     return code or (1 if undone else 0)
 
 
-def followed_by(folder: Path) -> str:
+def watch_hint(folder: Path) -> str:
     """How to follow a sweep that goes on by itself."""
     return f"to see how it stands: python -m mnist_resnet.sweep {shlex.quote(str(folder))} --watch"
 
 
-def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any], console: Console) -> int:
+def started(due: Sequence[JobSpec], start: Callable[[Sequence[JobSpec]], Any], console: Console) -> int:
     """Start the jobs; whatever ends the starting early is said, and is no reason to leave out the table."""
     try:
         start(due)
@@ -84,7 +84,7 @@ def started(due: Sequence[FrozenJob], start: Callable[[Sequence[FrozenJob]], Any
     return 0
 
 
-def sum_up(sweep: Sweep, console: Console, more: Callable[[], list[str]] = list) -> list[Standing]:
+def print_summary(sweep: Sweep, console: Console, more: Callable[[], list[str]] = list) -> list[JobState]:
     """Show the sweep's table, say what failed, have it all written once, say where everything lies.
 
     Args:
@@ -96,29 +96,31 @@ def sum_up(sweep: Sweep, console: Console, more: Callable[[], list[str]] = list)
         How the jobs stand that have no result.
     """
     console.print(sweep_report(*load_jobs([sweep.folder])))
-    watch = Watch()
-    undone = [one for job in sweep.jobs if (one := standing(sweep, job, watch)).status not in ENDED_WELL]
+    monitor = LeaseMonitor()
+    undone = [one for job in sweep.jobs if (one := job_state(sweep, job, monitor)).status not in ENDED_WELL]
     for one in undone:
         # The report has a line for each job that failed.
         if one.status != Status.FAILED:
             console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
     # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
-    tracker = Shielded(sweep.jobs[-1].config["tracking"])
-    write_once(sweep.folder, tracker, console, more)
+    tracker = GuardedTracker(sweep.jobs[-1].config["tracking"])
+    write_summary_once(sweep.folder, tracker, console, more)
     hint = tracker.hint(sweep.folder)
     if hint:
         console.print(hint, markup=False)
     return undone
 
 
-def write_once(folder: Path, tracker: Shielded, console: Console, more: Callable[[], list[str]] = list) -> None:
+def write_summary_once(
+    folder: Path, tracker: GuardedTracker, console: Console, more: Callable[[], list[str]] = list
+) -> None:
     """Have what sums up the sweep written and the tracker told, by this process if no other one does, and say by whom.
 
     Args:
         folder: the sweep folder.
         tracker: of the sweep.
         console: where to say it.
-        more: see `sum_up`.
+        more: see `print_summary`.
     """
     written: list[str] = []
 
@@ -129,8 +131,8 @@ def write_once(folder: Path, tracker: Shielded, console: Console, more: Callable
         return {TABLE, RESULTS, DASHBOARD} <= set(known)
 
     try:
-        by = conclude(folder, write)
-    except Unfinished as unfinished:
+        by = summarize_once(folder, write)
+    except JobsStillRunning as unfinished:
         console.print(f"{unfinished}; who ends last writes {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
         return
     if by is not None:

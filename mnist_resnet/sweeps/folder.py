@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
-from mnist_resnet.config.signature import identity, tells_apart
+from mnist_resnet.config.signature import distinguishes_jobs, identity
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     FORMAT,
@@ -28,7 +28,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import ATTEMPTS, Watch, attempts, try_claim
+from mnist_resnet.jobs.lease import ATTEMPTS, LeaseMonitor, acquire_lease, attempts
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import last_request
 from mnist_resnet.sweeps.cost import seconds_taken
@@ -51,9 +51,9 @@ class Sweep:
 
     folder: Path
     content: dict[str, Any]
-    jobs: list[FrozenJob]
+    jobs: list[JobSpec]
 
-    def folder_of(self, job: FrozenJob) -> Path:
+    def folder_of(self, job: JobSpec) -> Path:
         """Where `job` leaves what it does."""
         return self.folder / job.name
 
@@ -64,7 +64,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobState:
     """How a job stands, and what a launch does about it.
 
     Attributes:
@@ -76,7 +76,7 @@ class Standing:
         seconds: that it took, if it was completed in one attempt.
     """
 
-    job: FrozenJob
+    job: JobSpec
     status: str
     action: str
     remark: str = ""
@@ -97,7 +97,7 @@ def read_sweep(folder: Path) -> Sweep:
     """
     content = read_json(folder / SWEEP)
     try:
-        jobs = [FrozenJob(**job) for job in content["jobs"]]
+        jobs = [JobSpec(**job) for job in content["jobs"]]
     except (KeyError, TypeError) as error:
         raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({error})") from None
     for job in jobs:
@@ -108,7 +108,7 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(folder, content, jobs)
 
 
-def freeze(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], command: Sequence[str]) -> Sweep:
+def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
     """Add the jobs that the sweep does not have yet to its list.
 
     Those that it has stay the experiments that they are, and get what this launch says of everything else: where the
@@ -117,21 +117,21 @@ def freeze(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], co
     Returns:
         The sweep, with the jobs of `composed` alone, in that order.
     """
-    watch = Watch()
+    monitor = LeaseMonitor()
     patience = time.monotonic() + PATIENCE
-    while (claim := try_claim(folder / LAUNCHES, watch)) is None:
+    while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
         if time.monotonic() > patience:
             LOG.info("%s: another launch reads its job list (%s); waiting", folder, held_by(folder / LAUNCHES))
             patience = math.inf
         time.sleep(0.1)
-    with claim:
+    with lease:
         sweep = plan(folder, composed, swept, command)
         if not (folder / SWEEP).exists() or sweep.content != read_sweep(folder).content:
             sweep.write()
     return sweep
 
 
-def plan(folder: Path, composed: Sequence[FrozenJob], swept: Sequence[str], command: Sequence[str]) -> Sweep:
+def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
     """The sweep as `freeze` would make it; nothing is written.
 
     Raises:
@@ -156,15 +156,15 @@ def _new_content(folder: Path, command: Sequence[str], code: dict[str, Any]) -> 
 
 
 def _matched(
-    sweep: str, composed: Sequence[FrozenJob], known: Sequence[FrozenJob], swept: Sequence[str], code: dict[str, Any]
-) -> list[FrozenJob]:
+    sweep: str, composed: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str], code: dict[str, Any]
+) -> list[JobSpec]:
     """For each composed job the known one that it is, or a new one."""
-    free: dict[str, list[FrozenJob]] = defaultdict(list)
+    free: dict[str, list[JobSpec]] = defaultdict(list)
     for job in known:
         free[identity(job.config)].append(job)
     names = iter(_names(composed, known, free, swept))
     number = itertools.count(len(known))
-    wanted: list[FrozenJob] = []
+    wanted: list[JobSpec] = []
     for job in composed:
         same = free[identity(job.config)]
         if same:
@@ -178,7 +178,7 @@ def _matched(
 
 
 def _names(
-    composed: Sequence[FrozenJob], known: Sequence[FrozenJob], free: dict[str, list[FrozenJob]], swept: Sequence[str]
+    composed: Sequence[JobSpec], known: Sequence[JobSpec], free: dict[str, list[JobSpec]], swept: Sequence[str]
 ) -> list[str]:
     """Folder names for the composed jobs that are new: by what is swept, and where that is taken, what else differs."""
     of_name = {job.name: job for job in known}
@@ -189,7 +189,7 @@ def _names(
         if left.get(key, 0):
             left[key] -= 1
             continue
-        told = [override.lstrip("+") for override in job.overrides if tells_apart(_key(override))]
+        told = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(_key(override))]
         typed = [override for override in told if _key(override) in swept] or told
         other = of_name.get(job_name(typed))
         if other:
@@ -203,30 +203,30 @@ def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+")
 
 
-def standing(sweep: Sweep, job: FrozenJob, watch: Watch) -> Standing:
+def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
     """How `job` stands now.
 
     The result is read after its attempts, and so says at least what the last of these came to.
     """
     folder = sweep.folder_of(job)
-    seen = watch.look(folder)
+    seen = monitor.observe(folder)
     try:
         result = read_result(folder)
     except UnreadableFolder as error:
-        return Standing(job, UNREADABLE, "leave", str(error))
+        return JobState(job, UNREADABLE, "leave", str(error))
     if result is not None and result["signature"] != job.signature:
-        return Standing(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
+        return JobState(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
     if seen.state == "held":
-        return Standing(job, Status.RUNNING, "leave", held_by(folder), seen.number)
+        return JobState(job, Status.RUNNING, "leave", held_by(folder), seen.number)
     if result is None:
-        return Standing(job, QUEUED, "run", attempt=seen.number)
+        return JobState(job, QUEUED, "run", attempt=seen.number)
     status = str(result["status"])
     if status in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED):
-        return Standing(job, status, "skip", attempt=seen.number, seconds=seconds_taken(seen.record))
+        return JobState(job, status, "skip", attempt=seen.number, seconds=seconds_taken(seen.record))
     if status == Status.FAILED:
-        return Standing(job, status, "run again", attempt=seen.number)
+        return JobState(job, status, "run again", attempt=seen.number)
     remark = "its process died" if status == Status.RUNNING else ""
-    return Standing(job, Status.INTERRUPTED, "go on", remark, seen.number)
+    return JobState(job, Status.INTERRUPTED, "go on", remark, seen.number)
 
 
 def held_by(folder: Path) -> str:
@@ -235,7 +235,7 @@ def held_by(folder: Path) -> str:
     return f"held by process {last.get('pid')} on {last.get('host')}"
 
 
-def chosen_for_rerun(sweep: Sweep, asked: Sequence[str | int] | str, standings: Sequence[Standing]) -> list[FrozenJob]:
+def chosen_for_rerun(sweep: Sweep, asked: Sequence[str | int] | str, states: Sequence[JobState]) -> list[JobSpec]:
     """The jobs that `sweep.rerun` names: by name, by number, `failed`, or `all`.
 
     Raises:
@@ -244,7 +244,7 @@ def chosen_for_rerun(sweep: Sweep, asked: Sequence[str | int] | str, standings: 
     if asked == "all":
         return list(sweep.jobs)
     if asked == "failed":
-        return [one.job for one in standings if one.status in (Status.FAILED, Status.DIVERGED)]
+        return [one.job for one in states if one.status in (Status.FAILED, Status.DIVERGED)]
     chosen = []
     for wanted in asked:
         found = [job for job in sweep.jobs if wanted in (job.name, job.index, str(job.index))]
@@ -254,7 +254,7 @@ def chosen_for_rerun(sweep: Sweep, asked: Sequence[str | int] | str, standings: 
     return chosen
 
 
-def set_aside(folder: Path, watch: Watch) -> None:
+def archive_attempts(folder: Path, monitor: LeaseMonitor) -> None:
     """Move what the attempts so far left in a job folder into `attempt-N` in it, so that the job starts anew.
 
     Raises:
@@ -262,11 +262,11 @@ def set_aside(folder: Path, watch: Watch) -> None:
     """
     if not folder.exists():
         return
-    claim = try_claim(folder, watch)
-    if claim is None:
+    lease = acquire_lease(folder, monitor)
+    if lease is None:
         raise UsageError(f"sweep.rerun={folder.name}: {held_by(folder)}; stop that one first")
-    with claim:
-        aside = folder / f"attempt-{claim.number - 1}"
+    with lease:
+        aside = folder / f"attempt-{lease.number - 1}"
         aside.mkdir()
         # The result goes last: until then the job counts as what it was, whatever happens here.
         for path in sorted(folder.iterdir(), key=lambda path: path.name == RESULT):
@@ -275,4 +275,4 @@ def set_aside(folder: Path, watch: Watch) -> None:
         if (aside / "wandb").exists():
             # The line that uploads a sweep takes what lies under this name; the attempt is superseded.
             (aside / "wandb").rename(aside / "wandb.superseded")
-        claim.release(SET_ASIDE)
+        lease.release(SET_ASIDE)

@@ -9,16 +9,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from mnist_resnet.config.compose import frozen
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.compose import resolve_job
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status
-from mnist_resnet.jobs.run import Desk, run_job
+from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.sweeps.folder import read_sweep
-from mnist_resnet.sweeps.runner import drain
-from mnist_resnet.tracking.console import Screen, plain_console
-from mnist_resnet.tracking.guarded import Shielded
+from mnist_resnet.sweeps.runner import run_jobs
+from mnist_resnet.tracking.console import ProgressConsole, plain_console
+from mnist_resnet.tracking.guarded import GuardedTracker
 
 
 def run_task(config: DictConfig) -> int:
@@ -35,7 +35,7 @@ def run_task(config: DictConfig) -> int:
     with open_dict(whole):
         whole.hydra = hydra
     overrides = [str(override) for override in hydra.overrides.task]
-    job = frozen(whole, overrides, swept=[])
+    job = resolve_job(whole, overrides, swept=[])
     return _run(replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder)
 
 
@@ -45,7 +45,7 @@ def _run_of_sweep(sweep: Path, name: str) -> int:
     A stop request counts from the launch on: jobs that the launcher starts after it end at once.
     """
     try:
-        drain(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
+        run_jobs(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
     except Interrupted as interrupted:
         plain_console().print(str(interrupted), markup=False)
         if interrupted.signal_number == signal.SIGUSR2 and callable(signal.getsignal(signal.SIGUSR2)):
@@ -55,19 +55,19 @@ def _run_of_sweep(sweep: Path, name: str) -> int:
     return 0
 
 
-def _run(job: FrozenJob, folder: Path) -> int:
+def _run(job: JobSpec, folder: Path) -> int:
     interrupt = Interrupt()
     console = plain_console()
     try:
-        with interrupt.listening(), Screen() as screen:
-            result = run_job(job, folder, Desk(screen, interrupt))
+        with interrupt.listening(), ProgressConsole() as progress:
+            result = run_job(job, folder, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
         command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
         console.print(f"{interrupted}; to go on: {command}", markup=False)
         return interrupted.exit_code
     if result is None:
         raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
-    hint = Shielded(job.config["tracking"]).hint(folder)
+    hint = GuardedTracker(job.config["tracking"]).hint(folder)
     if hint:
         console.print(hint, markup=False)
     console.print(f"{result['status']}: {folder}", markup=False)

@@ -22,16 +22,16 @@ from mnist_resnet.config.compose import (
     within_one_change,
     without_excluded,
 )
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH
-from mnist_resnet.jobs.disk_space import check_room
-from mnist_resnet.jobs.lease import Watch
-from mnist_resnet.jobs.preflight import check_writable, rehearse
-from mnist_resnet.sweeps.finish import carry_out
-from mnist_resnet.sweeps.folder import Standing, Sweep, chosen_for_rerun, freeze, plan, set_aside, standing
+from mnist_resnet.jobs.disk_space import check_disk_space
+from mnist_resnet.jobs.lease import LeaseMonitor
+from mnist_resnet.jobs.preflight import check_writable, preflight
+from mnist_resnet.sweeps.finish import run_sweep
+from mnist_resnet.sweeps.folder import JobState, Sweep, archive_attempts, chosen_for_rerun, freeze, job_state, plan
 
 MULTIRUN = Path("multirun")
 SUBFOLDER = "hydra.sweep.subdir="
@@ -69,27 +69,29 @@ def launch(
         _print_plan(planned, settings)
         return 0
     check_writable("hydra.sweep.dir", planned.folder)
-    rehearse(job.config for job in jobs)
+    preflight(job.config for job in jobs)
     launcher = build_launcher(config, settings, context, task_function)
-    watch = Watch()
-    anew = _to_do_anew(planned, settings, watch)
-    check_room(planned.folder, [job for job in planned.jobs if job in anew or standing(planned, job, watch).is_due])
+    monitor = LeaseMonitor()
+    anew = _to_do_anew(planned, settings, monitor)
+    check_disk_space(
+        planned.folder, [job for job in planned.jobs if job in anew or job_state(planned, job, monitor).is_due]
+    )
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     trusted = {target for composed in jobs for target in targets(composed.config)}
     for job in sweep.jobs:
         check_targets(job.config, trusted)
-    for job in _to_do_anew(sweep, settings, watch):
-        set_aside(sweep.folder_of(job), watch)
+    for job in _to_do_anew(sweep, settings, monitor):
+        archive_attempts(sweep.folder_of(job), monitor)
     with open_dict(config):
         config.hydra.sweep.dir = str(sweep.folder)
     if not hasattr(launcher, "search"):
         # Launchers of others may have looked at the folder as they were built.
         launcher = build_launcher(config, settings, context, task_function)
 
-    def start(due: Sequence[FrozenJob]) -> None:
+    def start(due: Sequence[JobSpec]) -> None:
         launcher.launch([_overrides(sweep, job) for job in due], 0)
 
-    return carry_out(sweep, start, settings.sweep.detach)
+    return run_sweep(sweep, start, settings.sweep.detach)
 
 
 def build_launcher(
@@ -108,7 +110,7 @@ def build_launcher(
 
 def composed_jobs(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
-) -> tuple[list[FrozenJob], list[str]]:
+) -> tuple[list[JobSpec], list[str]]:
     """All jobs of a command line, composed and checked, and the keys that are swept.
 
     Raises:
@@ -140,10 +142,10 @@ def named_folder(config: DictConfig, settings: Config) -> Path | None:
     return sweep_folder(MULTIRUN, settings.sweep.name)
 
 
-def _to_do_anew(sweep: Sweep, settings: Config, watch: Watch) -> list[FrozenJob]:
+def _to_do_anew(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> list[JobSpec]:
     if not settings.sweep.rerun:
         return []
-    return chosen_for_rerun(sweep, settings.sweep.rerun, [standing(sweep, job, watch) for job in sweep.jobs])
+    return chosen_for_rerun(sweep, settings.sweep.rerun, [job_state(sweep, job, monitor) for job in sweep.jobs])
 
 
 def names_of(job_overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -152,17 +154,17 @@ def names_of(job_overrides: Sequence[Sequence[str]]) -> list[str]:
     return [override[len(SUBFOLDER) :].strip("'") for override in marked]
 
 
-def _overrides(sweep: Sweep, job: FrozenJob) -> list[str]:
+def _overrides(sweep: Sweep, job: JobSpec) -> list[str]:
     """A job's overrides and its folder: launchers of others compose it again, to find that folder."""
     folder = str(sweep.folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
     return [*job.overrides, f"hydra.sweep.dir='{folder}'", f"{SUBFOLDER}'{job.name}'"]
 
 
 def _print_plan(sweep: Sweep, settings: Config) -> None:
-    watch = Watch()
-    anew = {job.name for job in _to_do_anew(sweep, settings, watch)}
-    standings = [standing(sweep, job, watch) for job in sweep.jobs]
-    shown = [replace(one, action="do anew") if one.job.name in anew else one for one in standings]
+    monitor = LeaseMonitor()
+    anew = {job.name for job in _to_do_anew(sweep, settings, monitor)}
+    states = [job_state(sweep, job, monitor) for job in sweep.jobs]
+    shown = [replace(one, action="do anew") if one.job.name in anew else one for one in states]
     rows = [
         ("job", "status", "would"),
         *((f"{one.job.index} {one.job.name}", one.status, _would(one)) for one in shown),
@@ -172,5 +174,5 @@ def _print_plan(sweep: Sweep, settings: Config) -> None:
         print(f"{name:{widths[0]}}  {status:{widths[1]}}  {would}")
 
 
-def _would(one: Standing) -> str:
+def _would(one: JobState) -> str:
     return f"{one.action} ({one.remark})" if one.remark else one.action

@@ -17,7 +17,7 @@ SOONEST = 30.0
 """Seconds between two writings, at least."""
 
 
-class LivePage:
+class LiveDashboard:
     """An observer that keeps `dashboard.html` of a sweep folder nearly up to date."""
 
     def __init__(self, folder: Path) -> None:

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mnist_resnet.config.allowed_targets import targets
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import Watch
-from mnist_resnet.jobs.worker_options import Orders
-from mnist_resnet.sweeps.folder import Sweep, standing
+from mnist_resnet.jobs.lease import LeaseMonitor
+from mnist_resnet.jobs.worker_options import WorkerOptions
+from mnist_resnet.sweeps.folder import Sweep, job_state
 
 
-class Docket(Protocol):
-    """The jobs of a launch that have not ended, as they stood when `strike_off` was last called."""
+class PendingJobs(Protocol):
+    """The jobs of a launch that have not ended, as they stood when `refresh` was last called."""
 
     @property
-    def jobs(self) -> dict[str, FrozenJob]:
+    def jobs(self) -> dict[str, JobSpec]:
         """Those that are frozen, by name."""
 
     @property
@@ -25,22 +25,22 @@ class Docket(Protocol):
     def targets(self) -> set[str]:
         """What the jobs run, by their `_target_`."""
 
-    def strike_off(self) -> None:
+    def refresh(self) -> None:
         """Look which have ended since."""
 
 
-class SweepDocket:
+class PendingSweepJobs:
     """Of a sweep whose jobs were all frozen when it was launched.
 
     Args:
         sweep: theirs.
         jobs: of it, that the launch is to run.
-        orders: of the launch.
+        options: of the launch.
     """
 
-    def __init__(self, sweep: Sweep, jobs: Iterable[FrozenJob], orders: Orders) -> None:
+    def __init__(self, sweep: Sweep, jobs: Iterable[JobSpec], options: WorkerOptions) -> None:
         self.jobs = {job.name: job for job in jobs}
-        self._sweep, self._orders, self._watch = sweep, orders, Watch()
+        self._sweep, self._options, self._monitor = sweep, options, LeaseMonitor()
 
     @property
     def left(self) -> int:
@@ -51,9 +51,9 @@ class SweepDocket:
         """What the jobs run, by their `_target_`."""
         return {target for job in self.jobs.values() for target in targets(job.config)}
 
-    def strike_off(self) -> None:
+    def refresh(self) -> None:
         """Look which have ended since."""
         for job in list(self.jobs.values()):
-            now = standing(self._sweep, job, self._watch)
-            if not now.is_due or (now.status == Status.FAILED and now.attempt > self._orders.jobs[job.name]):
+            now = job_state(self._sweep, job, self._monitor)
+            if not now.is_due or (now.status == Status.FAILED and now.attempt > self._options.jobs[job.name]):
                 del self.jobs[job.name]

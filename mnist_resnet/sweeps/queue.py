@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import Watch
-from mnist_resnet.sweeps.cost import Costs
-from mnist_resnet.sweeps.folder import Standing, Sweep, standing
+from mnist_resnet.jobs.lease import LeaseMonitor
+from mnist_resnet.sweeps.cost import CostModel
+from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
 
 
 class Turn(NamedTuple):
     """A job to run: as it stood when the sweep was launched, and now."""
 
-    begun: Standing
-    now: Standing
+    begun: JobState
+    now: JobState
 
 
 class Queue:
@@ -28,7 +28,7 @@ class Queue:
     Args:
         sweep: theirs.
         pending: the jobs as they stood when the sweep was launched, in their order.
-        watch: the process's memory of who holds what.
+        monitor: the process's memory of who holds what.
         costs: where given, the longest job goes first, by the jobs that have ended so far; else the order is kept.
         chain: what jobs have in common of which the longer goes on from the shorter one's end; those go short first.
     """
@@ -36,12 +36,12 @@ class Queue:
     def __init__(
         self,
         sweep: Sweep,
-        pending: Sequence[Standing],
-        watch: Watch,
-        costs: Costs | None = None,
-        chain: Callable[[FrozenJob], str | None] = lambda _: None,
+        pending: Sequence[JobState],
+        monitor: LeaseMonitor,
+        costs: CostModel | None = None,
+        chain: Callable[[JobSpec], str | None] = lambda _: None,
     ) -> None:
-        self._sweep, self._watch, self._costs = sweep, watch, costs
+        self._sweep, self._monitor, self._costs = sweep, monitor, costs
         self._open = list(pending)
         self._chains = {one.job.name: chain(one.job) or one.job.name for one in pending} if costs else {}
         self._next, self._learnt, self._sort_at = 0, 0, 1
@@ -52,21 +52,21 @@ class Queue:
         """How many have not ended, as far as is known."""
         return len(self._open)
 
-    def take(self, is_settled: Callable[[Path], bool]) -> Turn | None:
+    def take(self, may_take_over: Callable[[Path], bool]) -> Turn | None:
         """The next job that nobody holds; None at the end of a round.
 
         Args:
-            is_settled: whether the job in a folder may be taken over, if nobody holds it.
+            may_take_over: whether the job in a folder may be taken over, if nobody holds it.
         """
         if self._learnt >= self._sort_at:
             self._sort()
         while self._next < len(self._open):
             begun = self._open[self._next]
-            now = standing(self._sweep, begun.job, self._watch)
-            if self._strike_off(begun, now):
+            now = job_state(self._sweep, begun.job, self._monitor)
+            if self._refresh(begun, now):
                 continue
             self._next += 1
-            if now.action != "leave" and is_settled(self._sweep.folder_of(now.job)):
+            if now.action != "leave" and may_take_over(self._sweep.folder_of(now.job)):
                 return Turn(begun, now)
         self._next = 0
         return None
@@ -74,14 +74,14 @@ class Queue:
     def ran(self, turn: Turn) -> None:
         """This process has run the job that it took last, or could not get it."""
         self._next -= 1
-        if not self._strike_off(turn.begun, standing(self._sweep, turn.begun.job, self._watch)):
+        if not self._refresh(turn.begun, job_state(self._sweep, turn.begun.job, self._monitor)):
             self._next += 1
 
-    def held(self) -> list[Standing]:
+    def held(self) -> list[JobState]:
         """How those stand that have not ended."""
-        return [standing(self._sweep, begun.job, self._watch) for begun in self._open]
+        return [job_state(self._sweep, begun.job, self._monitor) for begun in self._open]
 
-    def _strike_off(self, begun: Standing, now: Standing) -> bool:
+    def _refresh(self, begun: JobState, now: JobState) -> bool:
         """Take a job that has ended off the list, which must be the next one on it; whether it has."""
         if now.is_due and not (now.status == Status.FAILED and now.attempt > begun.attempt):
             return False
@@ -108,7 +108,7 @@ class Queue:
         for position, one in enumerate(self._open):
             firsts.setdefault(self._chains[one.job.name], position)
 
-        def key(one: Standing) -> tuple[float, int, float]:
+        def key(one: JobState) -> tuple[float, int, float]:
             chain = self._chains[one.job.name]
             return -longest[chain], firsts[chain], of_name[one.job.name]
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.crash import Tries
-from mnist_resnet.jobs.disk_space import parameters_of
-from mnist_resnet.jobs.lease import Watch
-from mnist_resnet.jobs.run import Desk, Shorter, run_job
+from mnist_resnet.jobs.crash import RetryBudget
+from mnist_resnet.jobs.disk_space import parameter_count
+from mnist_resnet.jobs.lease import LeaseMonitor
+from mnist_resnet.jobs.run import ProcessContext, ShorterRun, run_job
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.jobs.stop_request import hearing
-from mnist_resnet.sweeps.cost import Costs
-from mnist_resnet.sweeps.folder import Standing, Sweep, read_sweep, standing
-from mnist_resnet.sweeps.live_dashboard import LivePage
+from mnist_resnet.jobs.stop_request import stop_on_request
+from mnist_resnet.sweeps.cost import CostModel
+from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, read_sweep
+from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.queue import Queue, Turn
-from mnist_resnet.tracking.console import Screen
+from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 1.0
 """Seconds between two looks at jobs that others hold."""
@@ -32,11 +32,11 @@ BLIND_TO_LENGTH = {
 """Schedules and averagings that do the same in the first epochs, however many follow."""
 
 
-class Company(Protocol):
+class Peers(Protocol):
     """The workers of one launch, as far as one of them has to know."""
 
     @property
-    def attended(self) -> bool:
+    def supervised(self) -> bool:
         """Whether somebody else counts how often a job's process died."""
 
     def is_stopped(self) -> bool:
@@ -48,14 +48,14 @@ class Company(Protocol):
     def is_ours(self, folder: Path) -> bool:
         """Whether one of them is at the job in `folder`, or was the last one at it."""
 
-    def is_settled(self, folder: Path) -> bool:
+    def may_take_over(self, folder: Path) -> bool:
         """Whether the job in `folder` may be taken over, if nobody holds it."""
 
 
-class Alone:
+class NoPeers:
     """No company: this process runs all jobs of the launch."""
 
-    attended = False
+    supervised = False
 
     def __init__(self, on_failure: str) -> None:
         self._on_failure, self._failed = on_failure, False
@@ -72,12 +72,12 @@ class Alone:
         """No: what somebody holds is held elsewhere."""
         return False
 
-    def is_settled(self, folder: Path) -> bool:  # noqa: ARG002
+    def may_take_over(self, folder: Path) -> bool:  # noqa: ARG002
         """Yes: nobody else looks after it."""
         return True
 
 
-def drain(folder: Path, names: Sequence[str], on_failure: str, request: str | None = None) -> None:
+def run_jobs(folder: Path, names: Sequence[str], on_failure: str, request: str | None = None) -> None:
     """Run those of the sweep's jobs that are named, until each has ended, here or with whoever holds it.
 
     Args:
@@ -92,73 +92,77 @@ def drain(folder: Path, names: Sequence[str], on_failure: str, request: str | No
     sweep = read_sweep(folder)
     jobs = {job.name: job for job in sweep.jobs}
     interrupt = Interrupt()
-    with interrupt.listening(), hearing(folder, interrupt, request), Screen(len(names)) as screen:
-        desk = Desk(screen, interrupt, observers=[LivePage(folder)])
-        drain_at(desk, sweep, [standing(sweep, jobs[name], desk.watch) for name in names], Alone(on_failure))
+    with interrupt.listening(), stop_on_request(folder, interrupt, request), ProgressConsole(len(names)) as progress:
+        context = ProcessContext(progress, interrupt, callbacks=[LiveDashboard(folder)])
+        run_pending_jobs(
+            context, sweep, [job_state(sweep, jobs[name], context.monitor) for name in names], NoPeers(on_failure)
+        )
 
 
-def drain_at(
-    desk: Desk, sweep: Sweep, pending: Sequence[Standing], company: Company, longest_first: bool = False
+def run_pending_jobs(
+    context: ProcessContext, sweep: Sweep, pending: Sequence[JobState], peers: Peers, longest_first: bool = False
 ) -> None:
-    """Run the pending jobs at `desk`, until each has ended, here or with whoever holds it.
+    """Run the pending jobs at `context`, until each has ended, here or with whoever holds it.
 
     Args:
-        desk: of this process.
+        context: of this process.
         sweep: theirs.
         pending: the jobs as they stood when the sweep was launched.
-        company: who else runs jobs of the same launch.
+        peers: who else runs jobs of the same launch.
         longest_first: whether the order of the jobs is that of their costs: then workers end at about the same time.
 
     Raises:
         Interrupted: the program was asked to end.
     """
-    queue = Queue(sweep, pending, desk.watch, Costs(parameters_of) if longest_first else None, _chain)
+    queue = Queue(sweep, pending, context.monitor, CostModel(parameter_count) if longest_first else None, _chain)
     lengths = _by_length(sweep)
     told: set[str] = set()
     while len(queue):
         has_run = False
-        while (turn := _next(queue, desk, company)) is not None:
+        while (turn := _next(queue, context, peers)) is not None:
             folder = sweep.folder_of(turn.now.job)
-            tries = None if company.attended else Tries.of(turn.now.job, turn.begun.attempt)
-            shorter = _shorter(sweep, turn.now.job, lengths, desk.watch)
-            result = run_job(turn.now.job, folder, desk, shorter, tries, after=turn.now.attempt)
+            tries = None if peers.supervised else RetryBudget.of(turn.now.job, turn.begun.attempt)
+            shorter = _shorter(sweep, turn.now.job, lengths, context.monitor)
+            result = run_job(turn.now.job, folder, context, shorter, tries, after=turn.now.attempt)
             queue.ran(turn)
             has_run |= result is not None
             if result is not None and result["status"] == Status.FAILED:
-                company.stop()
-                if company.is_stopped():
-                    desk.screen.say("no further job is begun (sweep.on_failure=stop)")
-        if company.is_stopped():
+                peers.stop()
+                if peers.is_stopped():
+                    context.progress.log("no further job is begun (sweep.on_failure=stop)")
+        if peers.is_stopped():
             return
         if len(queue) and not has_run:
-            _wait(sweep, queue.held(), desk, told, company)
+            _wait(sweep, queue.held(), context, told, peers)
 
 
-def _next(queue: Queue, desk: Desk, company: Company) -> Turn | None:
-    desk.interrupt.check()
-    turn = None if company.is_stopped() else queue.take(company.is_settled)
-    desk.screen.jobs_ended = queue.ended
+def _next(queue: Queue, context: ProcessContext, peers: Peers) -> Turn | None:
+    context.interrupt.check()
+    turn = None if peers.is_stopped() else queue.take(peers.may_take_over)
+    context.progress.jobs_ended = queue.ended
     return turn
 
 
-def _wait(sweep: Sweep, held: Sequence[Standing], desk: Desk, told: set[str], company: Company) -> None:
+def _wait(sweep: Sweep, held: Sequence[JobState], context: ProcessContext, told: set[str], peers: Peers) -> None:
     for now in held:
-        if now.action == "leave" and now.job.name not in told and not company.is_ours(sweep.folder_of(now.job)):
+        if now.action == "leave" and now.job.name not in told and not peers.is_ours(sweep.folder_of(now.job)):
             told.add(now.job.name)
-            desk.screen.say(f"{now.job.name}: {now.remark}; waiting for it, or for its job")
+            context.progress.log(f"{now.job.name}: {now.remark}; waiting for it, or for its job")
     time.sleep(POLL)
-    desk.interrupt.check()
+    context.interrupt.check()
 
 
-def _by_length(sweep: Sweep) -> dict[int, list[FrozenJob]]:
+def _by_length(sweep: Sweep) -> dict[int, list[JobSpec]]:
     """A sweep's jobs by `trainer.epochs`."""
-    jobs: dict[int, list[FrozenJob]] = defaultdict(list)
+    jobs: dict[int, list[JobSpec]] = defaultdict(list)
     for job in sweep.jobs:
         jobs[job.config["trainer"]["epochs"]].append(job)
     return jobs
 
 
-def _shorter(sweep: Sweep, job: FrozenJob, lengths: Mapping[int, list[FrozenJob]], watch: Watch) -> Shorter | None:
+def _shorter(
+    sweep: Sweep, job: JobSpec, lengths: Mapping[int, list[JobSpec]], monitor: LeaseMonitor
+) -> ShorterRun | None:
     """The completed job of the sweep that did the most of the first epochs of `job`: all equal but for their number.
 
     They are its first epochs only where neither schedule nor averaging looks at the whole run's length.
@@ -169,17 +173,17 @@ def _shorter(sweep: Sweep, job: FrozenJob, lengths: Mapping[int, list[FrozenJob]
         for other in lengths[epochs]:
             if other.identity_but_for_epochs != job.identity_but_for_epochs:
                 continue
-            if standing(sweep, other, watch).status == Status.COMPLETED:
-                return Shorter(sweep.folder_of(other), other.signature, _is_blind_to_length(job))
+            if job_state(sweep, other, monitor).status == Status.COMPLETED:
+                return ShorterRun(sweep.folder_of(other), other.signature, _is_blind_to_length(job))
     return None
 
 
-def _chain(job: FrozenJob) -> str | None:
+def _chain(job: JobSpec) -> str | None:
     """What jobs share of which the longer can go on from the end of the shorter one; None: this one can't."""
     keeps = job.config["sweep"]["keep"] == "checkpoint"
     return job.identity_but_for_epochs if keeps and _is_blind_to_length(job) else None
 
 
-def _is_blind_to_length(job: FrozenJob) -> bool:
+def _is_blind_to_length(job: JobSpec) -> bool:
     nodes = NEUTRAL | job.config
     return {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= BLIND_TO_LENGTH

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.jobs.lease import ATTEMPTS, Watch
+from mnist_resnet.jobs.lease import ATTEMPTS, LeaseMonitor
 from mnist_resnet.jobs.objective import direction, objective_of, objective_value
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.sweeps.cost import Costs, epochs_of, seconds_taken, time_to_end
+from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
 
 DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
@@ -28,7 +28,7 @@ OPEN = (QUEUED, Status.RUNNING, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True)
-class Glance:
+class JobStatus:
     """How a job stands.
 
     Attributes:
@@ -40,7 +40,7 @@ class Glance:
         epochs: its epochs so far; read for a job that runs, or where a search is judged by them.
     """
 
-    job: FrozenJob
+    job: JobSpec
     status: str
     remark: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Overview:
+class SweepStatus:
     """All jobs of a sweep.
 
     Attributes:
@@ -67,16 +67,16 @@ class Overview:
     """
 
     sweep: Sweep
-    glances: list[Glance]
+    jobs: list[JobStatus]
     trials: int | None
-    costs: Costs
+    costs: CostModel
     at: datetime
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Jobs by status; trials that were not asked for yet are queued."""
-        counts = Counter(one.status for one in self.glances)
-        counts[QUEUED] += max(0, (self.trials or 0) - len(self.glances))
+        counts = Counter(one.status for one in self.jobs)
+        counts[QUEUED] += max(0, (self.trials or 0) - len(self.jobs))
         return +counts
 
     @property
@@ -89,9 +89,9 @@ class Overview:
         """How many jobs are still to end."""
         return sum(self.counts[status] for status in OPEN)
 
-    def of(self, status: str) -> list[Glance]:
+    def of(self, status: str) -> list[JobStatus]:
         """The jobs of this status."""
-        return [one for one in self.glances if one.status == status]
+        return [one for one in self.jobs if one.status == status]
 
     def seconds_left(self, workers: int | None = None) -> float | None:
         """Until the last job ends; None if that can't be told yet.
@@ -100,17 +100,17 @@ class Overview:
             workers: how many are at work; None: as many as there are jobs that are run.
         """
         begun = [self._seconds_left_of(one) for one in self.of(Status.RUNNING)]
-        waiting = [self._seconds_left_of(one) for one in self.glances if one.status in (QUEUED, Status.INTERRUPTED)]
-        unborn = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.glances))
+        waiting = [self._seconds_left_of(one) for one in self.jobs if one.status in (QUEUED, Status.INTERRUPTED)]
+        unborn = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.jobs))
         told = [*begun, *waiting, *unborn]
         if None in told or not told:
             return None if told else 0.0
         known = [seconds for seconds in told if seconds is not None]
         return time_to_end(known[: len(begun)], known[len(begun) :], max(1, workers or len(begun)))
 
-    def best(self) -> tuple[Glance, float] | None:
+    def best(self) -> tuple[JobStatus, float] | None:
         """The completed trial of a search with the best value, and that."""
-        found: list[tuple[Glance, float]] = []
+        found: list[tuple[JobStatus, float]] = []
         metric = "val_accuracy"
         for one in self.of(Status.COMPLETED):
             metric, epoch = objective_of(one.job.config)
@@ -121,10 +121,10 @@ class Overview:
 
     @property
     def _mean_seconds(self) -> float | None:
-        took = [one.seconds for one in self.glances if one.seconds is not None]
+        took = [one.seconds for one in self.jobs if one.seconds is not None]
         return sum(took) / len(took) if took else None
 
-    def _seconds_left_of(self, one: Glance) -> float | None:
+    def _seconds_left_of(self, one: JobStatus) -> float | None:
         config = one.job.config
         expected = self.costs.seconds(config)
         if one.status == Status.RUNNING and one.epochs:
@@ -135,7 +135,7 @@ class Overview:
         return expected
 
 
-class Lookout:
+class StatusReader:
     """Looks at a sweep folder again and again, and remembers what has not changed.
 
     Args:
@@ -144,11 +144,11 @@ class Lookout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._watch = Watch()
-        self._ended: dict[str, tuple[int, Glance]] = {}
+        self._monitor = LeaseMonitor()
+        self._ended: dict[str, tuple[int, JobStatus]] = {}
         self._sweep: tuple[int, Sweep] | None = None
 
-    def look(self) -> Overview:
+    def read(self) -> SweepStatus:
         """How the sweep stands now.
 
         Raises:
@@ -157,15 +157,15 @@ class Lookout:
         trials = _trials(self.folder)
         sweep = self._read_sweep(trials is not None)
         there = {path.name for path in self.folder.iterdir()}
-        glances = [
-            self._glance(sweep, job, trials is not None) if job.name in there else Glance(job, QUEUED)
+        jobs = [
+            self._job_status(sweep, job, trials is not None) if job.name in there else JobStatus(job, QUEUED)
             for job in sweep.jobs
         ]
-        costs = Costs()
-        for one in glances:
+        costs = CostModel()
+        for one in jobs:
             if one.seconds is not None:
                 costs.learn(one.job.config, one.seconds)
-        return Overview(sweep, glances, trials, costs, datetime.now(UTC))
+        return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
 
     def _read_sweep(self, is_search: bool) -> Sweep:
         try:
@@ -178,7 +178,7 @@ class Lookout:
             self._sweep = changed, read_sweep(self.folder)
         return self._sweep[1]
 
-    def _glance(self, sweep: Sweep, job: FrozenJob, is_search: bool) -> Glance:
+    def _job_status(self, sweep: Sweep, job: JobSpec, is_search: bool) -> JobStatus:
         folder = sweep.folder_of(job)
         try:
             changed = (folder / ATTEMPTS).stat().st_mtime_ns
@@ -187,32 +187,32 @@ class Lookout:
         known = self._ended.get(job.name)
         if known and known[0] == changed:
             return known[1]
-        seen = self._watch.look(folder)
+        seen = self._monitor.observe(folder)
         status = str(seen.record.get("status"))
         if seen.state != "released" or status not in TOLD_BY_ITS_RECORD:
             return self._unreleased(folder, job, seen.state == "held", seen.record)
-        glance = Glance(job, status, self._remark(folder, status), seen.record, seconds_taken(seen.record))
+        job_status = JobStatus(job, status, self._remark(folder, status), seen.record, seconds_taken(seen.record))
         if is_search and status == Status.COMPLETED:
-            glance = Glance(job, status, "", seen.record, glance.seconds, read_metrics(folder))
-        self._ended[job.name] = changed, glance
-        return glance
+            job_status = JobStatus(job, status, "", seen.record, job_status.seconds, read_metrics(folder))
+        self._ended[job.name] = changed, job_status
+        return job_status
 
-    def _unclaimed(self, folder: Path, job: FrozenJob) -> Glance:
+    def _unclaimed(self, folder: Path, job: JobSpec) -> JobStatus:
         return self._unreleased(folder, job, False, {})
 
-    def _unreleased(self, folder: Path, job: FrozenJob, is_held: bool, record: Mapping[str, Any]) -> Glance:
+    def _unreleased(self, folder: Path, job: JobSpec, is_held: bool, record: Mapping[str, Any]) -> JobStatus:
         if is_held:
-            return Glance(job, Status.RUNNING, "", record, epochs=read_metrics(folder))
+            return JobStatus(job, Status.RUNNING, "", record, epochs=read_metrics(folder))
         try:
             result = read_result(folder)
         except UnreadableFolder as error:
-            return Glance(job, UNREADABLE, str(error), record)
+            return JobStatus(job, UNREADABLE, str(error), record)
         if result is None:
-            return Glance(job, QUEUED, "", record)
+            return JobStatus(job, QUEUED, "", record)
         status = str(result["status"])
         if status == Status.RUNNING:
-            return Glance(job, Status.INTERRUPTED, str(record.get("reason", "its process died")), record)
-        return Glance(job, status, self._remark(folder, status), record)
+            return JobStatus(job, Status.INTERRUPTED, str(record.get("reason", "its process died")), record)
+        return JobStatus(job, status, self._remark(folder, status), record)
 
     def _remark(self, folder: Path, status: str) -> str:
         if status not in (Status.FAILED, Status.DIVERGED):

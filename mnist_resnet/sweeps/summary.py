@@ -12,8 +12,8 @@ from typing import Any
 
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULTS, SEARCH, SWEEP, TABLE, Status
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import Watch, try_claim
-from mnist_resnet.sweeps.folder import Sweep, read_sweep, standing
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
 
 CONCLUSION = "conclusion"
 """Folder in `launches` that is claimed."""
@@ -25,11 +25,11 @@ POLL = 0.2
 """Seconds between two looks at another writer."""
 
 
-class Unfinished(Exception):
+class JobsStillRunning(Exception):
     """Somebody still runs a job of the sweep; the text names one."""
 
 
-def conclude(folder: Path, write: Callable[[], bool]) -> Mapping[str, Any] | None:
+def summarize_once(folder: Path, write: Callable[[], bool]) -> Mapping[str, Any] | None:
     """Have what sums up the sweep in `folder` written, unless it has been since anything changed.
 
     Args:
@@ -42,42 +42,42 @@ def conclude(folder: Path, write: Callable[[], bool]) -> Mapping[str, Any] | Non
     Raises:
         Unfinished: a job is still run by somebody, who then comes here in turn.
     """
-    watch = Watch()
+    monitor = LeaseMonitor()
     place = folder / LAUNCHES / CONCLUSION
     while True:
-        state = _state(read_sweep(folder), watch)
-        seen = watch.look(place)
+        state = _state(read_sweep(folder), monitor)
+        seen = monitor.observe(place)
         if seen.state == "held":
             time.sleep(POLL)
             continue
         is_written = seen.record.get("status") == Status.COMPLETED and seen.record.get(STATE) == state
         if is_written and all((folder / name).exists() for name in (TABLE, RESULTS, DASHBOARD)):
             return seen.record
-        claim = try_claim(place, watch, {STATE: state})
-        if claim is None:
+        lease = acquire_lease(place, monitor, {STATE: state})
+        if lease is None:
             continue
-        with claim:
-            if claim.number != seen.number + 1:
-                claim.release(Status.INTERRUPTED)
+        with lease:
+            if lease.number != seen.number + 1:
+                lease.release(Status.INTERRUPTED)
                 continue
-            claim.release(Status.COMPLETED if write() else Status.FAILED)
+            lease.release(Status.COMPLETED if write() else Status.FAILED)
         return None
 
 
-def _state(sweep: Sweep, watch: Watch) -> str:
+def _state(sweep: Sweep, monitor: LeaseMonitor) -> str:
     """Names the state that the sweep is in, as far as it is summed up, and nothing else."""
     digest = hashlib.sha256(str(code_version()["source"]).encode())
     for file in (SWEEP, SEARCH):
         if (sweep.folder / file).exists():
             digest.update((sweep.folder / file).read_bytes())
-    for line in _lines(sweep, watch):
+    for line in _lines(sweep, monitor):
         digest.update(line.encode())
     return digest.hexdigest()[:16]
 
 
-def _lines(sweep: Sweep, watch: Watch) -> Iterator[str]:
+def _lines(sweep: Sweep, monitor: LeaseMonitor) -> Iterator[str]:
     for job in sweep.jobs:
-        now = standing(sweep, job, watch)
+        now = job_state(sweep, job, monitor)
         if now.status == Status.RUNNING:
-            raise Unfinished(f"{job.name}: {now.remark}")
-        yield f"\n{job.name} {now.status} {watch.look(sweep.folder_of(job)).record.get('owner')}"
+            raise JobsStillRunning(f"{job.name}: {now.remark}")
+        yield f"\n{job.name} {now.status} {monitor.observe(sweep.folder_of(job)).record.get('owner')}"

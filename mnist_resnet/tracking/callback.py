@@ -43,7 +43,7 @@ class Pruned(Exception):
     """Raised by an observer at an epoch's end: the job is not worth going on with; the text says by what measure."""
 
 
-class Observer(Protocol):
+class Callback(Protocol):
     """Told of a job's course, in this order: `begin`, then batches and epochs as they come, then `end`."""
 
     def begin(self, run: Run) -> None:
@@ -66,7 +66,7 @@ class Observer(Protocol):
         """The job ended, in whatever way: its `result.json`. Called once, also after a failure."""
 
 
-class Tracker(Observer, Protocol):
+class Tracker(Callback, Protocol):
     """An observer that mirrors jobs elsewhere; `conf/tracking` names one, and each job builds its own."""
 
     def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:

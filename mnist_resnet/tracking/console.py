@@ -22,7 +22,7 @@ STEPS_TO_JUDGE = 20
 """Steps before a run's length is estimated: the first few are slower."""
 
 
-class Screen:
+class ProgressConsole:
     """An observer of one job after the other, and the sweep's own progress.
 
     Args:
@@ -63,7 +63,7 @@ class Screen:
     ) -> None:
         self._bars.stop()
 
-    def say(self, line: RenderableType) -> None:
+    def log(self, line: RenderableType) -> None:
         """Print `line` above the bars."""
         self.console.print(line, markup=False)
 
@@ -74,7 +74,7 @@ class Screen:
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
         begun = f", goes on after epoch {len(run.history) - 1}" if run.history else ""
         length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
-        self.say(f"{number}{run.name}: {length}{begun}")
+        self.log(f"{number}{run.name}: {length}{begun}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
             "job", total=run.epochs * run.steps_per_epoch, completed=done, figures="batches"
@@ -96,7 +96,7 @@ class Screen:
         if not self.console.is_terminal and now - self._last_line >= PLAIN_INTERVAL:
             self._last_line = now
             left = (run.epochs * run.steps_per_epoch - done) / rate if rate else 0.0
-            self.say(f"  batch {step + 1}/{run.steps_per_epoch}  {figures}  {duration(left)} left")
+            self.log(f"  batch {step + 1}/{run.steps_per_epoch}  {figures}  {duration(left)} left")
         if done - self._first[0] >= STEPS_TO_JUDGE and not self._said_long:
             self._say_if_long(run, rate, done)
 
@@ -106,7 +106,7 @@ class Screen:
         self._last_line = time.monotonic()
         held_out = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
         self._figures = f"  test {100 * metrics['test_accuracy']:.2f} %"
-        self.say(
+        self.log(
             f"  epoch {metrics['epoch']}/{self._run.epochs - 1}  train {100 * metrics['train_accuracy']:.2f} %  "
             f"loss {metrics['train_loss']:.4f}{held_out}  test {100 * metrics['test_accuracy']:.2f} %  "
             f"loss {metrics['test_loss']:.4f}  {metrics['images_per_second']:,.0f} images/s  "
@@ -118,7 +118,7 @@ class Screen:
         self.jobs_ended += 1
         error = result.get("error")
         if error:
-            self.say(f"  {result['status']}: {error['message']}")
+            self.log(f"  {result['status']}: {error['message']}")
         if self._job_bar is not None:
             self._bars.remove_task(self._job_bar)
             self._job_bar = None
@@ -133,7 +133,7 @@ class Screen:
         if self._sweep_bar is not None:
             self._bars.update(self._sweep_bar, completed=ended)
         if not self.console.is_terminal:
-            self.say(f"{ended} of {_counted(self.jobs, 'job')} ended")
+            self.log(f"{ended} of {_counted(self.jobs, 'job')} ended")
 
     def _say_if_long(self, run: Run, rate: float, done: int) -> None:
         self._said_long = True
@@ -143,7 +143,7 @@ class Screen:
             return
         what = f"these {self.jobs} jobs take" if self.jobs > 1 else "this takes"
         taste = "" if run.config["scale"]["epochs"] < 1 else "; scale=quick gives a taste in minutes"
-        self.say(f"  at this rate {what} about {duration(left)}{taste}")
+        self.log(f"  at this rate {what} about {duration(left)}{taste}")
 
 
 def _counted(count: int, noun: str, plural: str = "s") -> str:

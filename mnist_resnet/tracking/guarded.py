@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Shielded:
+class GuardedTracker:
     """Hands on what it is told; the first failure is said in one line, and the tracker is told nothing more."""
 
     def __init__(self, node: dict[str, Any]) -> None:
@@ -27,19 +27,19 @@ class Shielded:
             self._give_up(error)
 
     def begin(self, run: Run) -> None:
-        """See `Observer`."""
+        """See `Callback`."""
         self._tell("begin", run)
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
-        """See `Observer`."""
+        """See `Callback`."""
         self._tell("batch", epoch, step, loss, accuracy)
 
     def epoch(self, metrics: Metrics) -> None:
-        """See `Observer`."""
+        """See `Callback`."""
         self._tell("epoch", metrics)
 
     def end(self, result: dict[str, Any]) -> None:
-        """See `Observer`."""
+        """See `Callback`."""
         self._tell("end", result)
 
     def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:

@@ -6,7 +6,7 @@ from mnist_resnet.job_folder import LOG, Metrics
 from mnist_resnet.tracking.callback import Run
 
 
-class ReportLog:
+class LogFile:
     """An observer that writes what the report's program printed.
 
     The report's "average loss" is the sum of the batches' means divided by the number of images: that figure stands in

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class LateReader:
+class AsyncMetrics:
     """Reads a step's loss and count of correct images back to the host without a synchronisation.
 
     On CUDA each pair is copied into pinned memory behind the work already queued, and is given out once an event says

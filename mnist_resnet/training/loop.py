@@ -12,15 +12,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mnist_resnet.config.schema import Config
-from mnist_resnet.data.batches import Split, Splits, shuffled
+from mnist_resnet.data.batches import DataSplits, Split, shuffled
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.tracking.callback import Observer
-from mnist_resnet.training.async_metrics import LateReader
+from mnist_resnet.tracking.callback import Callback
+from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.averaging import Averaging
 from mnist_resnet.training.cuda_graph import Update
-from mnist_resnet.training.memory_format import fuse, lay_out
+from mnist_resnet.training.memory_format import use_channels_last, use_fused_optimizer
 from mnist_resnet.training.numerics import Numerics
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -64,13 +64,13 @@ class Training:
         batch_losses: float32 [steps an epoch] on the CPU, one for each epoch done.
     """
 
-    def __init__(self, config: Config, splits: Splits, numerics: Numerics) -> None:
+    def __init__(self, config: Config, splits: DataSplits, numerics: Numerics) -> None:
         self.config, self.splits, self.numerics = config, splits, numerics
         seed_everything(config.seed)
         self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
-        lay_out(self.model, numerics)
+        use_channels_last(self.model, numerics)
         self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
-        fuse(self.optimizer)
+        use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
         self.schedule: LRScheduler = instantiate(_node(config.schedule), _convert_="all")(
@@ -136,7 +136,7 @@ class Training:
         self.history, self.batch_losses = list(state["history"]), list(state["batch_losses"])
 
 
-def train(training: Training, observers: Sequence[Observer], checkpoints: Checkpoints, interrupt: Interrupt) -> None:
+def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt) -> None:
     """Train to the last epoch, from wherever `training` stands.
 
     Raises:
@@ -145,14 +145,14 @@ def train(training: Training, observers: Sequence[Observer], checkpoints: Checkp
     """
     try:
         while training.epoch < training.config.epochs:
-            train_epoch(training, observers, checkpoints, interrupt)
+            train_epoch(training, callbacks, checkpoints, interrupt)
             metrics = epoch_metrics(training, interrupt)
             training.history.append(metrics)
             training.batch_losses.append(training.losses.cpu().clone())
             training.epoch, training.step, training.seconds = training.epoch + 1, 0, 0.0
             training.correct.zero_()
-            for observer in observers:
-                observer.epoch(metrics)
+            for callback in callbacks:
+                callback.epoch(metrics)
             checkpoints.epoch_ended(training.state)
     except Interrupted:
         checkpoints.write_now(training.state)
@@ -160,12 +160,12 @@ def train(training: Training, observers: Sequence[Observer], checkpoints: Checkp
 
 
 def train_epoch(
-    training: Training, observers: Sequence[Observer], checkpoints: Checkpoints, interrupt: Interrupt
+    training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt
 ) -> None:
     """Train to the end of the epoch in progress."""
     config, model, device = training.config, training.model, training.numerics.device
     order = shuffled(len(training.splits.train), config.seed, training.epoch).to(device)
-    late = LateReader(device)
+    late = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()
     do_step = training.replay or training.update
@@ -180,23 +180,23 @@ def train_epoch(
         if (training.step - 1) % config.trainer.log_interval == 0:
             late.put(training.step - 1, training.losses[training.step - 1], training.correct)
         for step, batch_loss, correct in late.arrived():
-            report(training, observers, step, batch_loss, correct)
+            report(training, callbacks, step, batch_loss, correct)
         training.seconds = time.perf_counter() - started
         checkpoints.step_ended(training.step, training.state)
         interrupt.check()
     for step, batch_loss, correct in late.rest():
-        report(training, observers, step, batch_loss, correct)
+        report(training, callbacks, step, batch_loss, correct)
     training.losses.cpu()  # waits for the steps that a GPU has still queued: their time counts
     training.seconds = time.perf_counter() - started
 
 
-def report(training: Training, observers: Sequence[Observer], step: int, loss: float, correct: int) -> None:
+def report(training: Training, callbacks: Sequence[Callback], step: int, loss: float, correct: int) -> None:
     """Tell the observers of a step, or end the run if its loss is no number any more."""
     if loss - loss != 0:  # true of infinities and of NaN alone
         raise first_bad(training)
     seen = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
-    for observer in observers:
-        observer.batch(training.epoch, step, loss, correct / seen)
+    for callback in callbacks:
+        callback.batch(training.epoch, step, loss, correct / seen)
 
 
 def first_bad(training: Training) -> Diverged:

@@ -10,7 +10,7 @@ FUSED = (SGD, Adam, AdamW)
 """Optimisers of which PyTorch has a fused kernel for CPUs and CUDA."""
 
 
-def lay_out(model: nn.Module, numerics: Numerics) -> None:
+def use_channels_last(model: nn.Module, numerics: Numerics) -> None:
     """Put the channels of convolutions' weights last, where that is faster: PyTorch then lays out images alike.
 
     So it is on CPUs (3 to 6 % of a step, `benchmarks/NOTES.md`), and NVIDIA's matrix units take half precision so
@@ -26,7 +26,7 @@ def lay_out(model: nn.Module, numerics: Numerics) -> None:
                 parameter.data = laid_out.copy_(parameter.data)
 
 
-def fuse(optimizer: Optimizer) -> None:
+def use_fused_optimizer(optimizer: Optimizer) -> None:
     """Have a step done in one pass over the weights, if nobody has chosen otherwise."""
     # Subclasses may do something else in their step.
     if type(optimizer) not in FUSED:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from mnist_resnet import evaluate
 from mnist_resnet.config.schema import check
-from mnist_resnet.data.batches import Splits, load
+from mnist_resnet.data.batches import DataSplits, load
 from mnist_resnet.job_folder import EXPORTED_MODEL, PREDICTIONS, RESULT, TRACED_MODEL
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def trained(splits: Splits, epochs: int = 8) -> ResNet:
+def trained(splits: DataSplits, epochs: int = 8) -> ResNet:
     torch.manual_seed(1)
     network = ResNet(stem="7x7", width=4, blocks=[1, 1, 1, 1], block_norm="none", dropout=0.0)
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
@@ -56,7 +56,7 @@ def trained(splits: Splits, epochs: int = 8) -> ResNet:
     return network.eval()
 
 
-def record(folder: Path, said: Tensor, splits: Splits, precision: str) -> None:
+def record(folder: Path, said: Tensor, splits: DataSplits, precision: str) -> None:
     """What a job that said this of its test images leaves of it."""
     test = splits.test
     write_predictions(folder, test.labels, said, test.pixels, test_set_sha256(test.pixels, test.labels))
@@ -67,17 +67,17 @@ def record(folder: Path, said: Tensor, splits: Splits, precision: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def splits() -> Splits:
+def splits() -> DataSplits:
     return load(check(copy.deepcopy(CONFIG)).data, "cpu")
 
 
 @pytest.fixture(scope="module")
-def network(splits: Splits) -> ResNet:
+def network(splits: DataSplits) -> ResNet:
     return trained(splits)
 
 
 @pytest.fixture
-def job(tmp_path: Path, network: ResNet, splits: Splits) -> Path:
+def job(tmp_path: Path, network: ResNet, splits: DataSplits) -> Path:
     folder = tmp_path / "job"
     folder.mkdir()
     record(folder, answers(network, splits), splits, "fp32")
@@ -85,7 +85,7 @@ def job(tmp_path: Path, network: ResNet, splits: Splits) -> Path:
     return folder
 
 
-def answers(network: ResNet, splits: Splits, dtype: torch.dtype | None = None) -> Tensor:
+def answers(network: ResNet, splits: DataSplits, dtype: torch.dtype | None = None) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype is not None):
         given: Tensor = network(splits.test.normalise(splits.test.pixels)).float().log_softmax(1)
     return given
@@ -114,7 +114,7 @@ def test_either_file_of_the_network_is_enough(job: Path, gone: str) -> None:
     assert evaluate.main([str(job)]) == 0
 
 
-def test_record_made_in_bf16_holds_within_its_rounding(job: Path, network: ResNet, splits: Splits) -> None:
+def test_record_made_in_bf16_holds_within_its_rounding(job: Path, network: ResNet, splits: DataSplits) -> None:
     record(job, answers(network, splits, torch.bfloat16), splits, "bf16")
     assert evaluate.main([str(job)]) == 0
 
@@ -131,7 +131,7 @@ def one_changed(said: Tensor, apart: float) -> Tensor:
 
 @pytest.mark.parametrize(("precision", "apart", "code"), [("bf16", 0.2, 0), ("fp32", 0.2, 1), ("bf16", 3.0, 1)])
 def test_changed_class_is_rounding_only_where_the_two_are_close(
-    job: Path, network: ResNet, splits: Splits, precision: str, apart: float, code: int
+    job: Path, network: ResNet, splits: DataSplits, precision: str, apart: float, code: int
 ) -> None:
     record(job, one_changed(answers(network, splits), apart), splits, precision)
     assert evaluate.main([str(job)]) == code
@@ -146,7 +146,7 @@ def test_figure_that_its_own_predictions_contradict_differs(job: Path, capsys: p
 
 
 def test_another_network_under_the_record_s_name_differs(
-    job: Path, splits: Splits, capsys: pytest.CaptureFixture[str]
+    job: Path, splits: DataSplits, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = trained(splits, epochs=3)
     export_model(other, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), job)
@@ -194,9 +194,9 @@ def test_missing_file_is_one_line_and_2(job: Path, gone: list[str], capsys: pyte
 
 
 def test_data_root_says_where_the_data_lies_here(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit(job, data(_target_="tests.test_evaluate.rooted", root="/nowhere/on/this/machine"))
+    edit(job, data(_target_="tests.commands.test_evaluate.rooted", root="/nowhere/on/this/machine"))
     (tmp_path / "here").mkdir()
-    trust = ["--trust", "tests.test_evaluate.rooted"]
+    trust = ["--trust", "tests.commands.test_evaluate.rooted"]
     assert evaluate.main([str(job), *trust]) == 2
     assert "/nowhere/on/this/machine" in capsys.readouterr().err
     assert evaluate.main([str(job), "--data-root", str(tmp_path / "here"), *trust]) == 0

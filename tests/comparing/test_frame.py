@@ -9,7 +9,7 @@ import mnist_resnet
 from mnist_resnet.comparing.factors import constant, others, varying
 from mnist_resnet.comparing.frame import jobs_frame, level_text, load_jobs, load_sweep
 from mnist_resnet.job_folder import METRICS, RESULT, SWEEP, Status
-from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
 from tests.made_up_jobs import write_job
 from tests.synthetic_sweep import SyntheticSweep
 
@@ -205,7 +205,7 @@ def test_malformed_claims_are_no_claims(tmp_path: Path) -> None:
 def test_job_whose_process_died_does_not_run(tmp_path: Path) -> None:
     folder = SyntheticSweep(statuses={0: Status.RUNNING, 1: Status.RUNNING}).write(tmp_path / "sweep")
     names = [job.folder for job in load_jobs([folder])[0]][:2]
-    claims = [try_claim(name, Watch()) for name in names]
+    claims = [acquire_lease(name, LeaseMonitor()) for name in names]
     dead = claims[0]
     assert dead is not None
     dead._stop_beating()

@@ -11,7 +11,7 @@ from hydra.utils import get_object
 
 from mnist_resnet import resume
 from mnist_resnet.config.allowed_targets import TRUST_VARIABLE, TRUSTED_TARGETS, check_targets, targets
-from mnist_resnet.config.compose import frozen_job
+from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.sweeps.folder import freeze
 from tests.small_training import resolved
@@ -72,7 +72,7 @@ MALICE: dict[str, Malice] = {
 
 def frozen_sweep(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """A sweep folder as `train.py -m` freezes it, changed by somebody."""
-    freeze(folder, [frozen_job(resolved("sweep.keep=none"), {}, [], [])], [], ["train.py"])
+    freeze(folder, [make_job_spec(resolved("sweep.keep=none"), {}, [], [])], [], ["train.py"])
     content = json.loads((folder / "sweep.json").read_text())
     change(content["jobs"][0]["config"])
     (folder / "sweep.json").write_text(json.dumps(content))

@@ -6,8 +6,8 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from mnist_resnet.config.compose import Combination, combinations, frozen_job, refuse_repeats, without_excluded
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.compose import Combination, combinations, make_job_spec, refuse_repeats, without_excluded
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from tests.small_training import REPOSITORY, resolved
 
@@ -66,8 +66,8 @@ def test_repeated_key_is_refused(keys: list[str]) -> None:
         refuse_repeats(keys)
 
 
-def job(lr: float, model: str) -> FrozenJob:
-    made = frozen_job(resolved(f"optim.lr={lr}", f"model={model}"), {"model": model}, [], ["optim.lr", "model"])
+def job(lr: float, model: str) -> JobSpec:
+    made = make_job_spec(resolved(f"optim.lr={lr}", f"model={model}"), {"model": model}, [], ["optim.lr", "model"])
     return replace(made, name=f"{lr} {model}")
 
 

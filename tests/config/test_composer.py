@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 
-from mnist_resnet.config.compose import Combination, Composer, frozen
+from mnist_resnet.config.compose import Combination, Composer, resolve_job
 
 CONF = Path(__file__).parents[2] / "conf"
 SWEPT = ["optim.lr", "model", "seed", "experiment", "model.blocks", "data.mean", "trainer.device"]
@@ -32,8 +32,8 @@ def test_a_job_is_what_hydra_composes(combination: Combination) -> None:
         composer = Composer(config, loader)
         before = HydraConfig.instance().cfg
         composer.composed([override for override in combination if not override.startswith("seed")], SWEPT)
-        ours = frozen(composer.composed(combination, SWEPT), combination, SWEPT)
-        hydras = frozen(loader.load_sweep_config(config, combination), combination, SWEPT)
+        ours = resolve_job(composer.composed(combination, SWEPT), combination, SWEPT)
+        hydras = resolve_job(loader.load_sweep_config(config, combination), combination, SWEPT)
         HydraConfig.instance().cfg = before
     assert ours == hydras
 

@@ -11,10 +11,10 @@ from mnist_resnet.config.signature import (
     NEUTRAL,
     NOT_IN_SIGNATURE,
     NUMERICS,
+    distinguishes_jobs,
     flatten,
     identity,
     signature,
-    tells_apart,
 )
 from tests.small_training import resolved
 
@@ -97,7 +97,7 @@ def test_numerics_that_are_asked_for_tell_jobs_apart_all_the_same(key: str) -> N
     other = with_other_value(config, key)
     assert signature(other) == signature(config)
     assert identity(other) != identity(config)
-    assert tells_apart(key)
+    assert distinguishes_jobs(key)
 
 
 def test_new_key_moves_the_signature_even_if_it_is_empty() -> None:

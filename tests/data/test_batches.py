@@ -43,7 +43,7 @@ def _nothing_decoded_yet() -> None:
 
 
 def described(target: str = "numbered", **keys: Any) -> Data:
-    return Data.model_validate({"_target_": f"tests.test_data.{target}", **keys})
+    return Data.model_validate({"_target_": f"tests.data.test_batches.{target}", **keys})
 
 
 def numbers(split: Split | None) -> list[int]:
@@ -113,7 +113,7 @@ def test_sizes_choose_the_first_images_and_hold_out_the_last(
         ({"val_size": 2}, "data.batch_size=64: leaves a last batch of one of 65 training images"),
         ({"mean": [0.1, 0.2, 0.3]}, "data.mean=[0.1, 0.2, 0.3]: give one number, or one for each of the 1 channels"),
         ({"std": [], "channels": 1}, "data.std=[]: give one number"),
-        ({"target": "no_data_set"}, "data._target_=tests.test_data.no_data_set: gave a list, no DataSet"),
+        ({"target": "no_data_set"}, "data._target_=tests.data.test_batches.no_data_set: gave a list, no DataSet"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(keys: dict[str, Any], says: str) -> None:
@@ -144,7 +144,7 @@ def test_a_source_is_decoded_once_for_all_jobs_that_name_it() -> None:
 
 
 def test_two_jobs_of_one_process_decode_once() -> None:
-    source = ("data._target_=tests.test_data.numbered", "+data.who=jobs")
+    source = ("data._target_=tests.data.test_batches.numbered", "+data.who=jobs")
     for seed in (1, 2):
         begun(small(*source, "data.train_size=null", "data.test_size=9", f"seed={seed}"))
     assert len(decoded) == 1
@@ -181,8 +181,8 @@ def test_the_order_is_a_permutation_drawn_from_seed_and_epoch_alone() -> None:
 
 def test_no_two_seeds_or_epochs_share_an_order() -> None:
     seeds = [0, 1, 2, 255, 256, 257, 2**16 + 1, 2**24 + 1, 2**32 - 1]
-    orders = {tuple(shuffled(100, seed, epoch).tolist()) for seed in seeds for epoch in range(30)}
-    assert len(orders) == len(seeds) * 30
+    options = {tuple(shuffled(100, seed, epoch).tolist()) for seed in seeds for epoch in range(30)}
+    assert len(options) == len(seeds) * 30
 
 
 def test_the_digits_config_states_the_digits_mean_and_std() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mnist_resnet.job_folder import Status, read_json, read_metrics
-from mnist_resnet.jobs.lease import Watch
+from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.small_sweeps import Place, assert_same_job, attempts, make_place, result_of, small_disk, statuses
 from tests.wandb_history import history
@@ -250,7 +250,7 @@ def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     begun.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
     begun.kill(signal.SIGKILL)
     begun.ended()
-    assert (Watch().state(sweep / "seed=1"), result_of(sweep / "seed=1")["status"]) == ("dead", "running")
+    assert (LeaseMonitor().state(sweep / "seed=1"), result_of(sweep / "seed=1")["status"]) == ("dead", "running")
     return sweep
 
 

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.lease import Claim, ClaimLost, Seen, Watch, attempts, try_claim
+from mnist_resnet.jobs.lease import Lease, LeaseLost, LeaseMonitor, LeaseView, acquire_lease, attempts
 
 REPOSITORY = Path(__file__).parents[2]
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mnist_resnet.jobs.lease import Watch, try_claim
-held = try_claim(Path(sys.argv[1]), Watch(), heartbeat=0.02)
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+held = acquire_lease(Path(sys.argv[1]), LeaseMonitor(), heartbeat=0.02)
 print("held" if held else "none", flush=True)
 sys.stdin.readline()
 print("in force" if held.in_force() else "lost", held.lost, flush=True)
@@ -45,13 +45,13 @@ os.link = link
 RACE = """
 import random, sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
 folders = sorted(Path(sys.argv[1]).iterdir())
 random.Random(sys.argv[2]).shuffle(folders)
-watch = Watch()
+watch = LeaseMonitor()
 print("ready", flush=True)
 sys.stdin.readline()
-held = [claim for claim in (try_claim(folder, watch) for folder in folders[:10] + folders) if claim]
+held = [claim for claim in (acquire_lease(folder, watch) for folder in folders[:10] + folders) if claim]
 print(*(claim.folder.name for claim in held), flush=True)
 sys.stdin.readline()
 """
@@ -59,11 +59,11 @@ sys.stdin.readline()
 CHURN = """
 import sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import Watch, try_claim
-watch = Watch()
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+watch = LeaseMonitor()
 print("ready", flush=True)
 while True:
-    held = try_claim(Path(sys.argv[1]), watch, heartbeat=0.001)
+    held = acquire_lease(Path(sys.argv[1]), watch, heartbeat=0.001)
     held.release("interrupted")
 """
 
@@ -103,8 +103,8 @@ def tell(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def claimed(folder: Path, watch: Watch | None = None, **options: Any) -> Claim:
-    held = try_claim(folder, watch or Watch(), **options)
+def claimed(folder: Path, monitor: LeaseMonitor | None = None, **options: Any) -> Lease:
+    held = acquire_lease(folder, monitor or LeaseMonitor(), **options)
     assert held is not None
     return held
 
@@ -130,20 +130,20 @@ def written_elsewhere(folder: Path, number: int = 1, **changes: object) -> Path:
 
 
 def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
-    folder, watch = tmp_path / "job", Watch()
-    assert watch.state(folder) == "free"
-    held = claimed(folder, watch, facts={"commit": "abc", "dirty": False})
+    folder, monitor = tmp_path / "job", LeaseMonitor()
+    assert monitor.state(folder) == "free"
+    held = claimed(folder, monitor, facts={"commit": "abc", "dirty": False})
     assert held.number == 1
     assert held.in_force()
-    assert watch.state(folder) == "held"
-    assert try_claim(folder, watch) is None
+    assert monitor.state(folder) == "held"
+    assert acquire_lease(folder, monitor) is None
     assert (
         attempts(folder)[0] | {"commit": "abc", "dirty": False, "pid": os.getpid(), "status": "running"}
         == (attempts(folder)[0])
     )
     held.release("failed")
-    assert watch.state(folder) == "released"
-    with claimed(folder, watch) as again:
+    assert monitor.state(folder) == "released"
+    with claimed(folder, monitor) as again:
         assert again.number == 2
     assert [(attempt["number"], attempt["status"]) for attempt in attempts(folder)] == [(1, "failed"), (2, "completed")]
     assert all(attempt["ended"] for attempt in attempts(folder))
@@ -153,7 +153,7 @@ def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
 def test_a_job_that_raises_is_released(tmp_path: Path, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)), claimed(tmp_path):
         raise error
-    assert Watch().state(tmp_path) == "released"
+    assert LeaseMonitor().state(tmp_path) == "released"
     assert attempts(tmp_path)[0]["status"] == status
 
 
@@ -183,21 +183,21 @@ def test_of_eight_processes_one_gets_each_job(tmp_path: Path, start: Start, mach
 def test_a_killed_holder_on_this_machine_is_noticed_at_once(tmp_path: Path, start: Start) -> None:
     holder = start(HOLD, tmp_path)
     assert says(holder) == "held"
-    assert Watch().state(tmp_path) == "held"
+    assert LeaseMonitor().state(tmp_path) == "held"
     holder.kill()
     # Not waited for: a process that nobody has asked after is still in the table, and dead all the same.
-    assert wait_for(lambda: Watch().state(tmp_path) == "dead")
+    assert wait_for(lambda: LeaseMonitor().state(tmp_path) == "dead")
     holder.wait()
-    assert Watch().state(tmp_path) == "dead"
+    assert LeaseMonitor().state(tmp_path) == "dead"
     assert claimed(tmp_path).number == 2
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "running"]
 
 
 def test_a_stopped_holder_on_this_machine_holds(tmp_path: Path, start: Start) -> None:
-    holder, watch = start(HOLD, tmp_path), Watch(stale_after=0.05)
+    holder, monitor = start(HOLD, tmp_path), LeaseMonitor(stale_after=0.05)
     assert says(holder) == "held"
     holder.send_signal(signal.SIGSTOP)
-    assert not wait_for(lambda: watch.state(tmp_path) != "held", 0.3)
+    assert not wait_for(lambda: monitor.state(tmp_path) != "held", 0.3)
     holder.send_signal(signal.SIGCONT)
     tell(holder)
     assert says(holder) == "in force False"
@@ -208,58 +208,58 @@ def test_a_process_id_used_again_is_not_the_holder(tmp_path: Path) -> None:
     file = tmp_path / "attempts" / "0001.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"process_started": record["process_started"] - 1}))
-    assert Watch().state(tmp_path) == "dead"
+    assert LeaseMonitor().state(tmp_path) == "dead"
     held.release("interrupted")
 
 
 def test_a_silent_holder_elsewhere_is_dead_after_the_time_stated_and_not_before(tmp_path: Path) -> None:
     written_elsewhere(tmp_path)
-    watch, begun = Watch(stale_after=0.4), time.monotonic()
-    assert try_claim(tmp_path, watch) is None
-    assert wait_for(lambda: watch.state(tmp_path) == "dead")
+    monitor, begun = LeaseMonitor(stale_after=0.4), time.monotonic()
+    assert acquire_lease(tmp_path, monitor) is None
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
     assert time.monotonic() - begun >= 0.4
-    assert Watch(stale_after=0.4).state(tmp_path) == "held"
-    assert claimed(tmp_path, watch).number == 2
+    assert LeaseMonitor(stale_after=0.4).state(tmp_path) == "held"
+    assert claimed(tmp_path, monitor).number == 2
 
 
 def test_one_long_gap_between_two_looks_kills_nobody(tmp_path: Path) -> None:
     written_elsewhere(tmp_path)
-    watch = Watch(stale_after=0.1)
-    assert watch.state(tmp_path) == "held"
+    monitor = LeaseMonitor(stale_after=0.1)
+    assert monitor.state(tmp_path) == "held"
     time.sleep(0.2)
-    assert watch.state(tmp_path) == "held"
+    assert monitor.state(tmp_path) == "held"
 
 
 @pytest.mark.parametrize("clock", [-600, 600])
 def test_a_beating_holder_elsewhere_lives_whatever_its_clock_says(tmp_path: Path, clock: int) -> None:
-    file, watch = written_elsewhere(tmp_path), Watch(stale_after=0.2)
+    file, monitor = written_elsewhere(tmp_path), LeaseMonitor(stale_after=0.2)
     until = time.monotonic() + 0.6
     while time.monotonic() < until:
         os.utime(file, (time.time() + clock, time.time() + clock))
-        assert watch.state(tmp_path) == "held"
+        assert monitor.state(tmp_path) == "held"
         time.sleep(0.02)
-    assert wait_for(lambda: watch.state(tmp_path) == "dead")
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
 
 
 def test_a_real_holder_elsewhere_beats(tmp_path: Path, start: Start) -> None:
-    holder, watch = start(ELSEWHERE + HOLD, tmp_path), Watch(stale_after=1.0)
+    holder, monitor = start(ELSEWHERE + HOLD, tmp_path), LeaseMonitor(stale_after=1.0)
     assert says(holder) == "held"
-    assert not wait_for(lambda: watch.state(tmp_path) != "held", 2.0)
+    assert not wait_for(lambda: monitor.state(tmp_path) != "held", 2.0)
     holder.kill()
-    assert watch.state(tmp_path) == "held"
-    assert wait_for(lambda: watch.state(tmp_path) == "dead")
+    assert monitor.state(tmp_path) == "held"
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
 
 
 def test_a_holder_that_was_cut_off_finds_its_job_taken(tmp_path: Path, start: Start) -> None:
-    holder, watch = start(ELSEWHERE + HOLD, tmp_path), Watch(stale_after=0.2)
+    holder, monitor = start(ELSEWHERE + HOLD, tmp_path), LeaseMonitor(stale_after=0.2)
     assert says(holder) == "held"
     holder.send_signal(signal.SIGSTOP)
-    assert wait_for(lambda: watch.state(tmp_path) == "dead")
-    successor = claimed(tmp_path, watch)
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
+    successor = claimed(tmp_path, monitor)
     holder.send_signal(signal.SIGCONT)
     tell(holder)
     assert says(holder).startswith("lost")
-    assert says(holder).startswith("ClaimLost")
+    assert says(holder).startswith("LeaseLost")
     assert successor.in_force()
     successor.release("completed")
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "completed"]
@@ -270,7 +270,7 @@ def test_the_heartbeat_notices_a_successor(tmp_path: Path) -> None:
     assert not held.lost
     written_elsewhere(tmp_path, number=2)
     assert wait_for(lambda: held.lost)
-    with pytest.raises(ClaimLost, match=r"attempt 1 .* taken over by process 1 on elsewhere"):
+    with pytest.raises(LeaseLost, match=r"attempt 1 .* taken over by process 1 on elsewhere"):
         held.check()
 
 
@@ -279,7 +279,7 @@ def test_a_claim_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
     (tmp_path / "job").rename(tmp_path / "old")
     again = claimed(tmp_path / "job")
     assert again.number == 1
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         held.check()
     assert wait_for(lambda: held.lost)
     again.check()
@@ -292,16 +292,16 @@ def test_an_error_is_not_hidden_by_the_loss_of_the_claim(tmp_path: Path) -> None
         raise ValueError("the job's")
 
 
-def test_a_decision_from_an_old_look_supersedes_nobody(tmp_path: Path) -> None:
-    class Slow(Watch):
-        def look(self, folder: Path) -> Seen:
-            """Somebody else claims between this look and what follows from it."""
-            seen = super().look(folder)
+def test_a_decision_from_an_old_observe_supersedes_nobody(tmp_path: Path) -> None:
+    class Slow(LeaseMonitor):
+        def observe(self, folder: Path) -> LeaseView:
+            """Somebody else claims between this observe and what follows from it."""
+            seen = super().observe(folder)
             rivals.append(claimed(folder))
             return seen
 
-    rivals: list[Claim] = []
-    assert try_claim(tmp_path, Slow()) is None
+    rivals: list[Lease] = []
+    assert acquire_lease(tmp_path, Slow()) is None
     (rival,) = rivals
     assert rival.in_force()
 
@@ -325,10 +325,10 @@ def test_kill_at_any_moment_leaves_a_job_that_can_be_claimed(tmp_path: Path, sta
 def test_a_torn_attempt_is_taken_for_a_holder_that_may_live(tmp_path: Path, content: str) -> None:
     file = written_elsewhere(tmp_path)
     file.write_text(content)
-    watch = Watch(stale_after=0.05)
-    assert watch.state(tmp_path) == "held"
-    assert wait_for(lambda: watch.state(tmp_path) == "dead")
-    claimed(tmp_path, watch).release("completed")
+    monitor = LeaseMonitor(stale_after=0.05)
+    assert monitor.state(tmp_path) == "held"
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
+    claimed(tmp_path, monitor).release("completed")
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "completed"]
 
 
@@ -357,23 +357,23 @@ def test_a_full_disk_claims_nothing(tmp_path: Path, start: Start) -> None:
 import resource, sys
 from pathlib import Path
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
 resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
 try:
-    try_claim(Path(sys.argv[1]), Watch())
+    acquire_lease(Path(sys.argv[1]), LeaseMonitor())
 except UsageError as error:
     print(error, flush=True)
 sys.stdin.readline()
 """
     assert str(tmp_path) in says(start(program, tmp_path))
-    assert Watch().state(tmp_path) == "free"
+    assert LeaseMonitor().state(tmp_path) == "free"
     assert not list((tmp_path / "attempts").iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "attempts").touch()
     with pytest.raises(UsageError, match=str(tmp_path)):
-        try_claim(tmp_path, Watch())
+        acquire_lease(tmp_path, LeaseMonitor())
 
 
 def test_a_read_only_folder_is_named() -> None:
@@ -387,18 +387,18 @@ def test_a_read_only_folder_is_named() -> None:
         os.seteuid(65534 if user == 0 else user)
         try:
             with pytest.raises(UsageError, match=f"{folder}: .*Permission denied"):
-                try_claim(folder, Watch())
+                acquire_lease(folder, LeaseMonitor())
         finally:
             os.seteuid(user)
 
 
 def test_job_is_not_claimed_by_who_has_not_seen_what_its_last_attempt_came_to(tmp_path: Path) -> None:
     folder = tmp_path / "job"
-    first = try_claim(folder, Watch(), after=0)
+    first = acquire_lease(folder, LeaseMonitor(), after=0)
     assert first is not None
     first.release("completed")
-    assert try_claim(folder, Watch(), after=0) is None
-    second = try_claim(folder, Watch(), after=1)
+    assert acquire_lease(folder, LeaseMonitor(), after=0) is None
+    second = acquire_lease(folder, LeaseMonitor(), after=1)
     assert second is not None
     assert second.number == 2
     second.release("completed")

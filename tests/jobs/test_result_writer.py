@@ -6,17 +6,17 @@ import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from mnist_resnet.config.job_spec import FrozenJob
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Metrics, UnreadableFolder, read_json, write_metrics
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import ClaimLost, Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseLost, LeaseMonitor, acquire_lease
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.jobs.result_writer import Record, described, summary
+from mnist_resnet.jobs.result_writer import ResultWriter, described, summary
 from mnist_resnet.training.loop import Diverged
 
 
-def job() -> FrozenJob:
-    return FrozenJob(
+def job() -> JobSpec:
+    return JobSpec(
         name="seed=2",
         config={"seed": 2},
         overrides=["seed=2"],
@@ -29,10 +29,10 @@ def job() -> FrozenJob:
     )
 
 
-def record(folder: Path, one: FrozenJob | None = None) -> Record:
-    claim = try_claim(folder, Watch())
-    assert claim is not None
-    return Record(one or job(), claim, read_result(folder))
+def record(folder: Path, one: JobSpec | None = None) -> ResultWriter:
+    lease = acquire_lease(folder, LeaseMonitor())
+    assert lease is not None
+    return ResultWriter(one or job(), lease, read_result(folder))
 
 
 def epoch(number: int, accuracy: float, **more: float) -> Metrics:
@@ -51,7 +51,7 @@ def test_later_attempt_keeps_what_is_the_jobs_own(tmp_path: Path) -> None:
     first.note("one thread, not two", None, "one thread, not two")
     first.result["numerics"] = {"device": "cpu"}
     first.end("interrupted")  # type: ignore[arg-type]
-    first._claim.release("interrupted")
+    first._lease.release("interrupted")
     second = record(tmp_path)
     assert second.result["id"] == first.result["id"]
     assert second.result["numerics"] == {"device": "cpu"}
@@ -64,7 +64,7 @@ def test_one_who_lost_the_job_writes_nothing_more(tmp_path: Path) -> None:
     before = (tmp_path / "result.json").read_text()
     (tmp_path / "attempts" / "0002.json").write_text('{"pid": 7, "host": "elsewhere"}')
     for write in (lost.write, lost.check, lambda: lost.end("completed")):  # type: ignore[arg-type]
-        with pytest.raises(ClaimLost, match="taken over by process 7 on elsewhere"):
+        with pytest.raises(LeaseLost, match="taken over by process 7 on elsewhere"):
             write()
     assert (tmp_path / "result.json").read_text() == before
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_resnet.launchers.devices import VISIBLE, Place, places
-from mnist_resnet.launchers.gpu_sharing import CONTROL, LOGS, PIPES, sharing
+from mnist_resnet.launchers.devices import VISIBLE, Placement, placements
+from mnist_resnet.launchers.gpu_sharing import CONTROL, LOGS, PIPES, share_gpus
 
 CONTROLLER = f"""#!/bin/sh
 echo "$1 $(cat) gpu=${VISIBLE} $([ -d "${PIPES}" ] && [ -d "${LOGS}" ] && echo folders)" >> "$CALLS"
@@ -33,28 +33,28 @@ def words(calls: Path) -> list[list[str]]:
 
 
 def test_each_shared_gpu_has_a_service_of_its_own_that_is_stopped_in_the_end(calls: Path) -> None:
-    with sharing(places(4, ["2", "GPU-ab"], cores=4), works=lambda _: True) as (given, line):
+    with share_gpus(placements(4, ["2", "GPU-ab"], cores=4), works=lambda _: True) as (given, line):
         assert line == "jobs share their GPU through NVIDIA's Multi-Process Service"
         assert words(calls) == [["-d", "gpu=2", "folders"], ["-d", "gpu=GPU-ab", "folders"]]
-        assert [place.environment[VISIBLE] for place in given] == ["0", "GPU-ab", "0", "GPU-ab"]
-        pipes = [place.environment[PIPES] for place in given]
+        assert [placement.environment[VISIBLE] for placement in given] == ["0", "GPU-ab", "0", "GPU-ab"]
+        pipes = [placement.environment[PIPES] for placement in given]
         assert pipes[0] == pipes[2] != pipes[1] == pipes[3]
-        assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in given)
+        assert all(placement.environment["OMP_NUM_THREADS"] == "1" for placement in given)
     assert words(calls)[2:] == [["quit", "gpu=GPU-ab", "folders"], ["quit", "gpu=2", "folders"]]
     assert not Path(pipes[0]).exists()
 
 
 @pytest.mark.parametrize("gpus", [[], ["0", "1"]])
 def test_nothing_is_started_where_no_gpu_is_shared(calls: Path, gpus: list[str]) -> None:
-    where = places(2, gpus, cores=2)
-    with sharing(where, works=lambda _: True) as (given, line):
+    where = placements(2, gpus, cores=2)
+    with share_gpus(where, works=lambda _: True) as (given, line):
         assert (given, line) == (where, None)
     assert not calls.exists()
 
 
-def in_turns(works: bool = True) -> tuple[list[Place], str | None]:
-    where = places(3, ["0"], cores=3)
-    with sharing(where, works=lambda _: works) as (given, line):
+def in_turns(works: bool = True) -> tuple[list[Placement], str | None]:
+    where = placements(3, ["0"], cores=3)
+    with share_gpus(where, works=lambda _: works) as (given, line):
         assert given == where
         return given, line
 

@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.crash import Casualty, settle
-from mnist_resnet.jobs.lease import Watch, try_claim
-from mnist_resnet.jobs.worker_options import Orders, launches, read_orders
+from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.worker_options import WorkerOptions, launches, read_worker_options
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import places, visible_gpus
-from mnist_resnet.launchers.engine import LocalWorker
-from mnist_resnet.launchers.local import DetachedEngine
-from mnist_resnet.launchers.pool import places_for
+from mnist_resnet.launchers.devices import placements, visible_gpus
+from mnist_resnet.launchers.engine import WorkerProcess
+from mnist_resnet.launchers.local import LocalEngine
+from mnist_resnet.launchers.pool import choose_placements
 from mnist_resnet.launchers.worker import work
-from mnist_resnet.sweeps.folder import Sweep, read_sweep, standing
+from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
 from tests.small_sweeps import Ended, Place, assert_same_job, attempts, make_place, result_of, run_here, statuses
 
 Run = Callable[..., Ended]
@@ -220,15 +220,15 @@ def frozen(unbegun: Path, place: Place) -> Sweep:
     return read_sweep(Path(shutil.copytree(unbegun, multirun(place) / "frozen")))
 
 
-def ordered(sweep: Sweep, on_failure: str = "continue") -> Orders:
-    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
-    orders.write()
-    return orders
+def ordered(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:
+    options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
+    options.write()
+    return options
 
 
 def test_orders_are_read_as_they_were_written(frozen: Sweep) -> None:
-    orders = ordered(frozen, "stop")
-    assert read_orders(orders.folder, "1234") == orders
+    options = ordered(frozen, "stop")
+    assert read_worker_options(options.folder, "1234") == options
 
 
 def test_job_that_failed_since_the_launch_is_not_run_by_a_worker_that_comes_later(frozen: Sweep) -> None:
@@ -256,20 +256,20 @@ def test_without_orders_a_worker_runs_all_that_is_missing(frozen: Sweep) -> None
 
 
 def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_retry(frozen: Sweep) -> None:
-    orders, watch = ordered(frozen), Watch()
+    options, monitor = ordered(frozen), LeaseMonitor()
     job = frozen.jobs[0]
     folder = frozen.folder_of(job)
     for number in (1, 2):
-        assert orders.is_settled(folder)
+        assert options.may_take_over(folder)
         _abandon(folder, launch="1234", worker=number)
-        assert not orders.is_settled(folder), "its own launch leaves it alone"
-        assert Orders(frozen.folder, "another", {}, "continue", "").is_settled(folder)
-        casualty = Casualty.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
+        assert not options.may_take_over(folder), "its own launch leaves it alone"
+        assert WorkerOptions(frozen.folder, "another", {}, "continue", "").may_take_over(folder)
+        casualty = CrashedAttempt.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
         assert casualty is not None
         assert casualty.deaths == number
-        assert settle(job, casualty, retries=1, watch=watch) == (number == 2)
-        assert Casualty.of(folder, "1234", number, "again") is None, "it is said once"
-    assert standing(frozen, job, watch).status == "failed"
+        assert handle_crash(job, casualty, retries=1, monitor=monitor) == (number == 2)
+        assert CrashedAttempt.of(folder, "1234", number, "again") is None, "it is said once"
+    assert job_state(frozen, job, monitor).status == "failed"
     message = "killed by signal 11 (Segmentation fault) (2 times, sweep.retries=1)"
     assert result_of(folder)["error"]["message"] == message
     assert [attempt["status"] for attempt in result_of(folder)["attempts"]] == ["interrupted", "interrupted", "failed"]
@@ -278,19 +278,19 @@ def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_ret
 def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
     folder = frozen.folder_of(frozen.jobs[0])
     _abandon(folder, launch="before", worker=1)
-    before = Casualty.of(folder, "before", 1, "killed")
+    before = CrashedAttempt.of(folder, "before", 1, "killed")
     assert before is not None
-    settle(frozen.jobs[0], before, retries=1, watch=Watch())
+    handle_crash(frozen.jobs[0], before, retries=1, monitor=LeaseMonitor())
     _abandon(folder, launch="1234", worker=1)
-    now = Casualty.of(folder, "1234", 1, "killed")
+    now = CrashedAttempt.of(folder, "1234", 1, "killed")
     assert now is not None
     assert (now.attempt, now.deaths) == (2, 1)
 
 
-def unattended(sweep: Sweep) -> Orders:
-    orders = Orders(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
-    orders.write()
-    return orders
+def unattended(sweep: Sweep) -> WorkerOptions:
+    options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
+    options.write()
+    return options
 
 
 def test_whoever_takes_over_a_job_that_nobody_watches_counts_its_deaths(frozen: Sweep) -> None:
@@ -312,9 +312,9 @@ def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen:
     folder = frozen.folder_of(next(job for job in frozen.jobs if "lives" in job.name))
     _abandon(folder, launch="1234", worker=1)
     for _ in range(3):
-        claim = try_claim(folder, Watch())
-        assert claim is not None
-        claim.release("interrupted")
+        lease = acquire_lease(folder, LeaseMonitor())
+        assert lease is not None
+        lease.release("interrupted")
     _abandon(folder, launch="1234", worker=2)
     assert work(frozen.folder, "1234", 3, [TARGET]) == 0
     assert result_of(folder)["status"] == "completed"
@@ -323,8 +323,8 @@ def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen:
 CLAIMING = """
 import os, sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import Watch, try_claim
-try_claim(Path(sys.argv[1]), Watch(), {"launch": sys.argv[2], "worker": int(sys.argv[3])})
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+acquire_lease(Path(sys.argv[1]), LeaseMonitor(), {"launch": sys.argv[2], "worker": int(sys.argv[3])})
 os._exit(0)
 """
 
@@ -349,33 +349,33 @@ def _abandon(folder: Path, launch: str, worker: int) -> None:
 def test_why_a_process_ended_is_said(code: str, said: str | None) -> None:
     output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the worker)
     command = [sys.executable, "-c", f"import os; print('one\\ntwo', end='', flush=True); {code}"]
-    worker = LocalWorker(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output), output)
-    assert worker.why_ended() == said
+    worker = WorkerProcess(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output), output)
+    assert worker.exit_reason() == said
     assert worker.lines() == ["one", "two"]
     worker.send(signal.SIGTERM)
     assert not worker.is_alive()
 
 
 def test_workers_are_dealt_out_over_the_gpus_and_the_cores() -> None:
-    dealt = places(3, ["0", "5"], cores=16)
+    dealt = placements(3, ["0", "5"], cores=16)
     assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in dealt] == ["0", "5", "0"]
     assert {place.environment["OMP_NUM_THREADS"] for place in dealt} == {"5"}
-    assert [place.environment["OMP_NUM_THREADS"] for place in places(3, [], cores=2)] == ["1", "1", "1"]
-    assert "CUDA_VISIBLE_DEVICES" not in places(1, [], cores=2)[0].environment
+    assert [place.environment["OMP_NUM_THREADS"] for place in placements(3, [], cores=2)] == ["1", "1", "1"]
+    assert "CUDA_VISIBLE_DEVICES" not in placements(1, [], cores=2)[0].environment
 
 
 def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "usable_cores", lambda: 4)
     monkeypatch.setattr(devices, "visible_gpus", list)
-    assert len(places_for({"auto"}, 100, None, 1)) == 4
-    assert len(places_for({"auto"}, 100, None, 2)) == 8
-    assert len(places_for({"auto"}, 100, 3, 1)) == 3
-    assert len(places_for({"auto"}, 2, None, 1)) == 2, "no more than jobs"
+    assert len(choose_placements({"auto"}, 100, None, 1)) == 4
+    assert len(choose_placements({"auto"}, 100, None, 2)) == 8
+    assert len(choose_placements({"auto"}, 100, 3, 1)) == 3
+    assert len(choose_placements({"auto"}, 2, None, 1)) == 2, "no more than jobs"
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
-    assert len(places_for({"auto"}, 100, None, 3)) == 6
-    assert len(places_for({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
-    assert DetachedEngine({"cpu"}).usual(100) == 4
-    assert DetachedEngine({"cpu", "auto"}, jobs_per_device=2).usual(100) == 4
+    assert len(choose_placements({"auto"}, 100, None, 3)) == 6
+    assert len(choose_placements({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
+    assert LocalEngine({"cpu"}).usual(100) == 4
+    assert LocalEngine({"cpu", "auto"}, jobs_per_device=2).usual(100) == 4
 
 
 def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_a_job_is_not_pruned_at_its_last_epoch(search: Run, place: Place) -> Non
 
 def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = ("model.stem=3x3,7x7", "sweep.trials=2", "hydra/sweeper/sampler=grid", "trainer.epochs=1")
-    study = (*grid, "model._target_=tests.test_search.fragile")
+    study = (*grid, "model._target_=tests.search.test_search.fragile")
     monkeypatch.setenv("FRAGILE", "broken")
     broken = search("s", *study)
     folder = place.folder / "multirun" / "s"

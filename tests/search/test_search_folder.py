@@ -35,8 +35,8 @@ def test_search_is_gone_on_with_from_its_folder_alone(
 ) -> None:
     assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
     folder = place.folder / "multirun" / "s"
-    recipe = folder / "search.json"
-    recipe.write_text(recipe.read_text().replace('"trials": 1,', '"trials": 3,'))
+    spec = folder / "search.json"
+    spec.write_text(spec.read_text().replace('"trials": 1,', '"trials": 3,'))
     assert resume(folder, []) == 0
     assert "3 trials, 1 begun already" in capfd.readouterr().out
     trials = load_study(open_storage(folder)).get_trials()

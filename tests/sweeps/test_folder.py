@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mnist_resnet.job_folder import SWEEP, read_metrics
-from mnist_resnet.jobs.lease import Watch, try_claim
+from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
 from tests.small_sweeps import (
     Ended,
     Place,
@@ -204,7 +204,7 @@ def test_job_that_is_not_there_cannot_be_done_anew(sweep: Run, place: Place) -> 
 
 def test_job_that_somebody_runs_cannot_be_done_anew(sweep: Run, place: Place) -> None:
     sweep("again", "seed=1,2")
-    with try_claim(multirun(place) / "again" / "seed=1", Watch()):  # type: ignore[union-attr]
+    with acquire_lease(multirun(place) / "again" / "seed=1", LeaseMonitor()):  # type: ignore[union-attr]
         done = sweep("again", "seed=1,2", "sweep.rerun=[0]")
     assert done.code == 2
     assert "sweep.rerun=seed=1: held by process" in done.err

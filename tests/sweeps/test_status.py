@@ -11,25 +11,25 @@ import pytest
 from rich.console import Console
 
 from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
-from mnist_resnet.jobs.lease import Claim, Watch, try_claim
-from mnist_resnet.sweeps.cost import Costs, time_to_end
-from mnist_resnet.sweeps.status import Lookout
-from mnist_resnet.sweeps.status_text import bulletin
+from mnist_resnet.jobs.lease import Lease, LeaseMonitor, acquire_lease
+from mnist_resnet.sweeps.cost import CostModel, time_to_end
+from mnist_resnet.sweeps.status import StatusReader
+from mnist_resnet.sweeps.status_text import status_text
 from mnist_resnet.sweeps.summary import CONCLUSION
 from tests.synthetic_sweep import SyntheticSweep, base_config, set_key
 
 SEEDS = {"seed": [1, 2, 3, 4, 5, 6]}
 
 
-def claim(folder: Path, **facts: object) -> Claim:
-    found = try_claim(folder, Watch(), facts)
+def lease(folder: Path, **facts: object) -> Lease:
+    found = acquire_lease(folder, LeaseMonitor(), facts)
     assert found is not None
     return found
 
 
 def text(folder: Path) -> str:
     console = Console(file=StringIO(), width=200, highlight=False)
-    console.print(bulletin(Lookout(folder).look()))
+    console.print(status_text(StatusReader(folder).read()))
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -39,9 +39,9 @@ def sweep(tmp_path: Path) -> Path:
     ends = {1: Status.FAILED, 2: Status.RUNNING, 3: Status.RUNNING, 4: Status.INTERRUPTED, 5: None}
     folder = SyntheticSweep(factors=SEEDS, epochs=4, statuses=ends, predictions=False).write(tmp_path / "sweep")
     for seed, status in ((1, "completed"), (2, "failed"), (5, "interrupted")):
-        claim(folder / f"seed={seed}").release(status)
-    claim(folder / "seed=3", worker=2)
-    dead = claim(folder / "seed=4")
+        lease(folder / f"seed={seed}").release(status)
+    lease(folder / "seed=3", worker=2)
+    dead = lease(folder / "seed=4")
     dead._stop_beating()
     file = folder / "seed=4" / "attempts" / "0001.json"
     file.write_text(file.read_text().replace('"process_started": ', '"process_started": 1'))
@@ -49,9 +49,9 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_says_how_each_job_stands_and_who_runs_it(sweep: Path) -> None:
-    overview = Lookout(sweep).look()
-    assert overview.counts == {"completed": 1, "failed": 1, "running": 1, "interrupted": 2, "queued": 1}
-    assert overview.left == 4
+    status = StatusReader(sweep).read()
+    assert status.counts == {"completed": 1, "failed": 1, "running": 1, "interrupted": 2, "queued": 1}
+    assert status.left == 4
     said = text(sweep)
     assert "6 jobs: 1 running, 1 completed, 1 failed, 2 interrupted, 1 queued" in said
     running = next(line.split("  ") for line in said.splitlines() if line.startswith("seed=3"))
@@ -68,12 +68,12 @@ def test_sweep_at_which_nobody_works_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_job_that_ends_and_one_that_is_done_anew_are_seen_by_a_lookout_that_remembers(sweep: Path) -> None:
-    lookout = Lookout(sweep)
-    assert lookout.look().counts["completed"] == 1
-    again = claim(sweep / "seed=1")
-    assert lookout.look().counts["running"] == 2
+    reader = StatusReader(sweep)
+    assert reader.read().counts["completed"] == 1
+    again = lease(sweep / "seed=1")
+    assert reader.read().counts["running"] == 2
     again.release("diverged")
-    assert lookout.look().counts["diverged"] == 1
+    assert reader.read().counts["diverged"] == 1
 
 
 def test_search_counts_trials_that_were_not_asked_for_and_names_the_best(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_search_counts_trials_that_were_not_asked_for_and_names_the_best(tmp_pat
     (folder / SEARCH).write_text(json.dumps({"format": FORMAT, "trials": 10}))
     for seed in range(1, 6):
         write_metrics(folder / f"seed={seed}", [{"epoch": 0, "val_accuracy": 0.5 + seed % 4 / 10}])
-        claim(folder / f"seed={seed}").release("completed")
+        lease(folder / f"seed={seed}").release("completed")
     said = text(folder)
     assert "10 trials: 5 completed, 5 queued" in said
     assert "best: 80.00 % (val_accuracy of the last epoch), seed=3" in said
@@ -122,7 +122,7 @@ def test_watching_a_sweep_that_has_ended_ends(tmp_path: Path) -> None:
 def test_watching_waits_for_whoever_writes_the_table(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors=SEEDS, predictions=False).write(tmp_path / "s")
     (folder / DASHBOARD).touch()
-    writer = claim(folder / LAUNCHES / CONCLUSION)
+    writer = lease(folder / LAUNCHES / CONCLUSION)
     command = [sys.executable, "-m", "mnist_resnet.sweep", str(folder), "--watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout is not None
@@ -141,7 +141,7 @@ def config(width: int, epochs: int, lr: float = 0.1, seed: int = 1) -> dict[str,
 
 
 def test_cost_is_that_of_jobs_that_differ_in_no_work_by_their_epochs() -> None:
-    costs = Costs()
+    costs = CostModel()
     assert costs.seconds(config(8, 2)) is None
     costs.learn(config(8, 2), 20.0)
     costs.learn(config(64, 2), 100.0)
@@ -149,7 +149,7 @@ def test_cost_is_that_of_jobs_that_differ_in_no_work_by_their_epochs() -> None:
     assert costs.seconds(config(64, 1, lr=0.003)) == pytest.approx(50.0)
 
 
-def order(costs: Costs, configs: list[dict[str, object]]) -> list[int]:
+def order(costs: CostModel, configs: list[dict[str, object]]) -> list[int]:
     ranks = costs.ranks(configs)
     return sorted(range(len(ranks)), key=lambda position: -ranks[position])
 
@@ -159,8 +159,8 @@ def test_before_anything_has_ended_the_longest_by_epochs_and_parameters_goes_fir
         return int(json.loads(model)["width"]) ** 2
 
     jobs = [config(8, 10), config(64, 1), config(8, 70), config(8, 10, seed=2)]
-    assert order(Costs(parameters), jobs) == [2, 1, 0, 3]
-    costs = Costs(parameters)
+    assert order(CostModel(parameters), jobs) == [2, 1, 0, 3]
+    costs = CostModel(parameters)
     costs.learn(config(64, 1), 1.0)
     costs.learn(config(8, 1), 10.0)
     assert order(costs, jobs) == [2, 0, 3, 1], "what was measured counts for more than what was guessed"

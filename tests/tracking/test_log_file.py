@@ -7,7 +7,7 @@ import pytest
 
 from mnist_resnet.job_folder import LOG, Metrics
 from mnist_resnet.tracking.callback import Run
-from mnist_resnet.tracking.log_file import ReportLog, report_loss
+from mnist_resnet.tracking.log_file import LogFile, report_loss
 from tests.small_training import small, trained
 
 METRICS: Metrics = {"epoch": 0, "train_loss": 0.0064, "train_accuracy": 59_950 / 60_000} | {
@@ -25,7 +25,7 @@ def lines(folder: Path) -> list[str]:
 
 
 def test_the_lines_of_the_report(tmp_path: Path) -> None:
-    log = ReportLog(60_000, 10_000, 64, 1000)
+    log = LogFile(60_000, 10_000, 64, 1000)
     log.begin(run_in(tmp_path))
     log.batch(9, 0, 0.2699999, 0.5)
     log.batch(9, 930, 0.0003, 0.999)
@@ -42,7 +42,7 @@ def test_the_lines_of_the_report(tmp_path: Path) -> None:
 
 
 def test_lines_are_there_as_they_come(tmp_path: Path) -> None:
-    log = ReportLog(60_000, 10_000, 64, 1000)
+    log = LogFile(60_000, 10_000, 64, 1000)
     log.begin(run_in(tmp_path))
     log.batch(0, 10, 1.5, 0.5)
     assert lines(tmp_path)[-1] == "Train Epoch: 0 [640/60000 (1%)]\tLoss: 1.500000"
@@ -51,7 +51,7 @@ def test_lines_are_there_as_they_come(tmp_path: Path) -> None:
 
 def test_a_later_attempt_writes_behind_the_earlier_one_and_says_how_it_ended(tmp_path: Path) -> None:
     for history in ([], [METRICS]):
-        log = ReportLog(60_000, 10_000, 64, 1000)
+        log = LogFile(60_000, 10_000, 64, 1000)
         log.begin(run_in(tmp_path, history=history))
         log.end({"status": "diverged", "error": {"message": "loss nan in epoch 1, step 3"}})
     assert lines(tmp_path) == [
@@ -63,7 +63,7 @@ def test_a_later_attempt_writes_behind_the_earlier_one_and_says_how_it_ended(tmp
 
 
 def test_an_end_before_the_beginning_writes_nothing(tmp_path: Path) -> None:
-    ReportLog(60_000, 10_000, 64, 1000).end({"status": "failed", "error": {"message": "no data"}})
+    LogFile(60_000, 10_000, 64, 1000).end({"status": "failed", "error": {"message": "no data"}})
     assert not (tmp_path / LOG).exists()
 
 
@@ -80,7 +80,7 @@ def test_the_report_s_average_loss_is_the_sum_of_batch_means_over_the_images(
 
 
 def test_a_real_run_is_logged_with_the_figures_of_its_metrics(tmp_path: Path) -> None:
-    log = ReportLog(96, 50, 32, 25)
+    log = LogFile(96, 50, 32, 25)
     log.begin(run_in(tmp_path))
     training = trained(small("data.train_size=96", "data.test_batch_size=25", "trainer.epochs=1"), log)
     log.end({"status": "completed", "error": None})

@@ -13,7 +13,7 @@ import pytest
 
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking import wandb_mode
-from mnist_resnet.tracking.callback import Observer, Run
+from mnist_resnet.tracking.callback import Callback, Run
 from mnist_resnet.tracking.wandb import NoTracker, WandbTracker, log_summary_run
 from mnist_resnet.tracking.wandb_files import sync_command
 from tests.wandb_history import history, summary
@@ -82,7 +82,7 @@ def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> Run
     )
 
 
-def _train(tracker: Observer, run: Run, until: int, status: str = "completed") -> None:
+def _train(tracker: Callback, run: Run, until: int, status: str = "completed") -> None:
     """Tell a tracker of a job that goes on from `run.history` up to epoch `until`."""
     tracker.begin(run)
     for epoch in range(len(run.history), until):
@@ -392,7 +392,7 @@ def test_no_tracker_takes_the_same_keys_and_imports_nothing() -> None:
 
 
 def test_both_trackers_are_observers() -> None:
-    observers: list[Observer] = [NoTracker(), WandbTracker()]
+    observers: list[Callback] = [NoTracker(), WandbTracker()]
     assert len(observers) == 2
 
 

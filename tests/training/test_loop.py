@@ -19,7 +19,7 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.training.loop import Diverged, log_probabilities, train
-from mnist_resnet.training.memory_format import lay_out
+from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
 from tests.small_training import Told, begun, differences, small, trained, unsaved, without_times
 
@@ -49,18 +49,18 @@ def plain_loop(
     block_norm: str,
     dropout: float,
     lr: float,
-    orders: Sequence[Sequence[int]],
+    options: Sequence[Sequence[int]],
     train_images: Pictures,
     test_images: Pictures,
 ) -> tuple[nn.Module, list[Metrics], list[float]]:
     """The report's protocol as anybody would write it down, at the sizes of `SMALL`."""
     torch.manual_seed(seed)
     network = ResNet(stem, 2, [1, 1], block_norm, dropout)  # type: ignore[arg-type]
-    lay_out(network, Numerics("cpu", "fp32", 1))  # sums are rounded in another order where channels lie last
+    use_channels_last(network, Numerics("cpu", "fp32", 1))  # sums are rounded in another order where channels lie last
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     mean_loss = nn.CrossEntropyLoss()
     metrics, batch_losses = [], []
-    for epoch, order in enumerate(orders):
+    for epoch, order in enumerate(options):
         network.train()
         train_loss, train_correct = 0.0, 0
         # A generator of its own keeps the loader's draw away from the one that dropout draws from.

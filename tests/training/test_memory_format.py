@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_resnet.training.memory_format import lay_out
+from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
 
 
@@ -12,7 +12,7 @@ from mnist_resnet.training.numerics import Numerics
 def test_what_convolutions_make_has_its_channels_last_however_many_they_are_given(channels: int) -> None:
     stem, images = nn.Conv2d(channels, 8, 3), torch.randn(4, channels, 6, 6)
     before = stem(images)
-    lay_out(stem, Numerics("cpu", "fp32", 1))
+    use_channels_last(stem, Numerics("cpu", "fp32", 1))
     after = stem(images)
     assert after.is_contiguous(memory_format=torch.channels_last)
     assert not after.is_contiguous()
@@ -22,7 +22,7 @@ def test_what_convolutions_make_has_its_channels_last_however_many_they_are_give
 def test_parameters_stay_what_the_optimiser_was_given() -> None:
     stem = nn.Conv2d(1, 8, 3)
     before = stem.weight
-    lay_out(stem, Numerics("cpu", "fp32", 1))
+    use_channels_last(stem, Numerics("cpu", "fp32", 1))
     assert stem.weight is before
     assert stem.weight.requires_grad
     assert stem.weight.grad_fn is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.training.async_metrics import LateReader
+from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.numerics import THREADS, Numerics, resolve, resume
 from tests.small_training import small
 
@@ -96,7 +96,7 @@ def test_a_job_that_began_on_another_device_goes_on_and_says_so(began: Numerics)
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 def test_late_reports_come_each_once_and_in_order_whatever_happens_to_the_tensors_after(device: str) -> None:
-    late = LateReader(device)
+    late = AsyncMetrics(device)
     loss, correct = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
     found = []
     for step in range(50):

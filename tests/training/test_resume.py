@@ -98,11 +98,11 @@ def restored(config: Config, folder: Path) -> tuple[Training, list[str]]:
     return training, remarks
 
 
-def carry_on(config: Config, folder: Path, interrupt: Interrupt, *observers: Told) -> Training:
+def carry_on(config: Config, folder: Path, interrupt: Interrupt, *callbacks: Told) -> Training:
     training, _ = restored(config, folder)
     checkpoints = keeper(folder, config)
     with checkpoints.closing():
-        train(training, observers, checkpoints, interrupt)
+        train(training, callbacks, checkpoints, interrupt)
     return training
 
 
@@ -285,7 +285,7 @@ def wait_for_batches(process: subprocess.Popen[str], folder: Path, count: int) -
         time.sleep(0.02)
 
 
-def standing(folder: Path) -> tuple[int, int]:
+def job_state(folder: Path) -> tuple[int, int]:
     state, remarks = load_checkpoint(folder, read_json(folder / RESULT)["signature"])
     assert remarks == []
     assert state is not None
@@ -299,14 +299,14 @@ def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undis
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 143
     assert read_json(folder / RESULT)["status"] == "interrupted"
-    assert (0, 2) <= standing(folder) < (1, 0)
+    assert (0, 2) <= job_state(folder) < (1, 0)
 
     with program(folder, seconds_a_step=0.5) as process:
         wait_for_batches(process, folder, 5)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
     assert read_json(folder / RESULT)["status"] == "interrupted"
-    after_sigint = standing(folder)
+    after_sigint = job_state(folder)
     assert after_sigint >= (1, 1)
 
     with program(folder, seconds_a_step=600) as process:
@@ -315,7 +315,7 @@ def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undis
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) in (130, -signal.SIGINT)
-    assert standing(folder) == after_sigint
+    assert job_state(folder) == after_sigint
 
     with program(folder, seconds_a_step=0) as process:
         assert process.wait(120) == 0, (tmp_path / "output.txt").read_text()
