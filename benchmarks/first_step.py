@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from mnist_resnet.tracking.callback import Run
-from mnist_resnet.tracking.wandb import NoTracker
+from mnist_resnet.tracking.callback import RunInfo
+from mnist_resnet.tracking.no_tracker import NoTracker
 
 FILE = "first_step.txt"
 
@@ -12,7 +12,7 @@ FILE = "first_step.txt"
 class FirstStep(NoTracker):
     """Notes seconds since 1970, once a job."""
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: RunInfo) -> None:
         """The job is about to train."""
         self._file: Path | None = run.folder / FILE
 

@@ -1,7 +1,7 @@
-"""The job folder: the one thing that the running half writes and the comparing half reads.
+"""The job folder's contract: file names, atomic writes and tolerant reads.
 
-A job is a folder. Its files are named here, with how they are written (beside, synced, renamed: a reader or a crash
-never meets half a file) and how they are read back, whatever happened to them.
+Each job has one folder. Jobs write it; `comparing` reads it and nothing else. Files are written to a temporary file,
+synced and renamed, so neither a reader nor a crash ever leaves a partial file.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-"""Version of `result.json` and `sweep.json`; a reader refuses newer ones by name."""
+"""Format version of `result.json` and `sweep.json`; readers reject any other."""
 
 RESULT = "result.json"
 METRICS = "metrics.jsonl"
@@ -28,7 +28,7 @@ LOG = "train.log"
 SWEEP = "sweep.json"
 SEARCH = "search.json"
 LAUNCHES = "launches"
-"""Folder in a sweep's, claimed while the job list is read and written: launches come one after the other."""
+"""Folder inside a sweep folder. Its lease is held while the job list is read and written: one launch at a time."""
 TABLE = "table.md"
 RESULTS = "results.csv"
 DASHBOARD = "dashboard.html"
@@ -50,20 +50,20 @@ MOVED_TARGETS = {
     "mnist_resnet.running.sources.digits": "mnist_resnet.data.sources.digits",
     "mnist_resnet.running.sources.fashion_mnist": "mnist_resnet.data.sources.fashion_mnist",
     "mnist_resnet.running.sources.mnist": "mnist_resnet.data.sources.mnist",
-    "mnist_resnet.running.tracking.NoTracker": "mnist_resnet.tracking.wandb.NoTracker",
+    "mnist_resnet.running.tracking.NoTracker": "mnist_resnet.tracking.no_tracker.NoTracker",
     "mnist_resnet.running.tracking.WandbTracker": "mnist_resnet.tracking.wandb.WandbTracker",
 }
-"""Where each `_target_` of this package has moved to since folders were first written.
+"""Old and new path of each `_target_` that has moved since the first job folders were written.
 
-Readers translate old paths to new ones (`read_json`); signatures hash the old ones, so that no job is renamed.
+`read_json` translates old paths to new ones. Signatures hash the old paths, so existing jobs keep their identity.
 """
 
 Metrics = dict[str, float]
-"""One epoch's line of `metrics.jsonl`: accuracies as fractions of one, losses as means per image, times in seconds."""
+"""One epoch's line in `metrics.jsonl`: accuracies in [0, 1], losses as mean per image, times in seconds."""
 
 
 class Status(StrEnum):
-    """What became of a job, as `result.json` says it."""
+    """A job's status in `result.json`."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -74,19 +74,19 @@ class Status(StrEnum):
 
 
 class UnreadableFolder(Exception):
-    """A folder, or a file of it, that can't be read as what it should be; its text is one line that says why."""
+    """Raised for a folder, or a file in it, that is missing, damaged or of the wrong kind; the message is one line."""
 
 
 def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> None:
-    """Put `content` at `path` so that every reader, and every crash, finds the old file or the new one, whole.
+    """Replace a file so that readers and crashes see the complete old file or the complete new one.
 
-    Which of the two a loss of power leaves is open until `sync_folder`.
+    Until `sync_folder` is called, a power failure may leave either of them.
 
     Args:
-        path: of the file.
-        content: of it; text as UTF-8.
-        sync: wait for the disk, which takes milliseconds. Without it a loss of power soon afterwards may leave the file
-            empty: for what no result depends on.
+        path: file to write.
+        content: new content; text is encoded as UTF-8.
+        sync: wait until the data is on disk, which takes milliseconds. Without it a power failure soon afterwards may
+            leave the file empty, so pass False only for files that no result depends on.
     """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
@@ -105,14 +105,14 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left beside a job's files; for the one who holds the job."""
+    """Remove temporary files left by killed writers. Only the process that holds the job's lease may call this."""
     for name in (RESULT, METRICS, BATCH_LOSSES, CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL, PREDICTIONS):
         for beside in folder.glob(f".{name}.*"):
             beside.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a loss of power (POSIX asks for a sync of the folder itself)."""
+    """Make renames inside `folder` survive a power failure (POSIX requires an fsync of the folder itself)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,10 +121,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`, a `result.json` or `sweep.json`.
+    """Return the JSON object in a `result.json` or `sweep.json`.
 
     Raises:
-        UnreadableFolder: it is missing, torn, no object, or of a format that this version does not know.
+        UnreadableFolder: the file is missing, incomplete, not a JSON object, or of an unknown format version.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_moved_target)
@@ -133,7 +133,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UnreadableFolder(f"{path}: can't be read ({error})") from None
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise UnreadableFolder(f"{path}: not a file of this program (it names no format)")
+        raise UnreadableFolder(f"{path}: not a file of this program (it has no format number)")
     if content["format"] != FORMAT:
         raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
     return content
@@ -147,7 +147,10 @@ def _with_moved_target(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[Metrics]:
-    """The epochs of `metrics.jsonl` in order; a torn line ends them, a missing file means none yet."""
+    """Return the epochs in `metrics.jsonl` in order.
+
+    Reading stops at the first damaged line, such as one cut off by a crash. A missing file means no epochs yet.
+    """
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -165,5 +168,5 @@ def read_metrics(folder: Path) -> list[Metrics]:
 
 
 def write_metrics(folder: Path, epochs: list[Metrics]) -> None:
-    """Replace `metrics.jsonl` by one line for each of `epochs`."""
+    """Replace `metrics.jsonl`, one line per epoch."""
     write_atomically(folder / METRICS, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

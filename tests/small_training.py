@@ -19,7 +19,7 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
-from mnist_resnet.tracking.callback import Callback, Run
+from mnist_resnet.tracking.callback import Callback, RunInfo
 from mnist_resnet.training.loop import Training, train
 from mnist_resnet.training.numerics import resolve
 
@@ -108,7 +108,7 @@ class Told:
         self.batches: list[tuple[int, int, float, float]] = []
         self.epochs: list[Metrics] = []
 
-    def begin(self, run: Run) -> None: ...
+    def begin(self, run: RunInfo) -> None: ...
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
         self.batches.append((epoch, step, loss, accuracy))

@@ -1,8 +1,8 @@
-"""Which `_target_`s may be built from a config that comes from elsewhere, such as a sweep folder that was copied here.
+"""Allowlist of `_target_`s that a stored config may build.
 
-`instantiate` runs whatever a `_target_` names. What a user composes from a `conf/` of their own is theirs; a frozen
-config is data, and builds only what is on this list, or in a package that the user names. (Hydra 1.4 will ask
-programs for such a list, under the name of an execution whitelist.)
+Hydra's `instantiate` calls whatever a `_target_` names. Configs composed from the user's own `conf/` are trusted. A
+stored config may come from anywhere, such as a copied sweep folder: it may build only the targets listed here or named
+by the user. (Hydra 1.4 plans a similar list, called an execution whitelist.)
 """
 
 import os
@@ -29,7 +29,7 @@ TRUSTED_TARGETS = frozenset(
         "mnist_resnet.data.sources.digits",
         "mnist_resnet.data.sources.fashion_mnist",
         "mnist_resnet.data.sources.mnist",
-        "mnist_resnet.tracking.wandb.NoTracker",
+        "mnist_resnet.tracking.no_tracker.NoTracker",
         "mnist_resnet.tracking.wandb.WandbTracker",
         "torch.nn.CrossEntropyLoss",
         "torch.nn.Identity",
@@ -43,14 +43,14 @@ TRUSTED_TARGETS = frozenset(
         "torch.optim.SGD",
     ]
 )
-"""Named one by one: a whole package such as `torch` would open everything that it imports."""
+"""Full names only: allowing a package such as `torch` would allow everything that it imports, too."""
 
 TRUST_VARIABLE = "MNIST_RESNET_TRUST"
-"""Environment variable with the user's own targets, separated by commas, for programs that can't be handed any."""
+"""Environment variable with further allowed targets, separated by commas, for programs without a `--trust` option."""
 
 
 def targets(config: Any) -> Iterator[str]:
-    """Every `_target_` in a resolved config, at any depth."""
+    """Yield every `_target_` in a resolved config, at any depth."""
     if isinstance(config, dict):
         if "_target_" in config:
             yield str(config["_target_"])
@@ -61,24 +61,27 @@ def targets(config: Any) -> Iterator[str]:
 
 
 def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
-    """Let pass a config whose `_target_`s are all on the list, or in `trusted`, or named by `MNIST_RESNET_TRUST`.
+    """Check that a stored config builds only allowed targets.
+
+    Allowed are `TRUSTED_TARGETS`, `trusted`, and those named by the environment variable `MNIST_RESNET_TRUST`.
 
     Args:
-        config: resolved, from a folder that may come from anywhere.
-        trusted: further targets, each in full.
+        config: resolved config from an untrusted folder.
+        trusted: full names of further allowed targets.
 
     Raises:
-        UsageError: it names other targets, or is not resolved: OmegaConf would read this machine's environment for it.
+        UsageError: the config names other targets, or contains an interpolation such as `${oc.env:NAME}`, by which
+            OmegaConf would read this machine's environment.
     """
-    named = (target.strip() for target in os.environ.get(TRUST_VARIABLE, "").split(","))
-    allowed = TRUSTED_TARGETS.union(trusted, named)
-    others = list(dict.fromkeys(target for target in targets(config) if target not in allowed))
-    if others:
-        options = " ".join(f"--trust {target}" for target in others)
+    from_environment = (target.strip() for target in os.environ.get(TRUST_VARIABLE, "").split(","))
+    allowed = TRUSTED_TARGETS.union(trusted, from_environment)
+    rejected = list(dict.fromkeys(target for target in targets(config) if target not in allowed))
+    if rejected:
+        options = " ".join(f"--trust {target}" for target in rejected)
         raise UsageError(
-            f"_target_={', '.join(others)}: not on the list of what a stored config may run; if you know and trust "
-            f"{'it' if len(others) == 1 else 'them'}: {options} (or {TRUST_VARIABLE}={','.join(others)})"
+            f"_target_={', '.join(rejected)}: not on the list of what a stored config may run; if you know and trust "
+            f"{'it' if len(rejected) == 1 else 'them'}: {options} (or {TRUST_VARIABLE}={','.join(rejected)})"
         )
     for key, value in flatten(config).items():
         if "${" in str(value):
-            raise UsageError(f"{key}={value}: a stored config holds values, and nothing that is yet to be looked up")
+            raise UsageError(f"{key}={value}: a stored config must hold plain values, no interpolations")

@@ -16,7 +16,7 @@ from mnist_resnet.jobs.stop_request import stop_on_request
 from mnist_resnet.jobs.worker_options import read_worker_options
 from mnist_resnet.sweeps.folder import JobState, job_state, read_sweep
 from mnist_resnet.sweeps.runner import NoPeers, Peers, run_pending_jobs
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.console import ProgressConsole, plain_console
 from mnist_resnet.tracking.guarded import GuardedTracker
 
@@ -103,7 +103,7 @@ class WorkerConsole(ProgressConsole):
         self._lines = _Labelled()
         super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False))
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: RunInfo) -> None:
         """A job starts; its first line names it anyway."""
         super().begin(run)
         self._lines.label = f"{run.name}: "

@@ -5,7 +5,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.tracking.callback import Pruned, Run
+from mnist_resnet.tracking.callback import Pruned, RunInfo
 
 
 class Pruning:
@@ -21,7 +21,7 @@ class Pruning:
         self._reported: set[int] = set()
         self._epochs = 0
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: RunInfo) -> None:
         """Report what earlier attempts did, as far as the study does not have it."""
         self._epochs = run.epochs
         self._reported = set(self._trial.storage.get_trial(self._trial._trial_id).intermediate_values)

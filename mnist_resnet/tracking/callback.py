@@ -1,4 +1,4 @@
-"""Who watches a job: the screen, the log file, a tracker. The loop tells them what happened and asks nothing."""
+"""The callback and tracker interfaces: how a job reports its progress to the console, the log file and trackers."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What an observer may know of a job as it starts, or starts again.
+class RunInfo:
+    """Describes a job to its callbacks when it starts or resumes.
 
     Attributes:
-        id: of the job, the same in every attempt; 16 hexadecimal digits.
-        name: for people, such as `model=stem3x3,optim.lr=0.02`.
+        id: 16 hexadecimal digits; the same in every attempt of the job.
+        name: human-readable, such as `model=stem3x3,optim.lr=0.02`.
         group: the sweep's name; None for a single run.
-        tags: such as the experiment's name and the scale.
+        tags: labels such as the experiment's name and the scale.
         folder: the job folder.
         config: the whole resolved config.
         steps_per_epoch: optimiser steps in one epoch.
-        epochs: that this job will train.
-        history: epochs done by earlier attempts, which this one goes on from.
-        batch_losses: (global step, loss) of earlier attempts, every `trainer.log_interval`-th step.
+        epochs: total number of epochs of this job.
+        history: metrics of the epochs that earlier attempts completed; this attempt resumes after them.
+        batch_losses: (global step, loss) pairs of earlier attempts, for every `trainer.log_interval`-th step.
     """
 
     id: str
@@ -40,37 +40,57 @@ class Run:
 
 
 class Pruned(Exception):
-    """Raised by an observer at an epoch's end: the job is not worth going on with; the text says by what measure."""
+    """Raised by a callback at the end of an epoch to stop an unpromising job; the text gives the reason."""
 
 
 class Callback(Protocol):
-    """Told of a job's course, in this order: `begin`, then batches and epochs as they come, then `end`."""
+    """Receives a job's events in this order: `begin`, then `batch` and `epoch` as they come, then `end`."""
 
-    def begin(self, run: Run) -> None:
-        """The job starts, or goes on from `run.history`."""
+    def begin(self, run: RunInfo) -> None:
+        """Called when the job starts, or resumes after the epochs in `run.history`."""
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
-        """Step `step` of `epoch` (both from 0) had this mean loss; `accuracy` is the epoch's training accuracy so far.
+        """Called every `trainer.log_interval` steps, with a delay: training does not wait for the device.
 
-        Told every `trainer.log_interval` steps, and late: nobody waits for the device.
+        Args:
+            epoch: the epoch, from 0.
+            step: the step in this epoch, from 0.
+            loss: the batch's mean loss.
+            accuracy: training accuracy of this epoch up to and including this batch, as a fraction of one.
         """
 
     def epoch(self, metrics: Metrics) -> None:
-        """An epoch ended: its line of `metrics.jsonl`.
+        """Called at the end of each epoch.
+
+        Args:
+            metrics: the epoch's line of `metrics.jsonl`.
 
         Raises:
-            Pruned: the job is to end here.
+            Pruned: to stop the job here.
         """
 
     def end(self, result: dict[str, Any]) -> None:
-        """The job ended, in whatever way: its `result.json`. Called once, also after a failure."""
+        """Called exactly once when the job ends, including after a failure.
+
+        Args:
+            result: the content of `result.json`.
+        """
 
 
 class Tracker(Callback, Protocol):
-    """An observer that mirrors jobs elsewhere; `conf/tracking` names one, and each job builds its own."""
+    """A callback that mirrors jobs elsewhere. `conf/tracking` selects one, and each job builds its own instance."""
 
     def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
-        """A sweep ended: its folder, and one row a job. Called on a tracker that was built for this alone."""
+        """Called when a sweep ends, on an instance built only for this call.
+
+        Args:
+            folder: the sweep folder.
+            table: one row for each job.
+        """
 
     def hint(self, folder: Path) -> str | None:
-        """What a person should do now about a job or sweep folder, or where it is to be seen; None: nothing."""
+        """Return a line for the user about a job or sweep folder, such as its address or an upload command.
+
+        Returns:
+            The line, or None if there is nothing to say.
+        """

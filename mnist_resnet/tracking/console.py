@@ -1,4 +1,4 @@
-"""What a person sees while jobs run: progress bars on a terminal, plain lines elsewhere."""
+"""Progress on the console while jobs run: progress bars on a terminal, plain lines elsewhere."""
 
 import logging
 import sys
@@ -10,24 +10,24 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 
 PLAIN_INTERVAL = 15.0
-"""Seconds between two lines within an epoch where no bar can be drawn."""
+"""Seconds between two progress lines within an epoch, where there are no progress bars."""
 WIDTH = 120
-"""Columns of tables that go into a file or a pipe."""
-HOURS = 3600.0
-"""Seconds from which a run is called long."""
-STEPS_TO_JUDGE = 20
-"""Steps before a run's length is estimated: the first few are slower."""
+"""Columns of output that goes to a file or a pipe."""
+LONG = 3600.0
+"""Seconds; if at least this much is left, the console prints an estimate once."""
+ESTIMATE_AFTER = 20
+"""Measured steps before the estimate: the first few steps are slower."""
 
 
 class ProgressConsole:
-    """An observer of one job after the other, and the sweep's own progress.
+    """A callback that shows the progress of jobs, one after the other, and of their sweep.
 
     Args:
-        jobs: how many there are to run; a bar for the sweep is drawn from two on.
-        console: where to print.
+        jobs: number of jobs to run; with two or more, the sweep gets a progress bar of its own.
+        console: where to print; by default `plain_console`.
     """
 
     def __init__(self, jobs: int = 1, console: Console | None = None) -> None:
@@ -45,11 +45,11 @@ class ProgressConsole:
         )
         self._sweep_bar: TaskID | None = None
         self._job_bar: TaskID | None = None
-        self._run: Run | None = None
-        self._first: tuple[int, float] | None = None
+        self._run: RunInfo | None = None
+        self._first_batch: tuple[int, float] | None = None  # (steps done, seconds) at the first `batch`
         self._last_line = 0.0
-        self._said_long = False
-        self._figures = ""
+        self._estimated = False
+        self._test_accuracy = ""
 
     def __enter__(self) -> Self:
         show_log(self.console)
@@ -64,57 +64,57 @@ class ProgressConsole:
         self._bars.stop()
 
     def log(self, line: RenderableType) -> None:
-        """Print `line` above the bars."""
+        """Print `line` above the progress bars."""
         self.console.print(line, markup=False)
 
-    def begin(self, run: Run) -> None:
-        """A job starts."""
-        self._run, self._first, self._last_line = run, None, time.monotonic()
-        self._figures = ""
+    def begin(self, run: RunInfo) -> None:
+        """Print the job's name and length, and start its progress bar."""
+        self._run, self._first_batch, self._last_line = run, None, time.monotonic()
+        self._test_accuracy = ""
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
-        begun = f", goes on after epoch {len(run.history) - 1}" if run.history else ""
+        resumed = f", resumes after epoch {len(run.history) - 1}" if run.history else ""
         length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
-        self.log(f"{number}{run.name}: {length}{begun}")
+        self.log(f"{number}{run.name}: {length}{resumed}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
             "job", total=run.epochs * run.steps_per_epoch, completed=done, figures="batches"
         )
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
-        """A step's loss came in."""
+        """Update the progress bar, or print a line every `PLAIN_INTERVAL` seconds where there is none."""
         run = self._run
         assert run is not None
         now, done = time.monotonic(), epoch * run.steps_per_epoch + step + 1
-        self._first = self._first or (done, now)
-        rate = (done - self._first[0]) / max(1e-9, now - self._first[1])
+        self._first_batch = self._first_batch or (done, now)
+        rate = (done - self._first_batch[0]) / max(1e-9, now - self._first_batch[1])
         images = rate * run.config["data"]["batch_size"]
         figures = f"epoch {epoch}/{run.epochs - 1}  loss {loss:.4f}  accuracy {100 * accuracy:.2f} %"
         if rate:
             figures += f"  {images:,.0f} images/s"
         if self._job_bar is not None:
-            self._bars.update(self._job_bar, completed=done, figures=figures + self._figures)
+            self._bars.update(self._job_bar, completed=done, figures=figures + self._test_accuracy)
         if not self.console.is_terminal and now - self._last_line >= PLAIN_INTERVAL:
             self._last_line = now
             left = (run.epochs * run.steps_per_epoch - done) / rate if rate else 0.0
             self.log(f"  batch {step + 1}/{run.steps_per_epoch}  {figures}  {duration(left)} left")
-        if done - self._first[0] >= STEPS_TO_JUDGE and not self._said_long:
-            self._say_if_long(run, rate, done)
+        if done - self._first_batch[0] >= ESTIMATE_AFTER and not self._estimated:
+            self._log_estimate(run, rate, done)
 
     def epoch(self, metrics: Metrics) -> None:
-        """An epoch ended."""
+        """Print the epoch's metrics."""
         assert self._run is not None
         self._last_line = time.monotonic()
-        held_out = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
-        self._figures = f"  test {100 * metrics['test_accuracy']:.2f} %"
+        validation = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
+        self._test_accuracy = f"  test {100 * metrics['test_accuracy']:.2f} %"
         self.log(
             f"  epoch {metrics['epoch']}/{self._run.epochs - 1}  train {100 * metrics['train_accuracy']:.2f} %  "
-            f"loss {metrics['train_loss']:.4f}{held_out}  test {100 * metrics['test_accuracy']:.2f} %  "
+            f"loss {metrics['train_loss']:.4f}{validation}  test {100 * metrics['test_accuracy']:.2f} %  "
             f"loss {metrics['test_loss']:.4f}  {metrics['images_per_second']:,.0f} images/s  "
             f"{duration(metrics['seconds'])}"
         )
 
     def end(self, result: dict[str, Any]) -> None:
-        """A job ended."""
+        """Print an error, if the job has one, and remove its progress bar."""
         self.jobs_ended += 1
         error = result.get("error")
         if error:
@@ -126,7 +126,7 @@ class ProgressConsole:
             self._bars.update(self._sweep_bar, completed=self.jobs_ended)
 
     def count(self, ended: int) -> None:
-        """So many of the jobs have ended, in whichever process."""
+        """Show that `ended` of the sweep's jobs have ended, in any process."""
         if ended == self.jobs_ended:
             return
         self.jobs_ended = ended
@@ -135,15 +135,15 @@ class ProgressConsole:
         if not self.console.is_terminal:
             self.log(f"{ended} of {_counted(self.jobs, 'job')} ended")
 
-    def _say_if_long(self, run: Run, rate: float, done: int) -> None:
-        self._said_long = True
+    def _log_estimate(self, run: RunInfo, rate: float, done: int) -> None:
+        self._estimated = True
         per_job = run.epochs * run.steps_per_epoch / rate
         left = per_job - done / rate + (self.jobs - self.jobs_ended - 1) * per_job
-        if left < HOURS:
+        if left < LONG:
             return
         what = f"these {self.jobs} jobs take" if self.jobs > 1 else "this takes"
-        taste = "" if run.config["scale"]["epochs"] < 1 else "; scale=quick gives a taste in minutes"
-        self.log(f"  at this rate {what} about {duration(left)}{taste}")
+        advice = "" if run.config["scale"]["epochs"] < 1 else "; for a preview in minutes use scale=quick"
+        self.log(f"  at this rate {what} about {duration(left)}{advice}")
 
 
 def _counted(count: int, noun: str, plural: str = "s") -> str:
@@ -151,19 +151,19 @@ def _counted(count: int, noun: str, plural: str = "s") -> str:
 
 
 class LogLines(logging.Handler):
-    """Prints what is logged as plain lines, above the bars where there are any."""
+    """A log handler that prints messages as plain lines, above any progress bars."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by `logging`."""
+        """Print the record's message."""
         self.console.print(record.getMessage(), markup=False)
 
 
 def show_log(console: Console) -> None:
-    """Print what this program logs (downloads, warnings) on `console` from now on, and nowhere else."""
+    """Print this program's log messages (downloads, warnings) on `console` from now on, and only there."""
     logger = logging.getLogger("mnist_resnet")
     for handler in [handler for handler in logger.handlers if isinstance(handler, LogLines)]:
         logger.removeHandler(handler)
@@ -173,17 +173,17 @@ def show_log(console: Console) -> None:
 
 
 def plain_console() -> Console:
-    """Where the program prints: as wide as the terminal, or `WIDTH` columns where there is none."""
+    """Return a console as wide as the terminal, or `WIDTH` columns wide if stdout is not a terminal."""
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def duration(seconds: float) -> str:
-    """For people: `42 s`, `3 min 20 s`, `5 h 10 min`."""
+    """Format seconds for humans: `4.2 s`, `42 s`, `3 min 20 s`, `5 h 10 min`."""
     whole = round(seconds)
     if whole < 10:
         return f"{seconds:.1f} s"
     if whole < 60:
         return f"{whole} s"
-    if whole < HOURS:
+    if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,22 +1,22 @@
-"""`train.log`: a job's course in the report's own log lines."""
+"""Writes `train.log`: a job's progress in the log format of the report."""
 
 from typing import Any, TextIO
 
 from mnist_resnet.job_folder import LOG, Metrics
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 
 
 class LogFile:
-    """An observer that writes what the report's program printed.
+    """A callback that writes the lines that the report's program printed.
 
-    The report's "average loss" is the sum of the batches' means divided by the number of images: that figure stands in
-    its lines, with the true mean for each image beside it.
+    The report's "average loss" is the sum of the batches' mean losses divided by the number of images. The lines hold
+    that figure, followed by the true mean loss per image.
 
     Args:
-        train_count: training images in an epoch.
-        test_count: test images.
-        batch_size: training images in a batch.
-        test_batch_size: test images in a batch.
+        train_count: number of training images in an epoch.
+        test_count: number of test images.
+        batch_size: training images per batch.
+        test_batch_size: test images per batch.
     """
 
     def __init__(self, train_count: int, test_count: int, batch_size: int, test_batch_size: int) -> None:
@@ -24,19 +24,19 @@ class LogFile:
         self.batch_size, self.test_batch_size = batch_size, test_batch_size
         self._file: TextIO | None = None
 
-    def begin(self, run: Run) -> None:
-        """Open the log behind what earlier attempts wrote."""
+    def begin(self, run: RunInfo) -> None:
+        """Open the log, and append after the lines of earlier attempts."""
         self._file = (run.folder / LOG).open("a", encoding="utf-8", buffering=1)
-        self._write(f"{run.name}: goes on after epoch {len(run.history) - 1}" if run.history else run.name)
+        self._write(f"{run.name}: resumes after epoch {len(run.history) - 1}" if run.history else run.name)
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:  # noqa: ARG002
-        """The report's line of every tenth batch: epoch, images seen, all images, per cent, the batch's loss."""
-        seen = step * self.batch_size
-        share = 100 * seen / self.train_count
-        self._write(f"Train Epoch: {epoch} [{seen}/{self.train_count} ({share:.0f}%)]\tLoss: {loss:.6f}")
+        """Write the report's line for a batch: epoch, images processed before it, all images, percentage, mean loss."""
+        images = step * self.batch_size
+        percent = 100 * images / self.train_count
+        self._write(f"Train Epoch: {epoch} [{images}/{self.train_count} ({percent:.0f}%)]\tLoss: {loss:.6f}")
 
     def epoch(self, metrics: Metrics) -> None:
-        """The report's two lines at an epoch's end."""
+        """Write the report's two lines for an epoch: training set and test set."""
         for name, count, batch_size in (
             ("train", self.train_count, self.batch_size),
             ("test", self.test_count, self.test_batch_size),
@@ -48,7 +48,7 @@ class LogFile:
             )
 
     def end(self, result: dict[str, Any]) -> None:
-        """Say how it ended, and close the file."""
+        """Write the job's status and error message, and close the file."""
         error = result.get("error")
         self._write(f"{result['status']}{': ' + error['message'] if error else ''}")
         if self._file:
@@ -61,9 +61,15 @@ class LogFile:
 
 
 def report_loss(mean: float, count: int, batch_size: int) -> float:
-    """The report's "average loss" for a true mean per image: the sum of batch means over the number of images.
+    """Return the report's "average loss": the sum of the batches' mean losses divided by the number of images.
 
-    Exact where all batches are of one size; the images of a smaller last batch are taken to be like all the others.
+    It is exact if all batches have the same size. The images of a smaller last batch are assumed to have the mean loss
+    of all images.
+
+    Args:
+        mean: true mean loss per image.
+        count: number of images.
+        batch_size: images per batch.
     """
     batches = -(-count // batch_size)
     return mean * batches / count

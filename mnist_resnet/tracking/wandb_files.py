@@ -1,7 +1,7 @@
-"""A folder's W&B files: which of its runs were sent, which wait, and the line that sends those.
+"""W&B's files in a job or sweep folder: which runs were sent, which were not, and the command that sends them.
 
-W&B writes each offline run to `FOLDER/wandb/offline-run-TIME-ID/`. Of a job that was begun several times, one such run
-must be sent, not all: what earlier attempts logged is logged again from the job's own record.
+W&B writes each offline run to `FOLDER/wandb/offline-run-TIME-ID/`. Of a job with several attempts only the newest run
+must be sent, since each attempt logs again what the unsent attempts before it logged.
 """
 
 import json
@@ -17,9 +17,13 @@ SUPERSEDED = "superseded"
 
 
 def sync_command(folder: Path) -> str | None:
-    """The shell line that sends every offline run beneath `folder`, a job's, a sweep's or a folder of sweeps.
+    """Return the shell command that uploads every unsent offline run below `folder`.
 
-    The shell expands its patterns, since W&B does not. None if nothing waits to be sent.
+    Args:
+        folder: a job folder, a sweep folder or a folder of sweeps.
+
+    Returns:
+        One line, or None if there is nothing to upload. Its patterns are left to the shell, since W&B expands none.
     """
     depths = set()
     for base, folders, _ in os.walk(folder):
@@ -35,48 +39,53 @@ def sync_command(folder: Path) -> str | None:
 
 
 def unsent_runs(folder: Path) -> list[Path]:
-    """The offline runs of one job or sweep of which W&B's server has nothing yet, oldest first."""
+    """Return the offline runs of one job or sweep that were not uploaded at all, oldest first."""
     return sorted(run for run in (folder / "wandb").glob(OFFLINE) if run.is_dir() and not _was_sent(run))
 
 
 def _was_sent(run: Path) -> bool:
-    # `wandb sync` leaves .syncstate when it starts and .synced when it is done; the first alone may be sent on.
+    # `wandb sync` writes .syncstate when it starts and .synced when it is done; with the first alone, the upload may
+    # continue.
     return any(run.glob("*.wandb.synced")) or any(run.glob("*.wandb.syncstate"))
 
 
 def set_aside(runs: list[Path]) -> list[tuple[Path, Path]]:
-    """Move offline runs that a new one replaces out of the sync line's way; returns (old place, new place) each."""
+    """Move superseded offline runs to where `sync_command` does not find them.
+
+    Returns:
+        An (old path, new path) pair for each run.
+    """
     moves = []
     for run in runs:
         superseded = run.parent / SUPERSEDED
         superseded.mkdir(exist_ok=True)
-        taken = sum(1 for _ in superseded.glob(f"{run.name}*"))
-        place = superseded / (f"{run.name}.{taken}" if taken else run.name)
-        run.rename(place)
-        moves.append((run, place))
+        existing = sum(1 for _ in superseded.glob(f"{run.name}*"))
+        target = superseded / (f"{run.name}.{existing}" if existing else run.name)
+        run.rename(target)
+        moves.append((run, target))
     return moves
 
 
 def put_back(moves: list[tuple[Path, Path]]) -> None:
-    """Undo `set_aside`, as far as the old places are free."""
-    for old, place in moves:
+    """Undo `set_aside` for each run whose old path is free."""
+    for old, new in moves:
         if not old.exists():
-            place.rename(old)
+            new.rename(old)
 
 
 def earlier_id(folder: Path) -> str | None:
-    """The id of the run that was begun in `folder` before, if there is one."""
-    kept = folder / "wandb"
-    runs = [*kept.glob(OFFLINE), *kept.glob(ONLINE), *(kept / SUPERSEDED).glob(OFFLINE)]
+    """Return the id of the latest earlier run in `folder`, or None if there is none."""
+    wandb_folder = folder / "wandb"
+    runs = [*wandb_folder.glob(OFFLINE), *wandb_folder.glob(ONLINE), *(wandb_folder / SUPERSEDED).glob(OFFLINE)]
     ids = [log.stem.removeprefix("run-") for run in sorted(runs) for log in run.glob("run-*.wandb")]
     return ids[-1] if ids else None
 
 
 def last_sent_step(folder: Path) -> int:
-    """The last `global_step` of any run of `folder` that was sent, by `wandb sync` or online; -1 if none was.
+    """Return the last `global_step` that any run of `folder` sent, by `wandb sync` or online; -1 if none did.
 
     Raises:
-        RuntimeError: W&B's own reader can't read them.
+        RuntimeError: W&B's own reader can't read a run.
     """
     sent = [run for run in (folder / "wandb").glob(OFFLINE) if _was_sent(run)]
     return max((_last_step(run) for run in [*sent, *(folder / "wandb").glob(ONLINE)]), default=-1)
@@ -86,8 +95,8 @@ def _last_step(run: Path) -> int:
     if not any(run.glob("run-*.wandb")):
         return -1
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(run)]
-    read = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     try:
-        return int(json.loads(read.stdout)["summary"].get("global_step", -1))
+        return int(json.loads(done.stdout)["summary"].get("global_step", -1))
     except (ValueError, KeyError):
-        raise RuntimeError(f"{run} can't be read: {read.stderr.strip()[-200:]}") from None
+        raise RuntimeError(f"{run} can't be read: {done.stderr.strip()[-200:]}") from None

@@ -1,4 +1,4 @@
-"""Whether W&B runs go to its server or to files: found out without a question, and once for all jobs of a process."""
+"""Decides whether W&B runs are online or offline, without prompting and once for all jobs of a process."""
 
 import logging
 import netrc
@@ -14,30 +14,31 @@ from urllib.parse import urlsplit
 
 Mode = Literal["online", "offline", "disabled"]
 
-PATIENCE = 5.0
-"""Seconds that a server gets to answer before it counts as out of reach."""
+SERVER_TIMEOUT = 5.0
+"""Seconds without an answer after which a server counts as unreachable."""
 
 _unreachable: dict[str, str | None] = {}
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def warn_once(text: str) -> None:
-    """Log `text` as a warning, the first time in this process that it is given."""
-    if text not in _said:
-        _said.add(text)
+    """Log `text` as a warning, once per process."""
+    if text not in _warned:
+        _warned.add(text)
         logging.getLogger("mnist_resnet").warning(text)
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, short enough for a line of a log."""
+    """Return an error's type and message as one log line; the message is cut at 200 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def quieten() -> None:
-    """Set what W&B reads from the environment as it is imported: no questions, no telemetry on its own behalf.
+    """Set the environment variables that W&B reads on import: no prompts and no error reporting.
 
-    A silent client never prompts; without error reporting, an offline run opens no connection (tried, wandb 0.31).
-    A W&B process of whoever started this one is not used: it ends with its owner, and is not there on other machines.
+    A silent client never prompts. Without error reporting, an offline run opens no connection (observed, wandb 0.31).
+    A W&B service inherited from the parent process is not used: it ends with that process, and a worker on another
+    machine can't reach it.
     """
     if "wandb" not in sys.modules:
         os.environ.pop("WANDB_SERVICE", None)
@@ -46,32 +47,32 @@ def quieten() -> None:
 
 
 def decide_mode(mode: str) -> Mode:
-    """What `tracking.mode` comes to on this machine.
+    """Resolve `tracking.mode` on this machine.
 
-    `auto` is online where an API key is configured and the server answers, else offline, unless the user told W&B
-    itself otherwise (`WANDB_MODE`, `wandb offline`). `online` that can't be is offline, with a warning that says why.
+    `auto` is online if an API key is configured and the server answers, and offline otherwise; W&B's own settings
+    (`WANDB_MODE`, `wandb offline`) override it. `online` falls back to offline, with a warning that gives the reason.
 
     Args:
         mode: `auto`, `online` or `offline`.
 
     Returns:
-        `online`, `offline`, or `disabled`: the user turned W&B off, or it can't be imported.
+        `online`, `offline`, or `disabled` if the user disabled W&B or it can't be imported.
     """
     try:
         return _decide(mode)
     except Exception as error:
-        warn_once(f"W&B is left out: {one_line(error)}")
+        warn_once(f"W&B is disabled: {one_line(error)}")
         return "disabled"
 
 
 def give_up(reason: str) -> None:
-    """Count the server as out of reach from here on, and say so: later runs of this process start offline."""
+    """Mark the server as unreachable and warn; later runs of this process start offline."""
     base_url = _settings().base_url
     _unreachable[base_url] = reason
-    _say_offline(base_url, reason)
+    _warn_offline(base_url, reason)
 
 
-def _say_offline(base_url: str, reason: str) -> None:
+def _warn_offline(base_url: str, reason: str) -> None:
     warn_once(f"W&B runs are kept offline from here on: {base_url} {reason}")
 
 
@@ -87,17 +88,17 @@ def _decide(mode: str) -> Mode:
         mode = os.environ.get("WANDB_MODE", mode)
     if not _has_credentials(settings):
         if mode == "online":
-            _say_offline(settings.base_url, "knows no API key of yours (`wandb login` stores one)")
+            _warn_offline(settings.base_url, "has no API key configured (`wandb login` stores one)")
         return "offline"
     reason = _why_unreachable(settings.base_url)
     if reason is not None:
-        _say_offline(settings.base_url, reason)
+        _warn_offline(settings.base_url, reason)
         return "offline"
     return "online"
 
 
 def _settings() -> Any:
-    """W&B's own settings, from its environment variables and settings files."""
+    """Return W&B's own settings, read from its environment variables and settings files."""
     quieten()
     import wandb
 
@@ -105,13 +106,13 @@ def _settings() -> Any:
 
 
 def _has_credentials(settings: Any) -> bool:
-    """Look where W&B looks before it would ask: environment and settings files, then netrc."""
+    """Look where W&B looks before it would prompt: environment and settings files, then netrc."""
     return bool(settings.api_key or settings.identity_token_file or _netrc_password(settings.base_url))
 
 
 def _netrc_password(base_url: str) -> str | None:
-    places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path("~/.netrc"), Path("~/_netrc")]
-    path = next((place.expanduser() for place in places if place.expanduser().exists()), None)
+    candidates = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path("~/.netrc"), Path("~/_netrc")]
+    path = next((candidate.expanduser() for candidate in candidates if candidate.expanduser().exists()), None)
     if path is None:
         return None
     try:
@@ -122,23 +123,26 @@ def _netrc_password(base_url: str) -> str | None:
 
 
 def _why_unreachable(base_url: str) -> str | None:
-    """None if the server answers anything at all; asked once in a process, in a thread since DNS knows no timeout."""
+    """Return why the server does not answer, or None if it does; checked once per process.
+
+    The check runs in a thread, because DNS lookups have no timeout.
+    """
     if base_url not in _unreachable:
         answers: list[str | None] = []
-        asking = threading.Thread(target=lambda: answers.append(_ask(base_url)), daemon=True)
-        asking.start()
-        asking.join(PATIENCE)
-        _unreachable[base_url] = answers[0] if answers else f"gives no answer in {PATIENCE:g} s"
+        thread = threading.Thread(target=lambda: answers.append(_probe(base_url)), daemon=True)
+        thread.start()
+        thread.join(SERVER_TIMEOUT)
+        _unreachable[base_url] = answers[0] if answers else f"does not answer within {SERVER_TIMEOUT:g} s"
     return _unreachable[base_url]
 
 
-def _ask(base_url: str) -> str | None:
+def _probe(base_url: str) -> str | None:
     try:
-        urllib.request.urlopen(base_url, timeout=PATIENCE).close()
+        urllib.request.urlopen(base_url, timeout=SERVER_TIMEOUT).close()
     except urllib.error.HTTPError:
         return None
     except urllib.error.URLError as error:
-        # W&B brings certificates and proxies of its own: a server that only this check distrusts did answer.
+        # W&B has its own certificates and proxies, so a server that only this check distrusts counts as reachable.
         return None if isinstance(error.reason, ssl.SSLError) else f"can't be reached ({error.reason})"
     except Exception as error:
         return f"can't be reached ({one_line(error)})"

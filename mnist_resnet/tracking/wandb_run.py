@@ -1,4 +1,4 @@
-"""Begins W&B runs so that many of them share a process, and so that a run begun again stays one run."""
+"""Opens and finishes W&B runs: many in one process, and one for all attempts of a job."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,120 +8,128 @@ from typing import Any, Literal
 from mnist_resnet.tracking import wandb_files, wandb_mode
 
 addresses: dict[Path, str] = {}
-"""Where on W&B the runs are that this process began online, by the folder of the job or sweep."""
+"""W&B addresses of the runs that this process opened online, by the resolved folder of the job or sweep."""
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A W&B run that was begun.
+    """An open W&B run.
 
     Attributes:
-        run: W&B's own object.
-        first_step: global steps below it were sent by earlier attempts.
+        run: W&B's own run object.
+        first_step: the first global step that earlier attempts have not sent yet.
     """
 
     run: Any
     first_step: int
 
     def log(self, row: dict[str, Any], step: int, commit: bool = False) -> None:
-        """Log `row` at `step`, unless that was sent before; it is complete at `commit`, or when the next step comes.
+        """Log `row` at `step`, unless an earlier attempt sent that step.
 
-        W&B keeps the steps of a run that it gets at once, and counts on by one for what `wandb sync` adds to a run
-        later (tried, wandb 0.31); so each row carries its `global_step` itself.
+        W&B keeps the step numbers of rows sent live, but renumbers rows that `wandb sync` appends to an existing run
+        (observed with wandb 0.31). Each row therefore also holds its `global_step`.
+
+        Args:
+            row: values by name.
+            step: the optimiser step since the job's start, from 0.
+            commit: complete the row now; otherwise it is completed when the next step is logged.
         """
         if step >= self.first_step:
             self.run.log({**row, "global_step": step}, step=step, commit=commit)
 
 
-def open_run(folder: Path, mode: str, timeout: float, **wanted: Any) -> OpenRun | None:
-    """Begin the W&B run of `folder` (its `wandb/` holds the files), in place of what it has not sent yet.
+def open_run(folder: Path, mode: str, timeout: float, **options: Any) -> OpenRun | None:
+    """Open a W&B run for `folder`, replacing the folder's unsent offline runs.
 
-    A server that refuses, or says nothing for `timeout` seconds, makes the run offline.
+    The run's files are written to the folder's `wandb/`. If the server refuses the run, or does not answer within
+    `timeout` seconds, the run is opened offline.
 
     Args:
-        folder: of a job or a sweep.
+        folder: the job or sweep folder.
         mode: `auto`, `online` or `offline`.
         timeout: seconds that the server may take at the run's start, and again at its end.
-        wanted: what else `wandb.init` takes, such as `id`, `project`, `config`.
+        options: further arguments of `wandb.init`, such as `id`, `project` and `config`.
 
     Returns:
-        None where W&B is turned off.
+        The open run, or None if W&B is disabled.
 
     Raises:
-        Exception: whatever W&B or the file system has against it.
+        Exception: any error of W&B or the file system.
     """
     decided = wandb_mode.decide_mode(mode)
     if decided == "disabled":
         return None
-    # W&B itself would take to /tmp without a word.
+    # Without this folder, W&B silently writes to /tmp.
     (folder / "wandb").mkdir(exist_ok=True)
     moves = wandb_files.set_aside(wandb_files.unsent_runs(folder))
     try:
         if decided == "online":
             try:
-                return _begin_online(folder, timeout, wanted)
+                return _open_online(folder, timeout, options)
             except Exception as error:
-                _free_ids()
+                _restart_service()
                 wandb_mode.give_up(f"refused a run ({wandb_mode.one_line(error)})")
-        return _begin_offline(folder, timeout, wanted)
+        return _open_offline(folder, timeout, options)
     except BaseException:
         wandb_files.put_back(moves)
         raise
 
 
 def finish(opened: OpenRun, exit_code: int) -> None:
-    """End a run; what the server does not take in time stays on the disk, and is said once.
+    """Finish a run. If the server does not take everything in time, the rest stays on disk with one warning.
 
     Args:
         opened: the run.
-        exit_code: 0 for W&B's "finished", else "failed".
+        exit_code: 0 for W&B's "finished", any other number for "failed".
     """
     try:
         opened.run.finish(exit_code=exit_code)
     except TimeoutError:
-        left = Path(opened.run.dir).parent
-        wandb_mode.give_up(f"did not take all of a run in time; `wandb sync --include-online {left}` sends the rest")
+        run_folder = Path(opened.run.dir).parent
+        wandb_mode.give_up(
+            f"did not accept a whole run in time; `wandb sync --include-online {run_folder}` uploads the rest"
+        )
 
 
 def abandon(opened: OpenRun) -> None:
-    """End a run that W&B failed in, so that its id is free for the next attempt; whatever it says to that."""
+    """Finish a run after an error in W&B, so that the next attempt can use its id; ignore further errors."""
     with suppress(Exception):
         opened.run.finish(exit_code=1)
 
 
-def _free_ids() -> None:
-    """Start W&B's own process anew: after an `init` that failed, it holds the id to be in use (tried, wandb 0.31)."""
+def _restart_service() -> None:
+    """Restart W&B's own process, which after a failed `init` treats the run's id as in use (observed, wandb 0.31)."""
     import wandb
 
     with suppress(Exception):
         wandb.teardown()
 
 
-def _begin_online(folder: Path, timeout: float, wanted: dict[str, Any]) -> OpenRun:
-    run = _init(folder, "online", timeout, wanted)
+def _open_online(folder: Path, timeout: float, options: dict[str, Any]) -> OpenRun:
+    run = _init(folder, "online", timeout, options)
     addresses[folder.resolve()] = str(run.url)
     sent = run.summary.get("global_step")
     return OpenRun(run, first_step=max(run.starting_step, 0 if sent is None else int(sent) + 1))
 
 
-def _begin_offline(folder: Path, timeout: float, wanted: dict[str, Any]) -> OpenRun:
+def _open_offline(folder: Path, timeout: float, options: dict[str, Any]) -> OpenRun:
     sent = wandb_files.last_sent_step(folder)
-    return OpenRun(_init(folder, "offline", timeout, wanted), first_step=sent + 1)
+    return OpenRun(_init(folder, "offline", timeout, options), first_step=sent + 1)
 
 
-def _init(folder: Path, mode: Literal["online", "offline"], timeout: float, wanted: dict[str, Any]) -> Any:
+def _init(folder: Path, mode: Literal["online", "offline"], timeout: float, options: dict[str, Any]) -> Any:
     wandb_mode.quieten()
     import wandb
 
     settings = wandb.Settings(
         silent=True,
         console="off",
-        # The default of 15 s leaves nothing on the disk of a run that is killed within its first seconds.
+        # With the default of 15 s, a run that is killed in its first seconds leaves nothing on disk.
         x_transaction_log_flush_interval=1,
         init_timeout=timeout,
         finish_timeout=timeout,
         finish_timeout_raises=True,
     )
-    # Without `resume`, what is sent under the same id a second time stands there twice; without `create_new`,
-    # a run that was not finished would take in the next job's (both tried, wandb 0.31).
-    return wandb.init(mode=mode, dir=folder, reinit="create_new", resume="allow", settings=settings, **wanted)
+    # Without `resume`, rows sent twice under one id appear twice. Without `create_new`, an unfinished run would absorb
+    # the next job's run (both observed with wandb 0.31).
+    return wandb.init(mode=mode, dir=folder, reinit="create_new", resume="allow", settings=settings, **options)

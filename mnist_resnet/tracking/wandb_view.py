@@ -1,14 +1,17 @@
-"""The same view on W&B, made by code: a workspace and a report for the runs of a sweep. An extra: `.[wandb-view]`.
+"""Creates a W&B workspace and report for the runs of sweeps. Needs the extra `.[wandb-view]`.
 
-Runs are found by their group, the sweep's name, and drawn from their own metrics; the report's tables are ours.
+Runs are selected by their group, which is the sweep's name. Charts use the metrics stored on W&B; the report's tables
+are those of `mnist_resnet.comparing`.
 """
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mnist_resnet.comparing.factors import is_choice, varying
-from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
+from mnist_resnet.comparing.factors import is_group, varying_factors
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.errors import UsageError
 from mnist_resnet.tracking import wandb_mode
@@ -17,23 +20,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METRIC = "test_accuracy"
-"""Judged by parallel coordinates and parameter importance, from each run's summary."""
+"""Summary metric of the parallel-coordinates and parameter-importance charts."""
 
 CURVES = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
 
 
 def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = None) -> list[str]:
-    """Make a workspace and a report of these jobs on W&B, and return the address of each.
+    """Create a workspace and a report of the jobs on W&B, and return the address of each.
 
     Args:
-        jobs: of one or several sweeps that were tracked in one W&B project.
-        report: whose tables are copied.
-        by: factors to group the curves by, in place of all that vary.
+        jobs: jobs of one or several sweeps, all tracked in one W&B project.
+        report: the comparison whose tables are copied into the W&B report.
+        by: factors to group the curves by; None for all factors that vary.
 
     Raises:
-        UsageError: wandb-workspaces is not installed, no key is configured, there is nothing to show, or W&B refuses.
+        UsageError: wandb-workspaces is not installed, no API key is configured, the jobs are not all in one W&B
+            project, or W&B rejects the request.
     """
-    project, entity = _place(jobs)
+    project, entity = _project(jobs)
     if find_spec("wandb_workspaces") is None:
         raise UsageError("--wandb needs wandb-workspaces: pip install 'mnist-resnet[wandb-view]'")
     wandb_mode.quieten()
@@ -42,35 +46,43 @@ def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = No
     if not wandb.setup().settings.api_key:
         raise UsageError("--wandb needs a W&B account: run `wandb login`, or set WANDB_API_KEY")
     frame = jobs_frame(jobs)
-    keys = config_keys(frame, list(by) if by is not None else varying(frame))
+    keys = config_keys(frame, list(by) if by is not None else varying_factors(frame))
     try:
         entity = entity or wandb.Api().default_entity
         saved = [_workspace(entity, project, jobs, keys).save(), _report(entity, project, jobs, keys, report).save()]
         return [str(view.url) for view in saved]
     except Exception as error:
-        # whatever the network or the service says reaches the user as one line
-        raise UsageError(f"--wandb: W&B did not take it ({type(error).__name__}: {str(error)[:200]})") from error
+        # Any error of the network or the service reaches the user as one line.
+        raise UsageError(
+            f"--wandb: W&B rejected the workspace or report ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
 
 
 def config_keys(frame: "pd.DataFrame", factors: Sequence[str]) -> list[str]:
-    """The config keys by which W&B can tell the levels of these factors apart.
+    """Return the config keys that tell the levels of these factors apart on W&B.
 
-    A run's W&B config holds the resolved config and not the groups' choices: for `model`, take what varies below it.
+    A run's W&B config holds the resolved config but not the chosen option of each group. For a group such as `model`,
+    the keys are those below it that vary.
+
+    Args:
+        frame: one row for each job, as `jobs_frame` returns it.
+        factors: names of the factors.
     """
     keys: list[str] = []
     for factor in factors:
         below = [column for column in frame if str(column).startswith(f"{factor}.")]
         varied = [str(column) for column in below if frame[column].map(level_text).nunique() > 1]
-        keys += varied if is_choice(factor) or factor == "sweep" else [factor]
+        keys += varied if is_group(factor) or factor == "sweep" else [factor]
     return [key for key in dict.fromkeys(keys) if not key.startswith("sweep.")]
 
 
-def _place(jobs: Sequence[Job]) -> tuple[str, str | None]:
-    places = {(tracking.get("project"), tracking.get("entity")) for job in jobs if (tracking := _tracking(job))}
-    if len(places) != 1:
-        told = "no job was tracked by W&B" if not places else "the jobs were tracked in several projects"
-        raise UsageError(f"--wandb: {told}; it takes sweeps of one project, tracked with tracking=wandb")
-    project, entity = places.pop()
+def _project(jobs: Sequence[Job]) -> tuple[str, str | None]:
+    """Return the W&B project and entity of the jobs."""
+    projects = {(tracking.get("project"), tracking.get("entity")) for job in jobs if (tracking := _tracking(job))}
+    if len(projects) != 1:
+        problem = "no job was tracked by W&B" if not projects else "the jobs were tracked in several projects"
+        raise UsageError(f"--wandb: {problem}; it needs sweeps of one project, tracked with tracking=wandb")
+    project, entity = projects.pop()
     return str(project), entity if isinstance(entity, str) else None
 
 

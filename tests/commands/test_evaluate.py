@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 NETWORK = "mnist_resnet.models.resnet.ResNet"
 SCHEDULE = "mnist_resnet.training.schedule.constant"
 DIGITS = "mnist_resnet.data.sources.digits"
-NO_TRACKER = "mnist_resnet.tracking.wandb.NoTracker"
+NO_TRACKER = "mnist_resnet.tracking.no_tracker.NoTracker"
 
 CONFIG: dict[str, Any] = {
     "seed": 1,

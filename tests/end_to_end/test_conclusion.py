@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import CHECKOUT, Place, make_place
 from tests.small_sweeps import attempts as attempts_by_job
 
 TRACKER = """
 import os
 from pathlib import Path
-from mnist_resnet.tracking.wandb import NoTracker
+from mnist_resnet.tracking.no_tracker import NoTracker
 
 class Tracker(NoTracker):
     def __init__(self, **settings):

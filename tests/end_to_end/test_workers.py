@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.lease import attempts
+from mnist_resnet.attempts import attempts
 from tests.small_sweeps import assert_same_job, make_place, result_of, statuses
 
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
@@ -58,7 +58,7 @@ def test_workers_of_a_program_that_ends_checkpoint_and_end(
     assert done.code == 0, done.out
     for name in ("seed=1", "seed=2", "seed=3"):
         assert_same_job(sweep / name, undisturbed / name)
-    assert any("goes on after epoch" in line for line in done.out.splitlines())
+    assert any("resumes after epoch" in line for line in done.out.splitlines())
 
 
 def _wait_until_gone(pids: list[int], timeout: float = 60) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mnist_resnet.job_folder import LOG, Metrics
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.log_file import LogFile, report_loss
 from tests.small_training import small, trained
 
@@ -16,8 +16,8 @@ METRICS: Metrics = {"epoch": 0, "train_loss": 0.0064, "train_accuracy": 59_950 /
 }
 
 
-def run_in(folder: Path, **known: Any) -> Run:
-    return Run("0" * 16, "row_d", None, [], folder, {}, steps_per_epoch=938, epochs=2, **known)
+def run_in(folder: Path, **known: Any) -> RunInfo:
+    return RunInfo("0" * 16, "row_d", None, [], folder, {}, steps_per_epoch=938, epochs=2, **known)
 
 
 def lines(folder: Path) -> list[str]:
@@ -57,7 +57,7 @@ def test_a_later_attempt_writes_behind_the_earlier_one_and_says_how_it_ended(tmp
     assert lines(tmp_path) == [
         "row_d",
         "diverged: loss nan in epoch 1, step 3",
-        "row_d: goes on after epoch 0",
+        "row_d: resumes after epoch 0",
         "diverged: loss nan in epoch 1, step 3",
     ]
 

@@ -13,9 +13,11 @@ import pytest
 
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking import wandb_mode
-from mnist_resnet.tracking.callback import Callback, Run
-from mnist_resnet.tracking.wandb import NoTracker, WandbTracker, log_summary_run
+from mnist_resnet.tracking.callback import Callback, RunInfo
+from mnist_resnet.tracking.no_tracker import NoTracker
+from mnist_resnet.tracking.wandb import WandbTracker
 from mnist_resnet.tracking.wandb_files import sync_command
+from mnist_resnet.tracking.wandb_summary import log_summary_run
 from tests.wandb_history import history, summary
 from tests.wandb_server import WandbServer
 
@@ -43,7 +45,7 @@ def _forget() -> None:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     wandb_mode._unreachable.clear()
-    wandb_mode._said.clear()
+    wandb_mode._warned.clear()
 
 
 def _use(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,9 +68,9 @@ def _batches(epochs: range) -> list[tuple[int, float]]:
     return [(epoch * STEPS + step, 1.0 + epoch * STEPS + step) for epoch in epochs for step in range(0, STEPS, 2)]
 
 
-def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> Run:
+def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> RunInfo:
     folder.mkdir(exist_ok=True, parents=True)
-    return Run(
+    return RunInfo(
         id=identity,
         name=folder.name,
         group="lr_vs_stem",
@@ -82,7 +84,7 @@ def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> Run
     )
 
 
-def _train(tracker: Callback, run: Run, until: int, status: str = "completed") -> None:
+def _train(tracker: Callback, run: RunInfo, until: int, status: str = "completed") -> None:
     """Tell a tracker of a job that goes on from `run.history` up to epoch `until`."""
     tracker.begin(run)
     for epoch in range(len(run.history), until):
@@ -162,7 +164,7 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
     run = _run(tmp_path / "job", done=1)
     within = [*run.batch_losses, (STEPS, 1.0 + STEPS)]
     tracker = WandbTracker(mode="offline")
-    tracker.begin(Run(**(vars(run) | {"batch_losses": within})))
+    tracker.begin(RunInfo(**(vars(run) | {"batch_losses": within})))
     for step in (2, 4):
         tracker.batch(1, step, 1.0 + STEPS + step, 0.5)
     tracker.epoch(_metrics(1))
@@ -380,10 +382,11 @@ def test_bad_project_stops_no_job_and_keeps_the_earlier_run(tmp_path: Path, capl
 
 def test_no_tracker_takes_the_same_keys_and_imports_nothing() -> None:
     code = (
-        "import sys; from mnist_resnet.tracking.wandb import NoTracker, WandbTracker\n"
-        "from mnist_resnet.tracking.callback import Run; from pathlib import Path\n"
+        "import sys; from mnist_resnet.tracking.no_tracker import NoTracker\n"
+        "from mnist_resnet.tracking.wandb import WandbTracker\n"
+        "from mnist_resnet.tracking.callback import RunInfo; from pathlib import Path\n"
         "tracker = NoTracker(mode='offline', project='p', entity='e', timeout=1.0)\n"
-        "tracker.begin(Run('i', 'n', None, [], Path('.'), {}, 1, 1)); tracker.batch(0, 0, 1.0, 0.5)\n"
+        "tracker.begin(RunInfo('i', 'n', None, [], Path('.'), {}, 1, 1)); tracker.batch(0, 0, 1.0, 0.5)\n"
         "tracker.epoch({'epoch': 0}); tracker.end({'status': 'completed'})\n"
         "WandbTracker(mode='offline')\n"
         "sys.exit('wandb' in sys.modules)"

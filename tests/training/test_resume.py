@@ -325,8 +325,8 @@ def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undis
 def wait_for_the_step_in_progress(process: subprocess.Popen[str], folder: Path) -> None:
     """Return once the program, which has said that it goes on, can be nowhere but in a step that takes minutes."""
     deadline = time.monotonic() + 120
-    said = (folder / LOG).read_text().count("goes on after")
-    while (folder / LOG).read_text().count("goes on after") == said:
+    said = (folder / LOG).read_text().count("resumes after")
+    while (folder / LOG).read_text().count("resumes after") == said:
         assert process.poll() is None, (folder.parent / "output.txt").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)

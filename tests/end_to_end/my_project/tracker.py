@@ -7,7 +7,7 @@ from typing import Any
 import pandas
 
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 
 
 class Diary:
@@ -16,7 +16,7 @@ class Diary:
     def __init__(self, mode: str, file: str) -> None:
         self.mode, self.file = mode, file
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: RunInfo) -> None:
         """The job starts."""
         self._path = run.folder / self.file
         self._write("begin", name=run.name, group=run.group, epochs=run.epochs, classes=run.config["data"]["classes"])
