@@ -1,4 +1,4 @@
-"""Checkpoints: written beside and renamed, in the background, the one before kept until the next is whole."""
+"""Checkpoints: written in the background to a temporary file and renamed; the previous one is kept until then."""
 
 import os
 import random
@@ -16,21 +16,21 @@ import torch
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, sync_folder
 
 State = dict[str, Any]
-"""Tensors, numbers, strings, lists and mappings alone: what `torch.load(weights_only=True)` reads back."""
+"""Tensors, numbers, strings, lists and mappings only: what `torch.load(weights_only=True)` reads back."""
 
 
 class Checkpoints:
-    """Decides when a run is saved, and saves it.
+    """Decides when to save a run, and saves it.
 
-    At an epoch's end, and every `every` steps if that is set, but no sooner than `interval` seconds after the last
-    one was begun and never while one is being written: training does not wait for the disk.
+    A checkpoint is due at an epoch's end, and every `every` steps if that is set, but not within `interval` seconds
+    after the last one was begun, and never while one is being written: training does not wait for the disk.
 
     Args:
-        folder: the job folder.
-        signature: of the job; a checkpoint of another job is never restored.
-        interval: seconds.
-        every: steps within an epoch; None: at epochs' ends alone.
-        may_write: raises if this process has lost the job to another one.
+        folder: The job folder.
+        signature: The job's; a checkpoint of another job is never restored.
+        interval: Seconds.
+        every: Steps within an epoch; None saves at epochs' ends only.
+        may_write: Raises if this process has lost the job's lease.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Checkpoints:
             left_over.unlink(missing_ok=True)
 
     def epoch_ended(self, state: Callable[[], State]) -> None:
-        """An epoch ended; save it in the background if it is time."""
+        """Save the state in the background if a checkpoint is due; call it at an epoch's end."""
         if time.monotonic() - self._last >= self.interval and not self._is_writing():
             self._raise_error()
             self._last = time.monotonic()
@@ -53,21 +53,21 @@ class Checkpoints:
             self._writer.start()
 
     def step_ended(self, step: int, state: Callable[[], State]) -> None:
-        """A step ended; save it in the background if steps are saved and it is time."""
+        """Save the state in the background if steps are saved and a checkpoint is due; call it after each step."""
         if self.every and step % self.every == 0:
             self.epoch_ended(state)
 
     def write_now(self, state: Callable[[], State]) -> None:
-        """Save before returning: the program is about to end."""
+        """Save the state before returning: the program is about to end."""
         self._wait()
         self._write(on_cpu(state()))
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Leave the `with` only once no checkpoint is being written any more.
+        """Leave the `with` statement only once no checkpoint is being written.
 
         Raises:
-            OSError: one could not be written (a full disk); the one before is untouched.
+            OSError: One could not be written (a full disk); the previous one is untouched.
         """
         try:
             yield
@@ -111,7 +111,7 @@ class Checkpoints:
 
 
 def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[str]]:
-    """The newest readable checkpoint of the job with this signature, and a line for each that had to be passed over."""
+    """Return the newest readable checkpoint of the job with this signature, and a line for each one skipped."""
     remarks = []
     for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT):
         if not path.exists():
@@ -131,14 +131,14 @@ def _save(state: State, file: BinaryIO) -> None:
     try:
         torch.save(state, file)
     except RuntimeError as error:
-        # After a failed write, torch's writer closes its archive and reports only that this failed, too.
+        # After a failed write, torch closes its archive and reports only that closing failed too.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
 def _load(path: Path) -> State:
-    with zipfile.ZipFile(path) as archive:  # torch itself compares no checksum
+    with zipfile.ZipFile(path) as archive:  # torch itself verifies no checksum
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} in it is damaged")
@@ -149,13 +149,13 @@ def _load(path: Path) -> State:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Remove the job's checkpoints, and what a killed writer left of one."""
+    """Remove the job's checkpoints, and temporary files of a killed writer."""
     for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
         path.unlink(missing_ok=True)
 
 
 def on_cpu(state: Any) -> Any:
-    """A copy of `state` that training does not change, with every tensor on the CPU."""
+    """Copy `state`, with every tensor on the CPU, so that training does not change it."""
     if isinstance(state, torch.Tensor):
         return state.detach().to("cpu", copy=True)
     if isinstance(state, dict):
@@ -166,7 +166,7 @@ def on_cpu(state: Any) -> Any:
 
 
 def random_states(device: str) -> State:
-    """Where Python's, NumPy's and PyTorch's generators stand, this device's among them."""
+    """Return the states of Python's, NumPy's and PyTorch's random generators, including the device's."""
     legacy: Any = numpy.random.get_state(legacy=False)
     key, position = legacy["state"]["key"], legacy["state"]["pos"]
     states: State = {
@@ -180,14 +180,14 @@ def random_states(device: str) -> State:
 
 
 def seed_everything(seed: int) -> None:
-    """Start Python's, NumPy's and PyTorch's generators, on every device, from one seed below 2**32."""
+    """Seed Python's, NumPy's and PyTorch's generators, on every device; the seed is below 2**32."""
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def set_random_states(states: State, device: str) -> None:
-    """Set each generator to where `random_states` found it; a device that they know nothing of keeps its own."""
+    """Restore what `random_states` returned; the generator of a device that is not in it keeps its state."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     key, position, has_gauss, cached = states["numpy"]

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from mnist_resnet.attempts import LeaseMonitor, attempts
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.lease import Lease, LeaseMonitor, acquire_lease, attempts, close_dead_attempt
+from mnist_resnet.jobs.lease import Lease, acquire_lease, close_dead_attempt
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter, summary
 from mnist_resnet.jobs.worker_options import UNFINISHED
 
-OF_EARLIER_ATTEMPTS = ("epochs", "parameters", "environment")
-"""What a job that failed by the death of its processes keeps of its result, beside its epochs."""
+KEPT_FROM_BEFORE = ("epochs", "parameters", "environment")
+"""Entries that the result of a job whose processes crashed keeps from earlier attempts, beside its epochs."""
 
 
 class ProcessDied(Exception):
-    """A job's process ended without a word, as often as is allowed."""
+    """A job's process crashed once more than retries are allowed."""
 
 
 @dataclass(frozen=True)
@@ -29,66 +30,66 @@ class CrashedAttempt:
     """An attempt whose worker died.
 
     Attributes:
-        folder: the job folder.
-        attempt: its number.
-        reason: for people.
-        deaths: of this launch's workers at this job, this one among them.
+        folder: The job folder.
+        attempt: Its number.
+        reason: Why the worker died, human-readable.
+        crashes: How often workers of this launch have crashed in this job, this time included.
     """
 
     folder: Path
     attempt: int
     reason: str
-    deaths: int
+    crashes: int
 
     @classmethod
     def of(cls, folder: Path, launch: str, worker: int, reason: str) -> Self | None:
-        """The attempt at the job in `folder` that this worker of a launch left behind, if it did."""
+        """Return the attempt at the job in `folder` that this worker of a launch left unfinished; None if it didn't."""
         of_launch = [attempt for attempt in attempts(folder) if attempt.get("launch") == launch]
-        settled = [attempt for attempt in of_launch if "reason" in attempt]
+        crashed = [attempt for attempt in of_launch if "reason" in attempt]
         for attempt in of_launch:
-            if attempt["worker"] == worker and attempt["status"] in UNFINISHED and attempt not in settled:
-                return cls(folder, attempt["number"], reason, len(settled) + 1)
+            if attempt["worker"] == worker and attempt["status"] in UNFINISHED and attempt not in crashed:
+                return cls(folder, attempt["number"], reason, len(crashed) + 1)
         return None
 
 
-def handle_crash(job: JobSpec, casualty: CrashedAttempt, retries: int, monitor: LeaseMonitor) -> bool:
-    """Let the job go on with whoever takes it next, or, after `retries` times, record that it failed.
+def handle_crash(job: JobSpec, crashed: CrashedAttempt, retries: int, monitor: LeaseMonitor) -> bool:
+    """Release the job for another worker or, after `retries` crashes, record that it failed.
 
     Returns:
         Whether it failed.
     """
-    if casualty.deaths <= retries:
-        close_dead_attempt(casualty.folder, casualty.attempt, casualty.reason)
+    if crashed.crashes <= retries:
+        close_dead_attempt(crashed.folder, crashed.attempt, crashed.reason)
         return False
-    # Claimed before the attempt is settled: until then no worker of the launch takes the job.
-    lease = acquire_lease(casualty.folder, monitor)
-    close_dead_attempt(casualty.folder, casualty.attempt, casualty.reason)
+    # The lease comes first: until the crashed attempt is closed, no worker of the launch takes the job.
+    lease = acquire_lease(crashed.folder, monitor)
+    close_dead_attempt(crashed.folder, crashed.attempt, crashed.reason)
     if lease is None:
         return False
     with lease:
-        fail_crashed_job(job, lease, casualty.reason, casualty.deaths, retries)
+        fail_crashed_job(job, lease, crashed.reason, crashed.crashes, retries)
     return True
 
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """How often a job's process may die, where nobody watches over it.
+    """How often a job's process may crash where nobody supervises it.
 
     Attributes:
-        since: attempts that there had been before the launch; they don't count.
-        retries: how often the job goes on.
+        since: Number of attempts before the launch; their crashes don't count.
+        limit: How often the job is retried.
     """
 
     since: int
-    retries: int
+    limit: int
 
     @classmethod
     def of(cls, job: JobSpec, since: int) -> Self:
-        """As the job's config says."""
+        """Return the budget that the job's config sets."""
         return cls(since, check(job.config).sweep.retries)
 
-    def deaths(self, lease: Lease) -> list[str]:
-        """Why attempts before this one died, for people; it is said in their records, where nobody could do so."""
+    def crashes(self, lease: Lease) -> list[str]:
+        """Return why attempts before this one crashed; those whose records don't say so yet are closed."""
         reasons = []
         for attempt in attempts(lease.folder):
             if not self.since < attempt["number"] < lease.number:
@@ -101,13 +102,13 @@ class RetryBudget:
         return reasons
 
 
-def fail_crashed_job(job: JobSpec, lease: Lease, reason: str, deaths: int, retries: int) -> dict[str, Any]:
-    """Record that a claimed job failed, since its processes died; gives its `result.json`."""
+def fail_crashed_job(job: JobSpec, lease: Lease, reason: str, crashes: int, retries: int) -> dict[str, Any]:
+    """Record that a job failed because its processes crashed; returns its `result.json`."""
     before = read_result(lease.folder) or {}
-    record = ResultWriter(job, lease, before)
-    record.result |= {key: before[key] for key in OF_EARLIER_ATTEMPTS if key in before}
-    record.result |= summary(read_metrics(lease.folder))
-    times = f"{deaths} time{'s' * (deaths != 1)}"
-    record.end(Status.FAILED, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
+    writer = ResultWriter(job, lease, before)
+    writer.result |= {key: before[key] for key in KEPT_FROM_BEFORE if key in before}
+    writer.result |= summary(read_metrics(lease.folder))
+    times = f"{crashes} time{'s' * (crashes != 1)}"
+    writer.end(Status.FAILED, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
     lease.release(Status.FAILED)
-    return record.result
+    return writer.result

@@ -1,4 +1,4 @@
-"""The room on the disk that jobs need."""
+"""Checks that the disk has the space that jobs need."""
 
 import json
 import shutil
@@ -13,22 +13,22 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 
 BYTES = 4
-"""Of a float32 parameter."""
+"""Bytes of a float32 parameter."""
 CHECKPOINT_COPIES = 3
-"""Of the weights, in a checkpoint under Adam: themselves and two moments."""
+"""Copies of the weights in a checkpoint under Adam: the weights and two moments."""
 MODEL_COPIES = 2
-"""Of the weights, in what is kept of a completed job: traced and exported."""
+"""Copies of the weights kept of a completed job: traced and exported."""
 SMALL_FILES = 2_000_000
 """Bytes for everything else in a job folder: predictions, metrics, logs, W&B's files."""
 SUMMARY = 12_000_000
-"""Bytes for what sums up a sweep: its page (5 MB, of which Plotly is most) and W&B's copy of it."""
+"""Bytes for a sweep's summary: its dashboard (5 MB, mostly Plotly) and W&B's copy of it."""
 
 
 def check_disk_space(folder: Path, jobs: Sequence[JobSpec]) -> None:
-    """Compare the room that the files of these jobs need with what is free where `folder` is, or will be.
+    """Compare the space that the files of these jobs need with the free space where `folder` is, or will be.
 
     Raises:
-        UsageError: it does not do.
+        UsageError: There is too little.
     """
     there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
     free, wanted = shutil.disk_usage(there).free, bytes_needed(jobs)
@@ -40,7 +40,7 @@ def check_disk_space(folder: Path, jobs: Sequence[JobSpec]) -> None:
 
 
 def bytes_needed(jobs: Sequence[JobSpec]) -> int:
-    """Bytes that these jobs' folders take in the end, two checkpoints of the largest while it runs, and the summary."""
+    """Return the bytes of these jobs' folders at the end, of two checkpoints of the largest job, and of the summary."""
     if not jobs:
         return 0
     sizes = [BYTES * parameter_count(json.dumps(job.config["model"])) for job in jobs]
@@ -55,7 +55,7 @@ def _size(count: int) -> str:
 
 @lru_cache
 def parameter_count(model: str) -> int:
-    """How many a model has, without making them; 0 of one that can't be built, which is for its own job to say."""
+    """Count the parameters of a model (JSON of its config node) on the meta device; 0 if it can't be built."""
     try:
         with torch.device("meta"):
             built = instantiate(json.loads(model), _convert_="all")

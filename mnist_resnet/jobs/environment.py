@@ -1,4 +1,4 @@
-"""Where a job ran: versions, commit, machine; the exact packages and any uncommitted change beside it."""
+"""Describes a job's environment: versions, commit, machine, installed packages, uncommitted changes."""
 
 import hashlib
 import platform
@@ -13,11 +13,11 @@ from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
 
 SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = ("train.py", "mnist_resnet", "hydra_plugins")
-"""What of `SOURCE` runs in a job."""
+"""Files and folders of `SOURCE` whose code runs in a job."""
 
 
 def environment(device: str) -> dict[str, Any]:
-    """For `result.json`: what its numbers were computed with."""
+    """Return what `result.json` says of the software and the machine; `device` is named as in PyTorch."""
     import torch
 
     is_cuda = torch.device(device).type == "cuda"
@@ -33,10 +33,10 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def code_version() -> dict[str, Any]:
-    """The commit of this code, whether files differ from it (both None in no git repository), and a hash of the code.
+    """Return the commit, whether files differ from it (both None outside a git repository), and a hash of the code.
 
-    The hash tells two edits of one commit apart, and a changed note or README from a changed program. All three are as
-    they were when this process first asked: that is the code that it runs, whatever is edited later.
+    The hash distinguishes two edits of one commit, and a changed program from a changed README. All three are cached at
+    the first call: that is the code that this process runs, whatever is edited later.
     """
     return dict(_code_version(SOURCE))
 
@@ -58,7 +58,7 @@ def _hash(source: Path) -> str:
 
 
 def write_environment(folder: Path) -> None:
-    """Leave `environment/freeze.txt` and, of a dirty tree, `environment/uncommitted.diff` in the job folder."""
+    """Write `environment/freeze.txt` and, if the tree is dirty, `environment/uncommitted.diff` into the job folder."""
     (folder / ENVIRONMENT).mkdir(exist_ok=True)
     write_atomically(folder / ENVIRONMENT / "freeze.txt", _freeze(), sync=False)
     difference = _uncommitted(SOURCE)
@@ -73,21 +73,21 @@ def _uncommitted(source: Path) -> str:
 
 @cache
 def _freeze() -> str:
-    """What `pip freeze` prints, without starting it: it takes longer than a small job."""
+    """Return what `pip freeze` prints, without starting it: that takes longer than a small job."""
     pinned = {f"{found.name}=={found.version}" for found in distributions()}
     return "".join(f"{line}\n" for line in sorted(pinned, key=str.casefold))
 
 
 @cache
 def _cpu_model() -> str:
-    """Its name, and the numbers that tell what it is where a cloud calls all of a maker's processors the same."""
+    """Return its name with family and model, because clouds give different processors of one maker the same name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    name = said.get("model name", platform.machine())
-    return f"{name} (family {said['cpu family']}, model {said['model']})" if "cpu family" in said else name
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = entries.get("model name", platform.machine())
+    return f"{name} (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else name
 
 
 def _git(source: Path, *arguments: str) -> str:

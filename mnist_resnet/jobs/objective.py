@@ -1,4 +1,4 @@
-"""What the trials of a search are judged by; who only looks at a search needs no Optuna."""
+"""The objective of a search; reading it needs no Optuna."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -7,23 +7,23 @@ from mnist_resnet.job_folder import Metrics
 
 
 def objective_of(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Metric and epoch of the objective."""
+    """Return metric and epoch of the objective, such as `val_accuracy` and `last`."""
     return config["sweep"]["objective"], config["sweep"]["objective_epoch"]
 
 
 def direction(metric: str) -> Literal["maximize", "minimize"]:
-    """`maximize` or `minimize`, as Optuna spells them."""
+    """Return whether the metric is to be maximized or minimized, as Optuna spells it."""
     return "minimize" if metric.endswith("_loss") else "maximize"
 
 
 def objective_value(history: Sequence[Metrics], metric: str, epoch: str) -> float | None:
-    """The figure that a completed trial is judged by: of its `last` or its `best` epoch; None if nothing says it."""
-    figures = [line[metric] for line in history if metric in line]
-    if not figures or epoch == "last":
-        return figures[-1] if figures else None
-    return max(figures) if direction(metric) == "maximize" else min(figures)
+    """Return a completed trial's objective, of its `last` or its `best` epoch; None if its history lacks the metric."""
+    values = [line[metric] for line in history if metric in line]
+    if not values or epoch == "last":
+        return values[-1] if values else None
+    return max(values) if direction(metric) == "maximize" else min(values)
 
 
 def shown(metric: str, value: float) -> str:
-    """A figure for people."""
+    """Format a value of the objective."""
     return f"{100 * value:.2f} %" if metric.endswith("_accuracy") else f"{value:.4f}"

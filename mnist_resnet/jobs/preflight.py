@@ -1,4 +1,4 @@
-"""What can be found wrong of a job before it starts: what its config names is there, and takes what it is given."""
+"""Preflight checks for a job: what its config names exists, and accepts the arguments that it is given."""
 
 import inspect
 import json
@@ -11,37 +11,36 @@ from typing import Any
 
 from mnist_resnet.config.schema import Config, Data, check
 from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.task import load_task
+from mnist_resnet.tracking.console import plain_console, show_log
 
 SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
-"""Keys that Hydra's `instantiate` takes for itself."""
+"""Keys that Hydra's `instantiate` consumes itself."""
 
 
 def preflight(configs: Iterable[dict[str, Any]]) -> None:
-    """Check resolved configs against this machine, the code that they name, and the images; nothing is built.
+    """Check resolved configs against this machine, the code that they name, and the data; nothing is built.
 
     Raises:
-        UsageError: a device is not here, a `_target_` can't be found or takes other arguments, or the images can't be
-            had or do not fit.
+        UsageError: A device is missing, a `_target_` can't be found or takes other arguments, or the data can't be
+            loaded or don't fit.
     """
-    from mnist_resnet.data.batches import decode
-    from mnist_resnet.tracking.console import plain_console, show_log
-    from mnist_resnet.training.numerics import resolve
-
     show_log(plain_console())
     checked = [check(config) for config in configs]
+    task = load_task()
     for config in checked:
-        resolve(config.trainer)
+        task.check_machine(config)
         for key, node in _nodes(config):
             _check_call(key, json.dumps(node))
     for config in checked:
-        decode(config.data)
+        task.check_data(config)
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Find out whether `folder` is there or can be made, without making it.
+    """Check that `folder` exists or can be made, without making it.
 
     Raises:
-        UsageError: it can't.
+        UsageError: It can't.
     """
     there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
     if not there.is_dir():
@@ -77,7 +76,7 @@ def _check_call(key: str, node: str) -> None:
     try:
         signature = inspect.signature(_found(shown, content["_target_"]))
     except ValueError:
-        return  # some of what is written in C does not say what it takes
+        return  # some callables written in C have no signature
     try:
         bind = signature.bind_partial if content.get("_partial_") else signature.bind
         bind(*content.get("_args_", []), **arguments)

@@ -1,4 +1,4 @@
-"""A job's `result.json`, read back; who only reads it needs no PyTorch."""
+"""Reads a job's `result.json`, without PyTorch."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,10 @@ from mnist_resnet.job_folder import RESULT, Status, UnreadableFolder, read_json
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The folder's `result.json`; None if there is none yet.
+    """Return the content of the folder's `result.json`; None if there is none yet.
 
     Raises:
-        UnreadableFolder: it is there and can't be read, or says nothing that a job's would.
+        UnreadableFolder: It exists but can't be read, or lacks what a job's result has.
     """
     if not (folder / RESULT).exists():
         return None

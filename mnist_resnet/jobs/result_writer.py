@@ -1,15 +1,16 @@
-"""A job's record: `result.json`, `metrics.jsonl`, `batch_losses.npy`, written so that a crash leaves them whole."""
+"""Writes a job's results: `result.json`, `metrics.jsonl`, `batch_losses.npy`; a crash leaves each of them whole."""
 
 import io
 import json
 import secrets
 import traceback
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
 from hydra.errors import InstantiationException
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
@@ -24,19 +25,30 @@ from mnist_resnet.job_folder import (
     write_metrics,
 )
 from mnist_resnet.jobs.environment import code_version, environment
-from mnist_resnet.jobs.lease import Lease, attempts
-from mnist_resnet.tracking.log_file import report_loss
-from mnist_resnet.training.loop import Diverged, Training
+from mnist_resnet.jobs.lease import Lease
+from mnist_resnet.jobs.progress import Diverged, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ResultWriter:
-    """One attempt's hand on the job folder; every write makes sure first that the attempt still holds the job.
+    """Writes one attempt's results into the job folder; each write checks first that the attempt still holds the lease.
 
     Attributes:
-        result: what `result.json` says.
+        job: The job.
+        folder: Its folder.
+        result: The content of `result.json`.
     """
 
     def __init__(self, job: JobSpec, lease: Lease, before: dict[str, Any] | None) -> None:
+        """Begin the attempt's `result.json`.
+
+        Args:
+            job: The job.
+            lease: This attempt's, in force.
+            before: `result.json` of earlier attempts; its id, numerics and notes are kept.
+        """
         self.job, self.folder, self._lease = job, lease.folder, lease
         remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
@@ -67,39 +79,45 @@ class ResultWriter:
         self.write()
 
     def check(self) -> None:
-        """Raise `LeaseLost` if the attempt does not hold the job any more."""
+        """Raise `LeaseLost` if the attempt no longer holds the lease."""
         self._lease.check()
 
     def note(self, *lines: str | None) -> None:
-        """Add what a reader of the figures must know; each line once."""
+        """Add lines that a reader of the figures must know; each line once, None is skipped."""
         self.result["notes"] = list(dict.fromkeys([*self.result["notes"], *filter(None, lines)]))
 
-    def start(self, training: Training) -> None:
-        """The network is built and stands where it goes on from."""
+    def start(self, progress: Progress, epochs: int, parameters: int, numerics: dict[str, Any], device: str) -> None:
+        """Record that the task is built, and stands where it starts or continues.
+
+        Args:
+            progress: What earlier attempts did.
+            epochs: How many the job trains.
+            parameters: How many the model has.
+            numerics: What the task computes with.
+            device: As PyTorch names it.
+        """
         self.result |= {
-            "epochs": training.config.epochs,
-            "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
-            "numerics": training.numerics.as_dict(),
-            "environment": environment(training.numerics.device),
+            "epochs": epochs,
+            "parameters": parameters,
+            "numerics": numerics,
+            "environment": environment(device),
         }
-        if training.history or (self.folder / METRICS).exists():
-            self.epoch_ended(training)
+        if progress.history or (self.folder / METRICS).exists():
+            self.epoch_ended(progress)
         self.write()
 
-    def epoch_ended(self, training: Training) -> None:
-        """Write the epochs so far; lines past the checkpoint that the run went on from are cut by this."""
+    def epoch_ended(self, progress: Progress) -> None:
+        """Write the epochs so far. Lines after the checkpoint that the attempt continued from are dropped by this."""
         self._lease.check()
-        write_metrics(self.folder, training.history)
-        self._write_batch_losses(training.batch_losses)
-        self.result |= summary(training.history)
+        write_metrics(self.folder, progress.history)
+        self.write_batch_losses(progress.batch_losses)
+        self.result |= summary(progress.history)
 
-    def end(self, status: Status, error: BaseException | None = None, training: Training | None = None) -> None:
-        """Write the job's end, once it has one; when this returns, no loss of power takes it back."""
+    def end(self, status: Status, error: BaseException | None = None) -> None:
+        """Write the job's final status; when this returns, no loss of power takes it back."""
         self.result["status"] = status
         if error is not None and status in (Status.FAILED, Status.DIVERGED):
-            self.result["error"] = described(error)
-        if training is not None:
-            self._add_report_losses(training)
+            self.result["error"] = describe_error(error)
         self.result["attempts"] = [
             attempt | ({"status": status} if attempt["number"] == self._lease.number else {})
             for attempt in attempts(self.folder)
@@ -107,31 +125,21 @@ class ResultWriter:
         self.write()
         sync_folder(self.folder)
 
-    def diverged(self, error: Diverged, training: Training | None) -> None:
-        """End the job, and keep the batch losses up to the one that was no number: they are the evidence."""
-        if training is not None and error.epoch == len(training.batch_losses):
-            self._write_batch_losses([*training.batch_losses, training.losses[: error.step + 1].cpu()])
-        self.end(Status.DIVERGED, error)
-
     def write(self) -> None:
         """Replace `result.json`."""
         self._lease.check()
         write_atomically(self.folder / RESULT, json.dumps(self.result, indent=1, ensure_ascii=False) + "\n")
 
-    def _write_batch_losses(self, epochs: list[torch.Tensor]) -> None:
+    def write_batch_losses(self, epochs: "Sequence[Tensor]") -> None:
+        """Replace `batch_losses.npy` by the losses of these epochs, float32 [steps] each, on the CPU."""
+        self._lease.check()
         content = io.BytesIO()
-        numpy.save(content, torch.cat(epochs).numpy() if epochs else numpy.empty(0, dtype=numpy.float32))
+        losses = [epoch.numpy() for epoch in epochs]
+        numpy.save(content, numpy.concatenate(losses) if losses else numpy.empty(0, dtype=numpy.float32))
         write_atomically(self.folder / BATCH_LOSSES, content.getvalue())
 
-    def _add_report_losses(self, training: Training) -> None:
-        data, last = training.config.data, training.history[-1]
-        self.result["report_loss"] = {
-            "train": report_loss(last["train_loss"], len(training.splits.train), data.batch_size),
-            "test": report_loss(last["test_loss"], len(training.splits.test), data.test_batch_size),
-        }
-
     def _code_note(self) -> str | None:
-        """Queued jobs keep their configs, but run whatever code is there: say so where it is another."""
+        """Say if the code has changed: queued jobs keep their configs, but run the code that is installed."""
         now = code_version()
         if self.job.code is None or now["source"] == self.job.code.get("source"):
             return None
@@ -139,7 +147,7 @@ class ResultWriter:
 
 
 def summary(history: list[Metrics]) -> dict[str, Any]:
-    """What `result.json` says of the epochs so far; the best epoch is picked on held-out images where there are any."""
+    """Summarize the epochs for `result.json`; the best epoch is picked on held-out images if there are any."""
     if not history:
         nothing = dict.fromkeys(("last", "best", "training_seconds", "images_per_second"))
         return {"epochs_completed": 0, "seconds": 0.0, **nothing}
@@ -157,8 +165,8 @@ def summary(history: list[Metrics]) -> dict[str, Any]:
     }
 
 
-def described(error: BaseException) -> dict[str, Any]:
-    """An error for `result.json`; its message is one line, and tells what a `_target_` raised, not that it did."""
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Describe an error for `result.json`: its message in one line, and for a `_target_` that raised, its own error."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__

@@ -1,16 +1,16 @@
-"""A signal, or another request to end: the step in progress ends, a checkpoint is written, the program leaves."""
+"""Signals and other requests to end: the step in progress is finished, a checkpoint written, the program exits."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""Ctrl-C; a cluster that wants the place back; a cluster's word, where it was asked for, that time is running out."""
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Ctrl-C; a cluster that preempts or cancels; a cluster's warning, if it was requested, that time is running out."""
 
 
 class Interrupted(Exception):
-    """The program was asked to end, and what was in progress is safe."""
+    """The program was asked to end, and the work in progress has been saved."""
 
     def __init__(self, signal_number: int, cause: str | None = None) -> None:
         super().__init__(f"ended by {cause or signal.Signals(signal_number).name}")
@@ -18,12 +18,12 @@ class Interrupted(Exception):
 
     @property
     def exit_code(self) -> int:
-        """As shells count it: 130 for SIGINT, 143 for SIGTERM, 140 for SIGUSR2."""
+        """By the shells' convention: 130 for SIGINT, 143 for SIGTERM, 140 for SIGUSR2."""
         return 128 + self.signal_number
 
 
 class Interrupt:
-    """Whether the program was asked to end. A second SIGINT does not wait for the step."""
+    """Whether the program was asked to end. A second SIGINT ends it without waiting for the step."""
 
     def __init__(self) -> None:
         self.requested: int | None = None
@@ -31,8 +31,8 @@ class Interrupt:
 
     @contextmanager
     def listening(self) -> Iterator["Interrupt"]:
-        """Hear the signals inside the `with`; what handled them before does so again afterwards."""
-        before = {number: signal.signal(number, self._hear) for number in HEARD}
+        """Handle the signals inside the `with` statement; the former handlers are restored afterwards."""
+        before = {number: signal.signal(number, self._handle) for number in HANDLED}
         try:
             yield self
         finally:
@@ -49,7 +49,7 @@ class Interrupt:
         if not self.requested:
             self.requested, self._cause = signal.SIGTERM, cause
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.requested == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = number

@@ -1,7 +1,7 @@
-"""A request that ends all work on a sweep, wherever it is done: a file in its folder, which everybody there reads.
+"""Requests to stop all work on a sweep, on every machine: a file in the sweep folder that every worker polls.
 
-Nobody has to clear it. A launch, and a worker that was started by hand, pass over what was requested before them; what
-a launch starts later goes by the request that the launch itself had found.
+The file is never cleared. A launch, and a worker started by hand, ignore requests older than themselves; the workers
+that a launch starts later ignore the request that the launch itself had found.
 """
 
 import secrets
@@ -17,13 +17,13 @@ REQUEST = "stop-request"
 CAUSE = "a stop request (python -m mnist_resnet.sweep --stop)"
 
 POLL = 1.0
-"""Seconds between two looks at the request."""
+"""Seconds between two polls."""
 
 
 def last_request(folder: Path) -> str:
-    """What names the last request to stop the sweep in `folder`, and nothing else; empty: there was none.
+    """Return the id of the last request to stop the sweep in `folder`; empty if there was none.
 
-    The file is opened each time: that makes NFS ask the server.
+    The file is opened each time, because that makes NFS ask the server.
     """
     try:
         return (folder / LAUNCHES / REQUEST).read_text(encoding="ascii").strip()
@@ -32,10 +32,10 @@ def last_request(folder: Path) -> str:
 
 
 def request_stop(folder: Path) -> None:
-    """Ask all who work on the sweep in `folder` to end after a checkpoint.
+    """Ask all workers of the sweep in `folder` to end after a checkpoint.
 
     Raises:
-        OSError: the folder can't be written.
+        OSError: The folder can't be written.
     """
     (folder / LAUNCHES).mkdir(exist_ok=True)
     write_atomically(folder / LAUNCHES / REQUEST, f"{secrets.token_hex(8)}\n")
@@ -43,20 +43,20 @@ def request_stop(folder: Path) -> None:
 
 @contextmanager
 def stop_on_request(folder: Path, interrupt: Interrupt, before: str | None = None) -> Iterator[None]:
-    """Inside the `with`, have a request to stop the sweep in `folder` interrupt this process, as SIGTERM would.
+    """Interrupt this process, as SIGTERM would, when a stop of the sweep in `folder` is requested inside the `with`.
 
     Args:
-        folder: the sweep folder.
-        interrupt: of this process.
-        before: the last request that does not count; None: that which is there now.
+        folder: The sweep folder.
+        interrupt: This process's.
+        before: The last request to ignore; None ignores the one that exists now.
     """
     before = last_request(folder) if before is None else before
-    # On NFS a file that was not there is not there for half a minute more.
+    # NFS clients cache for half a minute that a file does not exist.
     with suppress(OSError):
         (folder / LAUNCHES / REQUEST).touch()
     is_over = threading.Event()
 
-    def listen() -> None:
+    def poll() -> None:
         while True:
             now = last_request(folder)
             if now and now != before:
@@ -65,7 +65,7 @@ def stop_on_request(folder: Path, interrupt: Interrupt, before: str | None = Non
             if is_over.wait(POLL):
                 return
 
-    thread = threading.Thread(target=listen, name="stop requests", daemon=True)
+    thread = threading.Thread(target=poll, name="stop requests", daemon=True)
     thread.start()
     try:
         yield

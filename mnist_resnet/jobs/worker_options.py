@@ -1,8 +1,8 @@
-"""What one launch tells its workers, whichever engine starts them: through files in the sweep folder.
+"""The options that a launch gives its workers, through files in the sweep folder, whichever engine starts them.
 
-A worker that dies leaves its attempt as it was. Where a process watches over the workers, it says why in the attempt's
-file, and whether the job is tried again; until then the launch's other workers leave that job alone. Where none does,
-whoever takes the job over counts its deaths. Either way none is tried too often.
+A worker that dies leaves its attempt unfinished. A supervising process records why in the attempt's file and decides
+whether to retry; until then the launch's other workers leave that job alone. Where workers are not supervised, whoever
+takes the job over counts the crashes. Either way the number of retries is limited.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import FORMAT, LAUNCHES, Status, read_json, write_atomically
-from mnist_resnet.jobs.lease import attempts
 from mnist_resnet.jobs.stop_request import last_request
 
 UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
@@ -20,15 +20,15 @@ UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Of one launch.
+    """Options of one launch.
 
     Attributes:
-        folder: the sweep folder.
-        launch: names the launch, and nothing else in the world.
-        jobs: names of the jobs to run, each with the number of attempts that it had before.
+        folder: The sweep folder.
+        launch: The launch's unique id.
+        jobs: Names of the jobs to run, each with the number of attempts that it had before.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
-        request: the last stop request before the launch; a later one ends its workers.
-        attended: whether the process that launched the workers watches over them.
+        request: The last stop request before the launch; a later one ends its workers.
+        supervised: Whether the process that launched the workers supervises them.
     """
 
     folder: Path
@@ -39,35 +39,35 @@ class WorkerOptions:
     supervised: bool = True
 
     def write(self) -> None:
-        """Lay them down for the workers."""
+        """Write the options where the workers read them."""
         content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
         content |= {"request": self.request, "attended": self.supervised}
         self._file.parent.mkdir(exist_ok=True)
         write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
 
     def remove(self) -> None:
-        """The launch is over."""
+        """Remove the options: the launch is over."""
         self._file.unlink(missing_ok=True)
         self._stop.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Let no further job be begun by any worker."""
+        """Tell all workers to begin no further job."""
         self._stop.touch()
 
     def is_stopped(self) -> bool:
-        """Whether no further job may be begun."""
+        """Return whether no further job may be begun."""
         return self.on_failure == "stop" and self._stop.exists()
 
     def stop_was_requested(self) -> bool:
-        """Whether all workers of the sweep were asked to end since the launch."""
+        """Return whether a stop of all the sweep's workers was requested since the launch."""
         return last_request(self.folder) != self.request
 
     def is_ours(self, folder: Path) -> bool:
-        """Whether the last attempt at the job in `folder` is one of this launch."""
+        """Return whether the last attempt at the job in `folder` belongs to this launch."""
         return self._last(folder).get("launch") == self.launch
 
     def may_take_over(self, folder: Path) -> bool:
-        """Whether the job in `folder` may be taken: it was not left by a watched worker whose end is unsaid."""
+        """Return whether the job in `folder` may be taken over: no supervised worker's crash in it is unhandled."""
         if not self.supervised:
             return True
         last = self._last(folder)
@@ -86,10 +86,10 @@ class WorkerOptions:
 
 
 def read_worker_options(folder: Path, launch: str) -> WorkerOptions:
-    """The orders of `launch` in a sweep folder.
+    """Return the options of a launch from its sweep folder.
 
     Raises:
-        UnreadableFolder: there are none: the launch is over.
+        UnreadableFolder: There are none: the launch is over.
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
     of_launch = (content[key] for key in ("jobs", "on_failure", "request", "attended"))
@@ -97,10 +97,10 @@ def read_worker_options(folder: Path, launch: str) -> WorkerOptions:
 
 
 def launch_is_active(folder: Path, launch: str) -> bool:
-    """Whether a launch has orders in a sweep folder."""
+    """Return whether a launch is active: its options exist."""
     return (folder / LAUNCHES / f"{launch}.json").exists()
 
 
 def launches(folder: Path) -> list[str]:
-    """The launches of the sweep in `folder` whose orders lie there: under way, unless their process died."""
+    """Return the active launches of the sweep in `folder`, also those whose process died."""
     return sorted(file.stem for file in (folder / LAUNCHES).glob("*.json"))

@@ -1,4 +1,4 @@
-"""Draining a sweep folder: take a job that nobody holds, run it, take the next, until all are done."""
+"""Runs a sweep's jobs in this process: takes a job that nobody holds, runs it, and repeats until all have ended."""
 
 import time
 from collections import defaultdict
@@ -6,54 +6,59 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.job_folder import Status
 from mnist_resnet.jobs.crash import RetryBudget
 from mnist_resnet.jobs.disk_space import parameter_count
-from mnist_resnet.jobs.lease import LeaseMonitor
-from mnist_resnet.jobs.run import ProcessContext, ShorterRun, run_job
+from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import stop_on_request
+from mnist_resnet.jobs.task_run import ShorterRun
 from mnist_resnet.sweeps.cost import CostModel
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, read_sweep
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
-from mnist_resnet.sweeps.queue import Queue, Turn
+from mnist_resnet.sweeps.queue import Queue, QueuedJob
 from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 1.0
-"""Seconds between two looks at jobs that others hold."""
+"""Seconds between two checks of jobs that other processes hold."""
 
-BLIND_TO_LENGTH = {
+LENGTH_INDEPENDENT = {
     "mnist_resnet.training.averaging.ExponentialAverage",
     "mnist_resnet.training.averaging.LatestWeights",
     "mnist_resnet.training.schedule.constant",
 }
-"""Schedules and averagings that do the same in the first epochs, however many follow."""
+"""Schedules and averagings that treat an epoch the same, however many epochs follow."""
 
 
 class Peers(Protocol):
-    """The workers of one launch, as far as one of them has to know."""
+    """The workers of one launch, as seen by one of them."""
 
     @property
     def supervised(self) -> bool:
-        """Whether somebody else counts how often a job's process died."""
+        """Whether a supervising process counts how often a job's process died."""
 
     def is_stopped(self) -> bool:
-        """Whether no further job may be begun."""
+        """Whether no further job may be started."""
 
     def stop(self) -> None:
-        """A job failed: begin no further one, if that is what was asked for."""
+        """Report that a job failed. With `sweep.on_failure=stop`, no further job is started."""
 
     def is_ours(self, folder: Path) -> bool:
-        """Whether one of them is at the job in `folder`, or was the last one at it."""
+        """Whether the last attempt in a job folder belongs to this launch."""
 
     def may_take_over(self, folder: Path) -> bool:
-        """Whether the job in `folder` may be taken over, if nobody holds it."""
+        """Whether the job in `folder` may be run, if nobody holds its lease."""
 
 
 class NoPeers:
-    """No company: this process runs all jobs of the launch."""
+    """The `Peers` of a process that runs all jobs of the launch itself.
+
+    Args:
+        on_failure: `sweep.on_failure`: `continue` or `stop`.
+    """
 
     supervised = False
 
@@ -61,33 +66,33 @@ class NoPeers:
         self._on_failure, self._failed = on_failure, False
 
     def is_stopped(self) -> bool:
-        """Whether a job failed and that is to be the end."""
+        """Whether a job failed and `on_failure` is `stop`."""
         return self._failed and self._on_failure == "stop"
 
     def stop(self) -> None:
-        """A job failed."""
+        """Report that a job failed."""
         self._failed = True
 
     def is_ours(self, folder: Path) -> bool:  # noqa: ARG002
-        """No: what somebody holds is held elsewhere."""
+        """Return False: a job that is held belongs to another launch."""
         return False
 
     def may_take_over(self, folder: Path) -> bool:  # noqa: ARG002
-        """Yes: nobody else looks after it."""
+        """Return True: no supervisor decides about the job."""
         return True
 
 
 def run_jobs(folder: Path, names: Sequence[str], on_failure: str, request: str | None = None) -> None:
-    """Run those of the sweep's jobs that are named, until each has ended, here or with whoever holds it.
+    """Run the named jobs of a sweep, until each has ended, here or in the process that holds it.
 
     Args:
         folder: the sweep folder.
-        names: of the jobs.
-        on_failure: `continue`, or `stop` to begin no further job after one that failed.
-        request: the last stop request that does not count; None: none does that is there now.
+        names: the names of the jobs.
+        on_failure: `continue`, or `stop` to start no further job after one that failed.
+        request: the last stop request to ignore; None: ignore those made before this call.
 
     Raises:
-        Interrupted: the program was asked to end.
+        Interrupted: a signal or a stop request ended the run.
     """
     sweep = read_sweep(folder)
     jobs = {job.name: job for job in sweep.jobs}
@@ -102,88 +107,90 @@ def run_jobs(folder: Path, names: Sequence[str], on_failure: str, request: str |
 def run_pending_jobs(
     context: ProcessContext, sweep: Sweep, pending: Sequence[JobState], peers: Peers, longest_first: bool = False
 ) -> None:
-    """Run the pending jobs at `context`, until each has ended, here or with whoever holds it.
+    """Run the pending jobs, until each has ended, here or in the process that holds it.
 
     Args:
-        context: of this process.
-        sweep: theirs.
-        pending: the jobs as they stood when the sweep was launched.
-        peers: who else runs jobs of the same launch.
-        longest_first: whether the order of the jobs is that of their costs: then workers end at about the same time.
+        context: the context of this process.
+        sweep: the sweep.
+        pending: the states of the jobs at launch.
+        peers: the other workers of the launch.
+        longest_first: whether to run the longest job first, so that all workers end at about the same time.
 
     Raises:
-        Interrupted: the program was asked to end.
+        Interrupted: a signal or a stop request ended the run.
     """
     queue = Queue(sweep, pending, context.monitor, CostModel(parameter_count) if longest_first else None, _chain)
-    lengths = _by_length(sweep)
-    told: set[str] = set()
+    jobs_by_epochs = _jobs_by_epochs(sweep)
+    logged: set[str] = set()
     while len(queue):
         has_run = False
-        while (turn := _next(queue, context, peers)) is not None:
-            folder = sweep.folder_of(turn.now.job)
-            tries = None if peers.supervised else RetryBudget.of(turn.now.job, turn.begun.attempt)
-            shorter = _shorter(sweep, turn.now.job, lengths, context.monitor)
-            result = run_job(turn.now.job, folder, context, shorter, tries, after=turn.now.attempt)
-            queue.ran(turn)
+        while (queued := _take_next(queue, context, peers)) is not None:
+            folder = sweep.folder_of(queued.now.job)
+            retries = None if peers.supervised else RetryBudget.of(queued.now.job, queued.at_launch.attempt)
+            shorter = _shorter_run(sweep, queued.now.job, jobs_by_epochs, context.monitor)
+            result = run_job(queued.now.job, folder, context, shorter, retries, after=queued.now.attempt)
+            queue.update(queued)
             has_run |= result is not None
             if result is not None and result["status"] == Status.FAILED:
                 peers.stop()
                 if peers.is_stopped():
-                    context.progress.log("no further job is begun (sweep.on_failure=stop)")
+                    context.progress.log("no further job is started (sweep.on_failure=stop)")
         if peers.is_stopped():
             return
         if len(queue) and not has_run:
-            _wait(sweep, queue.held(), context, told, peers)
+            _wait(sweep, queue.states(), context, logged, peers)
 
 
-def _next(queue: Queue, context: ProcessContext, peers: Peers) -> Turn | None:
+def _take_next(queue: Queue, context: ProcessContext, peers: Peers) -> QueuedJob | None:
     context.interrupt.check()
-    turn = None if peers.is_stopped() else queue.take(peers.may_take_over)
+    queued = None if peers.is_stopped() else queue.take(peers.may_take_over)
     context.progress.jobs_ended = queue.ended
-    return turn
+    return queued
 
 
-def _wait(sweep: Sweep, held: Sequence[JobState], context: ProcessContext, told: set[str], peers: Peers) -> None:
-    for now in held:
-        if now.action == "leave" and now.job.name not in told and not peers.is_ours(sweep.folder_of(now.job)):
-            told.add(now.job.name)
-            context.progress.log(f"{now.job.name}: {now.remark}; waiting for it, or for its job")
+def _wait(sweep: Sweep, states: Sequence[JobState], context: ProcessContext, logged: set[str], peers: Peers) -> None:
+    """Wait for jobs that others hold, and log each job that another launch holds once."""
+    for state in states:
+        name = state.job.name
+        if state.action == "leave" and name not in logged and not peers.is_ours(sweep.folder_of(state.job)):
+            logged.add(name)
+            context.progress.log(f"{name}: {state.remark}; waiting for it to finish or release the job")
     time.sleep(POLL)
     context.interrupt.check()
 
 
-def _by_length(sweep: Sweep) -> dict[int, list[JobSpec]]:
-    """A sweep's jobs by `trainer.epochs`."""
+def _jobs_by_epochs(sweep: Sweep) -> dict[int, list[JobSpec]]:
+    """Group a sweep's jobs by `trainer.epochs`."""
     jobs: dict[int, list[JobSpec]] = defaultdict(list)
     for job in sweep.jobs:
         jobs[job.config["trainer"]["epochs"]].append(job)
     return jobs
 
 
-def _shorter(
-    sweep: Sweep, job: JobSpec, lengths: Mapping[int, list[JobSpec]], monitor: LeaseMonitor
+def _shorter_run(
+    sweep: Sweep, job: JobSpec, jobs_by_epochs: Mapping[int, list[JobSpec]], monitor: LeaseMonitor
 ) -> ShorterRun | None:
-    """The completed job of the sweep that did the most of the first epochs of `job`: all equal but for their number.
+    """Return the longest completed job that differs from `job` only in having fewer epochs; None if there is none.
 
-    They are its first epochs only where neither schedule nor averaging looks at the whole run's length.
+    Its epochs are the first epochs of `job` only if neither schedule nor averaging depends on the number of epochs.
     """
-    for epochs in sorted(lengths, reverse=True):
+    for epochs in sorted(jobs_by_epochs, reverse=True):
         if epochs >= job.config["trainer"]["epochs"]:
             continue
-        for other in lengths[epochs]:
-            if other.identity_but_for_epochs != job.identity_but_for_epochs:
+        for other in jobs_by_epochs[epochs]:
+            if other.identity_without_epochs != job.identity_without_epochs:
                 continue
             if job_state(sweep, other, monitor).status == Status.COMPLETED:
-                return ShorterRun(sweep.folder_of(other), other.signature, _is_blind_to_length(job))
+                return ShorterRun(sweep.folder_of(other), other.signature, _is_length_independent(job))
     return None
 
 
 def _chain(job: JobSpec) -> str | None:
-    """What jobs share of which the longer can go on from the end of the shorter one; None: this one can't."""
-    keeps = job.config["sweep"]["keep"] == "checkpoint"
-    return job.identity_but_for_epochs if keeps and _is_blind_to_length(job) else None
+    """Return a key shared by jobs that can each resume from the end of a shorter one; None if `job` can't."""
+    keeps_checkpoint = job.config["sweep"]["keep"] == "checkpoint"
+    return job.identity_without_epochs if keeps_checkpoint and _is_length_independent(job) else None
 
 
-def _is_blind_to_length(job: JobSpec) -> bool:
+def _is_length_independent(job: JobSpec) -> bool:
     nodes = NEUTRAL | job.config
-    return {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= BLIND_TO_LENGTH
+    return {nodes["schedule"]["_target_"], nodes["averaging"]["_target_"]} <= LENGTH_INDEPENDENT

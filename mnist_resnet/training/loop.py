@@ -1,4 +1,4 @@
-"""The training loop: the report's protocol, one batch from the device's bytes to the loss on one screen."""
+"""The training loop, which follows the report's protocol: the state of a run, its epochs, steps and evaluations."""
 
 import math
 import time
@@ -15,6 +15,7 @@ from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, Split, shuffled
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
+from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
@@ -24,44 +25,55 @@ from mnist_resnet.training.memory_format import use_channels_last, use_fused_opt
 from mnist_resnet.training.numerics import Numerics
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits, float32 [batch, classes], and labels, int64 [batch], to the mean loss, float32 []."""
 Forward = Callable[[nn.Module, LossFunction, Numerics, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""`predict`, or a compiled version of it."""
 
 
 def predict(
     model: nn.Module, loss: LossFunction, numerics: Numerics, images: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A batch's mean loss and its logits, float32 [] and [batch, classes]; what the compiler is given of a step."""
+    """Run the forward pass of a training step; this is the part of a step that is compiled.
+
+    Args:
+        model: the network.
+        loss: the loss function.
+        numerics: device and precision.
+        images: normalised, float32 [batch, channels, height, width].
+        labels: int64 [batch].
+
+    Returns:
+        The batch's mean loss, float32 [], and its logits, float32 [batch, classes].
+    """
     with numerics.autocast(), numerics.convolutions():
         logits = model(images).float()
     return loss(logits, labels), logits
 
 
-class Diverged(Exception):
-    """The loss stopped being finite."""
-
-    def __init__(self, epoch: int, step: int, loss: float, what: str = "loss") -> None:
-        super().__init__(f"{what} {loss} in epoch {epoch}, step {step}")
-        self.epoch, self.step, self.loss = epoch, step, loss
-
-
 class Training:
-    """A run: what it trains on, and all that changes while it trains.
+    """A training run: its network, data and everything that changes while it trains.
 
     Attributes:
-        model: what is trained.
-        averaging: its `model` is evaluated, exported and kept: the one that is trained, or an average of its weights.
-        augment: changes normalised training images, float32 [batch, channels, height, width], as they are used.
-        forward: `predict`, or what was compiled of it.
-        replay: what was recorded of `update`, to be done in its place.
-        loss: of logits, float32 [batch, classes], and labels, int64 [batch]; evaluations take plain cross entropy.
-        epoch: the epoch in progress, from 0; the number of epochs once it is done.
-        step: optimiser steps done in it.
-        losses: float32 [steps an epoch] on the device, each batch's mean loss in this epoch.
-        correct: int64 [] on the device, images of this epoch read right, each before its batch's update.
-        seconds: of training in this epoch so far.
-        lr: learning rate of the last step done.
-        history: one entry for each epoch done.
-        batch_losses: float32 [steps an epoch] on the CPU, one for each epoch done.
+        config: the job's config.
+        splits: training, validation and test images on the device.
+        numerics: device, precision, threads, and whether steps are compiled or a CUDA graph.
+        model: the network in training.
+        optimizer: updates the network's parameters.
+        schedule: sets the optimiser's learning rate; stepped after each batch.
+        steps_per_epoch: optimiser steps in one epoch.
+        averaging: its `model` is evaluated, exported and saved: the trained network or an average of its weights.
+        augment: augments normalised training images, float32 [batch, channels, height, width].
+        loss: the training loss; evaluations always use cross entropy.
+        forward: `predict`, or a compiled version of it.
+        replay: a CUDA graph of `update`, used in its place if it is set.
+        epoch: the current epoch, from 0; the number of epochs after the last one.
+        step: optimiser steps completed in this epoch.
+        losses: float32 [steps per epoch] on the device, each batch's mean loss in this epoch.
+        correct: int64 [] on the device, number of images in this epoch classified correctly before their batch's update.
+        seconds: training time in this epoch so far.
+        lr: learning rate of the last completed step.
+        history: metrics of each completed epoch.
+        batch_losses: float32 [steps per epoch] on the CPU, one tensor for each completed epoch.
     """
 
     def __init__(self, config: Config, splits: DataSplits, numerics: Numerics) -> None:
@@ -91,12 +103,18 @@ class Training:
         self.forward: Forward = predict
         self.replay: Update | None = None
 
-    def update(self, places: Tensor) -> Tensor:
-        """One optimiser step on the training images at `places`, int64 [batch]; gives their mean loss, float32 [].
+    def update(self, indices: Tensor) -> Tensor:
+        """Do one optimiser step.
 
-        It waits for nothing on the host and branches on no figure, so that it can be a CUDA graph.
+        It never synchronises with the host or branches on a tensor's value, so that it can be a CUDA graph.
+
+        Args:
+            indices: int64 [batch], which training images to use.
+
+        Returns:
+            The batch's mean loss, float32 [].
         """
-        images, labels = self.splits.train.batch(places)
+        images, labels = self.splits.train.batch(indices)
         self.optimizer.zero_grad()
         loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -105,7 +123,7 @@ class Training:
         return loss.detach()
 
     def state(self) -> State:
-        """All that changes, so that a run restored from it ends where this one does, bit by bit on a CPU."""
+        """Return the state for a checkpoint; on a CPU, a run restored from it ends with bitwise the same results."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -123,11 +141,11 @@ class Training:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` gave in another process."""
+        """Restore what `state` returned, possibly in another process."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.averaging.load_state_dict(state.get("averaging", {}))  # there was none in older versions' checkpoints
+        self.averaging.load_state_dict(state.get("averaging", {}))  # missing in checkpoints of older versions
         set_random_states(state["random"], self.numerics.device)
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.lr = state["seconds"], state["lr"]
@@ -137,11 +155,17 @@ class Training:
 
 
 def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt) -> None:
-    """Train to the last epoch, from wherever `training` stands.
+    """Train until the last epoch, starting at `training.epoch` and `training.step`.
+
+    Args:
+        training: the run; it is changed.
+        callbacks: called for batches and epochs.
+        checkpoints: called after each step and epoch, and decides when to write a checkpoint.
+        interrupt: checked after each step and before each batch of an evaluation.
 
     Raises:
-        Diverged: the loss is no number any more; noticed at the next report of it.
-        Interrupted: the program was asked to end; the step in progress was finished and a checkpoint written.
+        Diverged: the loss is no longer finite; detected when it is next reported, or at the epoch's end.
+        Interrupted: the program was asked to stop; the current step was finished and a checkpoint written.
     """
     try:
         while training.epoch < training.config.epochs:
@@ -162,15 +186,20 @@ def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkp
 def train_epoch(
     training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt
 ) -> None:
-    """Train to the end of the epoch in progress."""
+    """Train until the end of the current epoch.
+
+    Raises:
+        Diverged: a reported loss is not finite.
+        Interrupted: the program was asked to stop.
+    """
     config, model, device = training.config, training.model, training.numerics.device
     order = shuffled(len(training.splits.train), config.seed, training.epoch).to(device)
-    late = AsyncMetrics(device)
+    metrics = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()
-    do_step = training.replay or training.update
-    for places in torch.split(order, config.data.batch_size)[training.step :]:
-        loss = do_step(places)
+    update = training.replay or training.update
+    for indices in torch.split(order, config.data.batch_size)[training.step :]:
+        loss = update(indices)
         training.lr = training.optimizer.param_groups[0]["lr"]
         training.schedule.step()
         training.averaging.update()
@@ -178,45 +207,68 @@ def train_epoch(
         training.step += 1
 
         if (training.step - 1) % config.trainer.log_interval == 0:
-            late.put(training.step - 1, training.losses[training.step - 1], training.correct)
-        for step, batch_loss, correct in late.arrived():
-            report(training, callbacks, step, batch_loss, correct)
+            metrics.put(training.step - 1, training.losses[training.step - 1], training.correct)
+        for step, batch_loss, correct in metrics.arrived():
+            report_batch(training, callbacks, step, batch_loss, correct)
         training.seconds = time.perf_counter() - started
         checkpoints.step_ended(training.step, training.state)
         interrupt.check()
-    for step, batch_loss, correct in late.rest():
-        report(training, callbacks, step, batch_loss, correct)
-    training.losses.cpu()  # waits for the steps that a GPU has still queued: their time counts
+    for step, batch_loss, correct in metrics.wait_for_rest():
+        report_batch(training, callbacks, step, batch_loss, correct)
+    training.losses.cpu()  # waits for the steps that are still queued on a GPU, so that their time counts
     training.seconds = time.perf_counter() - started
 
 
-def report(training: Training, callbacks: Sequence[Callback], step: int, loss: float, correct: int) -> None:
-    """Tell the observers of a step, or end the run if its loss is no number any more."""
-    if loss - loss != 0:  # true of infinities and of NaN alone
-        raise first_bad(training)
-    seen = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
+def report_batch(training: Training, callbacks: Sequence[Callback], step: int, loss: float, correct: int) -> None:
+    """Report a step to the callbacks.
+
+    Args:
+        training: the run.
+        callbacks: called with the step's loss and the accuracy.
+        step: the step in the current epoch, from 0.
+        loss: the batch's mean loss.
+        correct: number of images classified correctly in this epoch up to and including this step.
+
+    Raises:
+        Diverged: the loss is not finite.
+    """
+    if loss - loss != 0:  # true only for infinities and NaN
+        raise first_divergence(training)
+    images = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
     for callback in callbacks:
-        callback.batch(training.epoch, step, loss, correct / seen)
+        callback.batch(training.epoch, step, loss, correct / images)
 
 
-def first_bad(training: Training) -> Diverged:
-    """The first step of the epoch in progress whose loss is no number; reports come every few steps, and late."""
+def first_divergence(training: Training) -> Diverged:
+    """Return the error for the first step of this epoch whose loss is not finite.
+
+    Losses are reported every few steps and with a delay, so an earlier step than the reported one may have diverged.
+    """
     losses = training.losses[: training.step].cpu()
     step = int((~losses.isfinite()).nonzero()[0])
     return Diverged(training.epoch, step, losses[step].item())
 
 
 def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
-    """The epoch's line of `metrics.jsonl`: what was counted while training, and an evaluation.
+    """Evaluate the network, and return the metrics of the completed epoch, one line of `metrics.jsonl`.
+
+    Args:
+        training: the run, after the last step of an epoch.
+        interrupt: checked before each batch of an evaluation.
+
+    Returns:
+        Losses as means per image, accuracies as fractions of one, times in seconds. `seconds` includes the evaluation,
+        `training_seconds` and `images_per_second` do not.
 
     Raises:
-        Diverged: a batch between two reports had a loss that is no number, or the evaluation has: weights or running
-            statistics can overflow in an epoch's last step.
+        Diverged: the loss of a training batch or of an evaluation is not finite. The latter can happen when weights or
+            running statistics overflow in the epoch's last step.
+        Interrupted: the program was asked to stop.
     """
     count, batch_size = len(training.splits.train), training.config.data.batch_size
     losses = training.losses.cpu().double()
     if not losses.isfinite().all():
-        raise first_bad(training)
+        raise first_divergence(training)
     sizes = torch.full_like(losses, batch_size)
     sizes[-1] = count - batch_size * (len(losses) - 1)
     started = time.perf_counter()
@@ -242,7 +294,14 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
 
 @torch.no_grad()
 def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[float, float]:
-    """Mean cross entropy for each image, whatever loss is trained, and accuracy, of the averaged model on `split`."""
+    """Evaluate the averaged model on `split`.
+
+    Returns:
+        The mean cross entropy per image, whatever the training loss is, and the accuracy as a fraction of one.
+
+    Raises:
+        Interrupted: the program was asked to stop.
+    """
     model = training.averaging.model.eval()
     losses, correct = [], []
     for images, labels in split.batches(training.config.data.test_batch_size):
@@ -257,7 +316,11 @@ def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[fl
 
 @torch.no_grad()
 def log_probabilities(training: Training, split: Split) -> Tensor:
-    """What the trained model makes of each image: float32 [n, classes], on the CPU."""
+    """Return the averaged model's log-probabilities (natural logarithm) for each image.
+
+    Returns:
+        float32 [n, classes], on the CPU.
+    """
     model = training.averaging.model.eval()
     batches = []
     for images, _ in split.batches(training.config.data.test_batch_size):
@@ -268,5 +331,6 @@ def log_probabilities(training: Training, split: Split) -> Tensor:
 
 
 def _node(component: object) -> dict[str, object]:
+    """Return a part of the config as the mapping that `instantiate` takes."""
     dump = component.model_dump(by_alias=True, exclude_unset=True)  # type: ignore[attr-defined]
     return dict(dump)

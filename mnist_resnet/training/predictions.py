@@ -1,18 +1,14 @@
-"""What a trained network said of each test image: `predictions.npz`, written once and read without trusting it."""
+"""Writes `predictions.npz`: a trained network's prediction for each test image."""
 
 import hashlib
 import io
-import struct
-import zipfile
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import PREDICTIONS, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,49 +16,9 @@ if TYPE_CHECKING:
 MISREAD_KEPT = 200
 """Misread images kept as pixels, the first in the test set's order: enough to look at, and 160 kB at most for MNIST."""
 
-_DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The content of `predictions.npz` for a test set of n images, in the test set's order.
-
-    Attributes:
-        label: uint8 [n], the true class.
-        predicted: uint8 [n], the class of the greatest log-probability.
-        label_log_probability: float16 [n], natural logarithm, of the true class.
-        predicted_log_probability: float16 [n], of the predicted class.
-        test_set_sha256: what `test_set_sha256` gives for the test set.
-        misread_index: int32 [m], which images the first m ≤ 200 misread ones are.
-        misread_pixels: uint8 [m, channels, height, width].
-    """
-
-    label: NDArray[np.uint8]
-    predicted: NDArray[np.uint8]
-    label_log_probability: NDArray[np.float16]
-    predicted_log_probability: NDArray[np.float16]
-    test_set_sha256: str
-    misread_index: NDArray[np.int32]
-    misread_pixels: NDArray[np.uint8]
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the images read right, a fraction of one."""
-        return float(np.mean(self.label == self.predicted))
-
 
 def test_set_sha256(pixels: "Tensor", labels: "Tensor") -> str:
-    """A name for a test set: the same images and labels in the same order have the same one, on every device.
+    """Hash a test set: the same images and labels in the same order give the same hash, on every device.
 
     Args:
         pixels: uint8 [n, channels, height, width].
@@ -109,45 +65,6 @@ def write_predictions(
     write_atomically(folder / PREDICTIONS, file.getvalue())
 
 
-def read_predictions(folder: Path) -> Predictions:
-    """The predictions that a job folder holds.
-
-    Raises:
-        UnreadableFolder: there are none, or the file is damaged or holds something else. Nothing in it is unpickled.
-    """
-    path = folder / PREDICTIONS
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UnreadableFolder(f"{folder}: no {PREDICTIONS} in it") from None
-    except _DAMAGE as error:
-        raise UnreadableFolder(f"{path}: can't be read ({error or type(error).__name__})") from None
-    if problem := _misfit(content):
-        raise UnreadableFolder(f"{path}: not a file of this program ({problem})")
-    return Predictions(**{**content, "test_set_sha256": str(content["test_set_sha256"])})
-
-
 def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
     with np.errstate(over="ignore"):
         return values.astype(np.float16)
-
-
-def _misfit(content: dict[str, NDArray[Any]]) -> str | None:
-    kinds = {
-        "label": ("uint8", 1),
-        "predicted": ("uint8", 1),
-        "label_log_probability": ("float16", 1),
-        "predicted_log_probability": ("float16", 1),
-        "misread_index": ("int32", 1),
-        "misread_pixels": ("uint8", 4),
-    }
-    if set(content) != {*kinds, "test_set_sha256"}:
-        return "it holds other arrays"
-    for name, (dtype, dimensions) in kinds.items():
-        if str(content[name].dtype) != dtype or content[name].ndim != dimensions:
-            return f"{name} is {content[name].dtype} {list(content[name].shape)}"
-    per_image = {len(content[name]) for name in list(kinds)[:4]}
-    if len(per_image) != 1 or len(content["misread_index"]) != len(content["misread_pixels"]):
-        return "its arrays differ in length"
-    return None

@@ -16,14 +16,16 @@ from typing import Any
 import pytest
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.lease import Lease, LeaseLost, LeaseMonitor, LeaseView, acquire_lease, attempts
+from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
 
 REPOSITORY = Path(__file__).parents[2]
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 held = acquire_lease(Path(sys.argv[1]), LeaseMonitor(), heartbeat=0.02)
 print("held" if held else "none", flush=True)
 sys.stdin.readline()
@@ -45,7 +47,8 @@ os.link = link
 RACE = """
 import random, sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 folders = sorted(Path(sys.argv[1]).iterdir())
 random.Random(sys.argv[2]).shuffle(folders)
 watch = LeaseMonitor()
@@ -59,7 +62,8 @@ sys.stdin.readline()
 CHURN = """
 import sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 watch = LeaseMonitor()
 print("ready", flush=True)
 while True:
@@ -357,7 +361,8 @@ def test_a_full_disk_claims_nothing(tmp_path: Path, start: Start) -> None:
 import resource, sys
 from pathlib import Path
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
 try:
     acquire_lease(Path(sys.argv[1]), LeaseMonitor())

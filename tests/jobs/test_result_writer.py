@@ -9,10 +9,11 @@ from hydra.utils import instantiate
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Metrics, UnreadableFolder, read_json, write_metrics
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import LeaseLost, LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import LeaseLost, acquire_lease
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.jobs.result_writer import ResultWriter, described, summary
-from mnist_resnet.training.loop import Diverged
+from mnist_resnet.jobs.result_writer import ResultWriter, describe_error, summary
+from mnist_resnet.jobs.progress import Diverged
 
 
 def job() -> JobSpec:
@@ -136,15 +137,15 @@ def test_speed_is_images_over_time_and_no_mean_of_rates() -> None:
 def test_error_is_told_by_what_was_raised_in_one_line_with_its_traceback() -> None:
     with pytest.raises(InstantiationException) as raised:
         instantiate({"_target_": "builtins.int", "_args_": ["four\nfive"]})
-    told = described(raised.value)
+    told = describe_error(raised.value)
     assert told["type"] == "ValueError"
     assert told["message"] == "invalid literal for int() with base 10: 'four\\nfive'"
     assert "Traceback" in told["traceback"]
-    assert described(RuntimeError())["message"] == "RuntimeError"
+    assert describe_error(RuntimeError())["message"] == "RuntimeError"
 
 
 def test_divergence_is_told_by_epoch_and_step() -> None:
-    told = described(Diverged(2, 17, float("nan")))
+    told = describe_error(Diverged(2, 17, float("nan")))
     assert told == {"epoch": 2, "step": 17, "loss": "nan", "message": told["message"]}
     assert "epoch 2" in told["message"]
 

@@ -17,8 +17,9 @@ from mnist_resnet.data.dataset import LabelledImages
 from mnist_resnet.data.sources import digits
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.models.resnet import ResNet
-from mnist_resnet.training.loop import Diverged, log_probabilities, train
+from mnist_resnet.training.loop import log_probabilities, train
 from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
 from tests.small_training import Told, begun, differences, small, trained, unsaved, without_times

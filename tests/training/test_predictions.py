@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 from mnist_resnet.training import predictions as module
-from mnist_resnet.training.predictions import read_predictions, write_predictions
+from mnist_resnet.comparing.predictions import read_predictions
+from mnist_resnet.training.predictions import write_predictions
 
 
 def some_test_set(count: int = 300) -> tuple[Tensor, Tensor, Tensor]:

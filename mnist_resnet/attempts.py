@@ -1,0 +1,220 @@
+"""The attempts at a job, as its folder records them, and whether the process of the last one is still alive.
+
+A job folder has numbered attempts, `attempts/0001.json` and on. The one with the highest number holds the job's lease
+(see `jobs.lease`, which creates them). Anybody may observe it, without locks and without comparing clocks:
+
+- Its holder touches the file every `HEARTBEAT` seconds. An observer compares the file's time only with what it saw
+  there before, and calls a holder dead when nothing has changed for `STALE_AFTER` (60) seconds of its own watching.
+- On the same machine (same host, boot and process namespace; known on Linux only) the process table decides: a holder
+  whose process is gone is dead at once, one whose process exists holds, even when it is stopped.
+
+On NFS other machines' files are seen some seconds late (attribute cache), up to a minute for a *new* file with the
+default mount.
+"""
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import Status
+
+HEARTBEAT = 5.0
+"""Seconds between two heartbeats of a lease's holder."""
+
+STALE_AFTER = 60.0
+"""Seconds of watching without a heartbeat after which a holder on another machine is called dead."""
+
+STALE_VARIABLE = "MNIST_RESNET_STALE_AFTER"
+"""Environment variable that replaces `STALE_AFTER`: a larger value for a file server that is often away for longer."""
+
+SHORTEST_WATCH = 4
+"""Observations, after the first, that it takes at least to call a holder dead: a gap counts for a quarter of the time.
+
+When a file server comes back after minutes, the observer may look before the holder could touch its file.
+"""
+
+ATTEMPTS = "attempts"
+NUMBERED = re.compile(r"(?!0000)(\d{4}|[1-9]\d{4,})\.json", re.ASCII)
+UNLISTED = {"format", "owner", "boot", "namespace", "process_started"}
+"""Entries of an attempt's record that `result.json` does not repeat."""
+
+State = Literal["free", "held", "dead", "released"]
+"""Of a lease: never taken, held (or not yet known to be dead), its holder died, its last holder released it."""
+
+
+class LeaseView(NamedTuple):
+    """What an observation of a job folder showed.
+
+    Attributes:
+        number: The highest attempt's; 0 if there is none.
+        state: Of the lease.
+        record: The highest attempt's.
+    """
+
+    number: int
+    state: State
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Observation:
+    mtime: int | None
+    at: float
+    silence: float
+
+
+class LeaseMonitor:
+    """Remembers the heartbeats it has seen of holders on other machines; keep one for all folders, and observe often.
+
+    Args:
+        stale_after: Seconds; None takes `STALE_AFTER`, or what the environment sets. A single gap between two
+            observations counts for a quarter of it at most.
+
+    Raises:
+        UsageError: The environment sets no valid number of seconds.
+    """
+
+    def __init__(self, stale_after: float | None = None) -> None:
+        self.stale_after = _stale_after() if stale_after is None else stale_after
+        self._observations: dict[Path, _Observation] = {}
+
+    def state(self, folder: Path) -> State:
+        """Return the state of the lease on the job in `folder`, as far as it is known by now."""
+        return self.observe(folder).state
+
+    def observe(self, folder: Path) -> LeaseView:
+        """Return the state of the lease, and which attempt it is the state of."""
+        number = max(attempt_numbers(folder), default=0)
+        if number == 0:
+            return LeaseView(0, "free", {})
+        file = attempt_file(folder, number)
+        record = read_attempt(file)
+        if record.get("ended") is not None:
+            return LeaseView(number, "released", record)
+        runs = _runs(record)
+        if runs is None:
+            runs = not self._is_silent(file)
+        return LeaseView(number, "held" if runs else "dead", record)
+
+    def _is_silent(self, file: Path) -> bool:
+        mtime, now = _mtime(file), time.monotonic()
+        before = self._observations.get(file)
+        silence = 0.0
+        if before is not None and before.mtime == mtime:
+            silence = before.silence + min(now - before.at, self.stale_after / SHORTEST_WATCH)
+        self._observations[file] = _Observation(mtime, now, silence)
+        return silence >= self.stale_after
+
+
+def attempts(folder: Path) -> list[dict[str, Any]]:
+    """Return all attempts at the job in `folder`, the first one first, as `result.json` lists them.
+
+    `status` is what the attempt was released with; an attempt that never was is `interrupted`, and the last one
+    `running`: whether it really runs, a `LeaseMonitor` tells.
+    """
+    numbers = sorted(attempt_numbers(folder))
+    listed = []
+    for number in numbers:
+        record = read_attempt(attempt_file(folder, number))
+        shown = {key: value for key, value in record.items() if key not in UNLISTED}
+        unended = Status.RUNNING if number == numbers[-1] else Status.INTERRUPTED
+        listed.append(shown | {"number": number, "status": record.get("status") or unended.value})
+    return listed
+
+
+def attempt_file(folder: Path, number: int) -> Path:
+    """Return the path of an attempt's record in a job folder."""
+    return folder / ATTEMPTS / f"{number:04d}.json"
+
+
+def attempt_numbers(folder: Path) -> list[int]:
+    """Return the numbers of all attempts, in no order; foreign files are ignored."""
+    try:
+        names = [file.name for file in (folder / ATTEMPTS).iterdir()]
+    except FileNotFoundError:
+        return []
+    return [int(match[1]) for match in map(NUMBERED.fullmatch, names) if match]
+
+
+def read_attempt(file: Path) -> dict[str, Any]:
+    """Return an attempt's record; empty if it can't be read. Opening the file makes NFS ask the server."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+@cache
+def this_machine() -> dict[str, str | None]:
+    """Return what identifies the process table that this process is in; None where a system does not tell."""
+    boot = namespace = None
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return {"host": socket.gethostname(), "boot": boot, "namespace": namespace}
+
+
+class Process(NamedTuple):
+    """State and start time (clock ticks after boot) of a process."""
+
+    state: str
+    started: int
+
+
+def process(pid: int) -> Process | None:
+    """Look up a process of this machine, from fields 3 and 22 of proc(5)'s stat; None if there is none, or no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, and may hold anything.
+    fields = stat.rpartition(b")")[2].split()
+    return Process(fields[0].decode(), int(fields[19]))
+
+
+def _stale_after() -> float:
+    given = os.environ.get(STALE_VARIABLE, str(STALE_AFTER))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not HEARTBEAT < seconds < float("inf"):
+        raise UsageError(f"{STALE_VARIABLE}={given}: must be a number of seconds above {HEARTBEAT:g}")
+    return seconds
+
+
+def _mtime(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _runs(record: dict[str, Any]) -> bool | None:
+    """Return whether the process that wrote `record` is running; None where this machine can't know."""
+    here, pid, started = this_machine(), record.get("pid"), record.get("process_started")
+    if None in here.values() or any(record.get(key) != value for key, value in here.items()):
+        return None
+    if not isinstance(pid, int) or not isinstance(started, int) or pid <= 0:
+        return None
+    found = process(pid)
+    if found is not None:
+        return found.started == started and found.state not in {"Z", "X"}
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    # It exists but is hidden (/proc mounted with hidepid).
+    return None

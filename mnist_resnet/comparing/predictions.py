@@ -1,0 +1,92 @@
+"""Reads `predictions.npz`, a trained network's prediction for each test image, without trusting the file."""
+
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The content of `predictions.npz` for a test set of n images, in the test set's order.
+
+    Attributes:
+        label: uint8 [n], the true class.
+        predicted: uint8 [n], the class of the greatest log-probability.
+        label_log_probability: float16 [n], natural logarithm, of the true class.
+        predicted_log_probability: float16 [n], of the predicted class.
+        test_set_sha256: The test set's hash; see `training.predictions.test_set_sha256`.
+        misread_index: int32 [m], which images the first m ≤ 200 misread ones are.
+        misread_pixels: uint8 [m, channels, height, width].
+    """
+
+    label: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+    label_log_probability: NDArray[np.float16]
+    predicted_log_probability: NDArray[np.float16]
+    test_set_sha256: str
+    misread_index: NDArray[np.int32]
+    misread_pixels: NDArray[np.uint8]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images read right, a fraction of one."""
+        return float(np.mean(self.label == self.predicted))
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Return the predictions in a job folder. Nothing in the file is unpickled.
+
+    Raises:
+        UnreadableFolder: There are none, or the file is damaged or holds something else.
+    """
+    path = folder / PREDICTIONS
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UnreadableFolder(f"{folder}: no {PREDICTIONS} in it") from None
+    except _DAMAGE as error:
+        raise UnreadableFolder(f"{path}: can't be read ({error or type(error).__name__})") from None
+    if problem := _misfit(content):
+        raise UnreadableFolder(f"{path}: not a file of this program ({problem})")
+    return Predictions(**{**content, "test_set_sha256": str(content["test_set_sha256"])})
+
+
+def _misfit(content: dict[str, NDArray[Any]]) -> str | None:
+    kinds = {
+        "label": ("uint8", 1),
+        "predicted": ("uint8", 1),
+        "label_log_probability": ("float16", 1),
+        "predicted_log_probability": ("float16", 1),
+        "misread_index": ("int32", 1),
+        "misread_pixels": ("uint8", 4),
+    }
+    if set(content) != {*kinds, "test_set_sha256"}:
+        return "it holds other arrays"
+    for name, (dtype, dimensions) in kinds.items():
+        if str(content[name].dtype) != dtype or content[name].ndim != dimensions:
+            return f"{name} is {content[name].dtype} {list(content[name].shape)}"
+    per_image = {len(content[name]) for name in list(kinds)[:4]}
+    if len(per_image) != 1 or len(content["misread_index"]) != len(content["misread_pixels"]):
+        return "its arrays differ in length"
+    return None

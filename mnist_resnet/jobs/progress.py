@@ -1,0 +1,34 @@
+"""How far a task has come, and the exception by which it ends when its loss is no longer finite."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from mnist_resnet.job_folder import Metrics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Progress(Protocol):
+    """How far a task has come; its result is written from this at each epoch's end.
+
+    Attributes:
+        history: One entry for each completed epoch.
+        batch_losses: float32 [steps per epoch] on the CPU, one tensor for each completed epoch.
+    """
+
+    history: list[Metrics]
+    batch_losses: "list[Tensor]"
+
+
+class Diverged(Exception):
+    """The loss stopped being finite.
+
+    Attributes:
+        epoch: From 0.
+        step: In that epoch, from 0.
+        loss: The value that is not finite.
+    """
+
+    def __init__(self, epoch: int, step: int, loss: float, what: str = "loss") -> None:
+        super().__init__(f"{what} {loss} in epoch {epoch}, step {step}")
+        self.epoch, self.step, self.loss = epoch, step, loss

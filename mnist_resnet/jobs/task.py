@@ -1,0 +1,45 @@
+"""The seam between jobs and what they compute: a task trains; a job leases, records and resumes it.
+
+Nothing on this side of the seam knows about images or classes. The task's module is loaded by name, and only here.
+"""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from mnist_resnet.config.schema import Config
+from mnist_resnet.jobs.task_run import TaskRun
+
+TASK = "mnist_resnet.training.image_classifier"
+"""The module that carries out every job; it has the functions of `Task`."""
+
+
+class Task(Protocol):
+    """What a task's module offers."""
+
+    def check_machine(self, config: Config) -> None:
+        """Check before any job starts that this machine has what the config asks for.
+
+        Raises:
+            UsageError: It does not, for example no such device.
+        """
+
+    def check_data(self, config: Config) -> None:
+        """Check before any job starts that the data can be loaded and fit the config.
+
+        Raises:
+            UsageError: They can't, or don't.
+        """
+
+    def run(self, run: TaskRun) -> None:
+        """Carry out one job, from its last checkpoint if it has one.
+
+        Raises:
+            Diverged: The loss is no longer finite.
+            Pruned: A callback ended the job early.
+            Interrupted: The program was asked to end; a checkpoint has been written.
+        """
+
+
+def load_task() -> Task:
+    """Import the task's module."""
+    return cast(Task, import_module(TASK))

@@ -1,0 +1,139 @@
+"""The task of training an image classifier: prepared, trained and saved. `jobs.task` loads this module by name."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_resnet.config.schema import Config
+from mnist_resnet.data.batches import DataSplits, decode, load
+from mnist_resnet.jobs.progress import Diverged
+from mnist_resnet.jobs.task_run import TaskRun
+from mnist_resnet.models.export import export_model
+from mnist_resnet.models.model_file import ModelDescription
+from mnist_resnet.tracking.callback import Pruned
+from mnist_resnet.tracking.guarded import GuardedTracker
+from mnist_resnet.tracking.log_file import LogFile, report_loss
+from mnist_resnet.training import numerics
+from mnist_resnet.training.compile import set_up
+from mnist_resnet.training.loop import Training, log_probabilities, train
+from mnist_resnet.training.predictions import test_set_sha256, write_predictions
+
+CHECKED_IMAGES = 100
+"""Test images on which a saved model is compared with the live one."""
+
+
+def check_machine(config: Config) -> None:
+    """Check that this machine has the device and the precision that the config asks for.
+
+    Raises:
+        UsageError: It does not.
+    """
+    numerics.resolve(config.trainer)
+
+
+def check_data(config: Config) -> None:
+    """Check that the images can be loaded and fit the config.
+
+    Raises:
+        UsageError: They can't, or don't.
+    """
+    decode(config.data)
+
+
+def run(run: TaskRun) -> None:
+    """Train a network and save what it learned; see `Task.run`."""
+    config = run.config
+    chosen = _numerics(run)
+    splits = load(config.data, chosen.device)
+    training = Training(config, splits, chosen)
+    state, restored = run.load_state()
+    if state is not None:
+        training.restore(state)
+    left_out, why = set_up(training, is_settled=bool(run.numerics))
+    run.writer.note(*left_out)
+    parameters = sum(parameter.numel() for parameter in training.model.parameters())
+    run.writer.start(training, config.epochs, parameters, training.numerics.as_dict(), training.numerics.device)
+    _begin(run, training, splits)
+    for line in [*restored, *left_out, f"{training.numerics}{f' ({why})' if why else ''}"]:
+        run.console.log(f"  {line}")
+    try:
+        with _anomalies(config), _profile(config, run.folder), run.checkpoints.closing():
+            train(training, run.callbacks, run.checkpoints, run.interrupt)
+    except Diverged as error:
+        _keep_losses(run, training, error)
+        raise
+    except Pruned:
+        _add_report_losses(run, training)
+        raise
+    _save_results(run, training)
+    if config.sweep.keep == "checkpoint":
+        run.keep_checkpoint(training.state)
+    _add_report_losses(run, training)
+
+
+def _numerics(run: TaskRun) -> numerics.Numerics:
+    """Resolve the numerics at a job's first attempt, take the recorded ones at later attempts; set the process up."""
+    recorded = run.numerics
+    chosen, notes = numerics.resume(recorded) if recorded else (numerics.resolve(run.config.trainer), [])
+    run.writer.note(*notes)
+    chosen.apply()
+    return chosen
+
+
+def _begin(run: TaskRun, training: Training, splits: DataSplits) -> None:
+    data, interval, steps = run.config.data, run.config.trainer.log_interval, training.steps_per_epoch
+    log_file = LogFile(len(splits.train), len(splits.test), data.batch_size, data.test_batch_size)
+    run.start(training, [log_file, GuardedTracker(run.config.tracking.model_dump(by_alias=True))])
+    losses = torch.cat([*training.batch_losses, training.losses[: training.step].cpu()]).tolist()
+    logged = [(step, loss) for step, loss in enumerate(losses) if step % steps % interval == 0]
+    run.begin(steps, run.config.epochs, list(training.history), logged)
+
+
+def _keep_losses(run: TaskRun, training: Training, error: Diverged) -> None:
+    """Write the batch losses up to the one that is not finite: they are the evidence."""
+    if error.epoch == len(training.batch_losses):
+        run.writer.write_batch_losses([*training.batch_losses, training.losses[: error.step + 1].cpu()])
+
+
+def _add_report_losses(run: TaskRun, training: Training) -> None:
+    data, last = run.config.data, training.history[-1]
+    run.writer.result["report_loss"] = {
+        "train": report_loss(last["train_loss"], len(training.splits.train), data.batch_size),
+        "test": report_loss(last["test_loss"], len(training.splits.test), data.test_batch_size),
+    }
+
+
+def _save_results(run: TaskRun, training: Training) -> None:
+    """Write the predictions and, unless `sweep.keep=none`, the trained network."""
+    run.writer.check()
+    test, data = training.splits.test, run.config.data
+    predicted = log_probabilities(training, test)
+    write_predictions(run.folder, test.labels, predicted, test.pixels, test_set_sha256(test.pixels, test.labels))
+    if run.config.sweep.keep == "none":
+        return
+    description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
+    try:
+        architecture = run.config.model.model_dump_json(by_alias=True)
+        images = test.pixels[:CHECKED_IMAGES]
+        export_model(training.averaging.model, images, description, run.folder, architecture)
+    except OSError:
+        raise
+    except Exception as error:
+        run.writer.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
+
+
+def _anomalies(config: Config) -> AbstractContextManager[Any]:
+    return torch.autograd.detect_anomaly() if config.trainer.detect_anomaly else nullcontext()
+
+
+@contextmanager
+def _profile(config: Config, folder: Path) -> Iterator[None]:
+    if not config.trainer.profile:
+        yield
+        return
+    with torch.profiler.profile(profile_memory=True) as profiler:
+        yield
+    profiler.export_chrome_trace(str(folder / "trace.json"))
