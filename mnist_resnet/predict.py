@@ -58,12 +58,12 @@ def _classify(model: Path, images: list[Path], trust: bool) -> list[str]:
 def _read_all(paths: list[Path], channels: int, height: int, width: int, ink_side: int) -> "NDArray[np.uint8]":
     import numpy as np
 
-    from mnist_resnet.data.image_file import read_picture
+    from mnist_resnet.data.image_file import read_image_file
 
     pictures, problems = [], []
     for path in paths:
         try:
-            pictures.append(read_picture(path, channels, height, width, ink_side))
+            pictures.append(read_image_file(path, channels, height, width, ink_side))
         except UsageError as error:
             problems.append(str(error))
     if problems:

@@ -1,4 +1,7 @@
-"""The images on the device: decoded once in a process, kept as bytes, cut into batches and normalised there."""
+"""Splits and batches of images on the device.
+
+Images are decoded once per process and kept on the device as bytes. Batches are sliced and normalised there.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,13 +22,13 @@ from mnist_resnet.errors import UsageError
 
 @dataclass(frozen=True)
 class Split:
-    """Some images of a data set, on the device.
+    """A split of a data set (training, validation or test), on the device.
 
     Attributes:
-        pixels: uint8 [n, channels, height, width].
-        labels: int64 [n].
-        mean: float32 [channels, 1, 1], of pixels as fractions of 255.
-        std: float32 [channels, 1, 1], likewise.
+        pixels: uint8 [n, channels, height, width], 0 to 255.
+        labels: int64 [n], 0 to classes - 1.
+        mean: float32 [1 or channels, 1, 1], mean of the pixels scaled to 0…1.
+        std: float32 [1 or channels, 1, 1], standard deviation of the pixels scaled to 0…1.
     """
 
     pixels: Tensor
@@ -36,23 +39,40 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, places: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Those at `places`, int64 [batch]: normalised, float32 [batch, channels, height, width], and their labels."""
-        return self.normalise(self.pixels[places]), self.labels[places]
+    def batch(self, indices: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return the normalised images and the labels at `indices`.
+
+        Args:
+            indices: int64 [batch], or a slice.
+
+        Returns:
+            Images, float32 [batch, channels, height, width], and labels, int64 [batch].
+        """
+        return self.normalise(self.pixels[indices]), self.labels[indices]
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images as they come, in batches as `batch` gives them; the last one may be smaller."""
+        """Yield all images in order, as `batch` returns them; the last batch may be smaller."""
         for begin in range(0, len(self), batch_size):
             yield self.batch(slice(begin, begin + batch_size))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """As torchvision's ToTensor and Normalize do it, operation by operation, so that the bits agree."""
+        """Normalise uint8 [batch, channels, height, width] to float32 of the same shape.
+
+        The operations and their order are those of torchvision's ToTensor and Normalize, so the results are bitwise
+        equal.
+        """
         return pixels.to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
 
 
 @dataclass(frozen=True)
 class DataSplits:
-    """What a job trains, validates (if images are held out) and tests on."""
+    """The training, validation and test splits of a job.
+
+    Attributes:
+        train: training images.
+        val: validation images; None if `data.val_size` is 0.
+        test: test images.
+    """
 
     train: Split
     val: Split | None
@@ -60,24 +80,29 @@ class DataSplits:
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """The order of `count` images in an epoch, int64 [count], drawn from (seed, epoch) alone."""
-    # PyTorch's CPU generator drops all but 32 bits of a seed, so the pair is hashed and not put side by side.
-    mixed = int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
+    """Return the order of the training images in an epoch: a permutation, int64 [count], on the CPU.
+
+    It depends on `seed` and `epoch` only, not on any global random state.
+    """
+    # PyTorch's CPU generator keeps only 32 bits of a seed, so hash the pair instead of concatenating it.
+    epoch_seed = int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    return torch.randperm(count, generator=torch.Generator().manual_seed(epoch_seed))
 
 
 def load(data: Data, device: str) -> DataSplits:
-    """The splits that `data` describes, on `device`; the decoded images are shared by all jobs of this process.
+    """Return the splits that the config `data` describes, on `device`.
+
+    Training takes the first images, validation the last ones. All jobs of this process share the decoded images.
 
     Raises:
-        UsageError: the source can't be had, or has fewer images, other channels or more classes than `data` says.
+        UsageError: The source fails, or it has too few images, other channels or more classes than `data` declares.
     """
     decode(data)
-    whole = _on_device(_source(data), device)
-    available = len(whole.train.labels)
+    data_set = _on_device(_source_node(data), device)
+    available = len(data_set.train.labels)
     train_size = available - data.val_size if data.train_size is None else data.train_size
     mean, std = (torch.tensor(value, device=device).reshape(-1, 1, 1) for value in (data.mean, data.std))
-    train, test = whole.train, whole.test
+    train, test = data_set.train, data_set.test
     return DataSplits(
         train=Split(train.pixels[:train_size], train.labels[:train_size], mean, std),
         val=Split(train.pixels[available - data.val_size :], train.labels[available - data.val_size :], mean, std)
@@ -88,53 +113,57 @@ def load(data: Data, device: str) -> DataSplits:
 
 
 def decode(data: Data) -> None:
-    """Get and decode the images that `data` names, once in a process; errors as those of `load`."""
-    _check_fits(data, _decoded(_source(data)))
+    """Fetch, decode and check the images of the config `data`, once per process.
+
+    Raises:
+        UsageError: As in `load`.
+    """
+    _check_fits(data, _decoded(_source_node(data)))
 
 
-def _source(data: Data) -> str:
-    """What is handed to the source: the keys that `Data` does not declare."""
+def _source_node(data: Data) -> str:
+    """Return the source's config node as JSON: its `_target_` and the keys that `Data` does not declare."""
     own = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}
     return json.dumps({"_target_": data.target, **own})
 
 
 @lru_cache(maxsize=4)
-def _on_device(source: str, device: str) -> DataSet:
-    return _decoded(source).to(device)
+def _on_device(source_node: str, device: str) -> DataSet:
+    return _decoded(source_node).to(device)
 
 
 @lru_cache(maxsize=4)
-def _decoded(source: str) -> DataSet:
+def _decoded(source_node: str) -> DataSet:
     try:
-        loaded: Any = instantiate(json.loads(source), _convert_="all")
+        loaded: Any = instantiate(json.loads(source_node), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise
     if not isinstance(loaded, DataSet):
-        raise UsageError(f"data._target_={json.loads(source)['_target_']}: gave a {type(loaded).__name__}, no DataSet")
+        target = json.loads(source_node)["_target_"]
+        raise UsageError(f"data._target_={target}: must return a DataSet, returned a {type(loaded).__name__}")
     return loaded
 
 
-def _check_fits(data: Data, whole: DataSet) -> None:
-    train, test = len(whole.train.labels), len(whole.test.labels)
-    wanted = (data.train_size or 1) + data.val_size
-    if wanted > train:
-        asked = "data." if data.train_size is None else f"data.train_size={data.train_size}, "
-        raise UsageError(f"{asked}val_size={data.val_size}: there are {train} images")
+def _check_fits(data: Data, data_set: DataSet) -> None:
+    train, test = len(data_set.train.labels), len(data_set.test.labels)
+    if (data.train_size or 1) + data.val_size > train:
+        prefix = "data." if data.train_size is None else f"data.train_size={data.train_size}, "
+        raise UsageError(f"{prefix}val_size={data.val_size}: there are {train} images")
     if (data.test_size or 1) > test:
         raise UsageError(f"data.test_size={data.test_size}: there are {test} test images")
     if data.train_size is None and (train - data.val_size) % data.batch_size == 1:
         raise UsageError(
             f"data.batch_size={data.batch_size}: leaves a last batch of one of {train - data.val_size} training "
-            f"images, on which batch norm can't train; take another, or a data.train_size"
+            f"images, on which batch norm can't train; choose another batch size, or set data.train_size"
         )
-    channels = whole.train.pixels.shape[1]
+    channels = data_set.train.pixels.shape[1]
     if channels != data.channels:
         raise UsageError(f"data.channels={data.channels}: the images have {channels}")
     for key, value in (("mean", data.mean), ("std", data.std)):
         if isinstance(value, list) and len(value) != channels:
             raise UsageError(f"data.{key}={value}: give one number, or one for each of the {channels} channels")
-    most = int(max(whole.train.labels.max(), whole.test.labels.max()))
-    if most >= data.classes:
-        raise UsageError(f"data.classes={data.classes}: there is a label {most}; labels count from 0")
+    largest = int(max(data_set.train.labels.max(), data_set.test.labels.max()))
+    if largest >= data.classes:
+        raise UsageError(f"data.classes={data.classes}: there is a label {largest}; labels count from 0")

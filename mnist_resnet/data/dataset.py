@@ -1,7 +1,7 @@
-"""The contract that every data source meets, ours or a user's own.
+"""`DataSet`, the return type of every data source.
 
-A data source is a callable that a config's `data._target_` names. It is called with those keys of the `data` node that
-are its own (for `mnist`: `root` and `verify`) and returns a `DataSet`.
+A data source is a callable that a config names as `data._target_`, built in or the user's own. It is called with the
+keys of the `data` node that the schema does not declare (for `mnist`: `root` and `verify`) and returns a `DataSet`.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ from mnist_resnet.errors import UsageError
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Images with the class of each.
+    """Images and their class labels.
 
     Attributes:
         pixels: uint8 [n, channels, height, width], 0 to 255.
         labels: int64 [n], classes counted from 0.
 
     Raises:
-        UsageError: a tensor has another type or shape, the lengths differ, there is no image, or a label is negative.
+        UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, or a label is
+            negative.
     """
 
     pixels: Tensor
@@ -32,10 +33,10 @@ class LabelledImages:
         _require(self.labels, "labels", torch.int64, "int64 [n]", dimensions=1)
         if len(self.pixels) != len(self.labels):
             raise UsageError(
-                f"data set: {len(self.pixels)} images and {len(self.labels)} labels; there must be as many"
+                f"data set: {len(self.pixels)} images and {len(self.labels)} labels; the numbers must be equal"
             )
         if not self.pixels.numel():
-            raise UsageError(f"data set: pixels are {list(self.pixels.shape)}; there must be an image at least")
+            raise UsageError(f"data set: pixels are {list(self.pixels.shape)}; there must be at least one image")
         if int(self.labels.min()) < 0:
             raise UsageError(f"data set: a label is {int(self.labels.min())}; labels count from 0")
 
@@ -43,20 +44,20 @@ class LabelledImages:
         return len(self.labels)
 
     def to(self, device: str) -> "LabelledImages":
-        """The same images on `device`."""
+        """Return a copy on `device`, such as `cpu` or `cuda:0`."""
         return LabelledImages(self.pixels.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """What a data source returns: all training and all test images, in an order that is always the same.
+    """The training and test images that a data source returns, always in the same order.
 
     Attributes:
-        train: to train on, and to hold validation images out of.
-        test: of the same channels, height and width.
+        train: images for training; validation images are held out of these.
+        test: test images, with the same channels, height and width.
 
     Raises:
-        UsageError: a part is no `LabelledImages`, or the images of the two differ in shape.
+        UsageError: A part is not a `LabelledImages`, or training and test images differ in shape.
     """
 
     train: LabelledImages
@@ -65,19 +66,19 @@ class DataSet:
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("test", self.test)):
             if not isinstance(part, LabelledImages):
-                raise UsageError(f"data set: {name} must be LabelledImages, and is {type(part).__name__}")
+                raise UsageError(f"data set: {name} must be LabelledImages, not {type(part).__name__}")
         train, test = list(self.train.pixels.shape[1:]), list(self.test.pixels.shape[1:])
         if train != test:
             raise UsageError(f"data set: training images are {train}, test images {test}; they must be the same")
 
     def to(self, device: str) -> "DataSet":
-        """The same data set on `device`."""
+        """Return a copy on `device`, such as `cpu` or `cuda:0`."""
         return DataSet(self.train.to(device), self.test.to(device))
 
 
-def _require(tensor: Tensor, name: str, dtype: torch.dtype, wanted: str, dimensions: int) -> None:
+def _require(tensor: Tensor, name: str, dtype: torch.dtype, expected: str, dimensions: int) -> None:
     if not isinstance(tensor, Tensor):
-        raise UsageError(f"data set: {name} must be a tensor, {wanted}, and is {type(tensor).__name__}")
+        raise UsageError(f"data set: {name} must be a tensor, {expected}, not {type(tensor).__name__}")
     if tensor.dtype != dtype or tensor.ndim != dimensions:
-        is_now = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        raise UsageError(f"data set: {name} must be {wanted}, and is {is_now}")
+        actual = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+        raise UsageError(f"data set: {name} must be {expected}, not {actual}")

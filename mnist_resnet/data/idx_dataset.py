@@ -1,7 +1,7 @@
-"""A data set of four idx files in torchvision's layout, `ROOT/NAME/raw/`.
+"""Loads data sets of four idx files in torchvision's layout, `ROOT/NAME/raw/`.
 
-What is there is read in place, and nothing that is there is ever changed; what is missing is fetched and kept there.
-Either way a file is used only if its SHA-256 is the published one.
+Existing files are read in place and never changed. Missing files are fetched and saved there. Either way, a file is
+used only if its SHA-256 is the published one.
 """
 
 import gzip
@@ -30,17 +30,17 @@ FILES = {
     "t10k-images-idx3-ubyte": 3,
     "t10k-labels-idx1-ubyte": 1,
 }
-"""The unpacked files, and the dimensions of the array in each."""
+"""Names of the uncompressed files, and the number of dimensions of the array in each."""
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A data set of four idx files.
+class IdxDataset:
+    """A published data set of four idx files.
 
     Attributes:
         name: its folder under the root, as torchvision names it.
-        sha256: by file name, of the unpacked file (`train-images-idx3-ubyte`) or of the compressed one (`….gz`).
-        fetchers: where missing files come from, tried in this order.
+        sha256: checksum by file name, of the uncompressed file (`train-images-idx3-ubyte`) or the compressed (`….gz`).
+        fetchers: sources of missing files, tried in this order.
     """
 
     name: str
@@ -49,35 +49,38 @@ class Archive:
 
 
 class BadFile(ValueError):
-    """A file that is missing, damaged or another one than it should be; its text says why in a line."""
+    """A file is damaged or not the published one; the message gives the reason in one line."""
 
 
-def load(archive: Archive, root: Path, verify: bool = True) -> DataSet:
-    """The data set of `archive`, from what is under `root`, or fetched and kept there.
+def load(data_set: IdxDataset, root: Path, verify: bool = True) -> DataSet:
+    """Load `data_set` from `root`, after fetching missing files into it.
 
     Args:
-        archive: which one.
-        root: the folder that holds data sets.
-        verify: False takes any idx files that are there: no sum is checked and nothing is fetched.
+        data_set: the data set to load.
+        root: folder with data sets.
+        verify: False accepts any existing idx files, without checking checksums or fetching.
+
+    Returns:
+        Images, uint8 [n, 1, height, width], and labels, int64 [n].
 
     Raises:
-        UsageError: the files are not there and could not be fetched; it names each way that was tried.
+        UsageError: The files are missing and could not be fetched; the message names each attempt.
     """
-    raw = root / archive.name / "raw"
-    sha256 = archive.sha256 if verify else None
+    raw = root / data_set.name / "raw"
+    sha256 = data_set.sha256 if verify else None
     arrays, problems = _read(raw, sha256)
     if len(arrays) < len(FILES):
         if not verify:
-            tried = "; ".join([*problems, _lacking(raw, arrays)])
-            raise UsageError(f"data.root={root}: data.verify=false takes what is there and fetches nothing; {tried}")
-        with _one_at_a_time(raw.parent):
+            reasons = "; ".join([*problems, _missing_files(raw, arrays)])
+            raise UsageError(f"data.root={root}: data.verify=false reads existing files and fetches none; {reasons}")
+        with _fetch_lock(raw.parent):
             # Another process may have fetched the files while this one waited.
             arrays, problems = _read(raw, sha256)
             if len(arrays) < len(FILES):
                 missing = FILES.keys() - arrays.keys()
-                arrays |= _fetch(archive, root, missing, tried=[*problems, _lacking(raw, arrays)])
+                arrays |= _fetch(data_set, root, missing, attempts=[*problems, _missing_files(raw, arrays)])
     for problem in problems:
-        logger.warning("%s; a good copy is used instead, and the file is left as it is", problem)
+        logger.warning("%s; using a good copy instead and leaving the file as it is", problem)
     return DataSet(
         train=LabelledImages(arrays["train-images-idx3-ubyte"].unsqueeze(1), arrays["train-labels-idx1-ubyte"].long()),
         test=LabelledImages(arrays["t10k-images-idx3-ubyte"].unsqueeze(1), arrays["t10k-labels-idx1-ubyte"].long()),
@@ -85,11 +88,11 @@ def load(archive: Archive, root: Path, verify: bool = True) -> DataSet:
 
 
 def _read(raw: Path, sha256: Mapping[str, str] | None) -> tuple[dict[str, Tensor], list[str]]:
-    """The arrays of the good files in `raw`, and what is wrong with the bad ones."""
+    """Return the arrays of the good files in `raw`, and one message for each bad file."""
     arrays: dict[str, Tensor] = {}
     problems: list[str] = []
     for file in FILES:
-        # The form whose sum is known comes first; torchvision leaves both.
+        # torchvision leaves both forms; prefer the one whose checksum is published.
         compressed_first = sha256 is not None and file not in sha256
         forms = [f"{file}.gz", file] if compressed_first else [file, f"{file}.gz"]
         for path in (raw / form for form in forms if (raw / form).exists()):
@@ -103,74 +106,82 @@ def _read(raw: Path, sha256: Mapping[str, str] | None) -> tuple[dict[str, Tensor
     return arrays, problems
 
 
-def _lacking(raw: Path, arrays: Mapping[str, Tensor]) -> str:
-    return f"{raw} has no good {', '.join(file for file in FILES if file not in arrays)}"
+def _missing_files(raw: Path, arrays: Mapping[str, Tensor]) -> str:
+    return f"{raw} has no valid {', '.join(file for file in FILES if file not in arrays)}"
 
 
 def _array(name: str, content: bytes, sha256: Mapping[str, str] | None) -> Tensor:
-    """The array in the file `name`, plain or `.gz`, once its sum is found to be the published one.
+    """Decode the file `name`, plain or `.gz`, and check that its checksum is the published one.
 
     Raises:
-        BadFile: the file is damaged or not the published one.
+        BadFile: The file is damaged or not the published one.
     """
     file = name.removesuffix(".gz")
     try:
         plain = gzip.decompress(content) if name.endswith(".gz") else content
         array = idx.decode(plain, FILES[file])
     except EOFError:
-        raise BadFile("truncated (the compressed data end too early)") from None
+        raise BadFile("truncated (the compressed data end early)") from None
     except (idx.NotIdx, gzip.BadGzipFile, zlib.error) as error:
         raise BadFile(str(error)) from None
     if sha256 is None:
         return array
     expected = sha256.get(file, sha256.get(name))
     if expected is None:
-        raise BadFile(f"unpacked, and only the sum of {name}.gz is published; keep that one beside it")
-    found = hashlib.sha256(plain if file in sha256 else content).hexdigest()
-    if found != expected:
-        raise BadFile(f"another file than the published one (SHA-256 {found[:16]}…, expected {expected[:16]}…)")
+        raise BadFile(f"uncompressed, but only the checksum of {name}.gz is published; put that file beside it")
+    actual = hashlib.sha256(plain if file in sha256 else content).hexdigest()
+    if actual != expected:
+        raise BadFile(f"not the published file (SHA-256 {actual[:16]}…, expected {expected[:16]}…)")
     return array
 
 
-def _fetch(archive: Archive, root: Path, missing: set[str], tried: list[str]) -> dict[str, Tensor]:
-    """The arrays of the `missing` files from the first fetcher that brings good ones; they are kept under `root`."""
-    raw = root / archive.name / "raw"
-    for fetcher in archive.fetchers:
-        logger.info("%s: trying %s", archive.name, fetcher.label)
+def _fetch(data_set: IdxDataset, root: Path, missing: set[str], attempts: list[str]) -> dict[str, Tensor]:
+    """Fetch the `missing` files with the first fetcher that succeeds, save them under `root`, return their arrays.
+
+    Args:
+        data_set: the data set that the files belong to.
+        root: folder with data sets.
+        missing: names of the uncompressed files to fetch.
+        attempts: messages on what was tried before; the errors of failed fetchers are appended.
+
+    Raises:
+        UsageError: All fetchers failed; the message lists `attempts`.
+    """
+    raw = root / data_set.name / "raw"
+    for fetcher in data_set.fetchers:
+        logger.info("%s: trying %s", data_set.name, fetcher.label)
         try:
-            files = _from(fetcher, missing)
+            files = _fetch_files(fetcher, missing)
             arrays = {
-                name.removesuffix(".gz"): _array(name, content, archive.sha256) for name, content in files.items()
+                name.removesuffix(".gz"): _array(name, content, data_set.sha256) for name, content in files.items()
             }
         except (download.FetchFailed, BadFile, OSError) as error:
-            logger.info("%s: %s failed: %s", archive.name, fetcher.label, error)
-            tried.append(f"{fetcher.label}: {error}")
+            logger.info("%s: %s failed: %s", data_set.name, fetcher.label, error)
+            attempts.append(f"{fetcher.label}: {error}")
             continue
-        logger.info(
-            "%s: fetched by %s, and its SHA-256 sums are right; to be kept in %s", archive.name, fetcher.label, raw
-        )
-        _keep(raw, files, archive.sha256)
+        logger.info("%s: fetched by %s, SHA-256 verified; saving to %s", data_set.name, fetcher.label, raw)
+        _save(raw, files, data_set.sha256)
         return arrays
     raise UsageError(
-        f"{archive.name} is not in data.root={root} and could not be fetched. Tried: {'; '.join(tried)}. "
-        f"Ways on: data.root=FOLDER with the four idx files, plain or .gz, in FOLDER/{archive.name}/raw "
-        "(files of your own: data.verify=false as well); or data=digits, which needs no network"
+        f"{data_set.name} is not in data.root={root} and could not be fetched. Tried: {'; '.join(attempts)}. "
+        f"Alternatives: data.root=FOLDER with the four idx files, plain or .gz, in FOLDER/{data_set.name}/raw "
+        "(for files of your own, add data.verify=false); or data=digits, which works offline"
     )
 
 
-def _from(fetcher: download.Fetcher, missing: set[str]) -> dict[str, bytes]:
+def _fetch_files(fetcher: download.Fetcher, missing: set[str]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="mnist-resnet-", ignore_cleanup_errors=True) as folder:
         files = fetcher.fetch(Path(folder))
-    wanted = {name: content for name, content in files.items() if name.removesuffix(".gz") in missing}
-    if lacking := missing - {name.removesuffix(".gz") for name in wanted}:
-        raise download.FetchFailed(f"brought no {', '.join(sorted(lacking))}")
-    return wanted
+    selected = {name: content for name, content in files.items() if name.removesuffix(".gz") in missing}
+    if still_missing := missing - {name.removesuffix(".gz") for name in selected}:
+        raise download.FetchFailed(f"did not return {', '.join(sorted(still_missing))}")
+    return selected
 
 
-def _keep(raw: Path, files: Mapping[str, bytes], sha256: Mapping[str, str]) -> None:
-    """Write `files` into `raw`, each in the form, plain or compressed, whose name no file has yet.
+def _save(raw: Path, files: Mapping[str, bytes], sha256: Mapping[str, str]) -> None:
+    """Write `files` into `raw`, each plain or compressed, under a name that is still free.
 
-    A file that is there is the user's and stays. What can't be kept is told and fetched again next time.
+    Existing files are the user's and stay. A file that can't be saved is logged, and fetched again next time.
     """
     for name, content in files.items():
         file = name.removesuffix(".gz")
@@ -178,15 +189,18 @@ def _keep(raw: Path, files: Mapping[str, bytes], sha256: Mapping[str, str]) -> N
         free = [form for form in forms if not (raw / form).exists()]
         try:
             if not free:
-                raise FileExistsError(f"bad files have the names {' and '.join(forms)}; move them away")
+                raise FileExistsError(f"invalid files are in the way: {' and '.join(forms)}; move them away")
             raw.mkdir(parents=True, exist_ok=True)
             write_atomically(raw / free[0], forms[free[0]]())
         except OSError as error:
-            logger.warning("%s is used, but can't be kept in %s: %s", file, raw, error)
+            logger.warning("%s is used, but can't be saved in %s: %s", file, raw, error)
 
 
 def _forms(name: str, content: bytes, both: bool) -> dict[str, Callable[[], bytes]]:
-    """By file name, what gives the bytes to write: as they are and, if `both`, packed or unpacked."""
+    """Map each possible file name to a function that returns its bytes.
+
+    These are the name and bytes as fetched and, if `both`, the compressed or uncompressed counterpart.
+    """
     forms: dict[str, Callable[[], bytes]] = {name: lambda: content}
     if both and name.endswith(".gz"):
         forms[name.removesuffix(".gz")] = lambda: gzip.decompress(content)
@@ -196,11 +210,11 @@ def _forms(name: str, content: bytes, both: bool) -> dict[str, Callable[[], byte
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let one process after another in, so that the second finds what the first fetched.
+def _fetch_lock(folder: Path) -> Iterator[None]:
+    """Lock `folder` so that only one process fetches at a time and the next one finds its files.
 
-    Where the folder takes no lock file, or the lock is held for longer than any fetch takes, all go in: files are
-    written atomically, so that costs a download and spoils nothing.
+    If no lock file can be created, or another process holds the lock for longer than any fetch takes, continue without
+    the lock. That costs an extra download at most, because files are written atomically.
     """
     lock = FileLock(folder / ".fetching.lock")
     try:
@@ -209,7 +223,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             logger.info("another process is fetching into %s; waiting for it", folder)
-            lock.acquire(timeout=3 * download.FETCH_SECONDS)
+            lock.acquire(timeout=3 * download.FETCH_TIMEOUT_SECONDS)
     except (OSError, NotImplementedError):
         pass
     try:

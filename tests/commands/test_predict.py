@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mnist_resnet import predict
-from mnist_resnet.data.image_file import read_picture
+from mnist_resnet.data.image_file import read_image_file
 from mnist_resnet.data.sources import digits
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL
@@ -40,7 +40,7 @@ def seven() -> Pixels:
 
 
 def read(path: Path) -> Pixels:
-    pixels: Pixels = read_picture(path, channels=1, height=28, width=28, ink_side=20)[0]
+    pixels: Pixels = read_image_file(path, channels=1, height=28, width=28, ink_side=20)[0]
     return pixels
 
 
@@ -135,15 +135,15 @@ def test_a_camera_s_rotation_is_undone(tmp_path: Path, orientation: int, stored:
 
 def test_other_sizes_and_channels_of_a_network(tmp_path: Path) -> None:
     large_on_white().save(tmp_path / "paper.png")
-    small = read_picture(tmp_path / "paper.png", 1, 8, 8, ink_side=8)
+    small = read_image_file(tmp_path / "paper.png", 1, 8, 8, ink_side=8)
     assert small.shape == (1, 8, 8)
     assert small[0].any(axis=1).all(), "its ink reaches from top to bottom"
-    colour = read_picture(tmp_path / "paper.png", 3, 32, 32, ink_side=32)
+    colour = read_image_file(tmp_path / "paper.png", 3, 32, 32, ink_side=32)
     assert colour.shape == (3, 32, 32)
     assert not colour[:, 0].any(), "the wide sheet is padded above"
     assert colour[:, 16, 0].tolist() == [255] * 3
     with pytest.raises(UsageError, match="1 or 3 channels, and this network takes 2"):
-        read_picture(tmp_path / "paper.png", 2, 28, 28, ink_side=20)
+        read_image_file(tmp_path / "paper.png", 2, 28, 28, ink_side=20)
 
 
 def test_wide_and_tall_ink_stays_inside(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_every_bad_image_has_its_line(tmp_path: Path, job: Path, capsys: pytest.
     blank(tmp_path / "blank.png")
     assert predict.main([str(job), str(tmp_path / "blank.png"), str(tmp_path / "missing.png")]) == 2
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
-        "blank, nothing on it stands out from its ground",
+        "blank, nothing stands out from the background",
         "no such file",
     ]
 

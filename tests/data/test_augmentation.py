@@ -1,4 +1,4 @@
-"""Augmentations: they move what they say by what they say, black stays black, and no two images are changed alike."""
+"""Tests of the augmentations: geometry, distribution of the draws, and that black stays black."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
-from mnist_resnet.data.augmentation import Affine, Elastic, Translate, affine_maps
+from mnist_resnet.data.augmentation import Affine, Elastic, Translate, affine_matrices
 from mnist_resnet.data.sources import digits
 from tests.small_training import begun, small
 
@@ -16,31 +16,31 @@ BLACK = torch.tensor([[[-0.5]], [[-2.0]]])
 OPTIONS = ("translate", "affine", "elastic")
 
 
-def pictures(count: int) -> Tensor:
-    """Digits in two channels, float32 [count, 2, 28, 28], on the black of each channel."""
+def sample_images(count: int) -> Tensor:
+    """Digits in two channels, float32 [count, 2, 28, 28], each channel offset by its own black value."""
     pixels = digits().train.pixels[:count].float() / 255
     return torch.cat([pixels, 2 * pixels], dim=1) + BLACK
 
 
-def affine_of(given: dict[str, float]) -> Affine:
-    return Affine(BLACK, **({"translate": 0.0, "rotate": 0.0, "scale": 0.0, "shear": 0.0} | given))
+def affine_with(limits: dict[str, float]) -> Affine:
+    return Affine(BLACK, **({"translate": 0.0, "rotate": 0.0, "scale": 0.0, "shear": 0.0} | limits))
 
 
-def shifted(images: Tensor, down: int, right: int) -> Tensor:
-    moved = BLACK.expand(images.shape).clone()
+def shift(images: Tensor, down: int, right: int) -> Tensor:
+    shifted = BLACK.expand(images.shape).clone()
     height, width = images.shape[2:]
-    moved[..., max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = images[
+    shifted[..., max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = images[
         ..., max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)
     ]
-    return moved
+    return shifted
 
 
-def test_translate_gives_each_image_one_of_the_shifts_and_uses_them_all_evenly() -> None:
+def test_translate_draws_every_shift_equally_often() -> None:
     torch.manual_seed(1)
-    images = pictures(1)[:, :, :26, :].expand(2500, -1, -1, -1)  # no square
-    moved = Translate(BLACK, 2)(images)
+    images = sample_images(1)[:, :, :26, :].expand(2500, -1, -1, -1)  # not square
+    augmented = Translate(BLACK, 2)(images)
     counts = {
-        (down, right): int((moved == shifted(images[:1], down, right)).all(dim=(1, 2, 3)).sum())
+        (down, right): int((augmented == shift(images[:1], down, right)).all(dim=(1, 2, 3)).sum())
         for down in range(-2, 3)
         for right in range(-2, 3)
     }
@@ -48,7 +48,7 @@ def test_translate_gives_each_image_one_of_the_shifts_and_uses_them_all_evenly()
     assert min(counts.values()) > 50  # of 100 expected
 
 
-MOVES = [
+PARAMETERS = [
     {"right": 3.0, "down": -2.0, "degrees": 0.0, "scale": 1.0, "shear": 0.0},
     {"right": 0.0, "down": 0.0, "degrees": 20.0, "scale": 1.0, "shear": 0.0},
     {"right": 0.0, "down": 0.0, "degrees": 0.0, "scale": 1.3, "shear": 0.0},
@@ -57,79 +57,80 @@ MOVES = [
 ]
 
 
-class Told(Affine):
-    """Draws what it is told."""
+class FixedAffine(Affine):
+    """`Affine` with given parameters instead of random ones."""
 
     def __init__(self, right: float, down: float, degrees: float, scale: float, shear: float) -> None:
         super().__init__(BLACK, 0, 0, 0, 0)
-        self.told = [torch.tensor([value]) for value in (right, down, degrees, scale, shear)]
+        self.parameters_drawn = [torch.tensor([value]) for value in (right, down, degrees, scale, shear)]
 
-    def maps(self, images: Tensor) -> Tensor:
+    def random_matrices(self, images: Tensor) -> Tensor:
         assert len(images) == 1
-        return affine_maps(*self.told)
+        return affine_matrices(*self.parameters_drawn)
 
 
 @pytest.mark.parametrize("height", [28, 20])
-@pytest.mark.parametrize("move", MOVES)
-def test_affine_moves_as_torchvision_does(move: dict[str, float], height: int) -> None:
-    image = pictures(1)[:, :, :height]
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_affine_matches_torchvision(parameters: dict[str, float], height: int) -> None:
+    image = sample_images(1)[:, :, :height]
     expected = affine(
         image - BLACK,
-        angle=move["degrees"],
-        translate=[int(move["right"]), int(move["down"])],
-        scale=move["scale"],
-        shear=[move["shear"], 0.0],
+        angle=parameters["degrees"],
+        translate=[int(parameters["right"]), int(parameters["down"])],
+        scale=parameters["scale"],
+        shear=[parameters["shear"], 0.0],
         interpolation=InterpolationMode.BILINEAR,
     )
-    torch.testing.assert_close(Told(**move)(image), expected + BLACK, rtol=0, atol=1e-4)
+    torch.testing.assert_close(FixedAffine(**parameters)(image), expected + BLACK, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("knob", "most", "drawn"),
+    ("key", "limit", "read"),
     [
-        ("translate", 3.0, lambda maps: -maps[:, 0, 2]),
-        ("translate", 3.0, lambda maps: -maps[:, 1, 2]),
-        ("rotate", 30.0, lambda maps: torch.rad2deg(torch.atan2(-maps[:, 1, 0], maps[:, 1, 1]))),
-        ("scale", 0.5, lambda maps: 1 / maps[:, 1, 1] - 1),
-        ("shear", 20.0, lambda maps: torch.rad2deg(torch.atan(maps[:, 0, 1]))),
+        ("translate", 3.0, lambda matrices: -matrices[:, 0, 2]),
+        ("translate", 3.0, lambda matrices: -matrices[:, 1, 2]),
+        ("rotate", 30.0, lambda matrices: torch.rad2deg(torch.atan2(-matrices[:, 1, 0], matrices[:, 1, 1]))),
+        ("scale", 0.5, lambda matrices: 1 / matrices[:, 1, 1] - 1),
+        ("shear", 20.0, lambda matrices: torch.rad2deg(torch.atan(matrices[:, 0, 1]))),
     ],
 )
-def test_affine_draws_evenly_up_to_its_most_either_way(knob: str, most: float, drawn: object) -> None:
+def test_affine_draws_uniformly_from_minus_to_plus_its_limit(key: str, limit: float, read: object) -> None:
     torch.manual_seed(1)
-    values = drawn(affine_of({knob: most}).maps(torch.empty(4000, 1, 1, 1))) / most  # type: ignore[operator]
+    matrices = affine_with({key: limit}).random_matrices(torch.empty(4000, 1, 1, 1))
+    values = read(matrices) / limit  # type: ignore[operator]
     assert values.abs().max() <= 1 + 1e-5
     assert values.abs().max() > 0.99
-    assert abs(values.mean()) < 0.05  # three times its standard error of 0.009 and more
+    assert abs(values.mean()) < 0.05  # over five times the standard error of 0.009
     assert values.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.03)
 
 
-def test_affine_of_nothing_changes_nothing() -> None:
-    images = pictures(4)
-    torch.testing.assert_close(affine_of({})(images), images)
+def test_affine_with_zero_limits_changes_nothing() -> None:
+    images = sample_images(4)
+    torch.testing.assert_close(affine_with({})(images), images)
 
 
-def test_elastic_displaces_by_what_simard_s_field_does() -> None:
+def test_elastic_displacement_has_the_covariance_of_simards_field() -> None:
     torch.manual_seed(1)
     elastic = Elastic(BLACK, 0, 0, 0, 0, alpha=34, sigma=4)
     images = torch.zeros(2000, 2, 28, 28)
-    pixels = (elastic.places(images) - affine_of({}).places(images)) * 14
+    pixels = (elastic.sampling_grid(images) - affine_with({}).sampling_grid(images)) * 14
     assert pixels.mean().item() == pytest.approx(0, abs=0.05)
 
     distances = torch.arange(-16, 17)
     gaussian = torch.exp(-0.5 * (distances / 4) ** 2)
     gaussian /= gaussian.sum()
-    noise = torch.rand(4000, 33, 33 + 8) * 2 - 1  # all that reaches nine pixels of a row
+    noise = torch.rand(4000, 33, 33 + 8) * 2 - 1  # all noise that affects nine pixels of a row
     field = 34 * (gaussian @ noise).unfold(1, 33, 1) @ gaussian
     for row in (0, 13, 27):
         for step in (0, 4, 8):
-            found = (pixels[:, row, 10, 0] * pixels[:, row, 10 + step, 0]).mean().item()
+            covariance = (pixels[:, row, 10, 0] * pixels[:, row, 10 + step, 0]).mean().item()
             expected = (field[:, 0] * field[:, step]).mean().item()
-            assert found == pytest.approx(expected, abs=0.25)  # of a variance of 1.9
+            assert covariance == pytest.approx(expected, abs=0.25)  # the variance is 1.9
     assert (pixels[..., 0] * pixels[..., 1]).mean().item() == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_black_stays_black_bit_by_bit_and_images_are_changed_each_in_its_own_way(option: str) -> None:
+def test_black_images_stay_bitwise_black_and_each_image_gets_its_own_draw(option: str) -> None:
     training = begun(small(f"augmentation={option}"))
     pixels = torch.zeros_like(training.splits.train.pixels[:8])
     black = training.splits.train.normalise(pixels)
@@ -139,10 +140,10 @@ def test_black_stays_black_bit_by_bit_and_images_are_changed_each_in_its_own_way
     changed = training.augment(same)
     assert changed.shape == same.shape
     assert changed.dtype == torch.float32
-    assert len({tuple(one.flatten().tolist()) for one in changed}) >= 7  # of 25 shifts two may be equal
+    assert len({tuple(image.flatten().tolist()) for image in changed}) >= 7  # with 25 possible shifts, two may be equal
     assert changed.min() >= black.min() - 1e-5
 
 
-def test_none_gives_the_images_themselves() -> None:
-    images = pictures(2)
+def test_no_augmentation_returns_the_same_tensor() -> None:
+    images = sample_images(2)
     assert begun(small()).augment(images) is images

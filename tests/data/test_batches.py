@@ -1,4 +1,4 @@
-"""Data on the device: cut and normalised as torchvision does it, decoded once, refused in one line if it can't be."""
+"""Tests of splits and batches: sizes, normalisation as in torchvision, caching, one-line errors."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ COLOURS = torch.randint(0, 256, (67, 3, 5, 4), generator=GENERATOR, dtype=torch.
 CLASSES = torch.randint(0, 10, (67,), generator=GENERATOR)
 
 decoded: list[dict[str, Any]] = []
-"""A line for each time that `numbered` was really called; tests that count name a `who` of their own."""
+"""The arguments of each call of `numbered`; tests that count calls pass a `who` of their own to avoid cache hits."""
 
 
 def numbered(train: int = 67, test: int = 9, planes: int = 1, label: int = 0, **other: Any) -> DataSet:
-    """A data source whose n-th image is all n."""
+    """Data source in which every pixel of image n has the value n."""
     decoded.append({"train": train, **other})
     images = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(256, planes, 4, 4)
     labels = torch.full((256,), label)
@@ -38,38 +38,38 @@ def broken() -> DataSet:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_decoded_yet() -> None:
+def _clear_decoded() -> None:
     decoded.clear()
 
 
-def described(target: str = "numbered", **keys: Any) -> Data:
+def data_config(target: str = "numbered", **keys: Any) -> Data:
     return Data.model_validate({"_target_": f"tests.data.test_batches.{target}", **keys})
 
 
-def numbers(split: Split | None) -> list[int]:
+def image_numbers(split: Split | None) -> list[int]:
     assert split is not None
     return split.pixels[:, 0, 0, 0].tolist()
 
 
-def test_batches_are_normalised_to_the_bits_of_torchvision() -> None:
+def test_batches_are_normalised_bitwise_as_by_torchvision() -> None:
     mean, std = [0.1307, 0.5, 0.2], [0.3081, 0.25, 0.7]
     split = Split(COLOURS, CLASSES, torch.tensor(mean).reshape(-1, 1, 1), torch.tensor(std).reshape(-1, 1, 1))
     order = torch.randperm(67, generator=GENERATOR)
-    batches = [split.batch(places) for places in torch.split(order, 16)]
+    batches = [split.batch(indices) for indices in torch.split(order, 16)]
     assert [len(labels) for _, labels in batches] == [16, 16, 16, 16, 3]
     theirs = [Normalize(mean, std)(ToTensor()(COLOURS[i].permute(1, 2, 0).numpy())) for i in order]
     assert torch.equal(torch.cat([images for images, _ in batches]), torch.stack(theirs))
     assert torch.equal(torch.cat([labels for _, labels in batches]), CLASSES[order])
 
 
-def test_every_grey_is_normalised_to_the_bits_of_torchvision() -> None:
+def test_every_pixel_value_is_normalised_bitwise_as_by_torchvision() -> None:
     greys = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     ours = Split(greys, torch.zeros(1, dtype=torch.int64), torch.tensor(0.1307), torch.tensor(0.3081)).normalise(greys)
     assert torch.equal(ours[0], Normalize((0.1307,), (0.3081,))(ToTensor()(greys[0, 0].numpy())))
 
 
-def test_batches_without_an_order_come_as_they_are_and_leave_the_bytes_alone() -> None:
-    split = load(described(), "cpu").train
+def test_batches_are_in_order_and_copies_of_the_pixels() -> None:
+    split = load(data_config(), "cpu").train
     before = split.pixels.clone()
     for images, _ in split.batches(10):
         images.zero_()
@@ -90,13 +90,13 @@ def test_batches_without_an_order_come_as_they_are_and_leave_the_bytes_alone() -
         ({"test_size": 9}, range(67), None, range(9)),
     ],
 )
-def test_sizes_choose_the_first_images_and_hold_out_the_last(
+def test_training_takes_the_first_images_and_validation_the_last(
     keys: dict[str, Any], train: range, val: range | None, test: range
 ) -> None:
-    splits = load(described(**keys), "cpu")
-    assert numbers(splits.train) == list(train)
-    assert (None if splits.val is None else numbers(splits.val)) == (None if val is None else list(val))
-    assert numbers(splits.test) == list(test)
+    splits = load(data_config(**keys), "cpu")
+    assert image_numbers(splits.train) == list(train)
+    assert (None if splits.val is None else image_numbers(splits.val)) == (None if val is None else list(val))
+    assert image_numbers(splits.test) == list(test)
     assert len(splits.train) == len(splits.train.labels) == len(train)
 
 
@@ -113,64 +113,67 @@ def test_sizes_choose_the_first_images_and_hold_out_the_last(
         ({"val_size": 2}, "data.batch_size=64: leaves a last batch of one of 65 training images"),
         ({"mean": [0.1, 0.2, 0.3]}, "data.mean=[0.1, 0.2, 0.3]: give one number, or one for each of the 1 channels"),
         ({"std": [], "channels": 1}, "data.std=[]: give one number"),
-        ({"target": "no_data_set"}, "data._target_=tests.data.test_batches.no_data_set: gave a list, no DataSet"),
+        (
+            {"target": "no_data_set"},
+            "data._target_=tests.data.test_batches.no_data_set: must return a DataSet, returned a list",
+        ),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(keys: dict[str, Any], says: str) -> None:
+def test_data_that_does_not_match_the_config_is_a_one_line_error(keys: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        load(described(**keys), "cpu")
+        load(data_config(**keys), "cpu")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_train_size_that_leaves_a_single_image_is_refused_as_the_config_is_composed() -> None:
+def test_a_train_size_that_leaves_a_batch_of_one_image_is_a_config_error() -> None:
     with pytest.raises(UsageError, match=r"train_size=97.* a last batch of one image .*take 96 or 98"):
         small("data.train_size=97")
 
 
-def test_a_user_s_own_error_keeps_its_kind() -> None:
+def test_an_exception_in_the_users_source_is_kept_as_the_cause() -> None:
     with pytest.raises(Exception, match="the user's own mistake") as caught:
-        load(described("broken"), "cpu")
+        load(data_config("broken"), "cpu")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_source_is_decoded_once_for_all_jobs_that_name_it() -> None:
-    first = load(described(who="once"), "cpu")
-    second = load(described(who="once", train_size=20, batch_size=7, mean=0.5), "cpu")
+def test_configs_with_the_same_source_share_the_decoded_images() -> None:
+    first = load(data_config(who="once"), "cpu")
+    second = load(data_config(who="once", train_size=20, batch_size=7, mean=0.5), "cpu")
     assert len(decoded) == 1
     assert first.train.pixels.data_ptr() == second.train.pixels.data_ptr()
-    load(described(who="once", train=40), "cpu")
-    assert [line["train"] for line in decoded] == [67, 40]
+    load(data_config(who="once", train=40), "cpu")
+    assert [arguments["train"] for arguments in decoded] == [67, 40]
 
 
-def test_two_jobs_of_one_process_decode_once() -> None:
+def test_two_jobs_in_one_process_decode_once() -> None:
     source = ("data._target_=tests.data.test_batches.numbered", "+data.who=jobs")
     for seed in (1, 2):
         begun(small(*source, "data.train_size=null", "data.test_size=9", f"seed={seed}"))
     assert len(decoded) == 1
 
 
-def test_a_source_that_failed_is_asked_again() -> None:
+def test_a_failed_source_is_called_again() -> None:
     for _ in range(2):
         with pytest.raises(UsageError):
-            load(described(test=0), "cpu")
+            load(data_config(test=0), "cpu")
     assert len(decoded) == 2
 
 
-def test_a_source_gets_its_own_keys_as_plain_values() -> None:
-    load(described(names=["a", "b"], nested={"deep": [1]}), "cpu")
+def test_a_source_receives_its_own_keys_as_plain_containers() -> None:
+    load(data_config(names=["a", "b"], nested={"deep": [1]}), "cpu")
     assert decoded == [{"train": 67, "names": ["a", "b"], "nested": {"deep": [1]}}]
     assert type(decoded[0]["names"]) is list
     assert type(decoded[0]["nested"]) is dict
 
 
-def test_colour_images_are_normalised_channel_by_channel() -> None:
-    split = load(described(planes=3, channels=3, mean=[0.0, 0.5, 1.0], std=[1.0, 2.0, 4.0]), "cpu").train
+def test_colour_images_are_normalised_per_channel() -> None:
+    split = load(data_config(planes=3, channels=3, mean=[0.0, 0.5, 1.0], std=[1.0, 2.0, 4.0]), "cpu").train
     images, _ = next(split.batches(64))
     assert images[51, :, 0, 0].tolist() == pytest.approx([0.2, -0.15, -0.2])
 
 
-def test_the_order_is_a_permutation_drawn_from_seed_and_epoch_alone() -> None:
+def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_only() -> None:
     state = torch.get_rng_state()
     once = shuffled(1000, 1, 2)
     assert torch.equal(torch.get_rng_state(), state)
@@ -181,13 +184,13 @@ def test_the_order_is_a_permutation_drawn_from_seed_and_epoch_alone() -> None:
 
 def test_no_two_seeds_or_epochs_share_an_order() -> None:
     seeds = [0, 1, 2, 255, 256, 257, 2**16 + 1, 2**24 + 1, 2**32 - 1]
-    options = {tuple(shuffled(100, seed, epoch).tolist()) for seed in seeds for epoch in range(30)}
-    assert len(options) == len(seeds) * 30
+    orders = {tuple(shuffled(100, seed, epoch).tolist()) for seed in seeds for epoch in range(30)}
+    assert len(orders) == len(seeds) * 30
 
 
-def test_the_digits_config_states_the_digits_mean_and_std() -> None:
+def test_mean_and_std_in_the_digits_config_match_the_data() -> None:
     fractions = digits().train.pixels.double() / 255
-    stated = resolved()["data"]
+    config = resolved()["data"]
     assert "data=digits" in SMALL
-    assert stated["mean"] == pytest.approx(fractions.mean().item(), abs=1e-3)
-    assert stated["std"] == pytest.approx(fractions.std().item(), abs=1e-3)
+    assert config["mean"] == pytest.approx(fractions.mean().item(), abs=1e-3)
+    assert config["std"] == pytest.approx(fractions.std().item(), abs=1e-3)

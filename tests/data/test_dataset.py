@@ -12,27 +12,27 @@ LABELS = torch.arange(4)
 @pytest.mark.parametrize(
     ("pixels", "labels", "says"),
     [
-        (PIXELS.float(), LABELS, "pixels must be uint8 [n, channels, height, width], and is float32 [4, 1, 28, 28]"),
-        (PIXELS.squeeze(1), LABELS, "and is uint8 [4, 28, 28]"),
+        (PIXELS.float(), LABELS, "pixels must be uint8 [n, channels, height, width], not float32 [4, 1, 28, 28]"),
+        (PIXELS.squeeze(1), LABELS, "not uint8 [4, 28, 28]"),
         (PIXELS.numpy(), LABELS, "pixels must be a tensor"),
-        (PIXELS, LABELS.to(torch.uint8), "labels must be int64 [n], and is uint8 [4]"),
-        (PIXELS, LABELS.unsqueeze(1), "labels must be int64 [n], and is int64 [4, 1]"),
+        (PIXELS, LABELS.to(torch.uint8), "labels must be int64 [n], not uint8 [4]"),
+        (PIXELS, LABELS.unsqueeze(1), "labels must be int64 [n], not int64 [4, 1]"),
         (PIXELS, LABELS[:3], "4 images and 3 labels"),
-        (PIXELS[:0], LABELS[:0], "there must be an image at least"),
+        (PIXELS[:0], LABELS[:0], "there must be at least one image"),
         (PIXELS, LABELS - 1, "a label is -1"),
     ],
 )
-def test_refuses_in_one_line_what_breaks_the_contract(pixels: Tensor, labels: Tensor, says: str) -> None:
+def test_invalid_tensors_are_a_one_line_error(pixels: Tensor, labels: Tensor, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         LabelledImages(pixels, labels)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_training_and_test_images_have_one_shape() -> None:
+def test_training_and_test_images_must_have_the_same_shape() -> None:
     train = LabelledImages(PIXELS, LABELS)
     assert len(DataSet(train, train).test) == 4
     with pytest.raises(UsageError, match=r"training images are \[1, 28, 28\], test images \[1, 14, 28\]"):
         DataSet(train, LabelledImages(PIXELS[:, :, :14], LABELS))
-    with pytest.raises(UsageError, match="test must be LabelledImages, and is tuple"):
+    with pytest.raises(UsageError, match="test must be LabelledImages, not tuple"):
         DataSet(train, (PIXELS, LABELS))  # type: ignore[arg-type]

