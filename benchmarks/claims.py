@@ -18,7 +18,8 @@ from typing import Any
 from benchmarks.machine import described, headline, table, write_results
 from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, write_atomically
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.sweeps.cost import CostModel
 from mnist_resnet.sweeps.folder import job_state, read_sweep
 from mnist_resnet.sweeps.queue import Queue
@@ -31,7 +32,7 @@ CONFIG = {
     "trainer": {"epochs": 10, "device": "auto", "precision": "auto", "threads": None, "log_interval": 20},
     "scale": {"epochs": 1.0},
     "regularization": {"dropout": 0.3},
-    "tracking": {"_target_": "mnist_resnet.tracking.wandb.NoTracker", "mode": "auto"},
+    "tracking": {"_target_": "mnist_resnet.tracking.no_tracker.NoTracker", "mode": "auto"},
     "sweep": {"name": "empty", "exclude": [], "rerun": [], "on_failure": "continue", "keep": "none", "seeds": 5},
     "claims": [],
     "comparisons": [],
@@ -124,7 +125,7 @@ def drain(folder: Path) -> dict[str, Any]:
             write_atomically(place / RESULT, json.dumps(result))
             claim.release(Status.COMPLETED)
             searched, used = time.perf_counter(), time.process_time()
-        queue.ran(turn)
+        queue.update(turn)
     return {"began": began, "claims": claims, "torch": "torch" in sys.modules}
 
 

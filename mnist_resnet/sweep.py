@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULT, Status, UnreadableFolder
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
-from mnist_resnet.sweeps.status import DONE, StatusReader, SweepStatus
+from mnist_resnet.sweeps.folder import DONE
+from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
-from mnist_resnet.sweeps.summary import CONCLUSION
+from mnist_resnet.sweeps.summary import SUMMARY
 from mnist_resnet.tracking.console import plain_console
 
 INTERVAL = 2.0
@@ -99,7 +100,7 @@ def stop(folder: Path, console: Console) -> int:
     request_stop(folder)
     running: list[str] | None = None
     while status.counts[Status.RUNNING]:
-        before, running = running, [f"{one.job.name} ({one.holder})" for one in status.of(Status.RUNNING)]
+        before, running = running, [f"{one.job.name} ({one.holder})" for one in status.with_status(Status.RUNNING)]
         if running != before:
             console.print(f"asked to end: {', '.join(running)}", markup=False)
         time.sleep(STOP_INTERVAL)
@@ -115,7 +116,7 @@ def _is_left(status: SweepStatus) -> bool:
 def _await_end(folder: Path) -> None:
     """Wait for what sums up the sweep while somebody writes it, or may be about to."""
     claims, until = LeaseMonitor(), time.monotonic() + PATIENCE
-    while claims.observe(folder / LAUNCHES / CONCLUSION).state == "held" or (
+    while claims.observe(folder / LAUNCHES / SUMMARY).state == "held" or (
         not _is_summed_up(folder) and time.monotonic() < until
     ):
         time.sleep(STOP_INTERVAL)

@@ -1,4 +1,7 @@
-"""Hydra's way in: a sweeper that freezes the job list, and a launcher that runs it in this process, job after job."""
+"""Hydra plugins `hydra/sweeper=ablation` and `hydra/launcher=sequential`.
+
+The sweeper freezes the job list; the launcher runs it in this process, one job after the other.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass
 class AblationConf:
-    """`hydra/sweeper=ablation`: what `params` says is swept too, as with Hydra's basic sweeper."""
+    """Config of `hydra/sweeper=ablation`; `params` are further sweeps, as with Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.ablation.AblationSweeper"
     params: dict[str, str] = field(default_factory=dict)
@@ -23,7 +26,7 @@ class AblationConf:
 
 @dataclass
 class SequentialConf:
-    """`hydra/launcher=sequential`: in this process, one job after the other."""
+    """Config of `hydra/launcher=sequential`."""
 
     _target_: str = "hydra_plugins.ablation.SequentialLauncher"
 
@@ -33,7 +36,11 @@ ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=Seq
 
 
 def _seeds(seeds: Any) -> str:
-    """`${seeds:…}`: a number of seeds, from the report's seed 1 on, or a list of them, as a list to sweep over."""
+    """Resolve `${seeds:…}` to a comma-separated sweep over seeds.
+
+    Args:
+        seeds: a list of seeds, or their number n for seeds 1 to n (the report's seed is 1).
+    """
     return ",".join(str(seed) for seed in (range(1, seeds + 1) if isinstance(seeds, int) else seeds))
 
 
@@ -41,17 +48,21 @@ OmegaConf.register_new_resolver("seeds", _seeds, replace=True)
 
 
 class AblationSweeper(Sweeper):
-    """Every combination of what is swept, frozen in the sweep folder before the first one starts."""
+    """Freezes all combinations of the swept values in the sweep folder, then runs them."""
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `sweep`."""
+        """Store Hydra's context; called by Hydra before `sweep`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Freeze the sweep and carry it out; ends the program with its exit code if that is not 0."""
+        """Freeze the sweep and run it.
+
+        Raises:
+            SystemExit: with the sweep's exit code, if it is not 0.
+        """
         from mnist_resnet.sweeps.launch import launch
 
         assert self.config is not None
@@ -59,29 +70,29 @@ class AblationSweeper(Sweeper):
         assert self.task_function is not None
         code = launch(arguments, self.params, self.config, self.hydra_context, self.task_function)
         if code:
-            # Hydra itself leaves this callback out when a job failed.
+            # Hydra does not call this callback if the sweeper raises.
             self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=None)
             raise SystemExit(code)
 
 
 class SequentialLauncher(Launcher):
-    """Drains the frozen sweep in this process; Hydra composes nothing again for it."""
+    """Runs the frozen jobs in this process, without composing them again."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
-        """Called by Hydra before `launch`."""
+        """Store the config; called by Hydra before `launch`."""
         self.config = config
 
     def search(self, folder: Path) -> None:
-        """Run the trials of the search in `folder` that it still is to have."""
-        from mnist_resnet.search.run import work
+        """Run the remaining trials of the search in `folder`."""
+        from mnist_resnet.search.trial_loop import run_search
 
-        work(folder)
+        run_search(folder)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
-        """Run the jobs with these overrides; what became of them stands in their folders."""
-        from mnist_resnet.sweeps.launch import names_of
+        """Run the jobs with these overrides; their results are written to their folders, so none are returned."""
+        from mnist_resnet.sweeps.launch import job_names
         from mnist_resnet.sweeps.runner import run_jobs
 
         assert self.config is not None
-        run_jobs(Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep.on_failure)
+        run_jobs(Path(self.config.hydra.sweep.dir), job_names(job_overrides), self.config.sweep.on_failure)
         return []

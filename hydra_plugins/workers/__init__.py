@@ -1,4 +1,4 @@
-"""`hydra/launcher=workers`: workers that drain the frozen sweep side by side, on this machine or on a cluster."""
+"""Hydra plugin `hydra/launcher=workers`: runs a frozen sweep by parallel workers, on this machine or on a cluster."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,36 +11,36 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class WorkersLauncher(Launcher):
-    """Has the frozen sweep drained by workers, and waits for its end unless it is told not to.
+    """Runs the frozen jobs by workers, and waits for their end unless `sweep.detach` is set.
 
     Args:
         settings: keys and values of `conf/hydra/launcher/workers.yaml`.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._given = settings
+        self._unchecked_settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
-        """Called by Hydra before `launch`.
+        """Check the settings; called by Hydra before `launch`.
 
         Raises:
-            UsageError: a setting is wrong, or its engine can't be had here.
+            UsageError: a setting is invalid, or its engine is not available on this machine.
         """
         from mnist_resnet.config.schema import check_launcher
         from mnist_resnet.launchers.submit import build_engine
 
-        given = {
+        resolved = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-            for key, value in self._given.items()
+            for key, value in self._unchecked_settings.items()
         }
-        self.settings = check_launcher(given)
+        self.settings = check_launcher(resolved)
         if self.settings.engine != "local" or config.sweep.detach:
-            # Which devices the jobs ask for is known once they are composed; whether the engine can be had, before.
+            # Check that the engine is available before the jobs are composed; their devices are not known yet.
             build_engine({"cpu"}, self.settings, config.sweep.detach)
         self.config = config
 
     def search(self, folder: Path) -> None:
-        """Run the trials of the search in `folder` that it still is to have."""
+        """Run the remaining trials of the search in `folder`."""
         from mnist_resnet.launchers.search_pool import run_search_with_workers
 
         assert self.config is not None
@@ -48,11 +48,11 @@ class WorkersLauncher(Launcher):
         run_search_with_workers(folder, settings.on_failure, settings.retries, self.settings, settings.detach)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
-        """Run the jobs with these overrides; what became of them stands in their folders."""
+        """Run the jobs with these overrides; their results are written to their folders, so none are returned."""
         from mnist_resnet.launchers.pool import run_jobs_with_workers
-        from mnist_resnet.sweeps.launch import names_of
+        from mnist_resnet.sweeps.launch import job_names
 
         assert self.config is not None
-        folder, names, settings = Path(self.config.hydra.sweep.dir), names_of(job_overrides), self.config.sweep
+        folder, names, settings = Path(self.config.hydra.sweep.dir), job_names(job_overrides), self.config.sweep
         run_jobs_with_workers(folder, names, settings.on_failure, settings.retries, self.settings, settings.detach)
         return []

@@ -1,4 +1,4 @@
-"""What jobs cost: seconds, by what ended ones took; and how long the rest of a sweep takes, the longest job first."""
+"""Estimates how long jobs take, from the jobs that have ended, and how long the rest of a sweep takes."""
 
 import heapq
 import json
@@ -11,50 +11,52 @@ from typing import Any
 from mnist_resnet.config.schema import epochs_at
 from mnist_resnet.job_folder import Status
 
-WHOLE_SET = 60_000
-"""Training images where the config leaves it to the data set: MNIST's number."""
+DEFAULT_TRAIN_SIZE = 60_000
+"""Training images assumed where the config leaves the number to the data set: that of MNIST."""
 
-NEITHER = ("root", "verify", "epochs", "checkpoint_interval", "checkpoint_every", "log_interval")
-"""Keys of a config's nodes that say nothing of what an epoch costs."""
+COST_NEUTRAL_KEYS = ("root", "verify", "epochs", "checkpoint_interval", "checkpoint_every", "log_interval")
+"""Config keys that do not change what an epoch costs."""
 
 
 class CostModel:
-    """What an epoch of a job costs, learnt from the jobs that have ended.
+    """Learns what an epoch costs from the jobs that have ended.
 
-    Jobs are alike if their configs agree in model, data, optimiser and trainer, but for numbers with a fraction
-    (rates, dropout), which move no work. Where none alike has ended, the cost is taken to be in proportion to epochs ×
-    training images × parameters, at the rate of those that have.
+    Two jobs are alike if their configs agree in model, data, optimiser and trainer. Floats, such as rates and dropout,
+    are ignored, because they do not change the work. If no job alike has ended, the cost is assumed to be proportional
+    to epochs × training images × parameters, at the mean rate of the jobs that have.
 
     Args:
-        parameters: how many a model's node has, 0 if it can't be built; None: networks are taken to be equally large.
+        parameters: returns the number of parameters of a model node given as JSON, 0 if it can't be built. None: all
+            networks are assumed to be equally large.
     """
 
     def __init__(self, parameters: Callable[[str], int] | None = None) -> None:
         self._parameters = parameters
         self._seconds: dict[str, float] = defaultdict(float)
         self._epochs: dict[str, int] = defaultdict(int)
-        self._known_seconds = self._known_work = 0.0
-        self._kinds: dict[int, tuple[Mapping[str, Any], str]] = {}
+        self._total_seconds = self._total_work = 0.0
+        self._keys: dict[int, tuple[Mapping[str, Any], str]] = {}
 
     def learn(self, config: Mapping[str, Any], seconds: float) -> None:
-        """A job of this config has ended after so many seconds, all its epochs done."""
-        kind = self._kind(config)
-        self._seconds[kind] += seconds
-        self._epochs[kind] += epochs_of(config)
-        self._known_seconds += seconds
-        self._known_work += self._work(config)
+        """Add a job that trained all epochs of `config` in `seconds`."""
+        key = self._key(config)
+        self._seconds[key] += seconds
+        self._epochs[key] += epochs_of(config)
+        self._total_seconds += seconds
+        self._total_work += self._work(config)
 
     def seconds(self, config: Mapping[str, Any]) -> float | None:
-        """How long a job of this config is expected to take; None: nothing is known yet."""
-        kind = self._kind(config)
-        if kind in self._epochs:
-            return self._seconds[kind] / self._epochs[kind] * epochs_of(config)
-        return self._work(config) * self._known_seconds / self._known_work if self._known_work else None
+        """Return the expected duration of a job with this config in seconds; None before any job has ended."""
+        key = self._key(config)
+        if key in self._epochs:
+            return self._seconds[key] / self._epochs[key] * epochs_of(config)
+        return self._work(config) * self._total_seconds / self._total_work if self._total_work else None
 
     def ranks(self, configs: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Which of these are longer than which: in seconds, or in work where nothing is known yet.
+        """Return a rank for each config: the higher, the longer the job.
 
-        A network that can't be built comes first: its job fails at once, and people want to know soon.
+        Ranks are seconds, or units of work before any job has ended. A network that can't be built ranks first: its
+        job fails at once, and users want to know early.
         """
         return [self._rank(config) for config in configs]
 
@@ -64,21 +66,25 @@ class CostModel:
         expected = self.seconds(config)
         return self._work(config) if expected is None else expected
 
-    def _kind(self, config: Mapping[str, Any]) -> str:
-        # Configs are told apart by where they are: each is asked for again and again, and is kept from going away.
-        known = self._kinds.get(id(config))
-        if known is None:
-            known = self._kinds[id(config)] = config, _kind(config)
-        return known[1]
+    def _key(self, config: Mapping[str, Any]) -> str:
+        # Cached by the config's id, since each config is looked up many times. The cache keeps a reference to the
+        # config, so that its id is not reused.
+        cached = self._keys.get(id(config))
+        if cached is None:
+            cached = self._keys[id(config)] = config, _cost_key(config)
+        return cached[1]
 
     def _work(self, config: Mapping[str, Any]) -> float:
-        images = config.get("data", {}).get("train_size") or WHOLE_SET
+        images = config.get("data", {}).get("train_size") or DEFAULT_TRAIN_SIZE
         parameters = self._parameters(json.dumps(config["model"])) if self._parameters else 1
         return float(epochs_of(config) * images * max(1, parameters))
 
 
 def seconds_taken(record: Mapping[str, Any]) -> float | None:
-    """How long a job took, by the record of its attempt; None if that did not complete it, or an earlier did a part."""
+    """Return the duration of a job in seconds, from the record of its last attempt.
+
+    None if that attempt did not complete the job, or if an earlier attempt did a part of it.
+    """
     if record.get("status") != Status.COMPLETED or record.get("number") != 1 or not record.get("ended"):
         return None
     started, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
@@ -86,36 +92,36 @@ def seconds_taken(record: Mapping[str, Any]) -> float | None:
 
 
 def epochs_of(config: Mapping[str, Any]) -> int:
-    """Epochs that a job of this config trains."""
+    """Return the number of epochs that a job with this config trains."""
     return epochs_at(config.get("trainer", {}).get("epochs", 1), config.get("scale", {}).get("epochs", 1.0))
 
 
-def time_to_end(begun: Iterable[float], waiting: Iterable[float], workers: int) -> float:
-    """Seconds until the last of a sweep's jobs ends, if each worker that is free takes the longest one.
+def time_to_end(running: Iterable[float], waiting: Iterable[float], workers: int) -> float:
+    """Return the seconds until the last job ends, if each free worker takes the longest waiting job.
 
     Args:
-        begun: seconds left of each job that is run now, one a worker.
-        waiting: seconds of each job that is not.
-        workers: how many there are; at least as many as jobs are run.
+        running: seconds left of each running job, one per worker.
+        waiting: seconds of each job that is not running.
+        workers: number of workers; at least the number of running jobs.
     """
-    free = list(begun)
-    free += [0.0] * max(0, workers - len(free))
-    heapq.heapify(free)
+    free_at = list(running)
+    free_at += [0.0] * max(0, workers - len(free_at))
+    heapq.heapify(free_at)
     for seconds in sorted(waiting, reverse=True):
-        heapq.heapreplace(free, free[0] + seconds)
-    return max(free, default=0.0)
+        heapq.heapreplace(free_at, free_at[0] + seconds)
+    return max(free_at, default=0.0)
 
 
-def _kind(config: Mapping[str, Any]) -> str:
-    told = {name: _but_for_fractions(config.get(name)) for name in ("model", "data", "optim", "trainer")}
-    return json.dumps(told, sort_keys=True)
+def _cost_key(config: Mapping[str, Any]) -> str:
+    nodes = {name: _without_neutral_values(config.get(name)) for name in ("model", "data", "optim", "trainer")}
+    return json.dumps(nodes, sort_keys=True)
 
 
-def _but_for_fractions(node: Any) -> Any:
+def _without_neutral_values(node: Any) -> Any:
     if isinstance(node, dict):
         return {
-            key: _but_for_fractions(value)
+            key: _without_neutral_values(value)
             for key, value in node.items()
-            if not isinstance(value, float) and key not in NEITHER
+            if not isinstance(value, float) and key not in COST_NEUTRAL_KEYS
         }
     return node

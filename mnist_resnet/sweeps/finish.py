@@ -1,4 +1,4 @@
-"""A sweep carried out, and its end: the table, what failed, what W&B gets, and where everything lies."""
+"""Runs a sweep through a launcher and finishes it: prints the table and failures, writes the summary files."""
 
 import errno
 import shlex
@@ -8,101 +8,103 @@ from typing import Any
 
 from rich.console import Console
 
-from mnist_resnet.comparing.frame import load_jobs
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupted
-from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
-from mnist_resnet.sweeps.live_dashboard import write_page, write_plots
+from mnist_resnet.sweeps.folder import DONE, JobState, Sweep, job_state
+from mnist_resnet.sweeps.live_dashboard import write_sweep_dashboard, write_sweep_plots
 from mnist_resnet.sweeps.summary import JobsStillRunning, summarize_once
 from mnist_resnet.tracking.console import plain_console
 from mnist_resnet.tracking.guarded import GuardedTracker
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-ENDED_WELL = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
-"""Ends that are a result. A diverged job is one: the config does that."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: bool = False) -> int:
-    """Start what is missing of the sweep's jobs, wait for their ends, and sum up.
+    """Run the sweep's unfinished jobs, wait for them, and print and write the summary.
 
     Args:
-        sweep: frozen.
-        start: runs the jobs it is given; their ends are read from their folders.
-        detach: whether `start` returns before that.
+        sweep: the frozen sweep.
+        start: runs the given jobs; their results are read from their folders.
+        detach: whether `start` returns before the jobs end.
 
     Returns:
-        The exit code: 0, or 1 if a job failed or was left, or 128 and the signal that ended the sweep.
+        The exit code: 0; 1 if a job failed or is unfinished; 128 + the signal that ended the sweep.
     """
     console = plain_console()
     monitor = LeaseMonitor()
     states = [job_state(sweep, job, monitor) for job in sweep.jobs]
-    due = [one.job for one in states if one.is_due]
-    console.print(f"{sweep.folder}: {_counted(len(due), len(sweep.jobs))}", markup=False)
-    code = started(due, start, console) if due else 0
+    due = [state.job for state in states if state.is_due]
+    console.print(f"{sweep.folder}: {_job_counts(len(due), len(sweep.jobs))}", markup=False)
+    code = run_launcher(due, start, console) if due else 0
     if detach and due and not code:
         console.print(watch_hint(sweep.folder), markup=False)
         return 0
     undone = print_summary(sweep, console)
     if undone:
-        console.print(f"to go on: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
+        console.print(f"to resume: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
     return code or (1 if undone else 0)
 
 
 def watch_hint(folder: Path) -> str:
-    """How to follow a sweep that goes on by itself."""
-    return f"to see how it stands: python -m mnist_resnet.sweep {shlex.quote(str(folder))} --watch"
+    """Return a line with the command that follows a detached sweep."""
+    return f"to follow it: python -m mnist_resnet.sweep {shlex.quote(str(folder))} --watch"
 
 
-def started(due: Sequence[JobSpec], start: Callable[[Sequence[JobSpec]], Any], console: Console) -> int:
-    """Start the jobs; whatever ends the starting early is said, and is no reason to leave out the table."""
+def run_launcher(due: Sequence[JobSpec], start: Callable[[Sequence[JobSpec]], Any], console: Console) -> int:
+    """Call `start` and return the exit code.
+
+    Whatever stops the launcher early is printed and not raised, so that the summary is still written. `UsageError` is
+    the exception.
+    """
     try:
         start(due)
     except Interrupted as interrupted:
         console.print(str(interrupted), markup=False)
         return interrupted.exit_code
     except KeyboardInterrupt:
-        console.print("ended at once; the last checkpoints are whole", markup=False)
+        console.print("stopped at once; the last checkpoints are intact", markup=False)
         return 130
     except SystemExit as end:
-        # A launcher of Hydra's passes on how its job ended the program.
+        # Hydra's launchers re-raise a job's SystemExit.
         console.print("ended early")
         return end.code if isinstance(end.code, int) else 1
     except UsageError:
         raise
     except OSError as error:
-        first = "; make room before you go on" if error.errno in NO_ROOM else ""
-        console.print(f"ended early: {error}{first}", markup=False)
+        hint = "; make room before you resume" if error.errno in DISK_FULL else ""
+        console.print(f"ended early: {error}{hint}", markup=False)
         return 1
     except Exception as error:
-        console.print(f"the launcher ended early: {type(error).__name__}: {error}", markup=False)
+        console.print(f"the launcher failed: {type(error).__name__}: {error}", markup=False)
         return 1
     return 0
 
 
 def print_summary(sweep: Sweep, console: Console, more: Callable[[], list[str]] = list) -> list[JobState]:
-    """Show the sweep's table, say what failed, have it all written once, say where everything lies.
+    """Print the sweep's table, its unfinished jobs and where its files are; write the summary files once.
 
     Args:
-        sweep: with the jobs of this launch.
-        console: where to say it.
-        more: writes what else sums up this kind of sweep; gives the files' names.
+        sweep: the sweep, with the jobs of this launch.
+        console: where to print.
+        more: writes the summary files that only this kind of sweep has, and returns their names.
 
     Returns:
-        How the jobs stand that have no result.
+        The states of the jobs without a result.
     """
     console.print(sweep_report(*load_jobs([sweep.folder])))
     monitor = LeaseMonitor()
-    undone = [one for job in sweep.jobs if (one := job_state(sweep, job, monitor)).status not in ENDED_WELL]
-    for one in undone:
-        # The report has a line for each job that failed.
-        if one.status != Status.FAILED:
-            console.print(f"{one.job.name}: {one.status}{': ' + one.remark if one.remark else ''}", markup=False)
-    # The trackers' settings don't count for a job's identity: the last launch's are in the last job.
+    undone = [state for job in sweep.jobs if (state := job_state(sweep, job, monitor)).status not in DONE]
+    for state in undone:
+        # The report already has a line for each failed job.
+        if state.status != Status.FAILED:
+            remark = f": {state.remark}" if state.remark else ""
+            console.print(f"{state.job.name}: {state.status}{remark}", markup=False)
+    # Tracker settings are not part of a job's identity, so each launch may change them. The last job has the latest.
     tracker = GuardedTracker(sweep.jobs[-1].config["tracking"])
     write_summary_once(sweep.folder, tracker, console, more)
     hint = tracker.hint(sweep.folder)
@@ -114,38 +116,42 @@ def print_summary(sweep: Sweep, console: Console, more: Callable[[], list[str]] 
 def write_summary_once(
     folder: Path, tracker: GuardedTracker, console: Console, more: Callable[[], list[str]] = list
 ) -> None:
-    """Have what sums up the sweep written and the tracker told, by this process if no other one does, and say by whom.
+    """Write the summary files and notify the tracker, unless another process has; print who wrote them.
 
     Args:
         folder: the sweep folder.
-        tracker: of the sweep.
-        console: where to say it.
+        tracker: the sweep's tracker.
+        console: where to print.
         more: see `print_summary`.
     """
     written: list[str] = []
 
     def write() -> bool:
-        known = _written(folder, console)
-        written.extend([*known, *more()])
+        standard = _write_summary_files(folder, console)
+        written.extend([*standard, *more()])
         tracker.sweep_ended(folder, sweep_report(*load_jobs([folder])).jobs)
-        return {TABLE, RESULTS, DASHBOARD} <= set(known)
+        return {TABLE, RESULTS, DASHBOARD} <= set(standard)
 
     try:
-        by = summarize_once(folder, write)
-    except JobsStillRunning as unfinished:
-        console.print(f"{unfinished}; who ends last writes {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
+        writer = summarize_once(folder, write)
+    except JobsStillRunning as running:
+        console.print(f"{running}; the process that ends last writes {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
         return
-    if by is not None:
-        who = f"process {by.get('pid')} on {by.get('host')}"
-        console.print(f"written to {folder} by {who}: {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
+    if writer is not None:
+        process = f"process {writer.get('pid')} on {writer.get('host')}"
+        console.print(f"written to {folder} by {process}: {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
     elif written:
         console.print(f"written to {folder}: {', '.join(written)}", markup=False)
 
 
-def _written(folder: Path, console: Console) -> list[str]:
-    """Write what sums up a sweep, as far as the disk takes it; gives the files' names."""
+def _write_summary_files(folder: Path, console: Console) -> list[str]:
+    """Write the summary files, print those that the disk refuses, and return the names of those written."""
     written: list[str] = []
-    for names, write in (((TABLE, RESULTS), write_table), ((DASHBOARD,), write_page), ((FIGURES,), write_plots)):
+    for names, write in (
+        ((TABLE, RESULTS), write_table),
+        ((DASHBOARD,), write_sweep_dashboard),
+        ((FIGURES,), write_sweep_plots),
+    ):
         try:
             write(folder)
             written += [name for name in names if (folder / name).exists()]
@@ -154,7 +160,7 @@ def _written(folder: Path, console: Console) -> list[str]:
     return written
 
 
-def _counted(due: int, all_jobs: int) -> str:
-    if due == all_jobs:
+def _job_counts(due: int, total: int) -> str:
+    if due == total:
         return f"{due} job{'s' * (due != 1)}"
-    return f"{due} of {all_jobs} jobs to run, {all_jobs - due} ended already"
+    return f"{due} of {total} jobs to run, {total - due} ended already"

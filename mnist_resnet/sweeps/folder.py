@@ -1,4 +1,4 @@
-"""A sweep folder: its frozen job list, what is to be done of it, and the doing."""
+"""A sweep folder: its frozen job list, how it grows, the state of each job, and how jobs are rerun."""
 
 import itertools
 import json
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor, attempts
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs, identity
@@ -28,52 +29,61 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import ATTEMPTS, LeaseMonitor, acquire_lease, attempts
+from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import last_request
 from mnist_resnet.sweeps.cost import seconds_taken
 
 LOG = logging.getLogger("mnist_resnet")
 
-PATIENCE = 3.0
-"""Seconds that a launch waits for another one before it says so."""
+SILENT_WAIT = 3.0
+"""Seconds that a launch waits for another launch before it logs that it waits."""
 
 QUEUED, UNREADABLE = "queued", "unreadable"
-"""How a job stands that nobody has begun, and one whose folder holds something else; beside a `Status`."""
+"""Job statuses beside `Status`: never started, and a folder that can't be read or holds another job."""
+
+DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
+"""Statuses of jobs that have a result. A diverged job has one: divergence is what its config leads to."""
 
 SET_ASIDE = "set aside"
-"""How the attempt ends that only moved what earlier ones left."""
+"""Status of an attempt that only moved the files of earlier attempts away."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep folder with its jobs, in the order in which they were frozen."""
+    """A sweep folder and its jobs, in the order in which they were frozen.
+
+    Attributes:
+        folder: the sweep folder.
+        content: what its `sweep.json` holds.
+        jobs: all of its jobs, or those of one launch.
+    """
 
     folder: Path
     content: dict[str, Any]
     jobs: list[JobSpec]
 
     def folder_of(self, job: JobSpec) -> Path:
-        """Where `job` leaves what it does."""
+        """Return the job folder of `job`."""
         return self.folder / job.name
 
     def write(self) -> None:
-        """Put the job list on the disk, before anything is done for one of its jobs."""
+        """Write `sweep.json` to disk durably; called before any work on its jobs."""
         write_atomically(self.folder / SWEEP, json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
         sync_folder(self.folder)
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How a job stands, and what a launch does about it.
+    """The state of a job, and what a launch does about it.
 
     Attributes:
         job: the job.
-        status: of its `result.json`, or `queued`, or `unreadable`.
-        action: for people: `skip`, `run`, `run again`, `go on`, `leave`.
-        remark: why, where the action does not say it.
-        attempt: the last one's number, 0 if it was never begun.
-        seconds: that it took, if it was completed in one attempt.
+        status: the status in its `result.json`, or `queued`, or `unreadable`.
+        action: `skip`, `run`, `run again`, `resume` or `leave` (as is). A dry run prints it.
+        remark: the reason, where the action does not imply it.
+        attempt: number of the last attempt, 0 if the job was never started.
+        seconds: how long the job took, if one attempt completed it.
     """
 
     job: JobSpec
@@ -85,15 +95,19 @@ class JobState:
 
     @property
     def is_due(self) -> bool:
-        """Whether a launch has to run it, or to wait for the one who does."""
+        """Whether a launch has to run the job, or to wait for the process that runs it."""
         return self.action != "skip" and self.status != UNREADABLE
+
+    def has_ended_since(self, attempt: int) -> bool:
+        """Whether a launch that found the job at this attempt is done with it: it ended, or failed once more."""
+        return not self.is_due or (self.status == Status.FAILED and self.attempt > attempt)
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep in `folder`.
+    """Read the sweep in `folder`.
 
     Raises:
-        UnreadableFolder: it holds none.
+        UnreadableFolder: `folder` holds no sweep, or one that can't be read.
     """
     content = read_json(folder / SWEEP)
     try:
@@ -109,20 +123,28 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
-    """Add the jobs that the sweep does not have yet to its list.
+    """Add the composed jobs that are new to the sweep's job list, and write the list.
 
-    Those that it has stay the experiments that they are, and get what this launch says of everything else: where the
-    data lies, who tracks, what is kept.
+    Jobs that the sweep already has keep their names and identities. Settings that do not affect a job's identity, such
+    as the data folder, the tracker and which files are kept, are taken from this launch.
+
+    Args:
+        folder: the sweep folder.
+        composed: the jobs of this launch.
+        swept: the config keys that are swept.
+        command: the command line.
 
     Returns:
-        The sweep, with the jobs of `composed` alone, in that order.
+        The sweep, with the jobs of `composed` only, in that order.
     """
     monitor = LeaseMonitor()
-    patience = time.monotonic() + PATIENCE
+    log_at = time.monotonic() + SILENT_WAIT
     while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
-        if time.monotonic() > patience:
-            LOG.info("%s: another launch reads its job list (%s); waiting", folder, held_by(folder / LAUNCHES))
-            patience = math.inf
+        if time.monotonic() > log_at:
+            LOG.info(
+                "%s: another launch is updating its job list (%s); waiting", folder, lease_holder(folder / LAUNCHES)
+            )
+            log_at = math.inf
         time.sleep(0.1)
     with lease:
         sweep = plan(folder, composed, swept, command)
@@ -132,7 +154,7 @@ def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comm
 
 
 def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
-    """The sweep as `freeze` would make it; nothing is written.
+    """Return the sweep that `freeze` would write, without writing it.
 
     Raises:
         UnreadableFolder: the folder holds a sweep that this version can't read.
@@ -141,13 +163,13 @@ def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comman
     before = read_sweep(folder) if (folder / SWEEP).exists() else None
     content = dict(before.content) if before else _new_content(folder, command, code)
     known = before.jobs if before else []
-    wanted = _matched(folder.name, composed, known, swept, code)
+    jobs = _match_known_jobs(folder.name, composed, known, swept, code)
     content["swept"] = list(dict.fromkeys([*content.get("swept", []), *swept]))
-    of_number = {job.index: job for job in [*known, *wanted]}
-    content["jobs"] = [of_number[number].as_dict() for number in sorted(of_number)]
+    by_index = {job.index: job for job in [*known, *jobs]}
+    content["jobs"] = [by_index[index].as_dict() for index in sorted(by_index)]
     if stop := last_request(folder):
         content["stop"] = stop
-    return Sweep(folder, content, wanted)
+    return Sweep(folder, content, jobs)
 
 
 def _new_content(folder: Path, command: Sequence[str], code: dict[str, Any]) -> dict[str, Any]:
@@ -155,48 +177,51 @@ def _new_content(folder: Path, command: Sequence[str], code: dict[str, Any]) -> 
     return {"format": FORMAT, "name": folder.name, "created": created, "command": list(command), **code}
 
 
-def _matched(
+def _match_known_jobs(
     sweep: str, composed: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str], code: dict[str, Any]
 ) -> list[JobSpec]:
-    """For each composed job the known one that it is, or a new one."""
-    free: dict[str, list[JobSpec]] = defaultdict(list)
+    """Return, for each composed job, the known job with the same identity, or else a new one."""
+    unmatched: dict[str, list[JobSpec]] = defaultdict(list)
     for job in known:
-        free[identity(job.config)].append(job)
-    names = iter(_names(composed, known, free, swept))
-    number = itertools.count(len(known))
-    wanted: list[JobSpec] = []
+        unmatched[identity(job.config)].append(job)
+    names = iter(_new_job_names(composed, known, unmatched, swept))
+    index = itertools.count(len(known))
+    jobs: list[JobSpec] = []
     for job in composed:
-        same = free[identity(job.config)]
+        same = unmatched[identity(job.config)]
         if same:
-            # Jobs may differ in nothing that moves a number, such as the tracker: then the overrides tell them apart.
-            twin = next((other for other in same if other.overrides == job.overrides), same[0])
-            same.remove(twin)
-            wanted.append(replace(twin, config=job.config, overrides=job.overrides, choices=job.choices))
+            # Jobs can share an identity and differ in other settings, such as the tracker: prefer equal overrides.
+            match = next((other for other in same if other.overrides == job.overrides), same[0])
+            same.remove(match)
+            jobs.append(replace(match, config=job.config, overrides=job.overrides, choices=job.choices))
         else:
-            wanted.append(replace(job, name=next(names), index=next(number), sweep=sweep, code=code))
-    return wanted
+            jobs.append(replace(job, name=next(names), index=next(index), sweep=sweep, code=code))
+    return jobs
 
 
-def _names(
-    composed: Sequence[JobSpec], known: Sequence[JobSpec], free: dict[str, list[JobSpec]], swept: Sequence[str]
+def _new_job_names(
+    composed: Sequence[JobSpec], known: Sequence[JobSpec], unmatched: dict[str, list[JobSpec]], swept: Sequence[str]
 ) -> list[str]:
-    """Folder names for the composed jobs that are new: by what is swept, and where that is taken, what else differs."""
-    of_name = {job.name: job for job in known}
-    left = {key: len(jobs) for key, jobs in free.items()}
+    """Return folder names for the composed jobs that are new.
+
+    A name consists of the swept overrides. If a known job has that name, the overrides that it lacks are added.
+    """
+    known_by_name = {job.name: job for job in known}
+    matches_left = {key: len(jobs) for key, jobs in unmatched.items()}
     new: list[list[str]] = []
     for job in composed:
         key = identity(job.config)
-        if left.get(key, 0):
-            left[key] -= 1
+        if matches_left.get(key, 0):
+            matches_left[key] -= 1
             continue
-        told = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(_key(override))]
-        typed = [override for override in told if _key(override) in swept] or told
-        other = of_name.get(job_name(typed))
-        if other:
-            known_to_other = {override.lstrip("+") for override in other.overrides}
-            typed += [override for override in told if override not in known_to_other and override not in typed]
-        new.append(typed)
-    return distinct_names(new, set(of_name))
+        overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(_key(override))]
+        name_parts = [override for override in overrides if _key(override) in swept] or overrides
+        namesake = known_by_name.get(job_name(name_parts))
+        if namesake:
+            shared = {override.lstrip("+") for override in namesake.overrides}
+            name_parts += [override for override in overrides if override not in shared and override not in name_parts]
+        new.append(name_parts)
+    return distinct_names(new, set(known_by_name))
 
 
 def _key(override: str) -> str:
@@ -204,75 +229,80 @@ def _key(override: str) -> str:
 
 
 def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
-    """How `job` stands now.
+    """Return the current state of `job`.
 
-    The result is read after its attempts, and so says at least what the last of these came to.
+    The result is read after the attempts, so it is at least as recent as the last attempt that was seen.
     """
     folder = sweep.folder_of(job)
-    seen = monitor.observe(folder)
+    lease = monitor.observe(folder)
     try:
         result = read_result(folder)
     except UnreadableFolder as error:
         return JobState(job, UNREADABLE, "leave", str(error))
     if result is not None and result["signature"] != job.signature:
         return JobState(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
-    if seen.state == "held":
-        return JobState(job, Status.RUNNING, "leave", held_by(folder), seen.number)
+    if lease.state == "held":
+        return JobState(job, Status.RUNNING, "leave", lease_holder(folder), lease.number)
     if result is None:
-        return JobState(job, QUEUED, "run", attempt=seen.number)
+        return JobState(job, QUEUED, "run", attempt=lease.number)
     status = str(result["status"])
-    if status in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED):
-        return JobState(job, status, "skip", attempt=seen.number, seconds=seconds_taken(seen.record))
+    if status in DONE:
+        return JobState(job, status, "skip", attempt=lease.number, seconds=seconds_taken(lease.record))
     if status == Status.FAILED:
-        return JobState(job, status, "run again", attempt=seen.number)
+        return JobState(job, status, "run again", attempt=lease.number)
     remark = "its process died" if status == Status.RUNNING else ""
-    return JobState(job, Status.INTERRUPTED, "go on", remark, seen.number)
+    return JobState(job, Status.INTERRUPTED, "resume", remark, lease.number)
 
 
-def held_by(folder: Path) -> str:
-    """Who runs the job in `folder`, for people."""
+def lease_holder(folder: Path) -> str:
+    """Return a human-readable description of the process that holds the lease on `folder`."""
     last = (attempts(folder) or [{}])[-1]
     return f"held by process {last.get('pid')} on {last.get('host')}"
 
 
-def chosen_for_rerun(sweep: Sweep, asked: Sequence[str | int] | str, states: Sequence[JobState]) -> list[JobSpec]:
-    """The jobs that `sweep.rerun` names: by name, by number, `failed`, or `all`.
+def jobs_to_rerun(sweep: Sweep, rerun: Sequence[str | int] | str, states: Sequence[JobState]) -> list[JobSpec]:
+    """Return the jobs that `sweep.rerun` selects.
+
+    Args:
+        sweep: the sweep.
+        rerun: `all`, `failed`, or a list of job names and numbers.
+        states: the states of its jobs.
 
     Raises:
-        UsageError: it names a job that is not in this sweep.
+        UsageError: `rerun` names a job that is not in this sweep.
     """
-    if asked == "all":
+    if rerun == "all":
         return list(sweep.jobs)
-    if asked == "failed":
-        return [one.job for one in states if one.status in (Status.FAILED, Status.DIVERGED)]
-    chosen = []
-    for wanted in asked:
-        found = [job for job in sweep.jobs if wanted in (job.name, job.index, str(job.index))]
+    if rerun == "failed":
+        return [state.job for state in states if state.status in (Status.FAILED, Status.DIVERGED)]
+    selected = []
+    for key in rerun:
+        found = [job for job in sweep.jobs if key in (job.name, job.index, str(job.index))]
         if not found:
-            raise UsageError(f"sweep.rerun={wanted}: no job of this sweep; sweep.dry_run=true lists them")
-        chosen += found
-    return chosen
+            raise UsageError(f"sweep.rerun={key}: no job of this sweep; sweep.dry_run=true lists them")
+        selected += found
+    return selected
 
 
 def archive_attempts(folder: Path, monitor: LeaseMonitor) -> None:
-    """Move what the attempts so far left in a job folder into `attempt-N` in it, so that the job starts anew.
+    """Move the files of earlier attempts in a job folder to its `attempt-N` subfolder, so that the job starts over.
 
     Raises:
-        UsageError: somebody runs the job at present.
+        UsageError: a process is running the job.
     """
     if not folder.exists():
         return
     lease = acquire_lease(folder, monitor)
     if lease is None:
-        raise UsageError(f"sweep.rerun={folder.name}: {held_by(folder)}; stop that one first")
+        raise UsageError(f"sweep.rerun={folder.name}: {lease_holder(folder)}; stop that process first")
     with lease:
-        aside = folder / f"attempt-{lease.number - 1}"
-        aside.mkdir()
-        # The result goes last: until then the job counts as what it was, whatever happens here.
+        archive = folder / f"attempt-{lease.number - 1}"
+        archive.mkdir()
+        # Move the result last. If this is interrupted, the job still has its old status.
         for path in sorted(folder.iterdir(), key=lambda path: path.name == RESULT):
             if path.name != ATTEMPTS and not path.name.startswith("attempt-"):
-                path.rename(aside / path.name)
-        if (aside / "wandb").exists():
-            # The line that uploads a sweep takes what lies under this name; the attempt is superseded.
-            (aside / "wandb").rename(aside / "wandb.superseded")
+                path.rename(archive / path.name)
+        if (archive / "wandb").exists():
+            # The command that uploads a sweep takes all folders of this name; the archived attempt is superseded.
+            (archive / "wandb").rename(archive / "wandb.superseded")
         lease.release(SET_ASIDE)

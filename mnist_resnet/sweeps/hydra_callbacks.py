@@ -1,4 +1,4 @@
-"""What Hydra calls around a run: the check before anything is created."""
+"""Hydra callback that checks a single run before Hydra creates its folder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,44 +9,49 @@ from omegaconf import DictConfig
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import Refused, UsageError
 
-OF_A_SWEEP: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False, "detach": False}
-"""Settings that mean nothing for a single run, as they are when they are not set."""
+SWEEP_ONLY_SETTINGS: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False, "detach": False}
+"""Keys of `sweep` that a single run does not have, with their default values."""
 
 
 class CheckBeforeRun(Callback):
-    """Refuses a bad config of a single run before Hydra has created its folder; sweeps check their own jobs."""
+    """Refuses an invalid single run before Hydra creates its folder. Sweeps check their own jobs."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Called by Hydra with the composed config.
+        """Check the composed config; called by Hydra.
 
-        Hydra turns an exception of a callback into a warning, so that bad input leaves as `Refused`.
+        Hydra turns an exception in a callback into a warning. `Refused` is the one that it lets pass, so a usage error
+        is raised as that.
+
+        Raises:
+            Refused: the config or the command line is invalid.
         """
-        from mnist_resnet.config.hydra_errors import one_line
+        from mnist_resnet.config.hydra_errors import user_message
 
         try:
             _check_run(config)
         except Exception as error:
-            if one_line(error) is None:
+            if user_message(error) is None:
                 raise
             raise Refused(error) from error
 
 
 def _check_run(config: DictConfig) -> None:
-    """What was typed first, in no time; then what takes PyTorch."""
+    """Check first what was typed, which is fast, then what requires PyTorch."""
     job = _checked_job(config)
     _check_folder(Path(config.hydra.run.dir), job)
 
 
 def _checked_job(config: DictConfig) -> JobSpec:
-    from mnist_resnet.config.compose import refuse_repeats, refuse_settings_of_a_search, resolve_job
+    from mnist_resnet.config.combinations import refuse_repeated_keys, refuse_search_settings
+    from mnist_resnet.config.compose import resolve_job
 
     overrides = [str(override) for override in config.hydra.overrides.task]
     typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
-    refuse_repeats(override.partition("=")[0] for override in typed)
-    refuse_settings_of_a_search(overrides)
+    refuse_repeated_keys(override.partition("=")[0] for override in typed)
+    refuse_search_settings(overrides)
     job = resolve_job(config, overrides, swept=[])
-    for key, unset in OF_A_SWEEP.items():
-        if job.config["sweep"][key] != unset:
+    for key, default in SWEEP_ONLY_SETTINGS.items():
+        if job.config["sweep"][key] != default:
             raise UsageError(f"sweep.{key}={job.config['sweep'][key]}: is for a sweep; add -m, or leave it out")
     return job
 
@@ -56,14 +61,14 @@ def _check_folder(folder: Path, job: JobSpec) -> None:
     from mnist_resnet.jobs.preflight import check_writable, preflight
 
     check_writable("hydra.run.dir", folder)
-    _check_vacant(folder, job.signature)
+    _check_no_other_job(folder, job.signature)
     preflight([job.config])
     check_disk_space(folder, [job])
 
 
-def _check_vacant(folder: Path, signature: str) -> None:
+def _check_no_other_job(folder: Path, signature: str) -> None:
     from mnist_resnet.jobs.result import read_result
 
     result = read_result(folder)
     if result is not None and result["signature"] != signature:
-        raise UsageError(f"hydra.run.dir={folder}: holds another job, {result['name']}; choose a folder of its own")
+        raise UsageError(f"hydra.run.dir={folder}: holds another job, {result['name']}; choose another folder")

@@ -1,4 +1,4 @@
-"""The task that Hydra calls: one run in the folder that Hydra made, or one frozen job of a sweep."""
+"""Hydra's task function: runs a single run in the folder that Hydra made, or one frozen job of a sweep."""
 
 import shlex
 import signal
@@ -22,40 +22,46 @@ from mnist_resnet.tracking.guarded import GuardedTracker
 
 
 def run_task(config: DictConfig) -> int:
-    """Run what Hydra hands over, and give the exit code.
+    """Run the job that Hydra composed and return the exit code.
 
-    Other launchers than our own call this once for each job of a sweep, wherever they run it; the frozen config of
-    that job is what counts, whatever Hydra composed by then.
+    Third-party launchers call this once for each job of a sweep, on any machine. The job's frozen config is used then,
+    not the one that Hydra composed: the files in `conf/` may have changed since.
+
+    Raises:
+        UsageError: another process is running a job in the folder.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
-        return _run_of_sweep(Path(hydra.sweep.dir), folder.name)
-    whole = config.copy()
-    with open_dict(whole):
-        whole.hydra = hydra
+        return _run_sweep_job(Path(hydra.sweep.dir), folder.name)
+    with_hydra = config.copy()
+    with open_dict(with_hydra):
+        with_hydra.hydra = hydra
     overrides = [str(override) for override in hydra.overrides.task]
-    job = resolve_job(whole, overrides, swept=[])
-    return _run(replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder)
+    job = resolve_job(with_hydra, overrides, swept=[])
+    return _run_single(
+        replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder
+    )
 
 
-def _run_of_sweep(sweep: Path, name: str) -> int:
-    """A job's failure stands in its folder, and must not take down what the launcher runs beside or after it.
+def _run_sweep_job(sweep: Path, name: str) -> int:
+    """Run a job of a sweep and return the exit code: 0 even if the job fails, so that the launcher's other jobs run.
 
-    A stop request counts from the launch on: jobs that the launcher starts after it end at once.
+    The job's folder records the failure. A stop request counts from the launch on: jobs that the launcher starts after
+    it end at once.
     """
     try:
         run_jobs(sweep, [name], "continue", read_sweep(sweep).content.get("stop", ""))
     except Interrupted as interrupted:
         plain_console().print(str(interrupted), markup=False)
         if interrupted.signal_number == signal.SIGUSR2 and callable(signal.getsignal(signal.SIGUSR2)):
-            # Whoever heard it before may act now that the checkpoint is written: submitit has the job queued again.
+            # Pass the signal on to the previous handler, now that the checkpoint is written: submitit requeues the job.
             signal.raise_signal(signal.SIGUSR2)
         return interrupted.exit_code
     return 0
 
 
-def _run(job: JobSpec, folder: Path) -> int:
+def _run_single(job: JobSpec, folder: Path) -> int:
     interrupt = Interrupt()
     console = plain_console()
     try:
@@ -63,10 +69,10 @@ def _run(job: JobSpec, folder: Path) -> int:
             result = run_job(job, folder, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
         command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
-        console.print(f"{interrupted}; to go on: {command}", markup=False)
+        console.print(f"{interrupted}; to resume: {command}", markup=False)
         return interrupted.exit_code
     if result is None:
-        raise UsageError(f"hydra.run.dir={folder}: another process runs a job there; choose a folder of its own")
+        raise UsageError(f"hydra.run.dir={folder}: another process is running a job there; choose another folder")
     hint = GuardedTracker(job.config["tracking"]).hint(folder)
     if hint:
         console.print(hint, markup=False)

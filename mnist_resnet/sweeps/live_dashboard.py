@@ -1,4 +1,4 @@
-"""The sweep's dashboard while it runs: written again now and then, for a share of the time that nobody misses."""
+"""Rewrites a sweep's dashboard while the sweep runs, within a small share of its time."""
 
 import logging
 import time
@@ -9,60 +9,64 @@ from typing import Any
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics
-from mnist_resnet.tracking.callback import Run
+from mnist_resnet.tracking.callback import RunInfo
 
-SHARE = 0.02
-"""Of the sweep's time that may go into its page, at most."""
-SOONEST = 30.0
-"""Seconds between two writings, at least."""
+MAX_SHARE = 0.02
+"""Largest share of the sweep's time that is spent on its dashboard."""
+MIN_INTERVAL = 30.0
+"""Shortest time between two writes in seconds."""
 
 
 class LiveDashboard:
-    """An observer that keeps `dashboard.html` of a sweep folder nearly up to date."""
+    """A callback that keeps `dashboard.html` in a sweep folder nearly up to date.
+
+    Args:
+        folder: the sweep folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next = time.monotonic() + SOONEST
+        self._next = time.monotonic() + MIN_INTERVAL
 
-    def begin(self, run: Run) -> None:
-        """Nothing to be shown yet."""
+    def begin(self, run: RunInfo) -> None:
+        """Do nothing: there are no epochs to show yet."""
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
-        """Nothing: the page shows epochs."""
+        """Do nothing: the dashboard shows epochs."""
 
-    def epoch(self, metrics: Metrics) -> None:  # noqa: ARG002 (the page reads the folder)
-        """Write the page, if it is time."""
+    def epoch(self, metrics: Metrics) -> None:  # noqa: ARG002 (the dashboard is written from the folder)
+        """Write the dashboard, if it is due."""
         self.refresh()
 
     def refresh(self) -> None:
-        """Write the page, if it is time."""
+        """Write the dashboard, if it is due."""
         started = time.monotonic()
         if started < self._next:
             return
         try:
-            write_page(self._folder)
+            write_sweep_dashboard(self._folder)
         except Exception as error:
             logging.getLogger("mnist_resnet").warning("the dashboard was not written: %s", error)
         ended = time.monotonic()
-        self._next = ended + max(SOONEST, (ended - started) / SHARE)
+        self._next = ended + max(MIN_INTERVAL, (ended - started) / MAX_SHARE)
 
     def end(self, result: dict[str, Any]) -> None:
-        """Nothing: the sweep's end writes the page once more."""
+        """Do nothing: the end of the sweep writes the dashboard."""
 
 
-def write_page(folder: Path) -> None:
-    """Write the dashboard of the sweep in `folder`."""
+def write_sweep_dashboard(folder: Path) -> None:
+    """Write `dashboard.html` in a sweep folder."""
     from mnist_resnet.comparing.dashboard import write_dashboard
 
     write_dashboard([folder], folder / DASHBOARD)
 
 
-def write_plots(folder: Path) -> None:
-    """Write the sweep's plots as PNG, where the extra that draws them is installed and there is something to draw."""
+def write_sweep_plots(folder: Path) -> None:
+    """Write the sweep's plots as PNG files, if matplotlib is installed and there is something to plot."""
     if find_spec("matplotlib") is None:
         return
     from mnist_resnet.comparing.figures import write_figures
-    from mnist_resnet.comparing.frame import load_jobs
+    from mnist_resnet.comparing.job_reader import load_jobs
 
     with suppress(UsageError):
         write_figures(load_jobs([folder])[0], folder / FIGURES, "png")

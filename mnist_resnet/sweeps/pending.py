@@ -1,41 +1,43 @@
-"""What a launch still waits for: its jobs that have not ended, wherever they are run."""
+"""Tracks a launch's unfinished jobs, for the process that supervises its workers.
+
+Workers order and take jobs with `sweeps.queue` instead.
+"""
 
 from collections.abc import Iterable
 from typing import Protocol
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import targets
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.sweeps.folder import Sweep, job_state
 
 
 class PendingJobs(Protocol):
-    """The jobs of a launch that have not ended, as they stood when `refresh` was last called."""
+    """A launch's unfinished jobs, as of the last call of `refresh`."""
 
     @property
     def jobs(self) -> dict[str, JobSpec]:
-        """Those that are frozen, by name."""
+        """The unfinished jobs that are frozen, by name."""
 
     @property
     def left(self) -> int:
-        """How many are to end, those that are yet to be asked for among them."""
+        """The number of unfinished jobs, including trials of a search that have not been suggested yet."""
 
     def targets(self) -> set[str]:
-        """What the jobs run, by their `_target_`."""
+        """Return the `_target_` values in the jobs' configs."""
 
     def refresh(self) -> None:
-        """Look which have ended since."""
+        """Read the sweep folder again and drop the jobs that have ended."""
 
 
 class PendingSweepJobs:
-    """Of a sweep whose jobs were all frozen when it was launched.
+    """The unfinished jobs of a sweep, all of which were frozen at launch.
 
     Args:
-        sweep: theirs.
-        jobs: of it, that the launch is to run.
-        options: of the launch.
+        sweep: the sweep.
+        jobs: those of its jobs that the launch runs.
+        options: the launch's options, with the number of attempts that each job had at launch.
     """
 
     def __init__(self, sweep: Sweep, jobs: Iterable[JobSpec], options: WorkerOptions) -> None:
@@ -44,16 +46,16 @@ class PendingSweepJobs:
 
     @property
     def left(self) -> int:
-        """How many are to end."""
+        """The number of unfinished jobs."""
         return len(self.jobs)
 
     def targets(self) -> set[str]:
-        """What the jobs run, by their `_target_`."""
+        """Return the `_target_` values in the jobs' configs."""
         return {target for job in self.jobs.values() for target in targets(job.config)}
 
     def refresh(self) -> None:
-        """Look which have ended since."""
+        """Read the sweep folder again and drop the jobs that have ended."""
         for job in list(self.jobs.values()):
-            now = job_state(self._sweep, job, self._monitor)
-            if not now.is_due or (now.status == Status.FAILED and now.attempt > self._options.jobs[job.name]):
+            state = job_state(self._sweep, job, self._monitor)
+            if state.has_ended_since(self._options.jobs[job.name]):
                 del self.jobs[job.name]

@@ -1,36 +1,39 @@
-"""The jobs that a worker is still to see ended, in the order to take them in."""
+"""A worker's queue: the jobs of a launch that have not ended, in the order in which to run them."""
 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.sweeps.cost import CostModel
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
 
 
-class Turn(NamedTuple):
-    """A job to run: as it stood when the sweep was launched, and now."""
+class QueuedJob(NamedTuple):
+    """A job to run: its state at launch, and now."""
 
-    begun: JobState
+    at_launch: JobState
     now: JobState
 
 
 class Queue:
-    """The jobs of a launch that have not ended, as one of its processes sees them.
+    """The jobs of a launch that have not ended, as one of its workers sees them.
 
-    It goes through them in rounds, so that what others hold is not looked at again for each job that is taken: of n
-    jobs and w workers the folders are looked at about n × w times in all, early and late alike.
+    The queue is processed in rounds, so that the folders of jobs that other workers hold are not read again for each
+    job that is taken. With n jobs and w workers, folders are read about n × w times in all.
 
     Args:
-        sweep: theirs.
-        pending: the jobs as they stood when the sweep was launched, in their order.
-        monitor: the process's memory of who holds what.
-        costs: where given, the longest job goes first, by the jobs that have ended so far; else the order is kept.
-        chain: what jobs have in common of which the longer goes on from the shorter one's end; those go short first.
+        sweep: the sweep.
+        pending: the states of the jobs at launch, in their order.
+        monitor: this process's lease monitor.
+        costs: if given, the longest job comes first, by the jobs that have ended so far. Otherwise the order is kept.
+        chain: returns a key that is the same for jobs that can each resume from the end of a shorter one, or None. With
+            `costs`, such jobs are run together, the shortest first.
+
+    Attributes:
+        ended: number of jobs that have ended.
     """
 
     def __init__(
@@ -43,47 +46,47 @@ class Queue:
     ) -> None:
         self._sweep, self._monitor, self._costs = sweep, monitor, costs
         self._open = list(pending)
-        self._chains = {one.job.name: chain(one.job) or one.job.name for one in pending} if costs else {}
+        self._chains = {state.job.name: chain(state.job) or state.job.name for state in pending} if costs else {}
         self._next, self._learnt, self._sort_at = 0, 0, 1
         self.ended = 0
         self._sort()
 
     def __len__(self) -> int:
-        """How many have not ended, as far as is known."""
+        """Return the number of jobs that are not known to have ended."""
         return len(self._open)
 
-    def take(self, may_take_over: Callable[[Path], bool]) -> Turn | None:
-        """The next job that nobody holds; None at the end of a round.
+    def take(self, may_take_over: Callable[[Path], bool]) -> QueuedJob | None:
+        """Return the next job without a lease; None at the end of a round.
 
         Args:
-            may_take_over: whether the job in a folder may be taken over, if nobody holds it.
+            may_take_over: whether the job in a folder may be run, if nobody holds its lease.
         """
         if self._learnt >= self._sort_at:
             self._sort()
         while self._next < len(self._open):
-            begun = self._open[self._next]
-            now = job_state(self._sweep, begun.job, self._monitor)
-            if self._refresh(begun, now):
+            at_launch = self._open[self._next]
+            now = job_state(self._sweep, at_launch.job, self._monitor)
+            if self._remove_if_ended(at_launch, now):
                 continue
             self._next += 1
             if now.action != "leave" and may_take_over(self._sweep.folder_of(now.job)):
-                return Turn(begun, now)
+                return QueuedJob(at_launch, now)
         self._next = 0
         return None
 
-    def ran(self, turn: Turn) -> None:
-        """This process has run the job that it took last, or could not get it."""
+    def update(self, job: QueuedJob) -> None:
+        """Read the state of the job that was taken last, after it was run or its lease was not acquired."""
         self._next -= 1
-        if not self._refresh(turn.begun, job_state(self._sweep, turn.begun.job, self._monitor)):
+        if not self._remove_if_ended(job.at_launch, job_state(self._sweep, job.at_launch.job, self._monitor)):
             self._next += 1
 
-    def held(self) -> list[JobState]:
-        """How those stand that have not ended."""
-        return [job_state(self._sweep, begun.job, self._monitor) for begun in self._open]
+    def states(self) -> list[JobState]:
+        """Return the current states of the jobs in the queue."""
+        return [job_state(self._sweep, at_launch.job, self._monitor) for at_launch in self._open]
 
-    def _refresh(self, begun: JobState, now: JobState) -> bool:
-        """Take a job that has ended off the list, which must be the next one on it; whether it has."""
-        if now.is_due and not (now.status == Status.FAILED and now.attempt > begun.attempt):
+    def _remove_if_ended(self, at_launch: JobState, now: JobState) -> bool:
+        """Remove the job at position `self._next` if it has ended, and return whether it has."""
+        if not now.has_ended_since(at_launch.attempt):
             return False
         del self._open[self._next]
         self.ended += 1
@@ -93,24 +96,25 @@ class Queue:
         return True
 
     def _sort(self) -> None:
-        """Begin a new round, in an order that goes by what was learnt; the more was, the less often."""
+        """Start a new round, ordered by the current costs.
+
+        The next sort is due when the number of jobs learnt from has doubled.
+        """
         self._sort_at = max(1, 2 * self._learnt)
         if self._costs is None:
             return
-        configs = [one.job.config for one in self._open]
-        ranks = self._costs.ranks(configs)
+        ranks = self._costs.ranks([state.job.config for state in self._open])
+        rank_of = {state.job.name: rank for state, rank in zip(self._open, ranks, strict=True)}
         longest: dict[str, float] = {}
-        for one, rank in zip(self._open, ranks, strict=True):
-            chain = self._chains[one.job.name]
-            longest[chain] = max(longest.get(chain, -math.inf), rank)
-        of_name = {one.job.name: rank for one, rank in zip(self._open, ranks, strict=True)}
-        firsts: dict[str, int] = {}
-        for position, one in enumerate(self._open):
-            firsts.setdefault(self._chains[one.job.name], position)
+        first_position: dict[str, int] = {}
+        for position, state in enumerate(self._open):
+            chain = self._chains[state.job.name]
+            longest[chain] = max(longest.get(chain, -math.inf), rank_of[state.job.name])
+            first_position.setdefault(chain, position)
 
-        def key(one: JobState) -> tuple[float, int, float]:
-            chain = self._chains[one.job.name]
-            return -longest[chain], firsts[chain], of_name[one.job.name]
+        def key(state: JobState) -> tuple[float, int, float]:
+            chain = self._chains[state.job.name]
+            return -longest[chain], first_position[chain], rank_of[state.job.name]
 
         self._open.sort(key=key)
         self._next = 0

@@ -1,7 +1,7 @@
-"""A sweep at a glance, from its folder alone: how each job stands, who runs it, how long the rest will take.
+"""The status of a sweep, read from its folder: each job's state, who runs it, and the time left.
 
-It is made to be fast on many thousands of jobs: of a job that was let go, its last attempt's record alone is read. That
-`result.json` says the same is looked at by those who run jobs.
+Reading is fast for many thousands of jobs: for a job whose lease was released, only the last attempt's record is read.
+Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
 from collections import Counter
@@ -12,32 +12,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.jobs.lease import ATTEMPTS, LeaseMonitor
 from mnist_resnet.jobs.objective import direction, objective_of, objective_value
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
-from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
+from mnist_resnet.sweeps.folder import DONE, QUEUED, UNREADABLE, Sweep, read_sweep
 
-DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
-TOLD_BY_ITS_RECORD = (*DONE, Status.FAILED)
-"""Ends that an attempt's record can be believed: whoever wrote it had written the result before."""
+TRUSTED_FROM_RECORD = (*DONE, Status.FAILED)
+"""Statuses for which an attempt's record is trusted: it is written after the result."""
 OPEN = (QUEUED, Status.RUNNING, Status.INTERRUPTED)
-"""Statuses of jobs that are still to end."""
+"""Statuses of jobs that have not ended."""
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a job stands.
+    """The status of a job.
 
     Attributes:
         job: the job.
-        status: of its last attempt, or `queued`, or `unreadable`.
-        remark: why, in one line, where there is something to say.
-        record: of its last attempt: who, where, since when; empty if there was none.
-        seconds: that a completed job took, if it did so in one attempt.
-        epochs: its epochs so far; read for a job that runs, or where a search is judged by them.
+        status: the status of its last attempt, or `queued`, or `unreadable`.
+        remark: the reason in one line, or empty.
+        record: its last attempt's record (process, host, start); empty if there is none.
+        seconds: how long the job took, if one attempt completed it.
+        epochs: its metrics by epoch; only read for a running job, and for a completed trial of a search.
     """
 
     job: JobSpec
@@ -49,21 +48,21 @@ class JobStatus:
 
     @property
     def holder(self) -> str:
-        """The process that runs it, for people."""
+        """Human-readable description of the process that runs the job."""
         worker = f", worker {self.record['worker']}" if self.record.get("worker") else ""
         return f"process {self.record.get('pid')} on {self.record.get('host')}{worker}"
 
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """All jobs of a sweep.
+    """The status of all jobs of a sweep.
 
     Attributes:
         sweep: the sweep.
-        glances: one for each job, in the sweep's order.
-        trials: how many a search is to have; None: it is no search.
-        costs: learnt from the jobs that have ended.
-        at: when it was taken.
+        jobs: one status per job, in the sweep's order.
+        trials: number of trials that a search will have; None if the sweep is no search.
+        costs: cost model, learnt from the jobs that have ended.
+        at: when the status was read.
     """
 
     sweep: Sweep
@@ -74,69 +73,69 @@ class SweepStatus:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Jobs by status; trials that were not asked for yet are queued."""
-        counts = Counter(one.status for one in self.jobs)
+        """Number of jobs by status. Trials that were not suggested yet count as queued."""
+        counts = Counter(job.status for job in self.jobs)
         counts[QUEUED] += max(0, (self.trials or 0) - len(self.jobs))
         return +counts
 
     @property
     def total(self) -> int:
-        """Jobs in all."""
+        """Number of jobs."""
         return sum(self.counts.values())
 
     @property
     def left(self) -> int:
-        """How many jobs are still to end."""
+        """Number of jobs that have not ended."""
         return sum(self.counts[status] for status in OPEN)
 
-    def of(self, status: str) -> list[JobStatus]:
-        """The jobs of this status."""
-        return [one for one in self.jobs if one.status == status]
+    def with_status(self, status: str) -> list[JobStatus]:
+        """Return the jobs with this status."""
+        return [job for job in self.jobs if job.status == status]
 
     def seconds_left(self, workers: int | None = None) -> float | None:
-        """Until the last job ends; None if that can't be told yet.
+        """Return the estimated seconds until the last job ends; None if there is nothing to estimate from yet.
 
         Args:
-            workers: how many are at work; None: as many as there are jobs that are run.
+            workers: number of workers; None: one per running job.
         """
-        begun = [self._seconds_left_of(one) for one in self.of(Status.RUNNING)]
-        waiting = [self._seconds_left_of(one) for one in self.jobs if one.status in (QUEUED, Status.INTERRUPTED)]
-        unborn = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.jobs))
-        told = [*begun, *waiting, *unborn]
-        if None in told or not told:
-            return None if told else 0.0
-        known = [seconds for seconds in told if seconds is not None]
-        return time_to_end(known[: len(begun)], known[len(begun) :], max(1, workers or len(begun)))
+        running = [self._job_seconds_left(job) for job in self.with_status(Status.RUNNING)]
+        waiting = [self._job_seconds_left(job) for job in self.jobs if job.status in (QUEUED, Status.INTERRUPTED)]
+        not_suggested = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.jobs))
+        estimates = [*running, *waiting, *not_suggested]
+        if None in estimates or not estimates:
+            return None if estimates else 0.0
+        known = [seconds for seconds in estimates if seconds is not None]
+        return time_to_end(known[: len(running)], known[len(running) :], max(1, workers or len(running)))
 
     def best(self) -> tuple[JobStatus, float] | None:
-        """The completed trial of a search with the best value, and that."""
-        found: list[tuple[JobStatus, float]] = []
+        """Return the completed trial with the best value of the search's objective, and that value."""
+        candidates: list[tuple[JobStatus, float]] = []
         metric = "val_accuracy"
-        for one in self.of(Status.COMPLETED):
-            metric, epoch = objective_of(one.job.config)
-            value = objective_value(one.epochs, metric, epoch)
-            found += [(one, value)] if value is not None else []
-        pick = max if direction(metric) == "maximize" else min
-        return pick(found, key=lambda pair: pair[1]) if found else None
+        for trial in self.with_status(Status.COMPLETED):
+            metric, epoch = objective_of(trial.job.config)
+            value = objective_value(trial.epochs, metric, epoch)
+            candidates += [(trial, value)] if value is not None else []
+        select = max if direction(metric) == "maximize" else min
+        return select(candidates, key=lambda candidate: candidate[1]) if candidates else None
 
     @property
     def _mean_seconds(self) -> float | None:
-        took = [one.seconds for one in self.jobs if one.seconds is not None]
-        return sum(took) / len(took) if took else None
+        durations = [job.seconds for job in self.jobs if job.seconds is not None]
+        return sum(durations) / len(durations) if durations else None
 
-    def _seconds_left_of(self, one: JobStatus) -> float | None:
-        config = one.job.config
+    def _job_seconds_left(self, job: JobStatus) -> float | None:
+        config = job.job.config
         expected = self.costs.seconds(config)
-        if one.status == Status.RUNNING and one.epochs:
-            each = sum(epoch.get("seconds", 0.0) for epoch in one.epochs) / len(one.epochs)
-            return each * max(0, epochs_of(config) - len(one.epochs))
-        if one.status == Status.RUNNING and expected is not None and one.record.get("started"):
-            return max(0.0, expected - (self.at - datetime.fromisoformat(one.record["started"])).total_seconds())
+        if job.status == Status.RUNNING and job.epochs:
+            seconds_per_epoch = sum(epoch.get("seconds", 0.0) for epoch in job.epochs) / len(job.epochs)
+            return seconds_per_epoch * max(0, epochs_of(config) - len(job.epochs))
+        if job.status == Status.RUNNING and expected is not None and job.record.get("started"):
+            return max(0.0, expected - (self.at - datetime.fromisoformat(job.record["started"])).total_seconds())
         return expected
 
 
 class StatusReader:
-    """Looks at a sweep folder again and again, and remembers what has not changed.
+    """Reads the status of a sweep repeatedly, and caches jobs that have ended.
 
     Args:
         folder: the sweep folder.
@@ -149,22 +148,22 @@ class StatusReader:
         self._sweep: tuple[int, Sweep] | None = None
 
     def read(self) -> SweepStatus:
-        """How the sweep stands now.
+        """Read the sweep's current status.
 
         Raises:
             UnreadableFolder: the folder holds no sweep.
         """
-        trials = _trials(self.folder)
+        trials = _trial_count(self.folder)
         sweep = self._read_sweep(trials is not None)
-        there = {path.name for path in self.folder.iterdir()}
+        existing = {path.name for path in self.folder.iterdir()}
         jobs = [
-            self._job_status(sweep, job, trials is not None) if job.name in there else JobStatus(job, QUEUED)
+            self._job_status(sweep, job, trials is not None) if job.name in existing else JobStatus(job, QUEUED)
             for job in sweep.jobs
         ]
         costs = CostModel()
-        for one in jobs:
-            if one.seconds is not None:
-                costs.learn(one.job.config, one.seconds)
+        for job in jobs:
+            if job.seconds is not None:
+                costs.learn(job.job.config, job.seconds)
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
 
     def _read_sweep(self, is_search: bool) -> Sweep:
@@ -183,24 +182,21 @@ class StatusReader:
         try:
             changed = (folder / ATTEMPTS).stat().st_mtime_ns
         except OSError:
-            return self._unclaimed(folder, job)
-        known = self._ended.get(job.name)
-        if known and known[0] == changed:
-            return known[1]
-        seen = self._monitor.observe(folder)
-        status = str(seen.record.get("status"))
-        if seen.state != "released" or status not in TOLD_BY_ITS_RECORD:
-            return self._unreleased(folder, job, seen.state == "held", seen.record)
-        job_status = JobStatus(job, status, self._remark(folder, status), seen.record, seconds_taken(seen.record))
+            return self._status_from_result(folder, job, False, {})
+        cached = self._ended.get(job.name)
+        if cached and cached[0] == changed:
+            return cached[1]
+        lease = self._monitor.observe(folder)
+        status = str(lease.record.get("status"))
+        if lease.state != "released" or status not in TRUSTED_FROM_RECORD:
+            return self._status_from_result(folder, job, lease.state == "held", lease.record)
+        job_status = JobStatus(job, status, self._remark(folder, status), lease.record, seconds_taken(lease.record))
         if is_search and status == Status.COMPLETED:
-            job_status = JobStatus(job, status, "", seen.record, job_status.seconds, read_metrics(folder))
+            job_status = JobStatus(job, status, "", lease.record, job_status.seconds, read_metrics(folder))
         self._ended[job.name] = changed, job_status
         return job_status
 
-    def _unclaimed(self, folder: Path, job: JobSpec) -> JobStatus:
-        return self._unreleased(folder, job, False, {})
-
-    def _unreleased(self, folder: Path, job: JobSpec, is_held: bool, record: Mapping[str, Any]) -> JobStatus:
+    def _status_from_result(self, folder: Path, job: JobSpec, is_held: bool, record: Mapping[str, Any]) -> JobStatus:
         if is_held:
             return JobStatus(job, Status.RUNNING, "", record, epochs=read_metrics(folder))
         try:
@@ -227,10 +223,10 @@ class StatusReader:
         return f"{kind}{error.get('message')}"
 
 
-def _trials(folder: Path) -> int | None:
+def _trial_count(folder: Path) -> int | None:
     if not (folder / SEARCH).exists():
         return None
     trials = read_json(folder / SEARCH).get("trials")
     if not isinstance(trials, int):
-        raise UnreadableFolder(f"{folder / SEARCH}: can't be read (it says no number of trials)")
+        raise UnreadableFolder(f"{folder / SEARCH}: can't be read (it has no number of trials)")
     return trials

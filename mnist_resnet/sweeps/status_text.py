@@ -1,4 +1,4 @@
-"""A sweep's overview as text: for a terminal, a file, or a screen that is drawn again and again."""
+"""Renders a sweep's status as text, for a terminal, a file or a live display."""
 
 import shlex
 from collections.abc import Iterator
@@ -17,77 +17,77 @@ from mnist_resnet.sweeps.status import JobStatus, SweepStatus
 from mnist_resnet.tracking.console import duration
 
 ORDER = (*Status, QUEUED, UNREADABLE)
-LONGEST_LIST = 40
-"""Jobs that are named one by one, at most; of more only the number is said."""
+MAX_LISTED = 40
+"""Most jobs that are listed by name; of the rest only the number is shown."""
 
 
 def headline(status: SweepStatus) -> str:
-    """How many jobs stand how, in one line."""
-    what = "job" if status.trials is None else "trial"
-    counts = ", ".join(f"{status.counts[kind]} {kind}" for kind in ORDER if status.counts[kind])
-    many = f"{status.total} {what}{'s' * (status.total != 1)}"
-    return f"{status.sweep.folder}: {many}{': ' + counts if counts else ''}{left(status)}"
+    """Return the number of jobs by status and the time left, in one line."""
+    noun = "job" if status.trials is None else "trial"
+    counts = ", ".join(f"{status.counts[name]} {name}" for name in ORDER if status.counts[name])
+    total = f"{status.total} {noun}{'s' * (status.total != 1)}"
+    return f"{status.sweep.folder}: {total}{': ' + counts if counts else ''}{time_left(status)}"
 
 
-def left(status: SweepStatus) -> str:
-    """How long it will take, as a clause; empty where nothing is left to do or nobody does it."""
+def time_left(status: SweepStatus) -> str:
+    """Return the time left as a clause; empty if all jobs have ended or none is running."""
     if not status.left or not status.counts[Status.RUNNING]:
         return ""
     seconds = status.seconds_left()
-    return "; time left: not known before the first job's end" if seconds is None else f"; {duration(seconds)} left"
+    return "; time left: unknown until the first job ends" if seconds is None else f"; {duration(seconds)} left"
 
 
 def status_text(status: SweepStatus) -> RenderableType:
-    """All that there is to say."""
+    """Return the whole status: counts, running jobs, failures, the best trial, and what to do next."""
     return Group(*_parts(status))
 
 
 def resume_hint(status: SweepStatus) -> str | None:
-    """What a person can do about jobs that nobody runs; None where somebody does, or none is left."""
+    """Return a line with the command that resumes the sweep; None if a job is running or none is left."""
     if status.counts[Status.RUNNING] or not (status.left or status.counts[Status.FAILED]):
         return None
     folder = shlex.quote(str(status.sweep.folder))
-    return f"nobody is at work on it; to go on: python -m mnist_resnet.resume {folder}"
+    return f"no job is running; to resume: python -m mnist_resnet.resume {folder}"
 
 
 def _parts(status: SweepStatus) -> Iterator[RenderableType]:
     yield Text(headline(status))
-    running = status.of(Status.RUNNING)
+    running = status.with_status(Status.RUNNING)
     if running:
         table = Table(box=None, pad_edge=False, header_style="")
         for column in ("running", "epoch", "images/s", "for", "by"):
             table.add_column(column, overflow="fold")
-        for one in running[:LONGEST_LIST]:
-            table.add_row(*_row(one, status.at))
+        for job in running[:MAX_LISTED]:
+            table.add_row(*_row(job, status.at))
         yield table
         yield from _rest(running)
-    for kind in (Status.FAILED, Status.DIVERGED, Status.INTERRUPTED, UNREADABLE):
-        found = status.of(kind)
-        for one in found[:LONGEST_LIST]:
-            yield Text(f"{kind}: {one.job.name}{': ' + one.remark if one.remark else ''}")
-        yield from _rest(found)
+    for name in (Status.FAILED, Status.DIVERGED, Status.INTERRUPTED, UNREADABLE):
+        jobs = status.with_status(name)
+        for job in jobs[:MAX_LISTED]:
+            yield Text(f"{name}: {job.job.name}{': ' + job.remark if job.remark else ''}")
+        yield from _rest(jobs)
     best = status.best() if status.trials is not None else None
     if best is not None:
         metric, epoch = objective_of(best[0].job.config)
         yield Text(f"best: {shown(metric, best[1])} ({metric} of the {epoch} epoch), {best[0].job.name}")
-    said = resume_hint(status)
-    if said:
-        yield Text(said)
+    hint = resume_hint(status)
+    if hint:
+        yield Text(hint)
 
 
-def _row(one: JobStatus, now: datetime) -> list[Any]:
-    rate = one.epochs[-1].get("images_per_second") if one.epochs else None
-    started = one.record.get("started")
-    since = duration((now - datetime.fromisoformat(started)).total_seconds()) if started else ""
+def _row(job: JobStatus, now: datetime) -> list[Any]:
+    rate = job.epochs[-1].get("images_per_second") if job.epochs else None
+    started = job.record.get("started")
+    elapsed = duration((now - datetime.fromisoformat(started)).total_seconds()) if started else ""
     return [
-        Text(one.job.name),
-        f"{len(one.epochs)}/{epochs_of(one.job.config)}",
+        Text(job.job.name),
+        f"{len(job.epochs)}/{epochs_of(job.job.config)}",
         f"{rate:,.0f}" if rate else "–",
-        since,
-        Text(one.holder),
+        elapsed,
+        Text(job.holder),
     ]
 
 
-def _rest(found: list[JobStatus]) -> Iterator[Text]:
-    if len(found) > LONGEST_LIST:
-        yield Text(f"and {len(found) - LONGEST_LIST} more")
+def _rest(jobs: list[JobStatus]) -> Iterator[Text]:
+    if len(jobs) > MAX_LISTED:
+        yield Text(f"and {len(jobs) - MAX_LISTED} more")

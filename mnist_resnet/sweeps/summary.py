@@ -1,7 +1,7 @@
-"""What sums up a sweep, written once for each state that the sweep comes to rest in, by whoever gets there first.
+"""Writes a sweep's summary files once for each state of the sweep, in the first process that gets to it.
 
-The right to write is a claim, as on a job: who comes later waits for the writer, and takes over from one that died. The
-attempt's record says of which state it is: an extended sweep, or a job done anew, makes another one.
+The right to write is a lease, as for a job. Later processes wait for the writer, and take over if it dies. The attempt
+records a digest of the sweep's state, so an extended sweep or a rerun job leads to a new summary.
 """
 
 import hashlib
@@ -10,74 +10,75 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULTS, SEARCH, SWEEP, TABLE, Status
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
 
-CONCLUSION = "conclusion"
-"""Folder in `launches` that is claimed."""
+SUMMARY = "conclusion"
+"""Folder in `launches` with the lease."""
 
-STATE = "of"
-"""What an attempt's record calls the state that it is about."""
+STATE_KEY = "of"
+"""Key of the sweep's state in an attempt's record."""
 
 POLL = 0.2
-"""Seconds between two looks at another writer."""
+"""Seconds between two checks of another writer."""
 
 
 class JobsStillRunning(Exception):
-    """Somebody still runs a job of the sweep; the text names one."""
+    """A job of the sweep is still running; the text names it."""
 
 
 def summarize_once(folder: Path, write: Callable[[], bool]) -> Mapping[str, Any] | None:
-    """Have what sums up the sweep in `folder` written, unless it has been since anything changed.
+    """Call `write`, unless the summary files of the sweep's current state have been written.
 
     Args:
         folder: the sweep folder.
-        write: writes it; gives whether all of it was.
+        write: writes the summary files, and returns whether all of them could be written.
 
     Returns:
-        None if `write` was called; else the record of the attempt that has written it.
+        None if `write` was called; otherwise the record of the attempt that wrote the files.
 
     Raises:
-        Unfinished: a job is still run by somebody, who then comes here in turn.
+        JobsStillRunning: another process runs a job. It writes the summary when it ends.
     """
     monitor = LeaseMonitor()
-    place = folder / LAUNCHES / CONCLUSION
+    lease_folder = folder / LAUNCHES / SUMMARY
     while True:
-        state = _state(read_sweep(folder), monitor)
-        seen = monitor.observe(place)
-        if seen.state == "held":
+        state = _sweep_digest(read_sweep(folder), monitor)
+        last = monitor.observe(lease_folder)
+        if last.state == "held":
             time.sleep(POLL)
             continue
-        is_written = seen.record.get("status") == Status.COMPLETED and seen.record.get(STATE) == state
+        is_written = last.record.get("status") == Status.COMPLETED and last.record.get(STATE_KEY) == state
         if is_written and all((folder / name).exists() for name in (TABLE, RESULTS, DASHBOARD)):
-            return seen.record
-        lease = acquire_lease(place, monitor, {STATE: state})
+            return last.record
+        lease = acquire_lease(lease_folder, monitor, {STATE_KEY: state})
         if lease is None:
             continue
         with lease:
-            if lease.number != seen.number + 1:
+            if lease.number != last.number + 1:
                 lease.release(Status.INTERRUPTED)
                 continue
             lease.release(Status.COMPLETED if write() else Status.FAILED)
         return None
 
 
-def _state(sweep: Sweep, monitor: LeaseMonitor) -> str:
-    """Names the state that the sweep is in, as far as it is summed up, and nothing else."""
+def _sweep_digest(sweep: Sweep, monitor: LeaseMonitor) -> str:
+    """Return a digest of everything that the summary depends on: the code, the job list, and the jobs' states."""
     digest = hashlib.sha256(str(code_version()["source"]).encode())
     for file in (SWEEP, SEARCH):
         if (sweep.folder / file).exists():
             digest.update((sweep.folder / file).read_bytes())
-    for line in _lines(sweep, monitor):
+    for line in _state_lines(sweep, monitor):
         digest.update(line.encode())
     return digest.hexdigest()[:16]
 
 
-def _lines(sweep: Sweep, monitor: LeaseMonitor) -> Iterator[str]:
+def _state_lines(sweep: Sweep, monitor: LeaseMonitor) -> Iterator[str]:
     for job in sweep.jobs:
-        now = job_state(sweep, job, monitor)
-        if now.status == Status.RUNNING:
-            raise JobsStillRunning(f"{job.name}: {now.remark}")
-        yield f"\n{job.name} {now.status} {monitor.observe(sweep.folder_of(job)).record.get('owner')}"
+        state = job_state(sweep, job, monitor)
+        if state.status == Status.RUNNING:
+            raise JobsStillRunning(f"{job.name}: {state.remark}")
+        yield f"\n{job.name} {state.status} {monitor.observe(sweep.folder_of(job)).record.get('owner')}"

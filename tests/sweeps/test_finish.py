@@ -1,4 +1,4 @@
-"""How sweeps and their jobs end, and are finished: the real program, in this process, on tiny networks."""
+"""Failures, resuming and the end of sweeps: the real program in this process, with tiny networks."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -64,9 +64,9 @@ def _failing(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["model._target_=sometimes_failing.network"]
 
 
-def test_failing_job_takes_down_nothing_else(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = _failing(place, monkeypatch)
-    done = sweep("fails", *own, "+model.blows_up=no,raises,leaves,never")
+def test_failing_job_does_not_stop_other_jobs(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = _failing(place, monkeypatch)
+    done = sweep("fails", *overrides, "+model.blows_up=no,raises,leaves,never")
     assert done.code == 1
     folder = multirun(place) / "fails"
     assert statuses(folder) == {
@@ -78,14 +78,14 @@ def test_failing_job_takes_down_nothing_else(sweep: Run, place: Place, monkeypat
     error = result_of(folder / "model.blows_up=raises")["error"]
     assert (error["type"], error["message"]) == ("RuntimeError", "no such layer: on purpose")
     assert "sometimes_failing.py" in error["traceback"]
-    at_the_end = done.out[done.out.index("Failed, or not readable") :].splitlines()
-    assert "fails, model.blows_up=raises: failed: RuntimeError: no such layer: on purpose" in at_the_end
-    assert "fails, model.blows_up=leaves: failed: SystemExit: gone" in at_the_end
-    assert done.out.count("no such layer: on purpose") == 2, "once as it happens, once at the end"
+    report = done.out[done.out.index("Failed, or not readable") :].splitlines()
+    assert "fails, model.blows_up=raises: failed: RuntimeError: no such layer: on purpose" in report
+    assert "fails, model.blows_up=leaves: failed: SystemExit: gone" in report
+    assert done.out.count("no such layer: on purpose") == 2, "once when it fails, once at the end"
     assert pd.read_csv(folder / "results.csv")["status"].tolist().count("failed") == 2
 
 
-def test_sweep_can_be_finished_from_its_folder_alone(
+def test_sweep_is_resumed_from_its_folder_alone(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep("lent", "seed=1,2,3")
@@ -96,7 +96,7 @@ def test_sweep_can_be_finished_from_its_folder_alone(
     assert set(statuses(folder).values()) == {"completed"}
 
 
-def test_folder_from_elsewhere_runs_no_code_of_its_choosing(sweep: Run, place: Place) -> None:
+def test_untrusted_folder_runs_no_arbitrary_code(sweep: Run, place: Place) -> None:
     sweep("lent", "seed=1,2")
     folder = multirun(place) / "lent"
     shutil.rmtree(folder / "seed=2")
@@ -111,43 +111,43 @@ def test_folder_from_elsewhere_runs_no_code_of_its_choosing(sweep: Run, place: P
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"format": 0, "jobs": []}', "format 0, and this version reads format 1"),
         ('{"format": 1, "jo', "can't be read"),
         ('{"format": 1, "jobs": [{"name": "seed=1"}]}', "its job list can't be read"),
     ],
 )
-def test_job_list_that_is_none_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_invalid_job_list_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(UnreadableFolder) as refused:
         read_sweep(tmp_path)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_failed_jobs_run_again(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = _failing(place, monkeypatch)
-    sweep("fails", *own, "+model.blows_up=no,raises")
+def test_failed_jobs_are_run_again(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = _failing(place, monkeypatch)
+    sweep("fails", *overrides, "+model.blows_up=no,raises")
     monkeypatch.delitem(__import__("sys").modules, "sometimes_failing")
-    (place.folder / "modules" / "sometimes_failing.py").write_text(FAILING.replace('== "raises"', '== "mended"'))
-    done = sweep("fails", *own, "+model.blows_up=no,raises")
+    (place.folder / "modules" / "sometimes_failing.py").write_text(FAILING.replace('== "raises"', '== "fixed"'))
+    done = sweep("fails", *overrides, "+model.blows_up=no,raises")
     assert done.code == 0
     result = result_of(multirun(place) / "fails" / "model.blows_up=raises")
     assert (result["status"], result["error"]) == ("completed", None)
     assert [attempt["status"] for attempt in result["attempts"]] == ["failed", "completed"]
 
 
-def test_sweep_stops_at_a_failure_if_asked_to(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = _failing(place, monkeypatch)
-    done = sweep("fails", *own, "+model.blows_up=raises,no", "sweep.on_failure=stop")
+def test_on_failure_stop_starts_no_further_job(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = _failing(place, monkeypatch)
+    done = sweep("fails", *overrides, "+model.blows_up=raises,no", "sweep.on_failure=stop")
     assert done.code == 1
     assert statuses(multirun(place) / "fails") == {"model.blows_up=raises": "failed"}
-    assert "no further job is begun (sweep.on_failure=stop)" in done.out
+    assert "no further job is started (sweep.on_failure=stop)" in done.out
     assert "model.blows_up=no: queued" in done.out
 
 
-def test_diverged_job_is_a_result_and_says_where(sweep: Run, place: Place) -> None:
+def test_divergence_is_a_result_and_reports_the_epoch(sweep: Run, place: Place) -> None:
     done = sweep("diverges", "optim.lr=0.001,1e30", "optim=sgd", "trainer.log_interval=1")
     assert done.code == 0
     result = result_of(multirun(place) / "diverges" / "optim.lr=1e+30")
@@ -157,7 +157,7 @@ def test_diverged_job_is_a_result_and_says_where(sweep: Run, place: Place) -> No
     assert "0 of 2 jobs to run" in sweep("diverges", "optim.lr=0.001,1e30", "optim=sgd", "trainer.log_interval=1").out
 
 
-def test_folder_of_another_job_is_left_alone(sweep: Run, place: Place) -> None:
+def test_folder_of_another_job_is_not_touched(sweep: Run, place: Place) -> None:
     sweep("foreign", "seed=1,2")
     folder = multirun(place) / "foreign"
     shutil.rmtree(folder / "seed=2")
@@ -168,15 +168,15 @@ def test_folder_of_another_job_is_left_alone(sweep: Run, place: Place) -> None:
     assert attempts(folder) == {"seed=1": 1, "seed=2": 1}
 
 
-def test_hydras_basic_launcher_runs_the_frozen_jobs(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [*_failing(place, monkeypatch), "hydra/launcher=basic", "+model.blows_up=no,raises,never"]
-    done = sweep("public", *own)
+def test_hydra_basic_launcher_runs_the_frozen_jobs(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = [*_failing(place, monkeypatch), "hydra/launcher=basic", "+model.blows_up=no,raises,never"]
+    done = sweep("public", *overrides)
     assert done.code == 1
     folder = multirun(place) / "public"
     assert list(statuses(folder).values()) == ["completed", "completed", "failed"]
     assert "no such layer" in done.out
     assert "3 jobs: 2 completed, 1 failed" in done.out
-    assert "1 of 3 jobs to run" in sweep("public", *own).out
+    assert "1 of 3 jobs to run" in sweep("public", *overrides).out
     assert set(attempts(folder).values()) == {1, 2}
 
 
@@ -193,7 +193,7 @@ def network(**arguments):
 
 
 @pytest.mark.parametrize("launcher", ["sequential", "basic"])
-def test_frozen_jobs_run_whatever_conf_says_by_then(
+def test_frozen_jobs_ignore_later_changes_of_conf(
     place: Place, monkeypatch: pytest.MonkeyPatch, sweep: Run, launcher: str
 ) -> None:
     option = place.folder / "conf" / "optim" / "mine.yaml"
@@ -202,8 +202,8 @@ def test_frozen_jobs_run_whatever_conf_says_by_then(
     (place.folder / "editing.py").write_text(EDITING)
     monkeypatch.syspath_prepend(str(place.folder))
     monkeypatch.setenv("CONF_TO_EDIT", str(option))
-    own = [f"--config-dir={option.parents[1]}", f"hydra/launcher={launcher}", "optim=mine"]
-    done = sweep("frozen", "seed=1,2,3", "model._target_=editing.network", *own)
+    overrides = [f"--config-dir={option.parents[1]}", f"hydra/launcher={launcher}", "optim=mine"]
+    done = sweep("frozen", "seed=1,2,3", "model._target_=editing.network", *overrides)
     assert done.code == 0, done.out + done.err
     assert "lr: 0.5" in option.read_text()
     folder = multirun(place) / "frozen"
@@ -212,7 +212,7 @@ def test_frozen_jobs_run_whatever_conf_says_by_then(
     assert "lr: 0.003" in (folder / "seed=3" / ".hydra" / "config.yaml").read_text()
 
 
-def test_code_that_changed_since_is_said_in_each_result(
+def test_results_note_that_the_code_changed_after_freezing(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep("edited", "seed=1,2")
@@ -231,12 +231,12 @@ def test_code_that_changed_since_is_said_in_each_result(
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MiB."""
+    """A 20 MiB file system."""
     with small_disk(tmp_path / "disk", "20m") as folder:
         yield folder
 
 
-def test_sweep_that_has_no_room_is_refused_before_it_starts(sweep: Run, place: Place, disk: Path) -> None:
+def test_sweep_without_enough_disk_space_is_refused_before_it_starts(sweep: Run, place: Place, disk: Path) -> None:
     done = sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep")
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
@@ -245,6 +245,6 @@ def test_sweep_that_has_no_room_is_refused_before_it_starts(sweep: Run, place: P
     assert list(disk.iterdir()) == []
 
 
-def test_room_is_asked_for_what_is_missing_alone(sweep: Run, disk: Path) -> None:
+def test_disk_space_is_only_required_for_unfinished_jobs(sweep: Run, disk: Path) -> None:
     assert sweep(None, "seed=1,2,3,4", f"hydra.sweep.dir={disk}/sweep").code == 0
     assert sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep").code == 0

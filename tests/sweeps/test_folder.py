@@ -1,4 +1,4 @@
-"""What a sweep is, and what a second command does with it: the real program, in this process, on tiny networks."""
+"""Sweep folders, and how a second launch extends, skips or reruns jobs: the real program, with tiny networks."""
 
 import json
 import shutil
@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import SWEEP, read_metrics
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.lease import acquire_lease
 from tests.small_sweeps import (
     Ended,
     Place,
@@ -47,7 +48,7 @@ def multirun(place: Place) -> Path:
     return place.folder / "multirun"
 
 
-def test_named_sweep_has_a_folder_of_its_name_and_readable_jobs(sweep: Run, place: Place) -> None:
+def test_named_sweep_has_a_folder_with_its_name_and_readable_job_names(sweep: Run, place: Place) -> None:
     done = sweep("lr_vs_stem", LR, STEM)
     assert done.code == 0, done.out + done.err
     assert statuses(multirun(place) / "lr_vs_stem") == {
@@ -63,22 +64,22 @@ def test_named_sweep_has_a_folder_of_its_name_and_readable_jobs(sweep: Run, plac
     ]
 
 
-def test_two_unnamed_sweeps_of_the_same_second_share_nothing(
+def test_two_unnamed_sweeps_in_the_same_second_get_separate_folders(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopped(datetime):
+    class StoppedClock(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> "Stopped":
+        def now(cls, tz: tzinfo | None = None) -> "StoppedClock":
             return cls(2026, 11, 27, 18, 30, 0, tzinfo=tz)
 
-    monkeypatch.setattr("mnist_resnet.sweeps.launch.datetime", Stopped)
+    monkeypatch.setattr("mnist_resnet.sweeps.launch.datetime", StoppedClock)
     assert [sweep(None, "seed=1,2").code for _ in range(2)] == [0, 0]
     folders = sorted(folder.name for folder in multirun(place).iterdir())
     assert folders == ["2026-11-27_18-30-00", "2026-11-27_18-30-00-2"]
     assert all(len(statuses(multirun(place) / name)) == 2 for name in folders)
 
 
-def test_hydras_own_folder_is_taken_and_holds_hydras_files(sweep: Run, place: Place) -> None:
+def test_hydra_sweep_dir_is_used_and_holds_hydras_files(sweep: Run, place: Place) -> None:
     assert sweep(None, "seed=1,2", f"hydra.sweep.dir={place.folder}/mine").code == 0
     job = place.folder / "mine" / "seed=2"
     assert result_of(job)["config"]["seed"] == 2
@@ -92,36 +93,36 @@ def test_excluded_combinations_are_left_out(sweep: Run, place: Place) -> None:
     assert "model=stem7x7,optim.lr=0.02" not in statuses(multirun(place) / "some")
 
 
-def test_dry_run_lists_and_does_nothing(sweep: Run, place: Place) -> None:
+def test_dry_run_lists_jobs_and_writes_nothing(sweep: Run, place: Place) -> None:
     done = sweep("planned", LR, STEM, "sweep.dry_run=true")
     assert (done.code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
-    assert lines[0] == ["job", "status", "would"]
+    assert lines[0] == ["job", "status", "action"]
     assert lines[1] == ["0", "model=stem3x3,optim.lr=0.02", "queued", "run"]
     assert len(lines) == 5
     assert not multirun(place).exists()
 
 
-def test_dry_run_says_what_the_next_start_would_do_with_each(sweep: Run, place: Place) -> None:
+def test_dry_run_prints_the_action_for_each_job(sweep: Run, place: Place) -> None:
     sweep("planned", "seed=1,2,3,4")
     folder = multirun(place) / "planned"
     _rewrite(folder / "seed=2", status="failed")
     _rewrite(folder / "seed=3", status="running")
     (folder / "seed=4" / "result.json").write_text("{")
     done = sweep("planned", "seed=1,2,3,4,5", "sweep.dry_run=true", "sweep.rerun=['seed=1']")
-    would = {line.split()[1]: line.split(maxsplit=2)[2] for line in done.out.splitlines()[1:]}
-    assert {name: " ".join(said.split()) for name, said in would.items() if name != "seed=4"} == {
-        "seed=1": "completed do anew",
+    actions = {line.split()[1]: line.split(maxsplit=2)[2] for line in done.out.splitlines()[1:]}
+    assert {name: " ".join(text.split()) for name, text in actions.items() if name != "seed=4"} == {
+        "seed=1": "completed rerun",
         "seed=2": "failed run again",
-        "seed=3": "interrupted go on (its process died)",
+        "seed=3": "interrupted resume (its process died)",
         "seed=5": "queued run",
     }
-    assert would["seed=4"].split()[:2] == ["unreadable", "leave"]
-    assert "result.json" in would["seed=4"]
+    assert actions["seed=4"].split()[:2] == ["unreadable", "leave"]
+    assert "result.json" in actions["seed=4"]
     assert attempts(folder) == {f"seed={seed}": 1 for seed in (1, 2, 3, 4)}
 
 
-def test_same_command_again_skips_what_is_completed(sweep: Run, place: Place) -> None:
+def test_repeated_command_skips_completed_jobs(sweep: Run, place: Place) -> None:
     sweep("twice", LR)
     before = {file: file.stat().st_mtime_ns for file in (multirun(place) / "twice").glob("*=*/**/*")}
     done = sweep("twice", LR)
@@ -130,13 +131,13 @@ def test_same_command_again_skips_what_is_completed(sweep: Run, place: Place) ->
     assert before == {file: file.stat().st_mtime_ns for file in (multirun(place) / "twice").glob("*=*/**/*")}
 
 
-def test_more_levels_grow_the_sweep_and_run_the_new_jobs_alone(sweep: Run, place: Place) -> None:
+def test_more_levels_extend_the_sweep_and_only_run_the_new_jobs(sweep: Run, place: Place) -> None:
     sweep("grows", "optim.lr=0.02")
     done = sweep("grows", "optim.lr=0.02,0.001", STEM)
     folder = multirun(place) / "grows"
     assert "3 of 4 jobs to run, 1 ended already" in done.out
     (first,) = (name for name in attempts(folder) if "data=mnist" in name)
-    assert "optim.lr=0.02" in first, "where nothing is swept, all that was given names the job"
+    assert "optim.lr=0.02" in first, "if nothing is swept, all overrides form the name"
     assert attempts(folder) == {
         first: 1,
         "model=stem3x3,optim.lr=0.001": 1,
@@ -147,7 +148,7 @@ def test_more_levels_grow_the_sweep_and_run_the_new_jobs_alone(sweep: Run, place
     assert len(pd.read_csv(folder / "results.csv")) == 4
 
 
-def test_jobs_that_differ_in_something_unswept_are_told_apart_by_name(sweep: Run, place: Place) -> None:
+def test_names_of_jobs_that_differ_in_unswept_keys_are_distinct(sweep: Run, place: Place) -> None:
     sweep("apart", "seed=1,2")
     sweep("apart", "seed=1,2", "trainer.epochs=1", "trainer.log_interval=1")
     assert set(statuses(multirun(place) / "apart")) == {
@@ -158,7 +159,7 @@ def test_jobs_that_differ_in_something_unswept_are_told_apart_by_name(sweep: Run
     }
 
 
-def test_what_moves_no_number_is_taken_from_the_last_launch(sweep: Run, place: Place) -> None:
+def test_settings_outside_a_jobs_identity_are_taken_from_the_last_launch(sweep: Run, place: Place) -> None:
     sweep("moved", "seed=1,2", "sweep.keep=none")
     folder = multirun(place) / "moved"
     shutil.rmtree(folder / "seed=2")
@@ -169,18 +170,18 @@ def test_what_moves_no_number_is_taken_from_the_last_launch(sweep: Run, place: P
 
 
 @pytest.mark.parametrize(
-    ("asked", "anew"),
+    ("rerun", "selected"),
     [("['seed=2']", {"seed=2"}), ("[0]", {"seed=1"}), ("failed", {"seed=3"}), ("all", {"seed=1", "seed=2", "seed=3"})],
 )
-def test_chosen_jobs_are_done_anew_and_the_old_attempt_is_kept(
-    sweep: Run, place: Place, asked: str, anew: set[str]
+def test_selected_jobs_are_rerun_and_the_old_attempt_is_kept(
+    sweep: Run, place: Place, rerun: str, selected: set[str]
 ) -> None:
     sweep("again", "seed=1,2,3")
     folder = multirun(place) / "again"
     _rewrite(folder / "seed=3", status="failed", notes=["as it was"])
-    done = sweep("again", "seed=1,2,3", f"sweep.rerun={asked}")
-    assert done.code == 0 or asked in ("['seed=2']", "[0]"), done.out
-    for name in anew:
+    done = sweep("again", "seed=1,2,3", f"sweep.rerun={rerun}")
+    assert done.code == 0 or rerun in ("['seed=2']", "[0]"), done.out
+    for name in selected:
         assert result_of(folder / name)["status"] == "completed"
         old = folder / name / "attempt-1"
         assert result_of(old)["attempt"] == 1
@@ -190,11 +191,11 @@ def test_chosen_jobs_are_done_anew_and_the_old_attempt_is_kept(
             "set aside",
             "completed",
         ]
-    assert {path.parent.name for path in folder.glob("*/attempt-1")} == anew
+    assert {path.parent.name for path in folder.glob("*/attempt-1")} == selected
     assert len(pd.read_csv(folder / "results.csv")) == 3
 
 
-def test_job_that_is_not_there_cannot_be_done_anew(sweep: Run, place: Place) -> None:
+def test_unknown_job_cannot_be_rerun(sweep: Run, place: Place) -> None:
     sweep("again", "seed=1,2")
     done = sweep("again", "seed=1,2", "sweep.rerun=[7]")
     assert done.code == 2
@@ -202,7 +203,7 @@ def test_job_that_is_not_there_cannot_be_done_anew(sweep: Run, place: Place) -> 
     assert set(attempts(multirun(place) / "again").values()) == {1}
 
 
-def test_job_that_somebody_runs_cannot_be_done_anew(sweep: Run, place: Place) -> None:
+def test_running_job_cannot_be_rerun(sweep: Run, place: Place) -> None:
     sweep("again", "seed=1,2")
     with acquire_lease(multirun(place) / "again" / "seed=1", LeaseMonitor()):  # type: ignore[union-attr]
         done = sweep("again", "seed=1,2", "sweep.rerun=[0]")
@@ -211,11 +212,11 @@ def test_job_that_somebody_runs_cannot_be_done_anew(sweep: Run, place: Place) ->
     assert result_of(multirun(place) / "again" / "seed=1")["status"] == "completed"
 
 
-def test_more_epochs_go_on_from_the_end_of_fewer_and_end_bitwise_alike(sweep: Run, place: Place) -> None:
+def test_more_epochs_resume_from_the_shorter_job_bitwise(sweep: Run, place: Place) -> None:
     sweep("longer", "seed=1,2", "sweep.keep=checkpoint")
     done = sweep("longer", "seed=1,2", "sweep.keep=model", "trainer.epochs=3")
     shown = done.out.splitlines()
-    assert shown[1].startswith("[1/2] seed=1,trainer.epochs=3: 3 epochs of 4 batches, goes on after epoch 1")
+    assert shown[1].startswith("[1/2] seed=1,trainer.epochs=3: 3 epochs of 4 batches, resumes after epoch 1")
     assert shown[2] == "  goes on from the end of seed=1, the same computation with fewer epochs"
     assert "epoch 0/2" not in done.out
     sweep("fresh", "seed=1,2", "sweep.keep=model", "trainer.epochs=3")
@@ -223,45 +224,47 @@ def test_more_epochs_go_on_from_the_end_of_fewer_and_end_bitwise_alike(sweep: Ru
         longer = multirun(place) / "longer" / f"seed={seed},trainer.epochs=3"
         assert_same_job(longer, multirun(place) / "fresh" / f"seed={seed}")
         assert any("goes on from the end" in note for note in result_of(longer)["notes"])
-    assert attempts(multirun(place) / "longer")["seed=1"] == 1, "the shorter one stays"
+    assert attempts(multirun(place) / "longer")["seed=1"] == 1, "the shorter job is kept as it was"
 
 
-def test_more_epochs_start_over_and_say_so_where_no_checkpoint_was_kept(sweep: Run) -> None:
+def test_more_epochs_start_over_and_report_it_without_a_checkpoint(sweep: Run) -> None:
     sweep("longer", "seed=1,2", "sweep.keep=none")
     done = sweep("longer", "seed=1,2", "trainer.epochs=3")
     assert "starts over: no checkpoint was kept of seed=1" in done.out
     assert done.out.count("epoch 0/2") == 2
 
 
-@pytest.mark.parametrize("looks_at_the_length", ["schedule=cosine", "averaging=swa"])
-def test_more_epochs_start_over_and_say_so_under_a_schedule_or_average_of_the_tail(
-    looks_at_the_length: str, sweep: Run
+@pytest.mark.parametrize("length_dependent", ["schedule=cosine", "averaging=swa"])
+def test_more_epochs_start_over_and_report_it_if_schedule_or_averaging_depends_on_the_length(
+    length_dependent: str, sweep: Run
 ) -> None:
-    sweep("longer", "seed=1,2", "sweep.keep=checkpoint", looks_at_the_length)
-    done = sweep("longer", "seed=1,2", "sweep.keep=checkpoint", looks_at_the_length, "trainer.epochs=3")
+    sweep("longer", "seed=1,2", "sweep.keep=checkpoint", length_dependent)
+    done = sweep("longer", "seed=1,2", "sweep.keep=checkpoint", length_dependent, "trainer.epochs=3")
     assert "starts over" in done.out
     assert "schedule" in next(line for line in done.out.splitlines() if "starts over" in line)
     assert done.out.count("epoch 0/2") == 2
 
 
-def test_checkpoint_goes_only_once_the_result_is_there(
+def test_checkpoint_is_only_deleted_after_the_result_is_written(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr("mnist_resnet.jobs.run.drop_checkpoints", lambda job: seen.append(result_of(job)["status"]))
+    statuses_at_deletion: list[str] = []
+    monkeypatch.setattr(
+        "mnist_resnet.jobs.run.drop_checkpoints", lambda job: statuses_at_deletion.append(result_of(job)["status"])
+    )
     sweep("kept", "seed=1")
-    assert seen == ["completed"]
+    assert statuses_at_deletion == ["completed"]
 
 
 @pytest.mark.parametrize(
-    ("keep", "stays"),
+    ("keep", "kept"),
     [("checkpoint", {"checkpoint.pt", "model.pt", "model.pt2"}), ("model", {"model.pt", "model.pt2"}), ("none", set())],
 )
-def test_what_is_kept_is_what_was_asked_for(sweep: Run, place: Place, keep: str, stays: set[str]) -> None:
+def test_keep_selects_the_files_that_are_kept(sweep: Run, place: Place, keep: str, kept: set[str]) -> None:
     sweep("kept", "seed=1,2", f"sweep.keep={keep}", "trainer.checkpoint_interval=0")
     for job in ("seed=1", "seed=2"):
-        there = {path.name for path in (multirun(place) / "kept" / job).iterdir()}
-        assert {name for name in there if "model" in name or "checkpoint" in name} == stays
+        files = {path.name for path in (multirun(place) / "kept" / job).iterdir()}
+        assert {name for name in files if "model" in name or "checkpoint" in name} == kept
 
 
 def _rewrite(folder: Path, **changed: object) -> None:

@@ -1,4 +1,4 @@
-"""A sweep at a glance: what the folder alone tells of who runs what, what failed, and how long the rest takes."""
+"""The status of a sweep, read from its folder: running and failed jobs, and the time left."""
 
 import json
 import os
@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
-from mnist_resnet.jobs.lease import Lease, LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.lease import Lease, acquire_lease
 from mnist_resnet.sweeps.cost import CostModel, time_to_end
 from mnist_resnet.sweeps.status import StatusReader
 from mnist_resnet.sweeps.status_text import status_text
-from mnist_resnet.sweeps.summary import CONCLUSION
+from mnist_resnet.sweeps.summary import SUMMARY
 from tests.synthetic_sweep import SyntheticSweep, base_config, set_key
 
 SEEDS = {"seed": [1, 2, 3, 4, 5, 6]}
 
 
 def lease(folder: Path, **facts: object) -> Lease:
-    found = acquire_lease(folder, LeaseMonitor(), facts)
-    assert found is not None
-    return found
+    acquired = acquire_lease(folder, LeaseMonitor(), facts)
+    assert acquired is not None
+    return acquired
 
 
 def text(folder: Path) -> str:
@@ -35,9 +36,9 @@ def text(folder: Path) -> str:
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """Six jobs: completed, failed, running since two epochs, died, interrupted, never begun."""
-    ends = {1: Status.FAILED, 2: Status.RUNNING, 3: Status.RUNNING, 4: Status.INTERRUPTED, 5: None}
-    folder = SyntheticSweep(factors=SEEDS, epochs=4, statuses=ends, predictions=False).write(tmp_path / "sweep")
+    """Six jobs: completed, failed, running for two epochs, died, interrupted, never started."""
+    statuses = {1: Status.FAILED, 2: Status.RUNNING, 3: Status.RUNNING, 4: Status.INTERRUPTED, 5: None}
+    folder = SyntheticSweep(factors=SEEDS, epochs=4, statuses=statuses, predictions=False).write(tmp_path / "sweep")
     for seed, status in ((1, "completed"), (2, "failed"), (5, "interrupted")):
         lease(folder / f"seed={seed}").release(status)
     lease(folder / "seed=3", worker=2)
@@ -48,44 +49,44 @@ def sweep(tmp_path: Path) -> Path:
     return folder
 
 
-def test_says_how_each_job_stands_and_who_runs_it(sweep: Path) -> None:
+def test_status_shows_each_job_and_who_runs_it(sweep: Path) -> None:
     status = StatusReader(sweep).read()
     assert status.counts == {"completed": 1, "failed": 1, "running": 1, "interrupted": 2, "queued": 1}
     assert status.left == 4
-    said = text(sweep)
-    assert "6 jobs: 1 running, 1 completed, 1 failed, 2 interrupted, 1 queued" in said
-    running = next(line.split("  ") for line in said.splitlines() if line.startswith("seed=3"))
-    told = [cell.strip() for cell in running if cell.strip()]
-    assert told[1:3] == ["2/4", "4,800"]
-    assert told[-1] == f"process {os.getpid()} on {os.uname().nodename}, worker 2"
-    assert "failed: seed=2: ValueError: no such <image>" in said
-    assert "interrupted: seed=4: its process died" in said
+    shown = text(sweep)
+    assert "6 jobs: 1 running, 1 completed, 1 failed, 2 interrupted, 1 queued" in shown
+    running = next(line.split("  ") for line in shown.splitlines() if line.startswith("seed=3"))
+    cells = [cell.strip() for cell in running if cell.strip()]
+    assert cells[1:3] == ["2/4", "4,800"]
+    assert cells[-1] == f"process {os.getpid()} on {os.uname().nodename}, worker 2"
+    assert "failed: seed=2: ValueError: no such <image>" in shown
+    assert "interrupted: seed=4: its process died" in shown
 
 
-def test_sweep_at_which_nobody_works_says_how_to_go_on(tmp_path: Path) -> None:
+def test_sweep_without_running_jobs_says_how_to_resume(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, predictions=False).write(tmp_path / "my sweep")
-    assert f"to go on: python -m mnist_resnet.resume '{folder}'" in text(folder)
+    assert f"to resume: python -m mnist_resnet.resume '{folder}'" in text(folder)
 
 
-def test_job_that_ends_and_one_that_is_done_anew_are_seen_by_a_lookout_that_remembers(sweep: Path) -> None:
+def test_reader_notices_that_a_cached_job_is_rerun_and_ends(sweep: Path) -> None:
     reader = StatusReader(sweep)
     assert reader.read().counts["completed"] == 1
-    again = lease(sweep / "seed=1")
+    rerun = lease(sweep / "seed=1")
     assert reader.read().counts["running"] == 2
-    again.release("diverged")
+    rerun.release("diverged")
     assert reader.read().counts["diverged"] == 1
 
 
-def test_search_counts_trials_that_were_not_asked_for_and_names_the_best(tmp_path: Path) -> None:
+def test_search_counts_trials_not_yet_suggested_and_names_the_best(tmp_path: Path) -> None:
     objective = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}
     folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, base=objective, predictions=False).write(tmp_path / "s")
     (folder / SEARCH).write_text(json.dumps({"format": FORMAT, "trials": 10}))
     for seed in range(1, 6):
         write_metrics(folder / f"seed={seed}", [{"epoch": 0, "val_accuracy": 0.5 + seed % 4 / 10}])
         lease(folder / f"seed={seed}").release("completed")
-    said = text(folder)
-    assert "10 trials: 5 completed, 5 queued" in said
-    assert "best: 80.00 % (val_accuracy of the last epoch), seed=3" in said
+    shown = text(folder)
+    assert "10 trials: 5 completed, 5 queued" in shown
+    assert "best: 80.00 % (val_accuracy of the last epoch), seed=3" in shown
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,25 +94,25 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_command_needs_no_pytorch(sweep: Path) -> None:
+def test_command_does_not_import_pytorch(sweep: Path) -> None:
     done = run(str(sweep))
     assert done.returncode == 0
     assert "6 jobs" in done.stdout
     assert not [line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "pandas")]
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no sweep.json in it"), ("{", "can't be read")])
-def test_folder_that_holds_no_sweep_is_told_in_one_line(tmp_path: Path, content: str | None, said: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(None, "no sweep.json in it"), ("{", "can't be read")])
+def test_folder_without_a_sweep_is_reported_in_one_line(tmp_path: Path, content: str | None, message: str) -> None:
     if content:
         (tmp_path / "sweep.json").write_text(content)
     command = [sys.executable, "-m", "mnist_resnet.sweep", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_watching_a_sweep_that_has_ended_ends(tmp_path: Path) -> None:
+def test_watch_ends_if_the_sweep_has_ended(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors=SEEDS, statuses={1: Status.FAILED}, predictions=False).write(tmp_path / "s")
     (folder / DASHBOARD).touch()
     done = run(str(folder), "--watch")
@@ -119,10 +120,10 @@ def test_watching_a_sweep_that_has_ended_ends(tmp_path: Path) -> None:
     assert "6 jobs: 5 completed, 1 failed" in done.stdout
 
 
-def test_watching_waits_for_whoever_writes_the_table(tmp_path: Path) -> None:
+def test_watch_waits_until_the_table_is_written(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors=SEEDS, predictions=False).write(tmp_path / "s")
     (folder / DASHBOARD).touch()
-    writer = lease(folder / LAUNCHES / CONCLUSION)
+    writer = lease(folder / LAUNCHES / SUMMARY)
     command = [sys.executable, "-m", "mnist_resnet.sweep", str(folder), "--watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout is not None
@@ -134,13 +135,13 @@ def test_watching_waits_for_whoever_writes_the_table(tmp_path: Path) -> None:
 
 
 def config(width: int, epochs: int, lr: float = 0.1, seed: int = 1) -> dict[str, object]:
-    whole = base_config(epochs, 100, val=False)
+    settings = base_config(epochs, 100, val=False)
     for key, value in {"model.width": width, "optim.lr": lr, "seed": seed}.items():
-        set_key(whole, key, value)
-    return whole
+        set_key(settings, key, value)
+    return settings
 
 
-def test_cost_is_that_of_jobs_that_differ_in_no_work_by_their_epochs() -> None:
+def test_cost_is_proportional_to_epochs_among_jobs_with_equal_work() -> None:
     costs = CostModel()
     assert costs.seconds(config(8, 2)) is None
     costs.learn(config(8, 2), 20.0)
@@ -154,7 +155,7 @@ def order(costs: CostModel, configs: list[dict[str, object]]) -> list[int]:
     return sorted(range(len(ranks)), key=lambda position: -ranks[position])
 
 
-def test_before_anything_has_ended_the_longest_by_epochs_and_parameters_goes_first() -> None:
+def test_jobs_rank_by_epochs_and_parameters_before_any_has_ended() -> None:
     def parameters(model: str) -> int:
         return int(json.loads(model)["width"]) ** 2
 
@@ -163,10 +164,10 @@ def test_before_anything_has_ended_the_longest_by_epochs_and_parameters_goes_fir
     costs = CostModel(parameters)
     costs.learn(config(64, 1), 1.0)
     costs.learn(config(8, 1), 10.0)
-    assert order(costs, jobs) == [2, 0, 3, 1], "what was measured counts for more than what was guessed"
+    assert order(costs, jobs) == [2, 0, 3, 1], "measured durations take precedence over estimates"
 
 
-def test_time_to_end_fills_the_worker_that_is_free_first() -> None:
+def test_time_to_end_gives_jobs_to_the_first_free_worker() -> None:
     assert time_to_end([], [3, 3, 2, 2, 2], 2) == 7
     assert time_to_end([5, 1], [4, 2], 2) == 7
     assert time_to_end([5], [4, 2], 1) == 11
