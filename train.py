@@ -1,4 +1,4 @@
-"""Train the report's network: one run, or with -m a sweep. `python train.py --help` lists what can be chosen."""
+"""Trains one network, or with -m a whole sweep. `python train.py --help` lists the options."""
 
 import argparse
 import os
@@ -12,16 +12,16 @@ from omegaconf import DictConfig
 
 from mnist_resnet.errors import Refused, UsageError
 
-WANTS_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
-# Hydra raises instead of printing five lines and ending with 1, and the error becomes one line below.
+SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
+# Make Hydra raise its errors instead of printing five lines and exiting with 1; `_exit_with` prints them in one line.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
-HYDRAS_OPTIONS_OF = ConfigLoaderImpl.get_group_options
+HYDRA_GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def train(config: DictConfig) -> None:
-    """Run one job; Hydra composes it."""
+    """Run one job, with the config that Hydra composed."""
     from mnist_resnet.sweeps.hydra_task import run_task
 
     try:
@@ -33,53 +33,55 @@ def train(config: DictConfig) -> None:
 
 
 def main() -> None:
-    """Start Hydra, and turn what was typed wrong into one line and exit code 2."""
-    argparse.ArgumentParser.error = _refuse  # type: ignore[method-assign,assignment]
-    ConfigLoaderImpl.get_group_options = _options_of  # type: ignore[method-assign,assignment]
+    """Run Hydra; print a one-line message and exit with code 2 if the user's input is invalid."""
+    argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
+    ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
     try:
         train()
     except KeyboardInterrupt:
-        # Before the first job or after the last one: there is nothing to save.
+        # Raised only before the first job or after the last one, when there is nothing to save.
         sys.exit(130)
     except Refused as refused:
-        _tell(refused.error)
+        _exit_with(refused.error)
     except Exception as error:
-        _tell(error)
+        _exit_with(error)
 
 
-def _options_of(
+def _get_group_options(
     loader: ConfigLoaderImpl,
     group_name: str,
     results_filter: ObjectType | None = ObjectType.CONFIG,
     config_name: str | None = None,
     overrides: list[str] | None = None,
 ) -> list[str]:
-    """Stands in for Hydra's own, which copies all config sources for each of the hundreds of look-ups of `--help`.
+    """Replace Hydra's method, which copies all config sources for each of the hundreds of look-ups of `--help`.
 
-    The copy is for a search path that a config or override sets; where none is given, its sources are the loader's.
+    The copy is only needed if a config or override sets a search path; otherwise the loader's own sources are the same.
     """
     if config_name or overrides:
-        return HYDRAS_OPTIONS_OF(loader, group_name, results_filter, config_name, overrides)
+        return HYDRA_GET_GROUP_OPTIONS(loader, group_name, results_filter, config_name, overrides)
     return loader.repository.get_group_options(group_name, results_filter)
 
 
-def _refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Stands in for argparse's own, which prints its usage over several lines."""
-    what, separator, arguments = message.partition("unrecognized arguments: ")
-    if what or not separator:
+def _raise_argument_error(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Replace argparse's method, which prints its usage over several lines."""
+    before, separator, arguments = message.partition("unrecognized arguments: ")
+    if before or not separator:
         raise UsageError(f"{message}; --help lists the options")
     if arguments.startswith("-"):
-        raise UsageError(f"{arguments}: no such option; --help lists them; knobs are written without dashes, key=value")
-    raise UsageError(f"{arguments}: stands apart from the other knobs; put options before or after them all")
+        raise UsageError(
+            f"{arguments}: no such option; --help lists them; overrides are written without dashes, key=value"
+        )
+    raise UsageError(f"{arguments}: is separated from the other overrides; put options before or after all of them")
 
 
-def _tell(error: Exception) -> NoReturn:
-    from mnist_resnet.config.hydra_errors import one_line
+def _exit_with(error: Exception) -> NoReturn:
+    from mnist_resnet.config.hydra_errors import user_message
 
-    line = one_line(error)
-    if line is None or WANTS_TRACEBACK:
+    message = user_message(error)
+    if message is None or SHOW_TRACEBACK:
         raise error
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # pandas takes half a second to import, and completion on the command line imports this package
+    # Lazy: pandas takes half a second to import, and shell completion imports this package.
     if name == "load_sweep":
         from mnist_resnet.comparing.frame import load_sweep
 

@@ -1,18 +1,22 @@
-"""Bad input, told in one line."""
+"""Exceptions for bad user input, each with a one-line message."""
 
 
 class UsageError(Exception):
-    """Something a user asked for can't be done as asked.
+    """Raised for invalid user input.
 
-    Its text is one line that names the key, the value and what would be right; the commands print it and exit with 2.
+    The message is one line that names the key, the value and what would be right. The commands print it and exit with
+    code 2.
     """
 
 
 class Refused(SystemExit):
-    """Bad input, told where Hydra would turn an exception into a warning or a log of its own; ends the program with 2.
+    """Ends the program with exit code 2 because of invalid user input.
+
+    Needed inside Hydra's callbacks and tasks: Hydra would turn an ordinary exception there into a warning or a log
+    entry of its own.
 
     Attributes:
-        error: what is to be told.
+        error: the exception whose message is shown to the user.
     """
 
     def __init__(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Hydra's way in: a sweeper that lets Optuna propose each trial as a worker asks for it."""
+"""Hydra plugin `hydra/sweeper=search`: a sweeper in which Optuna proposes each trial when a worker requests it."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -10,7 +10,13 @@ from omegaconf import DictConfig
 
 
 class SearchSweeper(Sweeper):
-    """`hydra/sweeper=search`: Hydra's sweep syntax is the space, the sweep folder holds the study."""
+    """Searches the space given in Hydra's sweep syntax; the Optuna study is stored in the sweep folder.
+
+    Args:
+        sampler: Optuna sampler node, instantiated by each worker.
+        pruner: Optuna pruner node, instantiated by each worker.
+        params: the search space by key; overrides on the command line replace its entries.
+    """
 
     def __init__(
         self, sampler: Mapping[str, Any], pruner: Mapping[str, Any], params: Mapping[str, str] | None = None
@@ -18,11 +24,15 @@ class SearchSweeper(Sweeper):
         self.sampler, self.pruner, self.params = sampler, pruner, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `sweep`."""
+        """Store Hydra's context; called by Hydra before `sweep`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Search; ends the program with its exit code if that is not 0."""
+        """Run the search.
+
+        Raises:
+            SystemExit: with the search's exit code, if it is not 0.
+        """
         from mnist_resnet.errors import UsageError
 
         if find_spec("optuna") is None:
@@ -34,6 +44,6 @@ class SearchSweeper(Sweeper):
         assert self.task_function is not None
         code = search(arguments, self.params, self.config, self.hydra_context, self.task_function)
         if code:
-            # Hydra itself leaves this callback out when a job failed.
+            # Hydra does not call this callback if the sweeper raises.
             self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=None)
             raise SystemExit(code)

@@ -1,1 +1,1 @@
-"""Compose, validate, sign and freeze configs."""
+"""Composes, validates, hashes and freezes configs."""

@@ -1,4 +1,4 @@
-"""A frozen job: one composed config, and what it is called, as `sweep.json` keeps it."""
+"""Job specs: the frozen, fully resolved jobs that `sweep.json` stores."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,23 +11,23 @@ from mnist_resnet.config.signature import flatten, identity
 from mnist_resnet.job_folder import HYDRA, write_atomically
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""Written in C where PyYAML was built with it, and then ten times as fast."""
+"""PyYAML's C implementation if available: ten times as fast as the Python one."""
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job as it was composed at launch; nothing that is edited later changes it.
+    """A job as composed at launch; later edits to `conf/` do not change it.
 
     Attributes:
-        name: for people; the job folder's name inside a sweep folder.
-        config: the whole config, resolved, without Hydra's own node.
-        overrides: as typed, those of the sweep among them.
-        swept: what the sweep varies, by key, as this job has it.
-        choices: the option chosen in every config group, also by an experiment file.
-        signature: see `signature.py`.
-        code: commit and dirtiness of the code at launch; None for a single run.
-        index: in the sweep, from 0.
-        sweep: the sweep folder's name; None for a single run.
+        name: human-readable name, and the job folder's name inside the sweep folder.
+        config: the complete resolved config, without Hydra's own node.
+        overrides: overrides as typed, including the swept ones.
+        swept: this job's value of each swept key or config group.
+        choices: the chosen option of each config group, including choices made by an experiment file.
+        signature: hash of the config values that affect results; see `signature.py`.
+        code: commit and dirty state of the code at launch; None for a single run.
+        index: position in the sweep, from 0.
+        sweep: name of the sweep folder; None for a single run.
     """
 
     name: str
@@ -41,16 +41,16 @@ class JobSpec:
     sweep: str | None = None
 
     @cached_property
-    def identity_but_for_epochs(self) -> str:
-        """The same for jobs of a sweep that differ in nothing but how many epochs they train."""
+    def identity_without_epochs(self) -> str:
+        """Identity with `trainer.epochs` left out: equal for jobs of a sweep that differ only in their epochs."""
         return identity({key: value for key, value in flatten(self.config).items() if key != "trainer.epochs"})
 
     def as_dict(self) -> dict[str, Any]:
-        """For `sweep.json`."""
+        """Return the JSON-serialisable form stored in `sweep.json`."""
         return asdict(self)
 
     def write_config(self, folder: Path) -> None:
-        """Leave the frozen config and the overrides where Hydra's users look for them, whatever Hydra put there."""
+        """Write the frozen config and overrides to `.hydra/`, where Hydra users expect them, replacing Hydra's own."""
         (folder / HYDRA).mkdir(exist_ok=True)
         for name, content in (("config", self.config), ("overrides", self.overrides)):
             text = yaml.dump(content, Dumper=DUMPER, sort_keys=False, allow_unicode=True)

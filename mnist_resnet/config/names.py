@@ -1,7 +1,7 @@
-"""Folder names: of jobs, from their overrides, and of sweeps, from the command line or the clock.
+"""Folder names for jobs (made from overrides) and sweeps (from the command line or the start time).
 
-They must be safe on every disk that a sweep may be copied to: a case-insensitive one (macOS, Windows), one that
-normalises Unicode (macOS), one that forbids characters or words (Windows).
+Names must be safe on every file system that a sweep may be copied to: case-insensitive (macOS, Windows), normalising
+Unicode (macOS), or forbidding characters and words (Windows).
 """
 
 import hashlib
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 
-LONGEST = 100
-"""Bytes of UTF-8 in a name: eCryptfs allows 143, most disks 255, and Windows 260 characters for a whole path."""
+MAX_BYTES = 100
+"""Longest name in bytes of UTF-8: eCryptfs allows 143, most file systems 255, Windows 260 characters in a full path."""
 
 DEFAULTS = "defaults"
-"""Name of the job that overrides nothing; no other job gets it, as every other name holds `=` or a hash."""
+"""Name of the job without overrides; unique, since every other name contains `=` or a hash."""
 
 RECORDS = "records"
-"""The folder of `multirun/` that git keeps; no sweep may write there."""
+"""Folder in `multirun/` that is kept in git; no sweep may write to it."""
 
 PUNCTUATION = "=,.+_@()[] -"
 HASH_DIGITS = 12
@@ -29,34 +29,34 @@ HASH_DIGITS = 12
 ORDINARY = re.compile(r"[a-z0-9_+][a-z0-9=,.+_@()\[\] -]*[a-z0-9=,+_@()\[\]-]")
 ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}")
 BETWEEN_OVERRIDES = re.compile(r",(?=[^,=]+=)")
-# Windows keeps these for devices, in any case and with any extension ("Naming Files, Paths, and Namespaces",
+# Windows reserves these device names in any case and with any extension ("Naming Files, Paths, and Namespaces",
 # learn.microsoft.com).
 DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 
 
 def job_name(overrides: Sequence[str]) -> str:
-    """The folder name of the job with these overrides, such as `model=stem3x3,optim.lr=0.02`.
+    """Return the folder name of the job with these overrides, such as `model=stem3x3,optim.lr=0.02`.
 
-    Sorted by key, so that the order in which they were typed does not matter. Ordinary lower-case ASCII stays as it is;
-    whatever was changed or cut, or might be the same as another name on some disk (capitals, any other script), is
-    made up for by a hash of the whole text at the end. So two different jobs never share a name, also under case
-    folding and Unicode normalisation: names without a hash are what they say, names with one differ in it.
+    Overrides are sorted by key, so the order in which they were typed does not matter. Plain lower-case ASCII is kept
+    as it is. A hash of the full text is appended if characters were replaced or cut, or if the name could equal another
+    one on some file system (upper case, non-ASCII letters). Different jobs therefore never share a name, even under
+    case folding and Unicode normalisation: a name without a hash is the exact text, and names with one differ in it.
     """
     if not overrides:
         return DEFAULTS
     parts = sorted(overrides, key=lambda override: override.partition("=")[0])
     text = ",".join(parts)
-    if _stays(text, parts):
+    if _is_unambiguous(text, parts):
         return text
-    # ascii() rather than the text: it tells ["a=1,b=2"] from ["a=1", "b=2"] and takes what argv could not decode.
+    # ascii() of the list distinguishes ["a=1,b=2"] from ["a=1", "b=2"] and accepts bytes that argv could not decode.
     digest = hashlib.sha256(ascii(parts).encode()).hexdigest()[:HASH_DIGITS]
-    return _with_ending(_readable(text), f"-{digest}")
+    return _with_suffix(_readable(text), f"-{digest}")
 
 
 def distinct_names(all_overrides: Iterable[Sequence[str]], taken: set[str]) -> list[str]:
-    """A folder name for each job, in order, different from all others and from those `taken`, on every disk.
+    """Return one folder name per job, in order, distinct from each other and from `taken` on every file system.
 
-    Names differ by themselves unless two jobs have the same overrides; then `-2`, `-3` … is added.
+    Only jobs with the same overrides need a suffix: `-2`, `-3` and so on.
     """
     used = {_folded(name) for name in taken}
     names = []
@@ -68,37 +68,37 @@ def distinct_names(all_overrides: Iterable[Sequence[str]], taken: set[str]) -> l
 
 
 def sweep_folder(multirun: Path, name: str) -> Path:
-    """The folder of the sweep that was named `name` on the command line: directly inside `multirun`, not created here.
+    """Return the folder of the sweep called `name`, directly inside `multirun`, without creating it.
 
     Raises:
-        UsageError: `name` would leave `multirun`, or is not a name for every disk, or is kept for something else, or
-            differs from a folder that is there only in what some disks do not tell apart.
+        UsageError: `name` is outside `multirun`, not valid on every file system, reserved, or equal to an existing
+            folder's name on file systems that ignore case or normalise Unicode.
     """
     normal = unicodedata.normalize("NFC", name)
     if not normal:
         raise _bad_sweep_name(name, "is empty")
-    if len(normal.encode(errors="surrogatepass")) > LONGEST:
+    if len(normal.encode(errors="surrogatepass")) > MAX_BYTES:
         raise _bad_sweep_name(name, "is too long")
     if not _safe(normal):
-        raise _bad_sweep_name(name, "is no folder name on every disk")
+        raise _bad_sweep_name(name, "is not a valid folder name on every file system")
     if _folded(normal) == RECORDS:
-        raise _bad_sweep_name(name, "is kept for the records that git holds")
+        raise _bad_sweep_name(name, "is reserved for the records kept in git")
     folder = multirun / normal
     if folder.exists():
         if not folder.is_dir():
             raise _bad_sweep_name(name, f"is a file in {multirun}")
-    elif twin := _twin(multirun, normal):
-        raise _bad_sweep_name(name, f"is the same folder as {twin!r} on some disks")
+    elif equivalent := _equivalent_folder(multirun, normal):
+        raise _bad_sweep_name(name, f"is the same folder as {equivalent!r} on some file systems")
     return folder
 
 
 def new_sweep_folder(parent: Path, now: datetime) -> Path:
-    """Create the folder of an unnamed sweep, called by its start time, and shared with no other sweep.
+    """Create the folder of an unnamed sweep, named by its start time, and return its path.
 
-    `mkdir` is atomic: of two sweeps in one second, also on two machines, the second gets `-2`.
+    `mkdir` is atomic: if two sweeps start in the same second, even on two machines, the second one gets `-2`.
 
     Raises:
-        UsageError: `parent` can't be written.
+        UsageError: `parent` is not writable.
     """
     started = now.strftime("%Y-%m-%d_%H-%M-%S")
     try:
@@ -111,16 +111,16 @@ def new_sweep_folder(parent: Path, now: datetime) -> Path:
             return parent / name
     except OSError as error:
         raise UsageError(
-            f"{parent}: no sweep can be put there ({error.strerror}); choose a folder to write in"
+            f"{parent}: no sweep folder can be created there ({error.strerror}); choose a writable folder"
         ) from None
-    raise AssertionError("there are numbers enough")
+    raise AssertionError("unreachable: _numbered never ends")
 
 
-def _stays(text: str, parts: list[str]) -> bool:
-    """Whether `text` can be the name as it is: safe, and no other overrides could have it for theirs."""
+def _is_unambiguous(text: str, parts: list[str]) -> bool:
+    """Return whether `text` can be used unchanged: it is safe, and no other overrides give the same text."""
     return (
         ORDINARY.fullmatch(text) is not None
-        and len(text) <= LONGEST
+        and len(text) <= MAX_BYTES
         and DEVICE.fullmatch(text) is None
         and ENDS_LIKE_A_HASH.fullmatch(text[-HASH_DIGITS - 1 :]) is None
         and all("=" in part for part in parts)
@@ -129,52 +129,56 @@ def _stays(text: str, parts: list[str]) -> bool:
 
 
 def _readable(text: str) -> str:
-    """What can be shown of `text` in a name, the rest as `_`; a hash must still be added."""
+    """Return `text` with unsafe characters replaced by `_`; the caller must add a hash."""
     normal = unicodedata.normalize("NFC", text)
-    shown = unicodedata.normalize("NFC", "".join(char if _keeps(char) else "_" for char in normal))
-    return shown if _starts_well(shown) and not DEVICE.fullmatch(shown) else f"_{shown}"
+    safe = unicodedata.normalize("NFC", "".join(char if _is_safe_char(char) else "_" for char in normal))
+    return safe if _has_safe_start(safe) and not DEVICE.fullmatch(safe) else f"_{safe}"
 
 
 def _safe(name: str) -> bool:
     return (
-        _starts_well(name) and all(map(_keeps, name)) and not name.endswith((".", " ")) and not DEVICE.fullmatch(name)
+        _has_safe_start(name)
+        and all(map(_is_safe_char, name))
+        and not name.endswith((".", " "))
+        and not DEVICE.fullmatch(name)
     )
 
 
-def _starts_well(name: str) -> bool:
+def _has_safe_start(name: str) -> bool:
     return name[:1].isalnum() or name[:1] in {"_", "+"}
 
 
-def _keeps(char: str) -> bool:
-    """Letters, digits and marks of any script, and the punctuation that no disk and no shell minds much."""
+def _is_safe_char(char: str) -> bool:
+    """Return whether `char` is a letter, digit or mark of any script, or harmless punctuation."""
     return char.isalnum() or char in PUNCTUATION or unicodedata.category(char).startswith("M")
 
 
 def _numbered(name: str) -> Iterator[str]:
     yield name
     for number in count(2):
-        yield _with_ending(name, f"-{number}")
+        yield _with_suffix(name, f"-{number}")
 
 
-def _with_ending(name: str, ending: str) -> str:
-    """`name`, cut between two characters where that must be, and `ending`: at most LONGEST bytes."""
-    return name.encode()[: LONGEST - len(ending)].decode(errors="ignore") + ending
+def _with_suffix(name: str, suffix: str) -> str:
+    """Append `suffix`, cutting `name` at a character boundary so that the result has at most `MAX_BYTES` bytes."""
+    return name.encode()[: MAX_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
 def _folded(name: str) -> str:
-    """What a disk that ignores case and normalisation compares names by."""
+    """Return the key by which a file system that ignores case and normalisation compares names."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _twin(multirun: Path, name: str) -> str | None:
+def _equivalent_folder(multirun: Path, name: str) -> str | None:
+    """Return the existing folder that some file systems take for the same as `name`, if there is one."""
     if not multirun.is_dir():
         return None
-    return next((there.name for there in multirun.iterdir() if _folded(there.name) == _folded(name)), None)
+    return next((entry.name for entry in multirun.iterdir() if _folded(entry.name) == _folded(name)), None)
 
 
-def _bad_sweep_name(name: str, why: str) -> UsageError:
-    value = repr(name) if len(name) <= LONGEST else f"{name[:40]!r}…"
+def _bad_sweep_name(name: str, reason: str) -> UsageError:
+    value = repr(name) if len(name) <= MAX_BYTES else f"{name[:40]!r}…"
     return UsageError(
-        f"sweep.name={value} {why}; a sweep's name is up to {LONGEST} bytes of letters, digits, inner spaces and "
+        f"sweep.name={value} {reason}; a sweep's name is up to {MAX_BYTES} bytes of letters, digits, inner spaces and "
         f"{PUNCTUATION.replace(' ', '')}, and starts with a letter or digit"
     )

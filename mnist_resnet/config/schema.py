@@ -1,7 +1,7 @@
-"""What a config may say: the type, range and meaning of every knob, declared once and checked as it is composed.
+"""Config schema: the type, range and meaning of every key, checked when a config is composed.
 
-A node that has a `_target_` may hold further keys of its own: they are arguments of the thing it builds. The knobs
-declared for its group keep their names and types in each of the group's options.
+A node with a `_target_` may have further keys, which are arguments of the object it builds. The keys declared for a
+group have the same names and types in each of the group's options.
 """
 
 import re
@@ -10,47 +10,47 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from mnist_resnet.config.signature import NEUTRAL
-from mnist_resnet.config.validation_errors import one_line
+from mnist_resnet.config.validation_errors import first_problem
 from mnist_resnet.errors import UsageError
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """A node with a fixed set of keys; YAML's types are taken as they are, `"3"` is no number."""
+    """A node with a fixed set of keys. Types are strict: `"3"` is not a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Component(Section):
-    """A node that builds something; keys that are not declared here are arguments of its `_target_`."""
+    """A node that builds an object; keys not declared here are arguments of its `_target_`."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     target: str = Field(alias="_target_", min_length=1)
 
 
 class Model(Component):
-    """Any network: a callable that gives a module from images [batch, channels, height, width] to logits."""
+    """Any network: builds a module from images [batch, channels, height, width] to logits [batch, classes]."""
 
     width: int | None = Field(None, ge=1)
     block_norm: Literal["none", "after_repeats", "after_every"] | None = None
 
 
 class ReportNetwork(Model):
-    """The report's ResNet; its arguments are those of `mnist_resnet.models.resnet.ResNet`."""
+    """The report's ResNet: arguments of `mnist_resnet.models.resnet.ResNet`."""
 
     model_config = ConfigDict(extra="forbid")
     stem: Literal["3x3", "7x7"]
     width: int = Field(ge=1, le=4096)
     blocks: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=5)]
     block_norm: Literal["none", "after_repeats", "after_every"]
-    dropout: Share
+    dropout: Fraction
     channels: int = Field(ge=1)
     classes: int = Field(ge=2)
 
 
 class LeanNetwork(Model):
-    """A small plain network; its arguments are those of `mnist_resnet.models.lean.LeanNetwork`."""
+    """A small plain network: arguments of `mnist_resnet.models.lean.LeanNetwork`."""
 
     model_config = ConfigDict(extra="forbid")
     width: int = Field(ge=1, le=4096)
@@ -62,14 +62,14 @@ class LeanNetwork(Model):
     pool: Literal["max", "average", "stride"]
     head: Literal["max", "average"]
     block_norm: Literal["none", "after_repeats", "after_every"]
-    dropout: Share
+    dropout: Fraction
     logit_scale: float = Field(gt=0)
     channels: int = Field(ge=1)
     classes: int = Field(ge=2)
 
     @model_validator(mode="after")
     def kernels_keep_the_size(self) -> "LeanNetwork":
-        """An even kernel at stride 1 would shrink each feature map by a pixel or add one."""
+        """Reject even kernels at stride 1, which would make each feature map one pixel smaller or larger."""
         if self.kernel % 2 == 0:
             raise ValueError(f"model.kernel={self.kernel}: must be odd")
         if self.stem_kernel < self.stem_stride or (self.stem_stride == 1 and self.stem_kernel % 2 == 0):
@@ -81,61 +81,61 @@ class LeanNetwork(Model):
 
 
 class Regularization(Section):
-    """What keeps the network from learning its training images by heart."""
+    """Regularization against overfitting."""
 
     model_config = ConfigDict(extra="allow")
-    dropout: Share
+    dropout: Fraction
 
 
 class Optim(Component):
-    """The optimiser: a callable from the parameters to a `torch.optim.Optimizer`."""
+    """Optimizer: builds a `torch.optim.Optimizer` from the parameters."""
 
     partial: Literal[True] = Field(alias="_partial_")
     lr: float = Field(gt=0)
     weight_decay: float | None = Field(None, ge=0)
-    momentum: Share | None = None
+    momentum: Fraction | None = None
     eps: float | None = Field(None, gt=0)
-    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None = None
     nesterov: bool | None = None
     amsgrad: bool | None = None
 
     @model_validator(mode="after")
     def nesterov_has_a_momentum(self) -> "Optim":
-        """PyTorch refuses it too, but only once the job has begun."""
+        """Reject Nesterov without momentum now; PyTorch would only do so once the job runs."""
         if self.nesterov and not self.momentum:
             raise ValueError(f"optim.nesterov=true: needs a momentum above 0, not optim.momentum={self.momentum}")
         return self
 
 
 class Schedule(Component):
-    """The learning rate's course: a callable from (optimizer, total_steps) to a scheduler stepped after each batch."""
+    """Learning-rate schedule: builds a scheduler, stepped after each batch, from (optimizer, total_steps)."""
 
     partial: Literal[True] = Field(alias="_partial_")
-    warmup: Share | None = None
-    final: Share | None = None
+    warmup: Fraction | None = None
+    final: Fraction | None = None
 
 
 class Augmentation(Component):
-    """What changes the training images: a callable from a normalised black pixel to one from images to images."""
+    """Augmentation of training images: builds a function from images to images, given a normalised black pixel."""
 
     partial: Literal[True] = Field(alias="_partial_")
     pixels: int | None = Field(None, ge=1)
     translate: float | None = Field(None, ge=0)
     rotate: float | None = Field(None, ge=0, le=180)
-    scale: Share | None = None
+    scale: Fraction | None = None
     shear: float | None = Field(None, ge=0, lt=90)
     alpha: float | None = Field(None, ge=0)
     sigma: float | None = Field(None, gt=0)
 
 
 class Loss(Component):
-    """What is minimised: a callable from logits [batch, classes] and labels [batch] to a number."""
+    """Training loss: a callable from logits [batch, classes] and labels [batch] to a scalar."""
 
-    label_smoothing: Share | None = None
+    label_smoothing: Fraction | None = None
 
 
 class WeightAveraging(Component):
-    """Which weights are kept: a callable from (model, total_steps) to an `averaging.Averaging`."""
+    """Weights to evaluate and keep: builds an `averaging.Averaging` from (model, total_steps)."""
 
     partial: Literal[True] = Field(alias="_partial_")
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -143,7 +143,7 @@ class WeightAveraging(Component):
 
 
 class Data(Component):
-    """The images; what is not declared here goes to the source that `_target_` names."""
+    """The data set; keys not declared here are arguments of the source that `_target_` names."""
 
     train_size: int | None = Field(None, ge=1)
     val_size: int = Field(0, ge=0)
@@ -157,7 +157,7 @@ class Data(Component):
 
     @model_validator(mode="after")
     def last_batch_is_no_single_image(self) -> "Data":
-        """Batch norm can't train on one image where its feature map is 1 × 1, so a last batch of one is refused."""
+        """Reject a last batch of one image, on which batch norm can't train if its feature map is 1 × 1."""
         if self.train_size is not None and self.train_size % self.batch_size == 1:
             near = f"{self.train_size - 1} or {self.train_size + 1}" if self.train_size > 1 else "2 or more"
             raise ValueError(
@@ -168,7 +168,7 @@ class Data(Component):
 
     @model_validator(mode="after")
     def root_is_a_path(self) -> "Data":
-        """`root` is an argument of the source, not declared here, and a knob all the same."""
+        """Check `root`, which is an argument of the source and therefore not declared here."""
         root = (self.model_extra or {}).get("root")
         if not isinstance(root, str | None):
             raise ValueError(f"data.root={root}: must be a folder's path, or null")
@@ -176,12 +176,12 @@ class Data(Component):
 
 
 class Trainer(Section):
-    """How a run is carried out: for how long, on what, how precisely, and how often it reports."""
+    """Training settings: length, device, numerics, and intervals of logs and checkpoints."""
 
     epochs: int = Field(ge=1)
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
-    compile: Literal["auto"] | bool = "auto"  # sweeps that were frozen before it was there go on
+    compile: Literal["auto"] | bool = "auto"  # the default is for sweeps frozen before this key existed
     threads: int | None = Field(ge=1)
     log_interval: int = Field(ge=1)
     checkpoint_interval: float = Field(ge=0)
@@ -191,27 +191,27 @@ class Trainer(Section):
 
     @field_validator("device")
     @classmethod
-    def device_is_of_a_kind_that_is_known(cls, device: str) -> str:
-        """Whether the machine has it is found out later, with PyTorch."""
+    def device_is_a_known_kind(cls, device: str) -> str:
+        """Check the device's form; whether the machine has it is checked later, by PyTorch."""
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
             raise ValueError(f"trainer.device={device}: must be auto, cpu, mps, cuda or cuda:N")
         return device
 
 
 class Scale(Section):
-    """How much of the study is done: a factor on every job's epochs, so that 10 and 30 stay apart."""
+    """Scale of a study: a factor on every job's epochs, so that 10 and 30 epochs stay different."""
 
     epochs: float = Field(gt=0, le=1)
 
 
 class Tracking(Component):
-    """Who mirrors the job folder: an `Callback`."""
+    """Tracker that mirrors the job folder: a `Callback`."""
 
     mode: Literal["auto", "online", "offline"]
 
 
 class Sweep(Section):
-    """The sweep as a whole; none of it changes what a job computes."""
+    """Settings of the sweep as a whole; none of them changes a job's results."""
 
     name: str | None
     design: Literal["all", "one_change"] = "all"
@@ -219,7 +219,7 @@ class Sweep(Section):
     rerun: list[str | int] | Literal["failed", "all"]
     dry_run: bool
     on_failure: Literal["continue", "stop"]
-    retries: int = Field(2, ge=0)  # sweeps that were frozen before it was there go on
+    retries: int = Field(2, ge=0)  # the default is for sweeps frozen before this key existed
     detach: bool = False
     keep: Literal["checkpoint", "model", "none"]
     suffix: str = ""
@@ -231,7 +231,7 @@ class Sweep(Section):
 
 
 class Slurm(Section):
-    """What each worker of a Slurm job array is given; what is null is left to the cluster."""
+    """Resources of each worker in a Slurm job array; null means the cluster's default."""
 
     partition: str | None
     account: str | None
@@ -247,23 +247,23 @@ class Slurm(Section):
 
     @field_validator("time")
     @classmethod
-    def time_is_as_slurm_writes_it(cls, time: int | str | None) -> int | str | None:
-        """Slurm itself takes `soon` for no limit."""
+    def time_has_slurm_format(cls, time: int | str | None) -> int | str | None:
+        """Reject other formats, which Slurm itself may accept: it takes `soon` as no limit."""
         if time is not None and not re.fullmatch(r"[1-9]\d*|(\d+-)?\d+(:\d\d){1,2}|\d+-\d+", str(time)):
             raise ValueError(f"hydra.launcher.slurm.time={time}: must be minutes, or as in 2:30:00 or 1-12:00:00")
         return time
 
     @field_validator("memory")
     @classmethod
-    def memory_has_a_unit_that_slurm_knows(cls, memory: int | str | None) -> int | str | None:
-        """A number alone is megabytes; 0 is all that the node has."""
+    def memory_has_slurm_unit(cls, memory: int | str | None) -> int | str | None:
+        """Check the unit; a plain number means megabytes, 0 all of the node's memory."""
         if memory is not None and not re.fullmatch(r"\d+[KMGT]?", str(memory)):
             raise ValueError(f"hydra.launcher.slurm.memory={memory}: must be a number and K, M, G or T, as in 8G")
         return memory
 
 
 class Ray(Section):
-    """Where Ray is, and what each worker is given of it, in Ray's own words."""
+    """Ray cluster, and resources of each worker, by Ray's own names."""
 
     address: Annotated[str, Field(min_length=1)] | None
     num_cpus: float = Field(ge=0)
@@ -272,7 +272,7 @@ class Ray(Section):
 
 
 class Workers(Section):
-    """`hydra.launcher` of `hydra/launcher=workers`: who starts how many workers, and what each is given."""
+    """Settings of `hydra/launcher=workers`: engine, number of workers, and resources of each."""
 
     engine: Literal["local", "slurm", "ray"]
     workers: int | None = Field(ge=1)
@@ -282,7 +282,7 @@ class Workers(Section):
 
 
 class Claim(Section):
-    """A figure that somebody states of this config, and the words it was stated in."""
+    """A published result for this config, and the original wording."""
 
     metric: Literal["train_accuracy", "test_accuracy", "train_loss", "test_loss"]
     epoch: Literal["last", "best"] = "last"
@@ -292,7 +292,7 @@ class Claim(Section):
 
 
 class Comparison(Section):
-    """A claim that one level of a factor does better than another, by a measure that decides."""
+    """A claim that one level of a factor is better than another, and the measure that decides it."""
 
     question: str
     factor: str
@@ -314,11 +314,11 @@ def _kind_of_model(model: Any) -> str:
 
 
 class Config(BaseModel):
-    """One job's whole config; groups that a user adds stand beside these and are not looked into."""
+    """One job's complete config; groups that a user adds are allowed and not checked."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    # The model refers to regularization and data; a wrong value is told of the key where it was given.
+    # regularization and data come first: the model refers to them, and an error must name the key that was set.
     seed: int = Field(ge=0, lt=2**32)
     regularization: Regularization
     data: Data
@@ -328,7 +328,7 @@ class Config(BaseModel):
     ]
     optim: Optim
     schedule: Schedule
-    # Sweeps that were frozen before these were there go on.
+    # The defaults are for sweeps frozen before these groups existed.
     augmentation: Augmentation = Augmentation.model_validate(NEUTRAL["augmentation"])
     loss: Loss = Loss.model_validate(NEUTRAL["loss"])
     averaging: WeightAveraging = WeightAveraging.model_validate(NEUTRAL["averaging"])
@@ -341,7 +341,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> "Config":
-        """Our own networks take the images' channels and know their classes; another's arguments are its own."""
+        """Check channels and classes of our own networks; a user's network has its own arguments."""
         model = self.model
         if isinstance(model, ReportNetwork | LeanNetwork) and model.channels != self.data.channels:
             raise ValueError(f"model.channels={model.channels}: the images have data.channels={self.data.channels}")
@@ -353,25 +353,25 @@ class Config(BaseModel):
 
     @property
     def epochs(self) -> int:
-        """Epochs that the job really trains: `trainer.epochs` at this scale, one at the least."""
+        """Number of epochs that the job trains: `trainer.epochs` times the scale, at least one."""
         return epochs_at(self.trainer.epochs, self.scale.epochs)
 
 
 def epochs_at(epochs: int, scale: float) -> int:
-    """Of `trainer.epochs`, how many are trained at a scale: one at the least."""
+    """Return the number of epochs trained at a scale, at least one."""
     return max(1, round(epochs * scale))
 
 
 def check(container: dict[str, Any]) -> Config:
-    """The typed view of a composed, resolved config.
+    """Validate a composed, resolved config and return it in typed form.
 
     Raises:
-        UsageError: a knob is missing, unknown, of a wrong type or out of its range; names the first one.
+        UsageError: a key is missing, unknown, of the wrong type or out of range; the message names the first one.
     """
     try:
         return Config.model_validate(container)
     except ValidationError as error:
-        raise UsageError(one_line(error, container)) from None
+        raise UsageError(first_problem(error, container)) from None
 
 
 class _Hydra(Section):
@@ -383,13 +383,13 @@ class _WithLauncher(Section):
 
 
 def check_launcher(node: dict[str, Any]) -> Workers:
-    """The typed view of `hydra.launcher`, as `hydra/launcher=workers` has it.
+    """Validate the settings of `hydra/launcher=workers` and return them in typed form.
 
     Raises:
-        UsageError: as of `check`.
+        UsageError: as for `check`.
     """
     container = {"hydra": {"launcher": node}}
     try:
         return _WithLauncher.model_validate(container).hydra.launcher
     except ValidationError as error:
-        raise UsageError(one_line(error, container)) from None
+        raise UsageError(first_problem(error, container)) from None

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a config, in one line that names the key, the value and what would be right."""
+"""Turns pydantic's validation errors into one line that names the key, the value and what would be right."""
 
 import difflib
 import json
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from mnist_resnet.config.signature import flatten
 
-WORDS = {
+MESSAGES = {
     "missing": "must be given",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -21,44 +21,44 @@ WORDS = {
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "list_type": "must be a list, as in [1,2]",
-    "dict_type": "must be a node with keys of its own",
-    "model_type": "must be a node with keys of its own",
+    "dict_type": "must be a node with keys and values",
+    "model_type": "must be a node with keys and values",
     "literal_error": "must be {expected}",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
-    "too_short": "must have {min_length} or more in it",
-    "too_long": "must have {max_length} or fewer in it",
+    "too_short": "must have {min_length} or more items",
+    "too_long": "must have {max_length} or fewer items",
     "string_too_short": "must not be empty",
 }
-"""By pydantic's name of the error; what it says is said in its own words where one is left out."""
+"""Message by pydantic's error type; for other types pydantic's own message is shown."""
 
-LIKENESS = 0.72
-"""Of difflib's ratio, from which on a word is held for another mistyped: widht for width, not stem9x9 for stem7x7."""
+SIMILARITY_CUTOFF = 0.72
+"""Smallest difflib ratio at which one word counts as a typo of another: widht of width, but not stem9x9 of stem7x7."""
 
 
-def one_line(error: ValidationError, container: dict[str, Any]) -> str:
-    """The first problem of `container`, which is no valid config."""
+def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
+    """Return a one-line message on the first validation error of `container`."""
     first, *others = error.errors(include_url=False)
     if first["type"] == "value_error":
-        return str(first["ctx"]["error"])  # raised by a validator of ours, which names key and value itself
+        return str(first["ctx"]["error"])  # raised by one of our validators, whose messages are complete
     path = _path(first, container)
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         node: Any = reduce(lambda node, part: node[int(part) if isinstance(node, list) else part], path[:-1], container)
-        return f"{key}: no such key{instead(key, flatten(node, '.'.join([*path[:-1], ''])))}"
+        return f"{key}: no such key{suggest_key(key, flatten(node, '.'.join([*path[:-1], ''])))}"
     if first["type"] == "missing":
-        return f"{key}: {_says(first)}"
-    # A union's members are alternatives of one knob; pydantic tells of each.
-    same = [first, *(other for other in others if _path(other, container) == path)]
-    said, *alternatives = dict.fromkeys(_says(problem) for problem in same)
-    wanted = " or ".join([said, *(words.removeprefix("must be ") for words in alternatives)])
-    return f"{key}={_shown(first['input'])}: {wanted}"
+        return f"{key}: {_requirement(first)}"
+    # For a key with a union type, pydantic reports one error per alternative.
+    same_key = [first, *(other for other in others if _path(other, container) == path)]
+    requirement, *alternatives = dict.fromkeys(_requirement(problem) for problem in same_key)
+    expected = " or ".join([requirement, *(text.removeprefix("must be ") for text in alternatives)])
+    return f"{key}={_as_typed(first['input'])}: {expected}"
 
 
-def instead(key: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` or `; one of …`, of the keys that are known, for one that is not."""
+def suggest_key(key: str, known: Iterable[str]) -> str:
+    """Return `; did you mean …?` or `; one of …` for an unknown key, given the known keys."""
     others = [other for other in known if other != key and not other.endswith("_")]
     node, dot, last = key.rpartition(".")
     siblings = list(
@@ -66,39 +66,39 @@ def instead(key: str, known: Iterable[str]) -> str:
             other.removeprefix(node + dot).partition(".")[0] for other in others if other.startswith(node + dot)
         )
     )
-    near = difflib.get_close_matches(last, siblings, n=1, cutoff=LIKENESS)
+    near = difflib.get_close_matches(last, siblings, n=1, cutoff=SIMILARITY_CUTOFF)
     if near:
         return f"; did you mean {node}{dot}{near[0]}?"
     same = [other for other in others if other.rpartition(".")[2] == last] or difflib.get_close_matches(
-        key, others, n=1, cutoff=LIKENESS
+        key, others, n=1, cutoff=SIMILARITY_CUTOFF
     )
     if same:
         return f"; did you mean {' or '.join(same)}?"
     return f"; one of {', '.join(siblings)}" if node and siblings else "; --cfg job shows all keys, --help the groups"
 
 
-def one_of(choice: str, options: Collection[str]) -> str:
-    """`; did you mean …? one of …`, for a choice that is not among the options."""
-    near = difflib.get_close_matches(choice, options, n=1, cutoff=LIKENESS)
+def suggest_option(choice: str, options: Collection[str]) -> str:
+    """Return `; did you mean …? one of …` for an unknown choice, given the options."""
+    near = difflib.get_close_matches(choice, options, n=1, cutoff=SIMILARITY_CUTOFF)
     listed = f"one of {', '.join(options)}" if options else ""
     return "; " + " ".join([*(f"did you mean {found}?" for found in near), listed]) if options else ""
 
 
-def _says(problem: ErrorDetails) -> str:
-    words = WORDS.get(problem["type"])
+def _requirement(problem: ErrorDetails) -> str:
+    message = MESSAGES.get(problem["type"])
     limits = {
         name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
     }
-    return words.format(**limits) if words else problem["msg"]
+    return message.format(**limits) if message else problem["msg"]
 
 
 def _path(problem: ErrorDetails, container: Mapping[str, Any]) -> list[str]:
-    """The problem's place as keys of the config; pydantic puts the names of a union's members among them."""
+    """Return the problem's path as config keys, without the names of union members that pydantic inserts."""
     node: Any = container
     path: list[str] = []
     for part in problem["loc"]:
-        is_there = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
-        if is_there:
+        exists = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if exists:
             node = node[part]
         elif problem["type"] != "missing" or part != problem["loc"][-1]:
             continue
@@ -106,8 +106,8 @@ def _path(problem: ErrorDetails, container: Mapping[str, Any]) -> list[str]:
     return path
 
 
-def _shown(value: Any) -> str:
-    """As a user would have typed it."""
+def _as_typed(value: Any) -> str:
+    """Return the value in the form in which a user types it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     is_number_as_text = isinstance(value, str) and re.fullmatch(r"[-+.\de]+", value)

@@ -1,4 +1,4 @@
-"""The space of a search: what Hydra's override syntax sweeps over, as Optuna's distributions."""
+"""Parses the space of a search: Hydra's sweep overrides become Optuna distributions."""
 
 import itertools
 import json
@@ -19,26 +19,26 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from mnist_resnet.config.compose import refuse_repeats
+from mnist_resnet.config.combinations import refuse_repeated_keys
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
 
-DIGITS = 4
-"""Significant digits of a value from an interval: names and tables stay readable, and it can be typed again."""
+INTERVAL_DIGITS = 4
+"""Significant digits of a value from an interval. Names and tables stay readable, and the value can be typed again."""
 
-EXACT = 10
-"""Significant digits of a value from a range: its steps add up to 0.30000000000000004 and the like."""
+RANGE_DIGITS = 10
+"""Significant digits of a value from a range. Sums of its steps have errors, as in 0.30000000000000004."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One key that is searched.
+    """A searched key with its values.
 
     Attributes:
-        key: as typed, a leading `+` among it.
-        typed: the values, as typed.
-        distribution: Optuna's; a choice's values are texts as Hydra takes them.
-        is_group: whether it chooses in a config group.
+        key: The key as typed, including a leading `+`.
+        typed: The values as typed.
+        distribution: Optuna's distribution. Values of a choice are strings in Hydra's override syntax.
+        is_group: Whether the key is a config group.
     """
 
     key: str
@@ -48,62 +48,68 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """The key without a sign."""
+        """The key without a leading `+`."""
         return self.key.lstrip("+")
 
     def override(self, value: Any) -> str:
-        """As typed for this one value."""
+        """Return the override that sets this value."""
         return f"{self.key}={value}"
 
-    def suggested(self, trial: Trial) -> Any:
-        """The sampler's value in `trial`; the same again if the trial has one already."""
-        of = self.distribution
-        if isinstance(of, CategoricalDistribution):
-            return trial.suggest_categorical(self.name, of.choices)
-        if isinstance(of, IntDistribution):
-            return trial.suggest_int(self.name, of.low, of.high, step=of.step, log=of.log)
-        assert isinstance(of, FloatDistribution)
-        return trial.suggest_float(self.name, of.low, of.high, step=of.step, log=of.log)
+    def suggest(self, trial: Trial) -> Any:
+        """Return the sampler's value in `trial`, or the value that the trial already has."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return trial.suggest_categorical(self.name, distribution.choices)
+        if isinstance(distribution, IntDistribution):
+            return trial.suggest_int(
+                self.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        assert isinstance(distribution, FloatDistribution)
+        return trial.suggest_float(
+            self.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
 
     def rounded(self, value: Any) -> Any:
-        """A float with few digits, within the bounds; anything else as it is."""
-        of = self.distribution
-        if not isinstance(of, FloatDistribution):
+        """Round a float to few digits within the bounds; return any other value unchanged."""
+        distribution = self.distribution
+        if not isinstance(distribution, FloatDistribution):
             return value
-        return min(of.high, max(of.low, float(f"{value:.{EXACT if of.step else DIGITS}g}")))
+        digits = RANGE_DIGITS if distribution.step else INTERVAL_DIGITS
+        return min(distribution.high, max(distribution.low, float(f"{value:.{digits}g}")))
 
-    def edges(self) -> list[Any]:
-        """The values that show whether all will do: every choice, both ends."""
-        of = self.distribution
-        if isinstance(of, CategoricalDistribution):
-            return list(of.choices)
-        assert isinstance(of, IntDistribution | FloatDistribution)
-        return list(dict.fromkeys([of.low, of.high]))
+    def edge_values(self) -> list[Any]:
+        """Return every choice, or both ends: if these values are valid, so are nearly all others."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        return list(dict.fromkeys([distribution.low, distribution.high]))
 
-    def points(self) -> list[Any]:
-        """All values, for a grid.
+    def grid_values(self) -> list[Any]:
+        """Return all values, for a grid.
 
         Raises:
-            UsageError: they can't be listed.
+            UsageError: The values can't be listed.
         """
-        of = self.distribution
-        if isinstance(of, CategoricalDistribution):
-            return list(of.choices)
-        if isinstance(of, IntDistribution):
-            return list(range(of.low, of.high + 1, of.step))
-        assert isinstance(of, FloatDistribution)
-        if of.step is None:
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        if isinstance(distribution, IntDistribution):
+            return list(range(distribution.low, distribution.high + 1, distribution.step))
+        assert isinstance(distribution, FloatDistribution)
+        if distribution.step is None:
             raise UsageError(f"{self.key}={self.typed}: a grid needs a list or a range of values, as in {self.key}=a,b")
-        return [self.rounded(of.low + step * of.step) for step in range(round((of.high - of.low) / of.step) + 1)]
+        steps = round((distribution.high - distribution.low) / distribution.step)
+        return [self.rounded(distribution.low + step * distribution.step) for step in range(steps + 1)]
 
     def as_dict(self) -> dict[str, Any]:
-        """For a file."""
+        """Return a JSON-serializable dict; `read_parameter` reads it."""
         distribution = json.loads(distribution_to_json(self.distribution))
         return {"key": self.key, "typed": self.typed, "distribution": distribution, "is_group": self.is_group}
 
 
 def read_parameter(content: Mapping[str, Any]) -> Parameter:
-    """What `as_dict` gave."""
+    """Restore a parameter from `Parameter.as_dict`."""
     distribution = json_to_distribution(json.dumps(content["distribution"]))
     return Parameter(content["key"], content["typed"], distribution, content["is_group"])
 
@@ -111,30 +117,33 @@ def read_parameter(content: Mapping[str, Any]) -> Parameter:
 def parse_space(
     arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
 ) -> tuple[list[Parameter], list[str]]:
-    """What is searched, and the overrides that all trials have.
+    """Split overrides into searched parameters and the overrides that all trials share.
 
     Args:
-        arguments: the task overrides as typed.
-        params: of the sweeper (`hydra.sweeper.params`), which typed ones override.
-        loader: Hydra's.
+        arguments: Task overrides as typed.
+        params: The sweeper's `params` (`hydra.sweeper.params`). Typed overrides take precedence.
+        loader: Hydra's config loader.
+
+    Returns:
+        The searched parameters, and the fixed overrides.
 
     Raises:
-        UsageError: a key stands twice or can't be searched, a space is empty, or nothing is searched.
+        UsageError: A key is given twice or can't be searched, a space is empty, or nothing is searched.
     """
     parser = OverridesParser.create(config_loader=loader)
     typed = parser.parse_overrides(list(arguments))
-    refuse_repeats(override.get_key_element() for override in typed)
+    refuse_repeated_keys(override.get_key_element() for override in typed)
     by_key = {
         override.get_key_element(): override
         for override in [*parser.parse_overrides([f"{key}={value}" for key, value in params.items()]), *typed]
     }
-    searched = [one for one in by_key.values() if one.is_sweep_override()]
+    searched = [override for override in by_key.values() if override.is_sweep_override()]
     if not searched:
         raise UsageError(
             "hydra/sweeper=search: nothing is searched; give a space, as in "
             "optim.lr='tag(log, interval(1e-4, 1e-1))' model='choice(stem3x3,stem7x7)'"
         )
-    fixed = [str(one.input_line) for one in by_key.values() if not one.is_sweep_override()]
+    fixed = [str(override.input_line) for override in by_key.values() if not override.is_sweep_override()]
     return [_parameter(override, bool(loader.get_group_options(override.key_or_group))) for override in searched], fixed
 
 
@@ -143,9 +152,11 @@ def _parameter(override: Override, is_group: bool) -> Parameter:
     if name.startswith("sweep."):
         raise UsageError(f"{name}: can't be searched, it is a setting of the whole sweep")
     if name == "seed":
-        raise UsageError("seed: can't be searched, that would pick the luckiest; try the best config with several")
+        raise UsageError(
+            "seed: can't be searched, that would pick the luckiest seed; run the best config with several seeds"
+        )
     if not distinguishes_jobs(name):
-        raise UsageError(f"{name}: can't be searched, no figure depends on it")
+        raise UsageError(f"{name}: can't be searched, no metric depends on it")
     line = str(override.input_line)
     typed = line.partition("=")[2]
     try:
@@ -158,17 +169,17 @@ def _distribution(override: Override, line: str) -> BaseDistribution:
     value: Any = override.value()
     unknown = value.tags - {"log"}
     if unknown:
-        raise UsageError(f"{line}: unknown tag {sorted(unknown)[0]}; the one that counts is log")
+        raise UsageError(f"{line}: unknown tag {sorted(unknown)[0]}; the only tag is log")
     log = "log" in value.tags
     if isinstance(value, IntervalSweep):
         return _interval(value.start, value.end, log, line)
     levels = list(dict.fromkeys(override.sweep_string_iterator()))
     if not levels:
-        raise UsageError(f"{line}: gives no value to search")
+        raise UsageError(f"{line}: has no values to search")
     if override.is_range_sweep():
         return _range(sorted(float(level) for level in levels), all(map(_is_whole, levels)), log, line)
     if log:
-        raise UsageError(f"{line}: a list has no logarithm; leave out the tag, or give an interval")
+        raise UsageError(f"{line}: a list has no log scale; leave out the tag, or give an interval")
     return CategoricalDistribution(levels)
 
 
@@ -183,9 +194,9 @@ def _interval(low: Any, high: Any, log: bool, line: str) -> BaseDistribution:
 
 
 def _range(values: list[float], whole: bool, log: bool, line: str) -> BaseDistribution:
-    step = float(f"{values[1] - values[0]:.{EXACT}g}") if len(values) > 1 else 1.0
+    step = float(f"{values[1] - values[0]:.{RANGE_DIGITS}g}") if len(values) > 1 else 1.0
     if log and (not whole or step != 1 or values[0] <= 0):
-        raise UsageError(f"{line}: a range with a logarithm has whole numbers above 0 without a step")
+        raise UsageError(f"{line}: a range on a log scale must have whole numbers above 0, without a step")
     if whole:
         return IntDistribution(int(values[0]), int(values[-1]), step=1 if log else int(step), log=log)
     return FloatDistribution(values[0], values[-1], step=step)
@@ -196,16 +207,17 @@ def _is_whole(level: str) -> bool:
 
 
 def corners(space: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
-    """Values by name that show whether the whole space can be composed.
+    """Yield values by name at corners of the space, to check whether the whole space can be composed.
 
-    Under each combination of the groups' choices: the first values of all keys, then each key's edges in turn.
+    For each combination of choices in the config groups: the first edge value of every other key, then each remaining
+    edge value with all other keys at their first.
     """
-    groups = [one for one in space if one.is_group]
-    others = [one for one in space if not one.is_group]
-    first = {one.name: one.edges()[0] for one in others}
-    for chosen in itertools.product(*(one.edges() for one in groups)):
-        base = first | dict(zip([one.name for one in groups], chosen, strict=True))
+    groups = [parameter for parameter in space if parameter.is_group]
+    others = [parameter for parameter in space if not parameter.is_group]
+    first = {parameter.name: parameter.edge_values()[0] for parameter in others}
+    for chosen in itertools.product(*(group.edge_values() for group in groups)):
+        base = first | dict(zip([group.name for group in groups], chosen, strict=True))
         yield base
-        for one in others:
-            for edge in one.edges()[1:]:
-                yield base | {one.name: edge}
+        for parameter in others:
+            for value in parameter.edge_values()[1:]:
+                yield base | {parameter.name: value}

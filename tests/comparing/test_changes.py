@@ -7,9 +7,11 @@ import pytest
 
 from mnist_resnet.comparing.changes import changes, short_names
 from mnist_resnet.comparing.figures import write_figures
-from mnist_resnet.comparing.frame import Job, jobs_frame, load_jobs
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report
-from mnist_resnet.config.compose import within_one_change
+from mnist_resnet.config.combinations import within_one_change
 from tests.made_up_jobs import write_job
 
 GROUPS = {
@@ -47,7 +49,7 @@ def test_each_group_one_factor_away_is_a_change_from_where_most_changes_begin(tm
     without_ema = told["ema", "none"]
     by_hand = [0.99 - 0.95 - 0.0001 * seed for seed in (1, 2, 3)]  # of error rates
     assert without_ema.metric.mean == pytest.approx(sum(by_hand) / 3)
-    assert without_ema.metric.shown
+    assert without_ema.metric.significant
     assert without_ema.metric.seeds == 3
     assert told["linear", "constant"].seconds.mean == pytest.approx(-1 + 0.1 * 2 * 2)  # 10 s → 9 s, and seeds' 0.2 s
 

@@ -1,4 +1,4 @@
-"""A stored config runs nothing that is not on the list, wherever in it the name stands."""
+"""A stored config runs no `_target_` outside the allowlist, wherever it occurs."""
 
 import json
 import sys
@@ -17,23 +17,23 @@ from mnist_resnet.sweeps.folder import freeze
 from tests.small_training import resolved
 
 
-def test_every_target_is_found_at_any_depth() -> None:
+def test_targets_are_found_at_any_depth() -> None:
     config = {"a": {"_target_": "one", "b": [1, [{"_target_": "two", "c": {"_target_": "three"}}]]}, "_target_": "four"}
     assert sorted(targets(config)) == ["four", "one", "three", "two"]
 
 
-def test_what_is_shipped_is_trusted_and_there() -> None:
+def test_shipped_targets_are_trusted_and_importable() -> None:
     check_targets(resolved())
     assert all(callable(get_object(target)) for target in TRUSTED_TARGETS)
 
 
-def test_all_that_is_not_trusted_is_named_at_once() -> None:
+def test_message_names_all_untrusted_targets() -> None:
     config = {"model": {"_target_": "mine.Network"}, "optim": {"_target_": "mine.Optimizer"}}
     with pytest.raises(UsageError, match=r"mine\.Network, mine\.Optimizer: .*--trust mine\.Network --trust mine\.Opt"):
         check_targets(config)
 
 
-def test_what_a_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_named_by_the_user_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"model": {"_target_": "mine.Network"}, "optim": {"_target_": "mine.Optimizer"}}
     monkeypatch.setenv(TRUST_VARIABLE, "mine.Optimizer, mine.Schedule")
     check_targets(config, trusted=["mine.Network"])
@@ -42,13 +42,13 @@ def test_what_a_user_names_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("trusted", ["mine", "mine.", "mine.Network", "MINE.NETWORK.os", ""])
-def test_trust_is_for_a_full_name_alone(trusted: str) -> None:
+def test_trust_needs_the_full_name(trusted: str) -> None:
     with pytest.raises(UsageError):
         check_targets({"model": {"_target_": "mine.Network.os.system"}}, [trusted])
 
 
-Malice = Callable[[dict[str, Any], str], Any]
-MALICE: dict[str, Malice] = {
+Attack = Callable[[dict[str, Any], str], Any]
+ATTACKS: dict[str, Attack] = {
     "in place of the model": lambda config, shell: config.update(model={"_target_": "os.system", "command": shell}),
     "beside the model's arguments": lambda config, shell: config["model"].update(
         inner={"_target_": "os.system", "command": shell}
@@ -71,33 +71,33 @@ MALICE: dict[str, Malice] = {
 
 
 def frozen_sweep(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """A sweep folder as `train.py -m` freezes it, changed by somebody."""
+    """Freeze a sweep folder as `train.py -m` does, then change a config in it."""
     freeze(folder, [make_job_spec(resolved("sweep.keep=none"), {}, [], [])], [], ["train.py"])
     content = json.loads((folder / "sweep.json").read_text())
     change(content["jobs"][0]["config"])
     (folder / "sweep.json").write_text(json.dumps(content))
 
 
-def resumed(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+def resume_exit_code(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
     monkeypatch.setattr(sys, "argv", ["resume", str(folder), *arguments])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         resume.main()
-    return ended.value.code
+    return exit_info.value.code
 
 
-@pytest.mark.parametrize("malice", MALICE.values(), ids=list(MALICE))
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
 def test_malicious_sweep_folder_runs_nothing(
-    malice: Malice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ran = tmp_path / "ran"
-    frozen_sweep(tmp_path / "sweep", lambda config: malice(config, f"touch {ran}"))
+    marker = tmp_path / "marker"
+    frozen_sweep(tmp_path / "sweep", lambda config: attack(config, f"touch {marker}"))
     before = sorted(tmp_path.rglob("*"))
-    assert resumed(tmp_path / "sweep", monkeypatch) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("error: _target_=")
-    assert "not on the list of what a stored config may run" in said.err
-    assert said.err.count("\n") == 1
-    assert not ran.exists()
+    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: _target_=")
+    assert "not on the list of what a stored config may run" in printed.err
+    assert printed.err.count("\n") == 1
+    assert not marker.exists()
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -106,13 +106,13 @@ def test_stored_config_reads_no_environment(
 ) -> None:
     monkeypatch.setenv("A_SECRET", "of mine")
     frozen_sweep(tmp_path / "sweep", lambda config: config["tracking"].update(project="${oc.env:A_SECRET}"))
-    assert resumed(tmp_path / "sweep", monkeypatch) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("error: tracking.project=${oc.env:A_SECRET}: a stored config holds values")
-    assert "of mine" not in said.err + said.out
+    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: tracking.project=${oc.env:A_SECRET}: a stored config must hold plain values")
+    assert "of mine" not in printed.err + printed.out
 
 
-def test_untouched_sweep_folder_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untouched_sweep_folder_is_resume_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frozen_sweep(tmp_path / "sweep", lambda _: None)
-    assert resumed(tmp_path / "sweep", monkeypatch) == 0
+    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 0
     assert json.loads((tmp_path / "sweep" / "defaults" / "result.json").read_text())["status"] == "completed"

@@ -1,112 +1,47 @@
-"""From a command line to the combinations of a sweep, and what is left out of them."""
+"""The composer, which reuses what a sweep's jobs share, gives the same configs as Hydra."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 
-from mnist_resnet.config.compose import Combination, combinations, make_job_spec, refuse_repeats, without_excluded
-from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.errors import UsageError
-from tests.small_training import REPOSITORY, resolved
+from mnist_resnet.config.combinations import Combination
+from mnist_resnet.config.compose import Composer, resolve_job
 
-
-def combined(*arguments: str, **params: str) -> tuple[list[Combination], list[str]]:
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        named = {key.replace("__", "."): value for key, value in params.items()}
-        return combinations(arguments, named, GlobalHydra.instance().config_loader())
-
-
-def test_every_combination_is_there_in_order() -> None:
-    jobs, swept = combined("optim.lr=0.02,0.001", "seed=3", "model=stem3x3,stem7x7")
-    assert jobs == [
-        ["optim.lr=0.02", "seed=3", "model=stem3x3"],
-        ["optim.lr=0.02", "seed=3", "model=stem7x7"],
-        ["optim.lr=0.001", "seed=3", "model=stem3x3"],
-        ["optim.lr=0.001", "seed=3", "model=stem7x7"],
-    ]
-    assert swept == ["optim.lr", "model"]
+CONF = Path(__file__).parents[2] / "conf"
+SWEPT = ["optim.lr", "model", "seed", "experiment", "model.blocks", "data.mean", "trainer.device"]
 
 
 @pytest.mark.parametrize(
-    ("argument", "levels"),
+    "combination",
     [
-        ("seed=range(1,4)", ["seed=1", "seed=2", "seed=3"]),
-        ("model=glob(stem*)", ["model=stem3x3", "model=stem7x7"]),
-        ("seed=choice(5,7)", ["seed=5", "seed=7"]),
-        ("model.blocks=[1,1],[2,2]", ["model.blocks=[1,1]", "model.blocks=[2,2]"]),
-        ("optim.lr=1e-3,null", ["optim.lr=0.001", "optim.lr=null"]),
-        ("+new=a,b", ["+new=a", "+new=b"]),
-        ("++seed=1,2", ["++seed=1", "++seed=2"]),
-        ("~optim.eps", ["~optim.eps"]),
-        ("data.root='a,b'", ["data.root='a,b'"]),
+        ["optim.lr=0.02", "model=stem7x7", "seed=3"],
+        ["seed=4", "experiment=report_e_30_epochs", "optim.lr=1e-3"],
+        ["model.blocks=[2,2,2,2]", "data.mean=0", "seed=1", "trainer.epochs=3"],
+        ["trainer.device='cpu'", "scale=quick", "sweep.name=a"],
+        ["model.block_norm=none", "+sweep=report_claims", "optim=sgd"],
     ],
 )
-def test_levels_of_what_can_be_typed(argument: str, levels: list[str]) -> None:
-    assert combined(argument)[0] == [[level] for level in levels]
+def test_composer_agrees_with_hydra(combination: Combination) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
+        composer = Composer(config, loader)
+        before = HydraConfig.instance().cfg
+        composer.compose([override for override in combination if not override.startswith("seed")], SWEPT)
+        by_composer = resolve_job(composer.compose(combination, SWEPT), combination, SWEPT)
+        by_hydra = resolve_job(loader.load_sweep_config(config, combination), combination, SWEPT)
+        HydraConfig.instance().cfg = before
+    assert by_composer == by_hydra
 
 
-def test_sweepers_params_are_swept_too_and_typed_ones_replace_them() -> None:
-    jobs, swept = combined("seed=9", "optim.lr=0.1", seed="1,2", model="stem3x3,stem7x7", optim__lr="1,2")
-    assert [set(job) for job in jobs] == [
-        {"seed=9", "model=stem3x3", "optim.lr=0.1"},
-        {"seed=9", "model=stem7x7", "optim.lr=0.1"},
-    ]
-    assert swept == ["model"]
-
-
-def test_sweep_of_nothing_is_one_job() -> None:
-    assert combined() == ([[]], [])
-
-
-@pytest.mark.parametrize("keys", [["seed", "seed"], ["optim.lr", "+optim.lr"], ["a", "b", "++a"]])
-def test_repeated_key_is_refused(keys: list[str]) -> None:
-    with pytest.raises(UsageError, match="given 2 times"):
-        refuse_repeats(keys)
-
-
-def job(lr: float, model: str) -> JobSpec:
-    made = make_job_spec(resolved(f"optim.lr={lr}", f"model={model}"), {"model": model}, [], ["optim.lr", "model"])
-    return replace(made, name=f"{lr} {model}")
-
-
-JOBS = [job(lr, model) for lr in (0.02, 0.001) for model in ("stem3x3", "stem7x7")]
-
-
-@pytest.mark.parametrize(
-    ("excluded", "left"),
-    [
-        ([], 4),
-        (["model=stem7x7,optim.lr=0.02"], 3),
-        (["model=stem7x7, optim.lr = 2e-2"], 3),
-        (["model=stem7x7"], 2),
-        (["model.stem=7x7"], 2),
-        (["optim.lr=1e-3", "model=stem7x7"], 1),
-        (["optim.lr=0.5"], 4),
-        (["seed=1"], 0),
-        (["data.train_size=100,optim.lr=0.001"], 2),
-        (["trainer.checkpoint_every=null"], 0),
-    ],
-)
-def test_combinations_that_are_excluded_are_left_out(excluded: list[str], left: int) -> None:
-    assert len(without_excluded(JOBS, excluded)) == left
-
-
-@pytest.mark.parametrize(
-    ("excluded", "says"),
-    [
-        ("model", "sweep.exclude=model: not key=value,key=value"),
-        ("=3", "sweep.exclude==3: not key=value,key=value"),
-        ("", "sweep.exclude=: not key=value,key=value"),
-        ("optim.rl=3", "sweep.exclude: optim.rl: no such key; did you mean optim.lr?"),
-    ],
-)
-def test_exclusion_that_says_nothing_is_refused(excluded: str, says: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        without_excluded(JOBS, [excluded])
-    assert str(caught.value).startswith(says)
-
-
-def test_job_knows_what_is_swept_by_value_and_choice() -> None:
-    assert JOBS[1].swept == {"optim.lr": 0.02, "model": "stem7x7"}
+def test_composer_raises_hydras_own_error() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
+        with pytest.raises(ConfigCompositionException, match=r"optim\.rate"):
+            Composer(config, loader).compose(["optim.rate=0.02"], ["optim.rate"])

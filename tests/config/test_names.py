@@ -1,4 +1,4 @@
-"""Names of folders: any input gives one that every disk takes, and no two inputs the same."""
+"""Folder names are valid on every file system, and different inputs never share one."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {
 }
 
 any_text = st.text(st.characters())
-"""Lone surrogates too: what Python makes of bytes on the command line that are no UTF-8."""
+"""Includes lone surrogates, by which Python represents command-line bytes that are not UTF-8."""
 
 awkward = st.sampled_from(
     ["a", "A", "=", ",", "é", "e\u0301", "ß", "SS", "ı", "/", ".", "-", " ", "[", "]", "\0", "con"]
@@ -29,7 +29,7 @@ overrides = st.lists(st.one_of(any_text, st.lists(awkward, max_size=6).map("".jo
 
 
 def folded(name: str) -> str:
-    """What a disk might compare: case folded, decomposed, and what folds only after decomposing."""
+    """Return what a file system might compare: decomposed and case-folded, repeatedly."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold()).casefold()
 
 
@@ -54,11 +54,11 @@ def assert_safe(name: str) -> None:
         ([], "defaults"),
     ],
 )
-def test_an_ordinary_job_is_called_what_it_overrides(given_overrides: list[str], name: str) -> None:
+def test_plain_overrides_are_the_job_name(given_overrides: list[str], name: str) -> None:
     assert job_name(given_overrides) == name
 
 
-def test_a_name_with_a_hash_can_still_be_read() -> None:
+def test_name_with_a_hash_stays_readable() -> None:
     assert job_name(["data.root=/Data/Größe"]).startswith("data.root=_Data_Größe-")
     assert job_name(["aux.weight=0.1"]).startswith("_aux.weight=0.1-")
 
@@ -67,7 +67,7 @@ def test_a_name_with_a_hash_can_still_be_read() -> None:
 @example(["con.x=1"])
 @example(["=" + "\u0338"])
 @example(["k=" + "é" * 60])
-def test_any_overrides_give_a_name_that_every_disk_takes(parts: list[str]) -> None:
+def test_any_overrides_give_a_valid_name(parts: list[str]) -> None:
     name = job_name(parts)
     assert_safe(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,24 +84,24 @@ def test_any_overrides_give_a_name_that_every_disk_takes(parts: list[str]) -> No
 @example(["a=1", "a=2"], ["a=2", "a=1"])
 @example(["a=" + "b" * 99], ["a=" + "b" * 100])
 @example(["defaults"], [])
-def test_different_overrides_never_share_a_folder(one: list[str], other: list[str]) -> None:
+def test_different_overrides_never_share_a_folder(first: list[str], second: list[str]) -> None:
     def by_key(override: str) -> str:
         return override.partition("=")[0]
 
-    same = sorted(one, key=by_key) == sorted(other, key=by_key)
-    assert (folded(job_name(one)) == folded(job_name(other))) == same
+    same = sorted(first, key=by_key) == sorted(second, key=by_key)
+    assert (folded(job_name(first)) == folded(job_name(second))) == same
 
 
 @given(any_text.map(lambda value: [f"a={value}"]))
 @example([])
-def test_a_name_that_was_made_up_cannot_be_typed_for_another_job(parts: list[str]) -> None:
-    made_up = job_name(["a=/", *parts])
-    assert job_name([made_up]) != made_up
+def test_generated_name_differs_from_the_name_of_a_job_with_that_override(parts: list[str]) -> None:
+    generated = job_name(["a=/", *parts])
+    assert job_name([generated]) != generated
 
 
 @given(st.lists(overrides, max_size=6), st.sets(st.sampled_from(["a=1", "A=1", "defaults", "DEFAULTS-2"])))
 @example([["a=1"], ["a=1"], ["a=1-2"], ["a=" + "b" * 98], ["a=" + "b" * 98]], {"A=1"})
-def test_names_are_distinct_from_each_other_and_from_what_is_taken(jobs: list[list[str]], taken: set[str]) -> None:
+def test_names_are_distinct_from_each_other_and_from_taken_names(jobs: list[list[str]], taken: set[str]) -> None:
     names = distinct_names(jobs, taken)
     assert len(names) == len(jobs)
     assert len({folded(name) for name in names} | {folded(name) for name in taken}) == len(names) + len(
@@ -111,7 +111,7 @@ def test_names_are_distinct_from_each_other_and_from_what_is_taken(jobs: list[li
         assert_safe(name)
 
 
-def test_a_name_that_nobody_else_has_is_not_numbered() -> None:
+def test_only_repeated_names_are_numbered() -> None:
     assert distinct_names([["a=1"], ["a=2"], ["a=1"]], set()) == ["a=1", "a=2", "a=1-2"]
 
 
@@ -127,18 +127,18 @@ def test_a_name_that_nobody_else_has_is_not_numbered() -> None:
 @example("records")
 @example("x\0")
 @example("\udcff")
-def test_any_sweep_name_is_refused_in_one_line_or_makes_a_folder_inside_multirun(name: str) -> None:
-    with tempfile.TemporaryDirectory() as there:
-        multirun = Path(there)
+def test_any_sweep_name_gives_a_one_line_error_or_a_folder_inside_multirun(name: str) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        multirun = Path(temporary)
         try:
             folder = sweep_folder(multirun, name)
         except UsageError as error:
-            refused = str(error)
+            message = str(error)
         else:
-            refused = ""
-        if refused:
-            assert refused.startswith("sweep.name=")
-            assert refused.splitlines() == [refused]
+            message = ""
+        if message:
+            assert message.startswith("sweep.name=")
+            assert message.splitlines() == [message]
             return
         assert folder.parent == multirun
         assert_safe(folder.name)
@@ -148,7 +148,7 @@ def test_any_sweep_name_is_refused_in_one_line_or_makes_a_folder_inside_multirun
 
 
 @pytest.mark.parametrize("name", ["lr_vs_stem", "Study 2", "größe", "2026-11-24_20-00-00", "a=1,b=[2]"])
-def test_good_sweep_names_stay(tmp_path: Path, name: str) -> None:
+def test_valid_sweep_names_are_kept(tmp_path: Path, name: str) -> None:
     assert sweep_folder(tmp_path / "multirun", name) == tmp_path / "multirun" / name
 
 
@@ -156,24 +156,24 @@ def test_good_sweep_names_stay(tmp_path: Path, name: str) -> None:
     "name",
     ["", ".", "..", "a/b", "/a", "a\\b", ".git", "-m", "a.", "a ", "records", "Records", "COM1", "a:b", "x" * 101],
 )
-def test_bad_sweep_names_are_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_sweep_names_are_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"sweep\.name="):
         sweep_folder(tmp_path, name)
 
 
-def test_a_sweep_name_that_some_disks_take_for_another_is_refused(tmp_path: Path) -> None:
+def test_sweep_name_equivalent_to_an_existing_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "lr_vs_stem").mkdir()
     with pytest.raises(UsageError, match="lr_vs_stem"):
         sweep_folder(tmp_path, "LR_vs_stem")
 
 
-def test_a_sweep_is_not_put_into_a_file(tmp_path: Path) -> None:
+def test_sweep_name_of_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "notes").touch()
     with pytest.raises(UsageError, match="notes"):
         sweep_folder(tmp_path, "notes")
 
 
-def test_an_unnamed_sweep_is_called_by_its_start(tmp_path: Path) -> None:
+def test_unnamed_sweep_is_named_by_its_start_time(tmp_path: Path) -> None:
     now = datetime(2026, 11, 24, 20, 0, 0, tzinfo=UTC)
     folders = [new_sweep_folder(tmp_path / "multirun", now) for _ in range(3)]
     assert [folder.name for folder in folders] == [
@@ -183,7 +183,7 @@ def test_an_unnamed_sweep_is_called_by_its_start(tmp_path: Path) -> None:
     ]
 
 
-def test_sweeps_of_one_second_share_no_folder_between_processes(tmp_path: Path) -> None:
+def test_sweeps_started_in_the_same_second_by_several_processes_get_distinct_folders(tmp_path: Path) -> None:
     program = """
 import sys
 from datetime import datetime
@@ -211,7 +211,7 @@ for _ in range(20):
     assert len(folders) == len(set(folders)) == len(list(tmp_path.iterdir())) == 60
 
 
-def test_a_place_where_no_sweep_can_be_put_is_named(tmp_path: Path) -> None:
+def test_message_names_a_folder_that_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file/multirun"):
         new_sweep_folder(tmp_path / "file" / "multirun", datetime(2026, 11, 24, tzinfo=UTC))

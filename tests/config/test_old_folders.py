@@ -1,4 +1,4 @@
-"""Configs that were frozen before this package had rooms: they are read under new paths and keep their signatures."""
+"""Configs frozen before the package was split into sub-packages: they load and keep their signatures."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from mnist_resnet.job_folder import MOVED_TARGETS, RESULT, SWEEP, read_json
 REPOSITORY = Path(__file__).parents[2]
 RECORDS = REPOSITORY / "multirun" / "records"
 SIGNATURES = json.loads((Path(__file__).parent / "record_signatures.json").read_text())
-"""By record and job, as the code computed them before the move."""
+"""Signatures by record and job, computed by the code before the move."""
 
 
 @pytest.mark.parametrize("record", sorted(SIGNATURES))
@@ -22,17 +22,17 @@ def test_records_keep_their_signatures(record: str) -> None:
 
 
 @pytest.mark.parametrize("record", sorted(SIGNATURES))
-def test_stored_configs_name_targets_that_are_there(record: str) -> None:
+def test_stored_configs_name_known_targets(record: str) -> None:
     for result in (RECORDS / record).glob(f"*/{RESULT}"):
-        named = set(targets(read_json(result)["config"]))
-        assert named <= TRUSTED_TARGETS | {"torch.nn.CrossEntropyLoss"}
+        stored = set(targets(read_json(result)["config"]))
+        assert stored <= TRUSTED_TARGETS | {"torch.nn.CrossEntropyLoss"}
 
 
-def test_both_spellings_are_one_experiment() -> None:
+def test_old_and_new_paths_have_the_same_signature() -> None:
     old = {"model": {"_target_": "mnist_resnet.running.network.ResNet"}, "augmentation": [{"_target_": "a.b"}]}
     new = {"model": {"_target_": "mnist_resnet.models.resnet.ResNet"}, "augmentation": [{"_target_": "a.b"}]}
     assert signature(old) == signature(new)
 
 
-def test_what_moved_is_trusted_at_its_new_place() -> None:
+def test_moved_targets_are_trusted() -> None:
     assert set(MOVED_TARGETS.values()) <= TRUSTED_TARGETS

@@ -1,4 +1,4 @@
-"""The options in conf/, and what a config may say."""
+"""The options in conf/ and the config schema."""
 
 import re
 from pathlib import Path
@@ -17,8 +17,8 @@ FILES = sorted(CONF.rglob("*.yaml"))
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in ("hydra", "sweep"))
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 
-# Scripts rely on these names, in every option of their group.
-KNOBS = {
+# Scripts rely on these keys in every option of their group.
+STABLE_KEYS = {
     "model": ["width", "block_norm", "blocks"],
     "regularization": ["dropout"],
     "optim": ["lr"],
@@ -27,38 +27,38 @@ KNOBS = {
     "tracking": ["mode"],
 }
 
-BUILT = ("model", "optim", "data", "schedule", "augmentation", "loss", "averaging", "tracking")
+GROUPS_WITH_TARGET = ("model", "optim", "data", "schedule", "augmentation", "loss", "averaging", "tracking")
 
 
 @pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(CONF)) for file in FILES])
-def test_config_file_opens_with_what_it_means(file: Path) -> None:
+def test_config_file_starts_with_a_comment_on_its_meaning(file: Path) -> None:
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert re.fullmatch(r"# \S.{15,}[.;:,]?", lines[0])
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_option_composes_into_a_config_that_holds(group: str, option: str) -> None:
+def test_option_composes_into_a_valid_config(group: str, option: str) -> None:
     config = resolved(f"{group}={option}")
     check(config)
-    for knobs, names in KNOBS.items():
-        assert set(names) <= set(config[knobs]), knobs
+    for node, names in STABLE_KEYS.items():
+        assert set(names) <= set(config[node]), node
 
 
-@pytest.mark.parametrize("group", BUILT)
-def test_option_that_builds_something_says_what_by_its_target(group: str) -> None:
+@pytest.mark.parametrize("group", GROUPS_WITH_TARGET)
+def test_every_option_of_the_group_has_a_target(group: str) -> None:
     for file in (CONF / group).glob("*.yaml"):
         assert "_target_" in resolved(f"{group}={file.stem}")[group]
 
 
-def test_every_option_of_a_group_takes_the_overrides_of_its_knobs() -> None:
-    for group, names in KNOBS.items():
+def test_every_option_of_a_group_has_its_stable_keys() -> None:
+    for group, names in STABLE_KEYS.items():
         present = [set(resolved(f"{group}={file.stem}")[group]) for file in (CONF / group).glob("*.yaml")]
         assert set(names) <= set.intersection(*present)
     assert resolved("tracking=none").keys() == resolved("tracking=wandb").keys()
     assert resolved("tracking=none")["tracking"].keys() == resolved("tracking=wandb")["tracking"].keys()
 
 
-def test_default_is_the_reports_row_d() -> None:
+def test_defaults_are_the_reports_row_d() -> None:
     config = yaml.safe_load((CONF / "config.yaml").read_text())
     defaults = {key: value for entry in config["defaults"] if isinstance(entry, dict) for key, value in entry.items()}
     assert {key: defaults[key] for key in ("model", "regularization", "optim", "data", "experiment", "debug")} == {
@@ -69,11 +69,11 @@ def test_default_is_the_reports_row_d() -> None:
         "experiment": None,
         "debug": None,
     }
-    ours, row_d = (flatten(resolved(*row)) for row in ((), ("experiment=report_d_block_norm",)))
-    assert {key: value for key, value in ours.items() if not key.startswith("claims")} == {
+    default, row_d = (flatten(resolved(*row)) for row in ((), ("experiment=report_d_block_norm",)))
+    assert {key: value for key, value in default.items() if not key.startswith("claims")} == {
         key: value for key, value in row_d.items() if not key.startswith("claims")
     }
-    assert (ours["optim.lr"], ours["regularization.dropout"], ours["seed"]) == (0.001, 0.3, 1)
+    assert (default["optim.lr"], default["regularization.dropout"], default["seed"]) == (0.001, 0.3, 1)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_default_is_the_reports_row_d() -> None:
         ("report_printed", "3x3", "after_repeats", 0.3, 0.001, 10, [2, 2, 2, 2]),
     ],
 )
-def test_experiment_is_the_reports_row(
+def test_experiment_matches_the_reports_row(
     row: str, stem: str, block_norm: str, dropout: float, lr: float, epochs: int, blocks: list[int]
 ) -> None:
     experiment = yaml.safe_load((CONF / "experiment" / f"{row}.yaml").read_text())
-    # The small network's own overrides are stronger than a file.
+    # `resolved` overrides these two keys with small values, which would hide the experiment's.
     config = check(resolved(f"experiment={row}", "model.blocks=[3,4,6,3]", "trainer.epochs=10"))
     assert config.model.model_dump()["stem"] == stem
     assert config.model.block_norm == block_norm
@@ -103,15 +103,15 @@ def test_experiment_is_the_reports_row(
 
 
 @pytest.mark.parametrize(("scale", "epochs", "trained"), [("full", 10, 10), ("quick", 10, 2), ("quick", 30, 6)])
-def test_scale_keeps_epochs_in_proportion(scale: str, epochs: int, trained: int) -> None:
+def test_scale_multiplies_epochs(scale: str, epochs: int, trained: int) -> None:
     assert small(f"scale={scale}", f"trainer.epochs={epochs}").epochs == trained
 
 
-def test_scale_leaves_an_epoch_at_least() -> None:
+def test_scale_keeps_at_least_one_epoch() -> None:
     assert small("scale.epochs=0.01", "trainer.epochs=3").epochs == 1
 
 
-def test_what_is_composed_first_is_what_others_refer_to() -> None:
+def test_message_names_the_key_that_others_refer_to() -> None:
     with pytest.raises(UsageError, match=r"^regularization\.dropout=1\.5: must be less than 1$"):
         check(resolved("regularization.dropout=1.5"))
 
@@ -134,7 +134,7 @@ def test_what_is_composed_first_is_what_others_refer_to() -> None:
         ("mine", {"of": {"my": "own"}}),
     ],
 )
-def test_what_is_right_passes(key: str, value: Any) -> None:
+def test_valid_values_pass(key: str, value: Any) -> None:
     config = resolved()
     *nodes, last = key.split(".")
     changed: dict[str, Any] = (
@@ -144,9 +144,9 @@ def test_what_is_right_passes(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"model": 3}, "model=3: must be a node with keys of its own"),
+        ({"model": 3}, "model=3: must be a node with keys and values"),
         ({"trainer": {}}, "trainer.epochs: must be given"),
         ({"claims": [{"metric": "loss", "value": 1.0, "words": ""}]}, "claims.0.metric=loss: must be 'train_accuracy'"),
         ({"claims": [{"metric": "test_loss", "words": ""}]}, "claims.0.value: must be given"),
@@ -157,14 +157,14 @@ def test_what_is_right_passes(key: str, value: Any) -> None:
         ({"seed": None}, "seed=null: must be a whole number"),
     ],
 )
-def test_first_problem_is_told_in_one_line(changes: dict[str, Any], says: str) -> None:
+def test_message_is_one_line_on_the_first_problem(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         check(resolved() | changes)
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
-def test_a_problem_of_another_network_is_not_told_of_the_reports() -> None:
+def test_users_network_is_not_checked_as_the_reports() -> None:
     config = resolved()
     other = config | {"model": {"_target_": "mine.network", "depth": 3, "width": 0}}
     with pytest.raises(UsageError, match=r"^model\.width=0: must be 1 or more$"):

@@ -1,4 +1,4 @@
-"""Every key of the config moves the signature, or is on the list of those that do not."""
+"""Every config key changes the signature, unless it is on the list of exclusions."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ VARIED = (
 
 
 def changed(value: Any) -> Any:
-    """Another value of the same kind."""
+    """Return another value of the same type."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -51,30 +51,30 @@ def with_other_value(config: dict[str, Any], key: str) -> dict[str, Any]:
     return other
 
 
-def is_listed(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{listed}.") for listed in NOT_IN_SIGNATURE)
+def is_excluded(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{excluded}.") for excluded in NOT_IN_SIGNATURE)
 
 
 @pytest.mark.parametrize("overrides", VARIED)
-def test_each_key_moves_the_signature_or_is_on_the_list(overrides: tuple[str, ...]) -> None:
+def test_each_key_changes_the_signature_or_is_excluded(overrides: tuple[str, ...]) -> None:
     config = resolved(*overrides)
     keys = list(flatten(config))
     assert len(keys) > 40
-    unmoved = [key for key in keys if signature(with_other_value(config, key)) == signature(config)]
-    assert unmoved == [key for key in keys if is_listed(key)]
+    without_effect = [key for key in keys if signature(with_other_value(config, key)) == signature(config)]
+    assert without_effect == [key for key in keys if is_excluded(key)]
 
 
-def test_every_entry_of_the_list_is_there() -> None:
+def test_every_exclusion_exists_in_the_config() -> None:
     config = resolved()
-    for listed in NOT_IN_SIGNATURE:
+    for excluded in NOT_IN_SIGNATURE:
         node: Any = config
-        for part in listed.split("."):
-            assert part in node, listed
+        for part in excluded.split("."):
+            assert part in node, excluded
             node = node[part]
 
 
 @pytest.mark.parametrize("group", NEUTRAL)
-def test_group_that_came_later_does_not_count_at_its_default(group: str) -> None:
+def test_later_group_at_its_neutral_option_has_no_effect(group: str) -> None:
     config = resolved()
     assert config[group] == NEUTRAL[group]
     older = {key: value for key, value in config.items() if key != group}
@@ -82,17 +82,17 @@ def test_group_that_came_later_does_not_count_at_its_default(group: str) -> None
     assert check(older) == check(config)
 
 
-def test_default_choices_keep_the_signature_that_older_sweeps_were_frozen_with() -> None:
+def test_signature_of_the_defaults_is_that_of_older_sweeps() -> None:
     assert signature(resolved())[:12] == "073390762735"
 
 
-def test_list_names_nothing_twice() -> None:
+def test_exclusions_do_not_overlap() -> None:
     assert len(set(NOT_IN_SIGNATURE)) == len(NOT_IN_SIGNATURE)
-    assert not [one for one in NOT_IN_SIGNATURE for other in NOT_IN_SIGNATURE if one.startswith(f"{other}.")]
+    assert not [key for key in NOT_IN_SIGNATURE for other in NOT_IN_SIGNATURE if key.startswith(f"{other}.")]
 
 
 @pytest.mark.parametrize("key", NUMERICS)
-def test_numerics_that_are_asked_for_tell_jobs_apart_all_the_same(key: str) -> None:
+def test_requested_numerics_distinguish_jobs_with_the_same_signature(key: str) -> None:
     config = resolved()
     other = with_other_value(config, key)
     assert signature(other) == signature(config)
@@ -100,7 +100,7 @@ def test_numerics_that_are_asked_for_tell_jobs_apart_all_the_same(key: str) -> N
     assert distinguishes_jobs(key)
 
 
-def test_new_key_moves_the_signature_even_if_it_is_empty() -> None:
+def test_new_key_changes_the_signature_even_if_empty() -> None:
     config = resolved()
     values: list[Any] = [{}, [], None, {"inner": {}}]
     for new in values:
@@ -108,7 +108,7 @@ def test_new_key_moves_the_signature_even_if_it_is_empty() -> None:
     assert signature(config | {"mine": {}}) != signature(config | {"mine": None})
 
 
-def test_signature_is_that_of_the_content() -> None:
+def test_signature_depends_on_content_only() -> None:
     config = resolved()
     assert signature(dict(reversed(list(config.items())))) == signature(config)
     assert signature(json.loads(json.dumps(config))) == signature(config)
@@ -117,6 +117,6 @@ def test_signature_is_that_of_the_content() -> None:
 
 
 @pytest.mark.parametrize("left_out", ["sweep", "tracking", "data.root"])
-def test_key_that_only_begins_like_one_on_the_list_counts(left_out: str) -> None:
+def test_key_with_an_excluded_key_as_prefix_counts(left_out: str) -> None:
     config = resolved(f"+{left_out}_of_mine=1")
     assert signature(with_other_value(config, f"{left_out}_of_mine")) != signature(config)

@@ -1,4 +1,4 @@
-"""Whatever is typed wrong ends with one line on stderr, exit code 2, and nothing on the disk."""
+"""Invalid input ends with one line on stderr, exit code 2, and nothing written to disk."""
 
 import os
 import shlex
@@ -20,7 +20,7 @@ VALUES = [
     ("optim.lr=0", "optim.lr=0: must be more than 0"),
     ("optim.lr=nan", "optim.lr=nan: must be a finite number"),
     ("optim.lr=true", "optim.lr=true: must be a number"),
-    ("optim.betas=[0.9]", "optim.betas=[0.9]: must have 2 or more in it"),
+    ("optim.betas=[0.9]", "optim.betas=[0.9]: must have 2 or more items"),
     ("optim.betas=0.9", "optim.betas=0.9: must be a list"),
     ("optim=sgd optim.nesterov=maybe", "optim.nesterov=maybe: must be true or false"),
     ("optim=sgd optim.nesterov=true optim.momentum=0.0", "optim.nesterov=true: needs a momentum above 0"),
@@ -39,7 +39,7 @@ VALUES = [
     ("trainer.device=cpu trainer.precision=tf32", "trainer.precision=tf32: only CUDA devices since Ampere have it"),
     ("trainer.precision=fp16", "trainer.precision=fp16: must be 'auto', 'fp32', 'tf32' or 'bf16'"),
     ("model.stem=5x5", "model.stem=5x5: must be '3x3' or '7x7'"),
-    ("model.blocks=[]", "model.blocks=[]: must have 1 or more in it"),
+    ("model.blocks=[]", "model.blocks=[]: must have 1 or more items"),
     ("model.blocks=[3,0]", "model.blocks.1=0: must be 1 or more"),
     ("model.blocks=3", "model.blocks=3: must be a list"),
     ("model.width=64.5", "model.width=64.5: must be a whole number"),
@@ -71,7 +71,7 @@ VALUES = [
     ("sweep.keep=everything", "sweep.keep=everything: must be 'checkpoint', 'model' or 'none'"),
     ("sweep.rerun=nope", "sweep.rerun=nope: must be a list, as in [1,2] or 'failed' or 'all'"),
     ("sweep.seeds=0", "sweep.seeds=0: must be 1 or more or a list"),
-    ("claims=[1]", "claims.0=1: must be a node with keys of its own"),
+    ("claims=[1]", "claims.0=1: must be a node with keys and values"),
     ("model.width=4096", "GB are free; make room, or keep less"),
 ]
 
@@ -92,9 +92,9 @@ KEYS = [
     ("+optim.foo=3", "optim._target_=torch.optim.Adam: got an unexpected keyword argument 'foo'; it takes params, lr"),
     ("+data.foo=3", "data._target_=mnist_resnet.data.sources.mnist: got an unexpected keyword argument 'foo'"),
     ("+tracking.foo=3", "got an unexpected keyword argument 'foo'; it takes mode, project"),
-    ("+optim.lr=0.1", "+optim.lr: is there already; leave out the +"),
+    ("+optim.lr=0.1", "+optim.lr: already exists; leave out the +"),
     ("~foo", "~foo: no such key"),
-    ("~tracking.entity", "~tracking.entity: is null, and Hydra takes out no such key"),
+    ("~tracking.entity", "~tracking.entity: is null, and Hydra can't delete a null key"),
     ("~optim.lr", "optim.lr: must be given"),
     ("~model", "model: must be given"),
     ("optim.lr=0.1 optim.lr=0.2", "optim.lr: given 2 times; give it once"),
@@ -110,9 +110,9 @@ CHOICES = [
     ("optim=adm", "optim=adm: no such choice; did you mean adam? one of adam, adamw, sgd"),
     ("optim=[adam,sgd]", "optim._target_=torch.optim.SGD: got an unexpected keyword argument 'eps'"),
     ("experiment=nope", "experiment=nope: no such choice; one of lean, lean99, report_a_stem7x7"),
-    ("+experiment=report_a_stem7x7", "+experiment: is chosen by default already; leave out the +"),
+    ("+experiment=report_a_stem7x7", "+experiment: already has a default; leave out the +"),
     ("+sweep=nope", "sweep=nope: no such choice; one of "),
-    ("sweep=report_ablation", "sweep: is not chosen by default; add it: +sweep=…; one of "),
+    ("sweep=report_ablation", "sweep: has no default; add it: +sweep=…; one of "),
     ("debug=x", "debug=x: no such choice; one of anomaly, overfit, profile, step"),
     ("hydra/launcher=nope", "hydra/launcher=nope: no such choice; one of basic"),
     ("model._target_=nope.Network", "model._target_=nope.Network: can't be found; give its full name"),
@@ -128,8 +128,11 @@ SYNTAX = [
     ("optim.lr", "optim.lr: not key=value"),
     ("=3", "=3: must be the name of a choice"),
     ("sweep.exclude=model=stem7x7", "sweep.exclude=model=stem7x7: can't be read"),
-    ("--optim.lr=3", "--optim.lr=3: no such option; --help lists them; knobs are written without dashes"),
-    ("seed=1 -m optim.lr=0.1", "optim.lr=0.1: stands apart from the other knobs; put options before or after them all"),
+    ("--optim.lr=3", "--optim.lr=3: no such option; --help lists them; overrides are written without dashes"),
+    (
+        "seed=1 -m optim.lr=0.1",
+        "optim.lr=0.1: is separated from the other overrides; put options before or after all of them",
+    ),
     ("--config-dir", "expected one argument; --help lists the options"),
     ("--config-dir /nowhere/at/all", "--config-dir /nowhere/at/all: no such folder"),
     ("--config-name nope", "--config-name nope: no such config"),
@@ -138,7 +141,7 @@ SYNTAX = [
     ("--resolve", "--resolve flag can only be used"),
 ]
 
-RUNS_ALONE = [
+SINGLE_RUNS = [
     ("optim.lr=0.1,0.2", "optim.lr=0.1,0.2: several values make a sweep; add -m"),
     ("model=stem3x3,stem7x7", "model=stem3x3,stem7x7: several values make a sweep; add -m"),
     ("seed=range(1,3)", "seed=range(1,3): several values make a sweep; add -m"),
@@ -163,15 +166,15 @@ SWEEPS = [
     ("optim.lrr=0.1,0.2", "optim.lrr: no such key; did you mean optim.lr?"),
     ("seed=1,2 model.stem=5x5", "model.stem=5x5: must be '3x3' or '7x7'"),
     ("seed=1,2 seed=3", "seed: given 2 times"),
-    ("optim.lr=interval(0.1,0.2)", "optim.lr=interval(0.1,0.2): an interval can't be swept job by job"),
+    ("optim.lr=interval(0.1,0.2)", "optim.lr=interval(0.1,0.2): only a search can sweep over an interval"),
     ("optim.lr=0.1, 0.2", "optim.lr=0.1,: ends in a comma; write several values without a space"),
     ("seed=range(3,1)", "seed=range(3,1): gives no value to sweep over"),
     ("experiment=with_launcher,report_a_stem7x7", "hydra/launcher=basic: set in experiment/with_launcher.yaml, where"),
     ("seed=1,2 experiment=with_launcher", "hydra/launcher=basic: set in experiment/with_launcher.yaml, where"),
     ("hydra.launcher=3", "hydra.launcher=3: must be a node with a _target_"),
-    ("sweep.name=../x", "sweep.name='../x' is no folder name on every disk"),
+    ("sweep.name=../x", "sweep.name='../x' is not a valid folder name on every file system"),
     ("sweep.name=3", "sweep.name=3: must be text"),
-    ("sweep.name=records", "sweep.name='records' is kept for"),
+    ("sweep.name=records", "sweep.name='records' is reserved for"),
     ("sweep.name=a,b", "sweep.name: can't be swept"),
     ("sweep.name=x hydra.sweep.dir=y", "sweep.name=x and hydra.sweep.dir: both name the folder"),
     ("sweep.exclude=[model]", "sweep.exclude=model: not key=value,key=value, such as"),
@@ -217,12 +220,15 @@ def settings(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
 
 @pytest.fixture(autouse=True)
 def limit() -> Iterator[None]:
-    """What is not refused would train, for hours; and a job that raises does not end a sweep."""
+    """Interrupt a test after a minute: input that is not refused would train for hours.
 
-    def give_up(*_: object) -> None:
+    KeyboardInterrupt is raised because other exceptions only fail a job, and do not end a sweep.
+    """
+
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt("not refused within a minute")
 
-    before = signal.signal(signal.SIGALRM, give_up)
+    before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 60, 1)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -230,7 +236,7 @@ def limit() -> Iterator[None]:
 
 
 def arguments(typed: str, place: Place) -> list[str]:
-    """The command line; images that are there are taken, so that whatever is wrong is wrong for no other reason."""
+    """Return the arguments of a command line that uses existing images, so that it has only the tested error."""
     words = shlex.split(typed.replace("FILE", str(place.folder / "file")))
     words.insert(1 if "-m" in words[:1] else 0, "data.verify=false")
     if any("with_launcher" in word for word in words):
@@ -238,14 +244,14 @@ def arguments(typed: str, place: Place) -> list[str]:
     return words
 
 
-def assert_refused(ended: Ended, says: str, here: Path) -> None:
+def assert_refused(ended: Ended, message: str, folder: Path) -> None:
     assert ended.err.startswith("error: ")
-    assert says in ended.err
+    assert message in ended.err
     assert ended.err.count("\n") == 1
     assert ended.err.endswith("\n")
     assert "Traceback" not in ended.out
     assert ended.code == 2
-    assert list(here.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 Refuses = Callable[[list[str], str], None]
@@ -255,21 +261,21 @@ Refuses = Callable[[list[str], str], None]
 def refuses(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Refuses:
-    """Has the program, in an empty folder, refuse a command line."""
+    """Runs a command line in an empty folder and checks that it is refused."""
     here = Place(tmp_path, place.images)
-    return lambda words, says: assert_refused(run_here(words, here, monkeypatch, capfd), says, here.folder)
+    return lambda words, message: assert_refused(run_here(words, here, monkeypatch, capfd), message, here.folder)
 
 
-@pytest.mark.parametrize(("typed", "says"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *RUNS_ALONE])
-def test_run_is_refused(typed: str, says: str, place: Place, refuses: Refuses) -> None:
-    refuses(arguments(typed, place), says)
+@pytest.mark.parametrize(("typed", "message"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *SINGLE_RUNS])
+def test_run_is_refused(typed: str, message: str, place: Place, refuses: Refuses) -> None:
+    refuses(arguments(typed, place), message)
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"), [*SWEEPS, *VALUES[::9], *KEYS[::6], *CHOICES[::5], *SYNTAX[::4], VALUES[-1]]
+    ("typed", "message"), [*SWEEPS, *VALUES[::9], *KEYS[::6], *CHOICES[::5], *SYNTAX[::4], VALUES[-1]]
 )
-def test_sweep_is_refused_before_its_first_job(typed: str, says: str, place: Place, refuses: Refuses) -> None:
-    refuses([*arguments(typed, place), "-m"], says)
+def test_sweep_is_refused_before_its_first_job(typed: str, message: str, place: Place, refuses: Refuses) -> None:
+    refuses([*arguments(typed, place), "-m"], message)
 
 
 def start(words: list[str], folder: Path, **environment: str) -> Ended:
@@ -284,13 +290,13 @@ def start(words: list[str], folder: Path, **environment: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize(("typed", "says"), PROCESSES)
-def test_program_itself_refuses(typed: str, says: str, place: Place, tmp_path: Path) -> None:
-    assert_refused(start(arguments(typed, place), tmp_path), says, tmp_path)
+@pytest.mark.parametrize(("typed", "message"), PROCESSES)
+def test_separate_process_is_refused(typed: str, message: str, place: Place, tmp_path: Path) -> None:
+    assert_refused(start(arguments(typed, place), tmp_path), message, tmp_path)
 
 
 @pytest.mark.parametrize("typed", ["optim.lr=abc", "-m optim.lrr=1,2"])
-def test_who_asks_for_tracebacks_gets_them(typed: str, tmp_path: Path) -> None:
+def test_hydra_full_error_shows_the_traceback(typed: str, tmp_path: Path) -> None:
     ended = start(shlex.split(typed), tmp_path, HYDRA_FULL_ERROR="1")
     assert ended.code == 1
     assert "Traceback (most recent call last)" in ended.err
@@ -299,7 +305,7 @@ def test_who_asks_for_tracebacks_gets_them(typed: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nobody can write, not even root."""
+    """A folder that no user can write to, not even root."""
     folder = tmp_path / "read_only"
     folder.mkdir()
     if os.geteuid():
@@ -315,7 +321,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("typed", ["", "-m", "-m sweep.name=x", "hydra.run.dir=x/y", "-m hydra.sweep.dir=x/y"])
-def test_folder_that_can_not_be_written_is_refused(
+def test_unwritable_folder_is_refused(
     typed: str, read_only: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*shlex.split(typed), "data.verify=false", "model.width=2", "model.blocks=[1]"]
@@ -324,7 +330,7 @@ def test_folder_that_can_not_be_written_is_refused(
 
 
 @pytest.mark.parametrize("mode", ["", "-m"])
-def test_images_that_are_not_there_are_refused_before_anything_is_made(
+def test_missing_images_are_refused_before_anything_is_written(
     mode: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*mode.split(), f"data.root={tmp_path / 'nowhere'}", "data.verify=false"]

@@ -1,0 +1,136 @@
+"""Combinations of overrides: from a sweep's command line to one list of overrides per job."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.validation_errors import suggest_key
+from mnist_resnet.errors import UsageError
+
+Combination = list[str]
+"""One job's overrides, in Hydra's syntax."""
+
+SEARCH_SETTINGS = ("sweep.trials", "sweep.objective", "sweep.objective_epoch", "sweep.objective_on_test")
+"""Settings that have an effect only in a search."""
+
+
+def combinations(
+    arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
+) -> tuple[list[Combination], list[str]]:
+    """Return the overrides of every job, and the swept keys.
+
+    Args:
+        arguments: task overrides as typed.
+        params: the sweeper's own sweep (`hydra.sweeper.params`); typed overrides replace its values.
+        loader: Hydra's config loader.
+
+    Raises:
+        UsageError: a key is repeated, or its sweep is an interval or empty.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    typed = parser.parse_overrides(list(arguments))
+    refuse_repeated_keys(override.get_key_element() for override in typed)
+    by_key: dict[str, Override] = {}
+    for override in [*parser.parse_overrides([f"{key}={value}" for key, value in params.items()]), *typed]:
+        by_key[override.get_key_element()] = override
+    levels = [_levels(override) for override in by_key.values()]
+    swept = [key.lstrip("+") for key, override in by_key.items() if override.is_sweep_override()]
+    return [list(combination) for combination in itertools.product(*levels)], swept
+
+
+def within_one_change(combined: Sequence[Combination], swept: Sequence[str]) -> list[Combination]:
+    """Select the combinations of an ablation study: each ingredient left out alone, and each added alone.
+
+    These are the combinations that differ in at most one swept factor from the first combination (all first levels) or
+    from the last one (all last levels). The seed does not count as a factor.
+    """
+
+    def factors(combination: Combination) -> list[str]:
+        keys = [override.partition("=")[0].lstrip("+") for override in combination]
+        return [override for key, override in zip(keys, combination, strict=True) if key in swept and key != "seed"]
+
+    def changes(combination: Combination, reference: Combination) -> int:
+        return sum(level != other for level, other in zip(factors(combination), factors(reference), strict=True))
+
+    references = (combined[0], combined[-1])
+    return [
+        combination for combination in combined if min(changes(combination, reference) for reference in references) <= 1
+    ]
+
+
+def without_excluded(jobs: Sequence[JobSpec], excluded: Sequence[str]) -> list[JobSpec]:
+    """Return the jobs that match none of the `excluded` combinations, such as `model=stem7x7,optim.lr=0.02`.
+
+    A job matches a combination if it has all of its values.
+
+    Raises:
+        UsageError: a combination is not a list of key=value, or names a key that no job has.
+    """
+    parsed = [_parse_exclusion(combination) for combination in excluded]
+    return [job for job in jobs if not any(_matches(job, combination) for combination in parsed)]
+
+
+def refuse_repeated_keys(keys: Iterable[str]) -> None:
+    """Reject repeated keys, of which Hydra would silently take the last.
+
+    Raises:
+        UsageError: a key occurs more than once.
+    """
+    for key, count in Counter(key.lstrip("+") for key in keys).items():
+        if count > 1:
+            raise UsageError(f"{key}: given {count} times; give it once (a list of values is written {key}=a,b)")
+
+
+def refuse_search_settings(arguments: Iterable[str]) -> None:
+    """Reject search settings in a command that is no search, where they would be silently ignored.
+
+    Raises:
+        UsageError: one of the overrides sets a key of `SEARCH_SETTINGS`.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key in SEARCH_SETTINGS:
+            raise UsageError(f"{key}={value}: is for a search; add -m hydra/sweeper=search, or leave it out")
+
+
+def _levels(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [str(override.input_line) if override.is_delete() else f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise UsageError(f"{override.input_line}: only a search can sweep over an interval; give a list or a range")
+    levels = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not levels:
+        raise UsageError(f"{override.input_line}: gives no value to sweep over")
+    return levels
+
+
+def _parse_exclusion(combination: str) -> dict[str, Any]:
+    parts = [part.partition("=") for part in combination.split(",")]
+    if not all(key.strip() and equals for key, equals, _ in parts):
+        raise UsageError(f"sweep.exclude={combination}: not key=value,key=value, such as model=stem7x7,optim.lr=0.02")
+    return {key.strip(): yaml.safe_load(value) for key, _, value in parts}
+
+
+def _matches(job: JobSpec, combination: dict[str, Any]) -> bool:
+    values = flatten(job.config) | job.choices
+    for key in combination:
+        if key not in values:
+            raise UsageError(f"sweep.exclude: {key}: no such key{suggest_key(key, values)}")
+    return all(_is_equal(values[key], excluded) for key, excluded in combination.items())
+
+
+def _is_equal(value: Any, excluded: Any) -> bool:
+    try:
+        # YAML 1.1 reads 1e-3 as text, Hydra as a number.
+        return float(value) == float(excluded)
+    except (TypeError, ValueError):
+        return bool(str(value) == str(excluded))

@@ -1,0 +1,113 @@
+"""Combinations of a sweep's overrides, and their exclusion."""
+
+from dataclasses import replace
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from mnist_resnet.config.combinations import Combination, combinations, refuse_repeated_keys, without_excluded
+from mnist_resnet.config.compose import make_job_spec
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.errors import UsageError
+from tests.small_training import REPOSITORY, resolved
+
+
+def combined(*arguments: str, **params: str) -> tuple[list[Combination], list[str]]:
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        dotted = {key.replace("__", "."): value for key, value in params.items()}
+        return combinations(arguments, dotted, GlobalHydra.instance().config_loader())
+
+
+def test_combinations_are_complete_and_ordered() -> None:
+    jobs, swept = combined("optim.lr=0.02,0.001", "seed=3", "model=stem3x3,stem7x7")
+    assert jobs == [
+        ["optim.lr=0.02", "seed=3", "model=stem3x3"],
+        ["optim.lr=0.02", "seed=3", "model=stem7x7"],
+        ["optim.lr=0.001", "seed=3", "model=stem3x3"],
+        ["optim.lr=0.001", "seed=3", "model=stem7x7"],
+    ]
+    assert swept == ["optim.lr", "model"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "levels"),
+    [
+        ("seed=range(1,4)", ["seed=1", "seed=2", "seed=3"]),
+        ("model=glob(stem*)", ["model=stem3x3", "model=stem7x7"]),
+        ("seed=choice(5,7)", ["seed=5", "seed=7"]),
+        ("model.blocks=[1,1],[2,2]", ["model.blocks=[1,1]", "model.blocks=[2,2]"]),
+        ("optim.lr=1e-3,null", ["optim.lr=0.001", "optim.lr=null"]),
+        ("+new=a,b", ["+new=a", "+new=b"]),
+        ("++seed=1,2", ["++seed=1", "++seed=2"]),
+        ("~optim.eps", ["~optim.eps"]),
+        ("data.root='a,b'", ["data.root='a,b'"]),
+    ],
+)
+def test_levels_of_each_kind_of_override(argument: str, levels: list[str]) -> None:
+    assert combined(argument)[0] == [[level] for level in levels]
+
+
+def test_sweeper_params_are_swept_and_typed_overrides_replace_them() -> None:
+    jobs, swept = combined("seed=9", "optim.lr=0.1", seed="1,2", model="stem3x3,stem7x7", optim__lr="1,2")
+    assert [set(job) for job in jobs] == [
+        {"seed=9", "model=stem3x3", "optim.lr=0.1"},
+        {"seed=9", "model=stem7x7", "optim.lr=0.1"},
+    ]
+    assert swept == ["model"]
+
+
+def test_no_overrides_give_one_job() -> None:
+    assert combined() == ([[]], [])
+
+
+@pytest.mark.parametrize("keys", [["seed", "seed"], ["optim.lr", "+optim.lr"], ["a", "b", "++a"]])
+def test_repeated_key_is_rejected(keys: list[str]) -> None:
+    with pytest.raises(UsageError, match="given 2 times"):
+        refuse_repeated_keys(keys)
+
+
+def job(lr: float, model: str) -> JobSpec:
+    spec = make_job_spec(resolved(f"optim.lr={lr}", f"model={model}"), {"model": model}, [], ["optim.lr", "model"])
+    return replace(spec, name=f"{lr} {model}")
+
+
+JOBS = [job(lr, model) for lr in (0.02, 0.001) for model in ("stem3x3", "stem7x7")]
+
+
+@pytest.mark.parametrize(
+    ("excluded", "remaining"),
+    [
+        ([], 4),
+        (["model=stem7x7,optim.lr=0.02"], 3),
+        (["model=stem7x7, optim.lr = 2e-2"], 3),
+        (["model=stem7x7"], 2),
+        (["model.stem=7x7"], 2),
+        (["optim.lr=1e-3", "model=stem7x7"], 1),
+        (["optim.lr=0.5"], 4),
+        (["seed=1"], 0),
+        (["data.train_size=100,optim.lr=0.001"], 2),
+        (["trainer.checkpoint_every=null"], 0),
+    ],
+)
+def test_excluded_combinations_are_left_out(excluded: list[str], remaining: int) -> None:
+    assert len(without_excluded(JOBS, excluded)) == remaining
+
+
+@pytest.mark.parametrize(
+    ("excluded", "message"),
+    [
+        ("model", "sweep.exclude=model: not key=value,key=value"),
+        ("=3", "sweep.exclude==3: not key=value,key=value"),
+        ("", "sweep.exclude=: not key=value,key=value"),
+        ("optim.rl=3", "sweep.exclude: optim.rl: no such key; did you mean optim.lr?"),
+    ],
+)
+def test_invalid_exclusion_is_rejected(excluded: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        without_excluded(JOBS, [excluded])
+    assert str(caught.value).startswith(message)
+
+
+def test_job_spec_lists_swept_values_and_choices() -> None:
+    assert JOBS[1].swept == {"optim.lr": 0.02, "model": "stem7x7"}
