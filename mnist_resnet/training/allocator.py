@@ -1,26 +1,30 @@
-"""What the C library does with memory that a step frees: it keeps it, since the next step asks for as much again."""
+"""Configures the C library's memory allocator to keep the memory that each training step frees."""
 
 import ctypes
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's `mallopt` (its manual page; `malloc.h`): how many bytes may be free at the heap's end before
-they go back to the system, and the size from which an allocation is a mapping of its own, given back when freed."""
-MOST = 2**31 - 1
-"""Of both: they are a C `int`. Older versions of glibc take `LARGEST_HEAP` at most for the second."""
-LARGEST_HEAP = 32 * 2**20
+"""Parameters of glibc's `mallopt` (see its manual page; values from `malloc.h`).
+
+`M_TRIM_THRESHOLD`: free bytes at the end of the heap above which they are returned to the system. `M_MMAP_THRESHOLD`:
+bytes from which an allocation gets a mapping of its own, which is returned to the system when freed.
+"""
+LARGEST_THRESHOLD = 2**31 - 1
+"""Largest value of both parameters, which are C `int`s."""
+LARGEST_OLD_MMAP_THRESHOLD = 32 * 2**20
+"""Largest `M_MMAP_THRESHOLD` in bytes that older versions of glibc accept."""
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory it frees, as PyTorch does on a GPU by itself; elsewhere than on Linux, nothing.
+    """Make this process keep freed memory for reuse, as PyTorch's allocator does on a GPU. Linux with glibc only.
 
-    By default a step of the report's network gives some 70 MB back to the system and takes them anew, in 17,000 page
-    faults: with two threads a seventh of its time (`benchmarks/NOTES.md`, "One run, CPU").
+    By default, each step of the report's network returns some 70 MB to the system and allocates them again, which
+    causes 17,000 page faults: one seventh of a step's time with two threads (`benchmarks/NOTES.md`, "One run, CPU").
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # another C library has none
-        mallopt(TRIM_THRESHOLD, MOST)
-        if not mallopt(MMAP_THRESHOLD, MOST):
-            mallopt(MMAP_THRESHOLD, LARGEST_HEAP)
+    if mallopt is not None:  # other C libraries have none
+        mallopt(TRIM_THRESHOLD, LARGEST_THRESHOLD)
+        if not mallopt(MMAP_THRESHOLD, LARGEST_THRESHOLD):
+            mallopt(MMAP_THRESHOLD, LARGEST_OLD_MMAP_THRESHOLD)

@@ -1,4 +1,4 @@
-"""Figures that come from the device late, so that nobody waits for them."""
+"""Copies metrics from the device asynchronously, so that training does not wait for them."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,40 +8,49 @@ from torch import Tensor
 
 
 class AsyncMetrics:
-    """Reads a step's loss and count of correct images back to the host without a synchronisation.
+    """Reads a step's loss and its number of correct images back to the host without synchronising.
 
-    On CUDA each pair is copied into pinned memory behind the work already queued, and is given out once an event says
-    that it arrived; elsewhere a read costs nothing or can't be made late, and it is given out at once.
+    On CUDA, each pair is copied into pinned memory after the work that is already queued, and is returned once an event
+    reports that it has arrived. On other devices a copy is free or can't be deferred, and it is returned at once.
+
+    Args:
+        device: the device of the metrics, such as `cpu` or `cuda:0`.
     """
 
     def __init__(self, device: str) -> None:
         self._is_cuda = torch.device(device).type == "cuda"
-        self._waiting: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
+        self._pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
 
     def put(self, step: int, loss: Tensor, correct: Tensor) -> None:
-        """Ask for `loss`, float32 [], and `correct`, int64 [], as they will be when the device gets here."""
-        pair = torch.stack([loss, correct])  # float32 holds counts up to 16 million exactly
+        """Queue a copy of the values that `loss` and `correct` have when the device reaches this point.
+
+        Args:
+            step: identifies the pair.
+            loss: float32 [].
+            correct: int64 [].
+        """
+        pair = torch.stack([loss, correct])  # float32 is exact for counts up to 16 million
         if not self._is_cuda:
-            self._waiting.append((step, pair, None))
+            self._pending.append((step, pair, None))
             return
         host = torch.empty(2, pin_memory=True).copy_(pair, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        self._waiting.append((step, host, event))
+        self._pending.append((step, host, event))
 
     def arrived(self) -> Iterator[tuple[int, float, int]]:
-        """(step, loss, correct) of those that are there, in order, each once."""
-        while self._waiting and _is_there(self._waiting[0][2]):
-            step, pair, _ = self._waiting.popleft()
+        """Yield (step, loss, correct) of each pair that has arrived since the last call, in order."""
+        while self._pending and _has_arrived(self._pending[0][2]):
+            step, pair, _ = self._pending.popleft()
             yield step, pair[0].item(), int(pair[1].item())
 
-    def rest(self) -> Iterator[tuple[int, float, int]]:
-        """All that are left; waits for them. For an epoch's end."""
-        for _, _, event in self._waiting:
+    def wait_for_rest(self) -> Iterator[tuple[int, float, int]]:
+        """Wait for all remaining pairs, and yield (step, loss, correct) of each, in order."""
+        for _, _, event in self._pending:
             if event is not None:
                 event.synchronize()
         yield from self.arrived()
 
 
-def _is_there(event: "torch.cuda.Event | None") -> bool:
+def _has_arrived(event: "torch.cuda.Event | None") -> bool:
     return event is None or bool(event.query())  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""Which weights a run is judged by: the latest, or an average over its steps.
+"""Which weights a run evaluates and saves: the latest ones, or an average over its steps.
 
-An averaging is built with the network and the run's number of steps, and told of each step. PyTorch's own
-`AveragedModel` reads its counter back to the host in every update, which a GPU would have to wait for and a CUDA graph
-can't capture; here an update is three operations on lists of tensors, by a share that is computed on the device.
+Each class is built with the network and the run's number of steps, and updated after each step. PyTorch's own
+`AveragedModel` reads its step counter back to the host in every update: a GPU would have to wait for that, and a CUDA
+graph can't capture it. Here an update is three operations on lists of tensors, with weights computed on the device.
 """
 
 import copy
@@ -14,110 +14,134 @@ from torch import Tensor, nn
 
 
 class Averaging(Protocol):
-    """What the loop knows of it.
+    """The interface that the training loop uses.
 
     Attributes:
-        model: the network with the weights to evaluate, export and keep.
+        model: the network whose weights are evaluated, exported and saved.
     """
 
     model: nn.Module
 
     def update(self) -> None:
-        """The optimiser did a step."""
+        """Called after each optimiser step."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes, but for the trained network itself."""
+        """Return the state for a checkpoint, without the trained network."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave in another process."""
+        """Restore what `state_dict` returned."""
 
 
 class LatestWeights:
-    """No average: the network as it is trained."""
+    """No averaging: `model` is the trained network itself."""
 
-    def __init__(self, model: nn.Module, total_steps: int) -> None:  # noqa: ARG002 (all are built alike)
+    def __init__(self, model: nn.Module, total_steps: int) -> None:  # noqa: ARG002 (all averagings take both)
         self.model = model
 
     def update(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing changes here."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class WeightAverage:
-    """A running average of the parameters, and of what batch norm has gathered; whole numbers are taken as they are.
+    """Base class: a running average of the network's floating-point parameters and buffers.
 
-    Step n moves the average by `share(n)` of its distance towards the weights, so that a share of 1 copies them.
+    Batch norm's running statistics are averaged like the weights. Integer buffers, such as batch counts, are copied.
+    Step n changes the average to `(1 - share(n)) * average + share(n) * weights`; a share of 1 copies the weights.
+
+    Attributes:
+        model: a copy of the network that holds the average.
+        steps: float32 [], number of updates so far.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self._weights, self._counts = _tensors(model)
-        self._averages, self._copies = _tensors(self.model)
-        self.steps = torch.zeros((), device=self._averages[0].device)  # float32 counts 16 million of them exactly
+        self._averages, self._copied_counts = _tensors(self.model)
+        self.steps = torch.zeros((), device=self._averages[0].device)  # float32 is exact for counts up to 16 million
 
     def share(self, steps: Tensor) -> Tensor:
-        """Of the newest weights in the average, float32 [], at the step of this number, float32 [], from 1."""
+        """Return the share of the latest weights in the new average.
+
+        Args:
+            steps: float32 [], number of this step, from 1.
+
+        Returns:
+            float32 [], between 0 and 1.
+        """
         raise NotImplementedError
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights into the average."""
+        """Add the current weights to the average."""
         self.steps += 1
         share = self.share(self.steps)
         torch._foreach_mul_(self._averages, 1 - share)
         torch._foreach_add_(self._averages, torch._foreach_mul(self._weights, share))
-        for copied, count in zip(self._copies, self._counts, strict=True):
+        for copied, count in zip(self._copied_counts, self._counts, strict=True):
             copied.copy_(count)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages, and the number of steps."""
+        """Return the averaged network's state and the number of updates."""
         return {"model": self.model.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.steps.copy_(state["steps"])
 
 
 class ExponentialAverage(WeightAverage):
-    """Old averages fade by `decay` a step, but by (1 + n) / (10 + n) before step n + 1 if that is less.
+    """Exponential moving average (EMA), with a smaller decay at first.
 
-    So a short run's average is one of its last tenth and not of its first steps: TensorFlow's
-    `tf.train.ExponentialMovingAverage` with `num_updates`, whose formula it is.
+    After n steps, the decay of the next one is min(`decay`, (1 + n) / (10 + n)). A short run's average then covers its
+    last tenth and not its first steps. The formula is that of TensorFlow's `tf.train.ExponentialMovingAverage` with
+    `num_updates`.
+
+    Args:
+        model: the trained network.
+        total_steps: unused.
+        decay: the largest share of the old average in the new one, between 0 and 1.
     """
 
-    def __init__(self, model: nn.Module, total_steps: int, decay: float) -> None:  # noqa: ARG002 (all are built alike)
+    def __init__(self, model: nn.Module, total_steps: int, decay: float) -> None:  # noqa: ARG002 (all take both)
         super().__init__(model)
         self.decay = decay
 
     def share(self, steps: Tensor) -> Tensor:
-        """As the class says."""
+        """Return one minus the decay, float32 []; see the class."""
         return 1 - (steps / (9 + steps)).clamp(max=self.decay)
 
 
 class TailAverage(WeightAverage):
-    """The mean of the weights after each of the last `share` of the steps, one at the least; until then the latest.
+    """Mean of the weights after each of the run's last steps; until the first of those, the latest weights.
 
-    Stochastic weight averaging (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better
-    Generalization"), taken at every step; batch norm's statistics are averaged too, in place of gathering them anew.
+    This is stochastic weight averaging (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better
+    Generalization") at every step, except that batch norm's statistics are averaged instead of computed anew.
+
+    Args:
+        model: the trained network.
+        total_steps: optimiser steps of the whole run.
+        share: fraction of the steps that are averaged; at least one step is.
     """
 
     def __init__(self, model: nn.Module, total_steps: int, share: float) -> None:
         super().__init__(model)
-        self.before = total_steps - max(1, round(share * total_steps))
+        self.steps_before = total_steps - max(1, round(share * total_steps))
 
     def share(self, steps: Tensor) -> Tensor:
-        """As the class says."""
-        return 1 / (steps - self.before).clamp(min=1)
+        """Return 1 / (number of averaged steps including this one), float32 []; 1 before the tail."""
+        return 1 / (steps - self.steps_before).clamp(min=1)
 
 
 def _tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The parameters and buffers, divided into those that can be averaged and those that count something."""
+    """Return the floating-point parameters and buffers, which are averaged, and the other ones, which are copied."""
     tensors = [tensor.detach() for tensor in chain(model.parameters(), model.buffers())]
-    return [one for one in tensors if one.is_floating_point()], [one for one in tensors if not one.is_floating_point()]
+    floating = [tensor for tensor in tensors if tensor.is_floating_point()]
+    return floating, [tensor for tensor in tensors if not tensor.is_floating_point()]

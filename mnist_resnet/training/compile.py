@@ -1,6 +1,7 @@
-"""Whether a step is compiled, or recorded as a CUDA graph: where that pays, or is asked for, and can be done.
+"""Compiles a run's training step or records it as a CUDA graph, if that is requested or saves time.
 
-It is decided at a job's first start, is part of its numerics, and holds when it goes on.
+The form of the step is decided when a job starts for the first time. It is part of the job's numerics, and stays the
+same when the job resumes.
 """
 
 import json
@@ -14,114 +15,138 @@ import torch
 from torch import Tensor, nn
 
 from mnist_resnet.config.schema import Trainer
-from mnist_resnet.training.cuda_graph import Graph, NotGraphed, Recording, cuda_graph
+from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
 from mnist_resnet.training.loop import Forward, LossFunction, Training, predict
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
 
-CHECKED_STEPS = 3
-"""Steps of which a graph has to make what they make without it."""
-FEWEST_STEPS = 100
-"""For a graph to pay: warming up, recording and checking it take the time of a dozen steps."""
-NETWORKS = 64
-"""Networks that one process may compile; PyTorch's limit for one function is 8."""
+VERIFIED_STEPS = 3
+"""Steps for which a CUDA graph is compared with eager execution."""
+MIN_GRAPH_STEPS = 100
+"""Shortest run that gets a CUDA graph; warming up, recording and verifying it take as long as a dozen steps."""
+MAX_COMPILED_NETWORKS = 64
+"""Networks that one process may compile; PyTorch's default limit for one function is 8."""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What compiling gave: `saved` seconds a step (batch 64, the report's network), after `warm_up` seconds."""
+    """The measured gain from compiling the report's network with batches of 64 images.
+
+    Attributes:
+        saved: seconds per step.
+        warm_up: seconds that compiling takes.
+    """
 
     saved: float
     warm_up: float
 
 
 GAINS = {("cpu", "fp32"): Gain(saved=0.0, warm_up=39.5), ("cpu", "bf16"): Gain(saved=-0.019, warm_up=50.6)}
-"""By device and precision, as measured (`benchmarks/NOTES.md`, "One run, CPU"). On CUDA nobody has measured yet, so
-that nothing is compiled there but by order."""
+"""Measured gain by device and precision (`benchmarks/NOTES.md`, "One run, CPU").
+
+It was not measured on CUDA, where steps are therefore compiled only with `trainer.compile=true`.
+"""
 
 
 def decide(trainer: Trainer, numerics: Numerics, steps: int, network: str) -> tuple[Numerics, str]:
-    """What the numerics are with the step's form settled, and what `auto` decided by (empty if an order was given).
+    """Decide whether to compile the training step and whether to record it as a CUDA graph.
 
     Args:
-        trainer: `compile` is what was asked for.
-        numerics: settled otherwise.
-        steps: that are to come.
-        network: names what would be compiled; what this process has compiled already needs no warming up.
+        trainer: the config's `trainer`; `compile` is `auto`, true or false.
+        numerics: the run's numerics with device and precision resolved.
+        steps: number of steps that the run will do.
+        network: identifies what would be compiled; a network that this process has compiled needs no warm-up.
+
+    Returns:
+        The numerics with `compiled` and `graphed` set, and the reason for what `auto` decided, empty without `auto`.
     """
     kind = torch.device(numerics.device).type
-    asked = trainer.compile
-    graphed = kind == "cuda" and asked is not False and (asked is True or steps >= FEWEST_STEPS)
+    requested = trainer.compile
+    graphed = kind == "cuda" and requested is not False and (requested is True or steps >= MIN_GRAPH_STEPS)
     gain = GAINS.get((kind, numerics.precision))
     warm_up = 0.0 if gain is None or network in _compiled_networks else gain.warm_up
-    pays = gain is not None and gain.saved * steps > warm_up
-    # Finding the operation that made a NaN waits for the device after each.
-    settled = replace(
-        numerics, compiled=pays if asked == "auto" else asked, graphed=graphed and not trainer.detect_anomaly
+    saves_time = gain is not None and gain.saved * steps > warm_up
+    # Anomaly detection synchronises with the device after each operation, which a graph can't capture.
+    decided = replace(
+        numerics,
+        compiled=saves_time if requested == "auto" else requested,
+        graphed=graphed and not trainer.detect_anomaly,
     )
-    return settled, _why(gain, steps, warm_up) if asked == "auto" else ""
+    return decided, _reason(gain, steps, warm_up) if requested == "auto" else ""
 
 
-def _why(gain: Gain | None, steps: int, warm_up: float) -> str:
+def _reason(gain: Gain | None, steps: int, warm_up: float) -> str:
     if gain is None:
-        return "what compiling gains here was not measured"
+        return "the gain from compiling was not measured here"
     if gain.saved <= 0:
         return "compiling saved nothing where it was measured"
     return f"compiling saves {gain.saved * steps:.3g} s of {steps:,} steps, and takes {warm_up:.3g} s"
 
 
 def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
-    """Compile or record the training's step, once it stands where it goes on from; it does not move by this.
+    """Compile the training step or record it as a CUDA graph. The state of the run does not change.
 
     Args:
-        training: its numerics are settled in full by this; what can't be done is left out of them.
-        is_settled: whether they say already how the step is done, as those of a job that goes on do.
+        training: the run, restored from its checkpoint if it has one. Its numerics, `forward` and `replay` are set.
+        is_settled: True if its numerics already hold the form of the step, as they do when a job resumes.
 
     Returns:
-        A line for each thing that could not be done, and what `auto` decided by, as `decide` says it.
+        A line for each form that was decided for but failed, and the reason for what `auto` decided (see `decide`).
     """
     training.model.train()
-    network, lines, why = _network(training), [], ""
+    network, failures, reason = _network(training), [], ""
     if not is_settled:
         steps = training.config.epochs * training.steps_per_epoch
-        training.numerics, why = decide(training.config.trainer, training.numerics, steps, network)
+        training.numerics, reason = decide(training.config.trainer, training.numerics, steps, network)
     if training.numerics.compiled:
-        obstacle = _compile(training, network)
-        if obstacle:
-            lines.append(f"not compiled: {obstacle}")
+        error_line = _compile(training, network)
+        if error_line:
+            failures.append(f"not compiled: {error_line}")
             training.numerics = replace(training.numerics, compiled=False)
     if training.numerics.graphed:
         try:
             training.replay = graphed(training)
         except NotGraphed as error:
-            lines.append(f"no CUDA graph: {error}")
+            failures.append(f"no CUDA graph: {error}")
             training.numerics = replace(training.numerics, graphed=False)
-    return lines, why
+    return failures, reason
 
 
-def graphed(training: Training, record: Recording = cuda_graph) -> Graph:
-    """The training's step as a graph; see `Graph` for what it raises."""
-    # The training will hold the graph: what held it in turn would keep its memory until Python looks for circles.
-    itself = proxy(training)
-    model, optimizer, three = training.model, training.optimizer, examples(training, CHECKED_STEPS)
-    return Graph(lambda places: itself.update(places), model, optimizer, [training.correct], three, record)
+def graphed(training: Training, record: Recording = cuda_graph) -> GraphedUpdate:
+    """Return the run's update as a CUDA graph.
+
+    Args:
+        training: the run, which does not change.
+        record: records the graph.
+
+    Raises:
+        NotGraphed: see `GraphedUpdate`.
+    """
+    # The training will refer to the graph. A strong reference back would be a cycle, which keeps the memory of both
+    # until Python's garbage collector runs.
+    weak_training = proxy(training)
+    model, optimizer, batches = training.model, training.optimizer, examples(training, VERIFIED_STEPS)
+    return GraphedUpdate(
+        lambda indices: weak_training.update(indices), model, optimizer, [training.correct], batches, record
+    )
 
 
 _compiled_networks: set[str] = set()
-_threads: list[int] = []
+_compiled_threads: list[int] = []
+"""The number of threads that the compiled code was generated for; empty before anything is compiled."""
 
 
 def _compile(training: Training, network: str) -> str | None:
-    """Compile the step and do it once, to be undone; gives why that could not be, in one line."""
+    """Compile the forward and backward pass by doing it once; return why that failed in one line, or None."""
     import torch._dynamo  # takes a second
 
-    # A machine with nvcc and no GPU is warned of that as the compiler is loaded, at each start, on a CPU too.
+    # On a machine with nvcc but no GPU, loading the compiler logs a warning at each start, even for CPU runs.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if not _has_compiler():
         return "there is no C++ compiler (CXX, or g++ on the path)"
-    if _threads != [training.numerics.threads]:
-        torch._dynamo.reset()  # the number of threads is written into the code
-        _threads[:] = [training.numerics.threads]
+    if _compiled_threads != [training.numerics.threads]:
+        torch._dynamo.reset()  # the number of threads is a constant in the compiled code
+        _compiled_threads[:] = [training.numerics.threads]
         _compiled_networks.clear()
     before, forward = Snapshot(training.model, training.optimizer), _compiled_predict()
     try:
@@ -131,13 +156,13 @@ def _compile(training: Training, network: str) -> str | None:
         return " ".join(str(error).split())[:200] or type(error).__name__
     finally:
         before.restore()
-    training.forward = WholeBatches(forward, training.config.data.batch_size)
+    training.forward = FullBatchForward(forward, training.config.data.batch_size)
     _compiled_networks.add(network)
     return None
 
 
-class WholeBatches:
-    """What was compiled, for batches of the size that it was compiled for; another one is not worth compiling anew."""
+class FullBatchForward:
+    """Runs the compiled `predict` for full batches, and the eager one for smaller ones, which need no recompilation."""
 
     def __init__(self, forward: Forward, batch_size: int) -> None:
         self._forward, self._batch_size = forward, batch_size
@@ -145,17 +170,17 @@ class WholeBatches:
     def __call__(
         self, model: nn.Module, loss: LossFunction, numerics: Numerics, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `predict`."""
-        chosen = self._forward if len(labels) == self._batch_size else predict
-        return chosen(model, loss, numerics, images, labels)
+        """Return the mean loss, float32 [], and the logits, float32 [batch, classes]; see `predict`."""
+        forward = self._forward if len(labels) == self._batch_size else predict
+        return forward(model, loss, numerics, images, labels)
 
 
 @cache
 def _compiled_predict() -> Any:
-    """One function for all jobs of a process, so that they share what was compiled of it for a network."""
+    """Return the compiled `predict`; all jobs of a process share it and the code compiled for each network."""
     import torch._dynamo
 
-    torch._dynamo.config.recompile_limit = NETWORKS
+    torch._dynamo.config.recompile_limit = MAX_COMPILED_NETWORKS
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch.compile(predict, dynamic=False)
 
@@ -172,6 +197,7 @@ def _has_compiler() -> bool:
 
 
 def _network(training: Training) -> str:
+    """Return a text that identifies the compiled code: network, loss, batch size and precision."""
     config = training.config
     return json.dumps(
         [node.model_dump() for node in (config.model, config.loss)]
@@ -180,7 +206,15 @@ def _network(training: Training) -> str:
 
 
 def examples(training: Training, count: int) -> list[Tensor]:
-    """Whole batches, int64 [batch], of different images if there are enough of them."""
-    size, there = training.config.data.batch_size, len(training.splits.train)
-    places = torch.arange(count * size, device=training.numerics.device) % there
-    return list(torch.split(places, size))
+    """Return indices of training images for full batches, all different if there are enough images.
+
+    Args:
+        training: the run.
+        count: number of batches.
+
+    Returns:
+        `count` tensors, int64 [batch], on the run's device.
+    """
+    size, images = training.config.data.batch_size, len(training.splits.train)
+    indices = torch.arange(count * size, device=training.numerics.device) % images
+    return list(torch.split(indices, size))

@@ -1,6 +1,6 @@
-"""A training step as a CUDA graph: recorded once, then replayed with one call to the driver instead of some hundred.
+"""Records a training step as a CUDA graph, which is then replayed by one driver call instead of about a hundred.
 
-Recording itself is a `Recording`; everything around it runs on any device.
+Only a `Recording` needs CUDA; everything else here runs on any device.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,37 +14,52 @@ from torch.optim import Optimizer
 from mnist_resnet.training.snapshot import Snapshot
 
 Update = Callable[[Tensor], Tensor]
-"""From a batch's places in the training images, int64 [batch], to its mean loss, float32 []: one optimiser step."""
+"""Does one optimiser step on the training images at the given indices, int64 [batch]; returns the loss, float32 []."""
 
-WARM_UP = 3
-"""Steps before recording, in which libraries choose algorithms and allocate (so many in PyTorch's own example)."""
+WARM_UP_STEPS = 3
+"""Steps before recording, in which libraries choose algorithms and allocate memory; PyTorch's example has as many."""
 TRIAL_RATE = 1e-4
-"""Learning rate of the steps that are compared, halved from one to the next: so small that what a GPU sums in another
-order each time stays small, whatever the run's own rate."""
+"""Learning rate of the first compared step; it is halved from each to the next. It is so small, whatever the run's own
+rate, that differences from a GPU's varying order of summation stay small."""
 LOSS_TOLERANCE = 0.005
-"""Share of an eager loss by which a replayed one may differ; losses of other batches differ by more."""
+"""Allowed difference of a replayed loss, relative to the eager one; losses of different batches differ by more."""
 CHANGE_TOLERANCE = 0.5
-"""Share of the eager steps' change of the weights, by norm. A replay that leaves a step out or does one twice misses by
-about 1; Adam's first steps are as long as the rate whatever the gradient, so that noise counts."""
+"""Allowed difference of the replayed change of the weights, relative to the norm of the eager one. A replay that skips
+or repeats a step differs by about 1. The tolerance is large because Adam's first steps have the length of the rate
+whatever the gradient is, so that rounding differences show."""
 
 
 class NotGraphed(Exception):
-    """The step can't be a graph; the text says why, in one line."""
+    """Raised if a step can't be a CUDA graph; the message gives the reason in one line."""
 
 
 class Recording(Protocol):
-    """Records what an update does, so that it can be done again on what its tensors then hold."""
+    """Records an update, so that it can be repeated with the current values of its tensors."""
 
     def __call__(self, update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Gives what replays it, and the tensor that its loss is then in. Weights may change by this, or not."""
+        """Record `update`; this may or may not change the weights.
+
+        Args:
+            update: does one optimiser step and returns its loss, float32 [].
+
+        Returns:
+            A function that replays the step, and the tensor, float32 [], that then holds its loss.
+        """
 
 
 def cuda_graph(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """The `Recording` of CUDA, after "Whole-network capture" in PyTorch's notes on CUDA semantics."""
+    """Record `update` as a CUDA graph, after "Whole-network capture" in PyTorch's notes on CUDA semantics.
+
+    Args:
+        update: does one optimiser step and returns its loss, float32 [].
+
+    Returns:
+        A function that replays the step, and the tensor, float32 [], that then holds its loss.
+    """
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP_STEPS):
             update()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
@@ -53,24 +68,26 @@ def cuda_graph(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor
     return graph.replay, loss
 
 
-class Graph:
-    """An update that is replayed for whole batches, and done as it is written for the smaller one at an epoch's end.
+class GraphedUpdate:
+    """An update that replays a recorded graph for full batches, and runs eagerly for an epoch's smaller last batch.
 
-    The optimiser's rates stay numbers, as its schedule and checkpoints have them; for the graph they are tensors that
-    are filled before each replay. It is not trusted: before, some steps are done by it and without it from the same
-    state, which is put back in the end.
+    Learning rates stay numbers outside the graph, as schedules and checkpoints expect. Inside the graph they are
+    tensors that are filled before each replay.
+
+    The graph is verified when it is built: some steps are done eagerly and by replay from the same state, and their
+    losses and weight changes are compared. Afterwards the state is restored.
 
     Args:
-        update: what is recorded; it waits for nothing on the host.
-        model: which it changes.
-        optimizer: likewise.
-        counted: further tensors that it changes.
-        examples: two or more batches, int64 [batch] each; as many steps are compared, since what is counted on the
-            host shows from the second on.
-        record: `cuda_graph`, or what stands for it where there is no GPU.
+        update: the update to record; it must not synchronise with the host.
+        model: the network that it changes.
+        optimizer: the optimiser that it changes.
+        counted: further tensors that it changes, of any shape and dtype.
+        examples: two or more full batches, int64 [batch] each. One step is compared for each: what is wrongly counted
+            on the host shows only from the second step on.
+        record: `cuda_graph`, or a substitute where there is no GPU.
 
     Raises:
-        NotGraphed: it can't be recorded, or its replay makes something else of the weights.
+        NotGraphed: the update can't be recorded, or its replay gives other results.
     """
 
     def __init__(
@@ -83,54 +100,65 @@ class Graph:
         record: Recording = cuda_graph,
     ) -> None:
         self._update, self._model, self._optimizer = update, model, optimizer
-        self._places = places = examples[0].clone()
-        self._rates = [torch.full((), group["lr"], device=self._places.device) for group in optimizer.param_groups]
+        self._indices = indices = examples[0].clone()
+        self._rates = [torch.full((), group["lr"], device=self._indices.device) for group in optimizer.param_groups]
         count_on_device(optimizer)
         self._settings = _settings(optimizer)
         before = Snapshot(model, optimizer, counted)
         try:
-            eager = self._tried(update, examples)
+            eager = self._try_steps(update, examples)
             before.restore()
-            with _rates(optimizer, self._rates):
-                self._replay, self._loss = record(lambda: update(places))
+            with _learning_rates(optimizer, self._rates):
+                self._replay, self._loss = record(lambda: update(indices))
             before.restore()
-            replayed = self._tried(self, examples)
+            replayed = self._try_steps(self, examples)
         except Exception as error:
-            raise NotGraphed(f"it can't be recorded: {' '.join(str(error).split())[:200]}") from error
+            raise NotGraphed(f"recording failed: {' '.join(str(error).split())[:200]}") from error
         finally:
             before.restore()
         _compare(eager, replayed)
 
-    def __call__(self, places: Tensor) -> Tensor:
-        """Do a step; its loss is in a tensor that the next one overwrites."""
-        # Other settings than rates (a schedule may move betas) are numbers within the graph.
-        if len(places) != len(self._places) or _settings(self._optimizer) != self._settings:
-            return self._update(places)
-        self._places.copy_(places)
+    def __call__(self, indices: Tensor) -> Tensor:
+        """Do one optimiser step.
+
+        Args:
+            indices: int64 [batch], which training images to use.
+
+        Returns:
+            The batch's mean loss, float32 []; the next call overwrites this tensor.
+        """
+        # Settings other than learning rates are constants in the graph, but a schedule may change them, such as betas.
+        if len(indices) != len(self._indices) or _settings(self._optimizer) != self._settings:
+            return self._update(indices)
+        self._indices.copy_(indices)
         for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
         self._replay()
         return self._loss
 
-    def _tried(self, update: Update, examples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The losses of a step on each example, and what the weights have changed by."""
+    def _try_steps(self, update: Update, examples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Do one step on each example.
+
+        Returns:
+            The steps' losses, float32 [examples], and the change of all weights, float64 [weights].
+        """
         weights = [parameter.detach() for parameter in self._model.parameters()]
-        started, losses = [weight.clone() for weight in weights], []
-        for number, places in enumerate(examples):
-            with _rates(self._optimizer, [TRIAL_RATE / 2**number] * len(self._optimizer.param_groups)):
-                losses.append(update(places).detach().clone())
-        changes = [(now - was).flatten().double() for now, was in zip(weights, started, strict=True)]
+        initial, losses = [weight.clone() for weight in weights], []
+        for number, indices in enumerate(examples):
+            with _learning_rates(self._optimizer, [TRIAL_RATE / 2**number] * len(self._optimizer.param_groups)):
+                losses.append(update(indices).detach().clone())
+        changes = [(after - before).flatten().double() for after, before in zip(weights, initial, strict=True)]
         return torch.stack(losses), torch.cat(changes)
 
 
 def count_on_device(optimizer: Optimizer) -> None:
-    """Have the optimiser count its steps on the device, where it lets one choose."""
+    """Make the optimiser count its steps on the device, if it has the option `capturable`."""
     for group in optimizer.param_groups:
         if "capturable" in group and torch.device(group["params"][0].device).type == "cuda":
             group["capturable"] = True
-    for parameter, kept in optimizer.state.items():
-        if isinstance(kept.get("step"), Tensor):  # from a checkpoint of a run that counted on the host
-            kept["step"] = kept["step"].to(parameter.device)
+    for parameter, state in optimizer.state.items():
+        if isinstance(state.get("step"), Tensor):  # it is on the host in a checkpoint of a run without a graph
+            state["step"] = state["step"].to(parameter.device)
 
 
 def _settings(optimizer: Optimizer) -> list[dict[str, object]]:
@@ -138,7 +166,8 @@ def _settings(optimizer: Optimizer) -> list[dict[str, object]]:
 
 
 @contextmanager
-def _rates(optimizer: Optimizer, rates: Sequence[Tensor | float]) -> Iterator[None]:
+def _learning_rates(optimizer: Optimizer, rates: Sequence[Tensor | float]) -> Iterator[None]:
+    """Use `rates`, one for each parameter group, within the context."""
     before = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
@@ -153,4 +182,4 @@ def _compare(eager: tuple[Tensor, Tensor], replayed: tuple[Tensor, Tensor]) -> N
     losses = ((replayed[0] - eager[0]).abs() / eager[0].abs()).max().item()
     changes = ((replayed[1] - eager[1]).norm() / eager[1].norm()).item()
     if not losses <= LOSS_TOLERANCE or not changes <= CHANGE_TOLERANCE:
-        raise NotGraphed(f"replayed, it differs from the step itself: losses by {losses:.2g}, changes by {changes:.2g}")
+        raise NotGraphed(f"its replay differs from the step: losses by {losses:.2g}, changes by {changes:.2g}")

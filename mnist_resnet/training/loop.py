@@ -69,7 +69,7 @@ class Training:
         epoch: the current epoch, from 0; the number of epochs after the last one.
         step: optimiser steps completed in this epoch.
         losses: float32 [steps per epoch] on the device, each batch's mean loss in this epoch.
-        correct: int64 [] on the device, number of images in this epoch classified correctly before their batch's update.
+        correct: int64 [] on the device, images in this epoch classified correctly, each before its batch's update.
         seconds: training time in this epoch so far.
         lr: learning rate of the last completed step.
         history: metrics of each completed epoch.

@@ -1,4 +1,4 @@
-"""How weights lie in memory and how an optimiser goes over them: what a device does fastest, the same numbers."""
+"""Faster memory layouts and optimiser kernels. They compute the same values, up to rounding."""
 
 import torch
 from torch import nn
@@ -7,33 +7,42 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from mnist_resnet.training.numerics import Numerics
 
 FUSED = (SGD, Adam, AdamW)
-"""Optimisers of which PyTorch has a fused kernel for CPUs and CUDA."""
+"""Optimisers with a fused kernel in PyTorch, on CPUs and CUDA."""
 
 
 def use_channels_last(model: nn.Module, numerics: Numerics) -> None:
-    """Put the channels of convolutions' weights last, where that is faster: PyTorch then lays out images alike.
+    """Store convolution weights channels-last where that is faster; PyTorch then lays out feature maps the same way.
 
-    So it is on CPUs (3 to 6 % of a step, `benchmarks/NOTES.md`), and NVIDIA's matrix units take half precision so
-    (its "Deep Learning Performance" guide on convolutions, "Tensor Layouts").
+    It is faster on CPUs (by 3 to 6 % of a step, `benchmarks/NOTES.md`) and on NVIDIA GPUs in bf16, whose tensor cores
+    work on this layout in half precision (NVIDIA's "Deep Learning Performance" guide on convolutions, section "Tensor
+    Layouts").
+
+    Args:
+        model: the network; its 4-dimensional parameters [out, in, rows, columns] are changed in place.
+        numerics: device and precision of the training.
     """
     kind = torch.device(numerics.device).type
     if kind == "cpu" or (kind == "cuda" and numerics.precision == "bf16"):
         for parameter in model.parameters():
             if parameter.dim() == 4:
-                # `contiguous` leaves one channel's as they are, and what they make has its channels first then: max
-                # pooling takes 20 times as long so on a CPU.
-                laid_out = torch.empty_like(parameter.data, memory_format=torch.channels_last)
-                parameter.data = laid_out.copy_(parameter.data)
+                # `contiguous` would leave weights with one input channel as they are. Their outputs would then be
+                # channels-first, and max pooling takes 20 times as long on those on a CPU.
+                channels_last = torch.empty_like(parameter.data, memory_format=torch.channels_last)
+                parameter.data = channels_last.copy_(parameter.data)
 
 
 def use_fused_optimizer(optimizer: Optimizer) -> None:
-    """Have a step done in one pass over the weights, if nobody has chosen otherwise."""
-    # Subclasses may do something else in their step.
+    """Enable the optimiser's fused kernel, which updates all weights in one pass.
+
+    Parameter groups on other devices, with non-floating-point weights, or with an explicit `fused`, `foreach` or
+    `differentiable` setting are left as they are.
+    """
+    # A subclass may change what a step does, so only the exact types count.
     if type(optimizer) not in FUSED:
         return
     for group in optimizer.param_groups:
-        fit = all(
+        is_supported = all(
             parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in group["params"]
         )
-        if fit and group["fused"] is None and not group["foreach"] and not group["differentiable"]:
+        if is_supported and group["fused"] is None and not group["foreach"] and not group["differentiable"]:
             group["fused"] = True

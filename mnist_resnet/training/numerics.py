@@ -1,7 +1,7 @@
-"""A run's numerics: on what it computes, how precisely and with how many threads.
+"""A run's numerics: its device, precision and number of threads, and the form of its training step.
 
-They change the last bits and the speed, not the experiment. They are resolved once, at a job's first start, written
-into its record, and used again when the job goes on.
+They affect the last bits and the speed but not the experiment. They are resolved once, when a job starts for the first
+time, stored in its result, and used again when it resumes.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -16,19 +16,19 @@ from mnist_resnet.training.allocator import keep_freed_memory
 from mnist_resnet.training.convolution import SmallMaps
 
 THREADS = torch.get_num_threads()
-"""PyTorch's choice, read before a job sets its own: the next one in this process must not inherit that."""
+"""PyTorch's default, read before a job sets its own number, which later jobs of this process must not inherit."""
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """What a run really used.
+    """The resolved numerics of a run.
 
     Attributes:
         device: `cpu`, `mps`, `cuda` or `cuda:N`.
-        precision: `fp32`, `tf32` (CUDA's matrix units on float32) or `bf16` (autocast; weights stay float32).
-        threads: of PyTorch on the CPU.
-        compiled: whether the step was compiled.
-        graphed: whether it was a CUDA graph.
+        precision: `fp32`, `tf32` (tensor cores on float32, CUDA only) or `bf16` (autocast; weights stay float32).
+        threads: PyTorch's number of CPU threads.
+        compiled: whether training steps are compiled.
+        graphed: whether training steps are a CUDA graph.
     """
 
     device: str
@@ -38,22 +38,22 @@ class Numerics:
     graphed: bool = False
 
     def apply(self) -> None:
-        """Set this process up for them; what an earlier job had set is overwritten."""
+        """Configure this process, overwriting the settings of earlier jobs."""
         torch.set_num_threads(self.threads)
         keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which forward passes run."""
+        """Return the context in which all forward passes run."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def convolutions(self) -> AbstractContextManager[Any]:
-        """The context, beside `autocast`, in which forward passes run whose gradient is taken."""
+        """Return the context in which, besides `autocast`, forward passes of training steps run."""
         return SmallMaps() if (self.device, self.precision) == ("cpu", "bf16") else nullcontext()
 
     def as_dict(self) -> dict[str, Any]:
-        """For `result.json`."""
+        """Return the fields by name, for `result.json`."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -63,50 +63,64 @@ class Numerics:
 
 
 def resolve(trainer: Trainer) -> Numerics:
-    """What `trainer` asks for, with each `auto` settled for this machine.
+    """Resolve the config's numerics on this machine: replace each `auto`, and check the rest.
+
+    Args:
+        trainer: the config's `trainer`.
 
     Raises:
-        UsageError: this machine does not have it.
+        UsageError: this machine lacks the device or the precision.
     """
     device = _device(trainer.device)
     return Numerics(device, _precision(trainer.precision, device), trainer.threads or THREADS)
 
 
 def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
-    """The numerics that a job began with, as far as this machine can give them, and a line for each that it can't."""
-    wanted = Numerics(**recorded)
+    """Return the numerics that a job started with, or the nearest ones that this machine has.
+
+    Args:
+        recorded: numerics of the job's first attempt, from `as_dict`.
+
+    Returns:
+        The numerics, and a note if they differ from the recorded ones.
+    """
+    original = Numerics(**recorded)
     try:
-        device = _device(wanted.device)
+        device = _device(original.device)
     except UsageError:
         device = _device("auto")
     try:
-        precision = _precision(wanted.precision, device)
+        precision = _precision(original.precision, device)
     except UsageError:
         precision = _precision("auto", device)
     is_cuda = torch.device(device).type == "cuda"
-    given = replace(wanted, device=device, precision=precision, graphed=wanted.graphed and is_cuda)
-    if given == wanted:
-        return given, []
-    return given, [f"began on {wanted} and went on with {given}: the last bits differ from an uninterrupted run"]
+    available = replace(original, device=device, precision=precision, graphed=original.graphed and is_cuda)
+    if available == original:
+        return available, []
+    return available, [
+        f"started with {original}, resumed with {available}: the last bits differ from an uninterrupted run"
+    ]
 
 
-def _device(asked: str) -> str:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        return next(device for device, is_there in there.items() if is_there)
-    kind, _, index = asked.partition(":")
-    if not there[kind] or (index and int(index) >= torch.cuda.device_count()):
-        here = ", ".join(device for device, is_there in there.items() if is_there)
-        raise UsageError(f"trainer.device={asked}: not on this machine, which has {here}; or take auto")
-    return asked
+def _device(requested: str) -> str:
+    is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device in is_available if is_available[device]]
+    if requested == "auto":
+        return available[0]
+    kind, _, index = requested.partition(":")
+    if not is_available[kind] or (index and int(index) >= torch.cuda.device_count()):
+        raise UsageError(
+            f"trainer.device={requested}: not on this machine, which has {', '.join(available)}; or use auto"
+        )
+    return requested
 
 
-def _precision(asked: str, device: str) -> str:
+def _precision(requested: str, device: str) -> str:
     kind = torch.device(device).type
-    if asked == "tf32" and (kind != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
-        raise UsageError(f"trainer.precision=tf32: only CUDA devices since Ampere have it, not {device}; take fp32")
-    if asked != "auto":
-        return asked
+    if requested == "tf32" and (kind != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise UsageError(f"trainer.precision=tf32: only CUDA devices since Ampere have it, not {device}; use fp32")
+    if requested != "auto":
+        return requested
     return "bf16" if _has_bf16_matrix_units(kind, device) else "fp32"
 
 
@@ -114,6 +128,6 @@ def _has_bf16_matrix_units(kind: str, device: str) -> bool:
     if kind == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if kind == "cpu":
-        # AVX-512 BF16 and AMX multiply bf16 pairs in hardware; elsewhere bf16 on a CPU is emulated and slower.
+        # AVX-512 BF16 and AMX multiply bf16 in hardware. Other CPUs emulate bf16, which is slower than float32.
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False

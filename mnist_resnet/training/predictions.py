@@ -13,8 +13,11 @@ from mnist_resnet.job_folder import PREDICTIONS, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
-MISREAD_KEPT = 200
-"""Misread images kept as pixels, the first in the test set's order: enough to look at, and 160 kB at most for MNIST."""
+MAX_MISREAD_IMAGES = 200
+"""Maximum number of misclassified images whose pixels are stored: the first ones in the test set's order.
+
+That is enough for a look at them, and takes at most 160 kB for MNIST.
+"""
 
 
 def test_set_sha256(pixels: "Tensor", labels: "Tensor") -> str:
@@ -23,6 +26,9 @@ def test_set_sha256(pixels: "Tensor", labels: "Tensor") -> str:
     Args:
         pixels: uint8 [n, channels, height, width].
         labels: integers [n].
+
+    Returns:
+        SHA-256 in hexadecimal.
     """
     images = pixels.cpu().contiguous().numpy()
     digest = hashlib.sha256(repr(images.shape).encode())
@@ -37,25 +43,25 @@ test_set_sha256.__test__ = False  # type: ignore[attr-defined]  # pytest collect
 def write_predictions(
     folder: Path, labels: "Tensor", log_probabilities: "Tensor", pixels: "Tensor", test_set_sha256: str
 ) -> None:
-    """Write `predictions.npz` into the job folder, atomically.
+    """Write `predictions.npz` into the job folder, atomically; `comparing.predictions` describes its content.
 
     Args:
         folder: the job folder.
         labels: integers [n], at most 255.
         log_probabilities: floating point [n, classes], natural logarithms.
         pixels: uint8 [n, channels, height, width], the test images.
-        test_set_sha256: what `test_set_sha256` gives for `pixels` and `labels`.
+        test_set_sha256: the test set's hash, from `test_set_sha256`.
     """
     label = labels.cpu().numpy().astype(np.int64)
-    given = log_probabilities.float().cpu().numpy()
-    predicted = given.argmax(axis=1)
-    every = np.arange(len(label))
-    misread = np.flatnonzero(predicted != label)[:MISREAD_KEPT]
+    scores = log_probabilities.float().cpu().numpy()
+    predicted = scores.argmax(axis=1)
+    image = np.arange(len(label))
+    misread = np.flatnonzero(predicted != label)[:MAX_MISREAD_IMAGES]
     content: dict[str, Any] = {
         "label": label.astype(np.uint8),
         "predicted": predicted.astype(np.uint8),
-        "label_log_probability": _half(given[every, label]),
-        "predicted_log_probability": _half(given[every, predicted]),
+        "label_log_probability": _half(scores[image, label]),
+        "predicted_log_probability": _half(scores[image, predicted]),
         "test_set_sha256": np.array(test_set_sha256),
         "misread_index": misread.astype(np.int32),
         "misread_pixels": pixels.cpu().numpy()[misread],
@@ -66,5 +72,6 @@ def write_predictions(
 
 
 def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Convert to float16; values below its range become minus infinity without a warning."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16)

@@ -1,4 +1,7 @@
-"""The learning rate's course: each schedule takes the optimiser and the run's steps, and is stepped each batch."""
+"""Learning-rate schedules. Each takes the optimiser and the run's number of steps, and is stepped after each batch.
+
+Every schedule multiplies the learning rate that the optimiser was built with by a factor.
+"""
 
 import math
 
@@ -6,23 +9,33 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
-def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:  # noqa: ARG001 (every schedule is called alike)
-    """The rate that the optimiser was built with, at every step."""
+def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:  # noqa: ARG001 (all schedules take both)
+    """Keep the optimiser's learning rate at every step.
+
+    Args:
+        optimizer: its learning rate is used.
+        total_steps: unused.
+    """
     return LambdaLR(optimizer, lambda _: 1.0)
 
 
 def cosine(optimizer: Optimizer, total_steps: int) -> LRScheduler:
-    """Half a cosine from the optimiser's rate to zero (Loshchilov and Hutter 2017, SGDR, equation 5, one period)."""
+    """Decay from the optimiser's rate to zero along half a cosine (Loshchilov and Hutter 2017, SGDR, equation 5).
+
+    Args:
+        optimizer: its learning rate is the first step's.
+        total_steps: optimiser steps of the whole run.
+    """
     return LambdaLR(optimizer, lambda step: _half_cosine(step / total_steps))
 
 
 def onecycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> LRScheduler:
-    """Linear up to the optimiser's rate, then half a cosine down to zero (after Smith and Topin 2018, one-cycle).
+    """Rise linearly to the optimiser's rate, then decay to zero along half a cosine (Smith and Topin 2018, one-cycle).
 
     Args:
-        optimizer: its rate is the peak.
+        optimizer: its learning rate is the peak.
         total_steps: optimiser steps of the whole run.
-        warmup: share of the run in which the rate rises, from a twenty-fifth of the peak (PyTorch's `div_factor`).
+        warmup: fraction of the run in which the rate rises, starting at 1/25 of the peak (PyTorch's `div_factor`).
     """
     rise = max(1.0, warmup * total_steps)
 
@@ -35,13 +48,13 @@ def onecycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> LRS
 
 
 def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0.2, final: float = 0.0) -> LRScheduler:
-    """Linear up from nothing to the optimiser's rate, then linear down: the triangle of Smith and Topin 2018.
+    """Rise linearly from zero to the optimiser's rate, then fall linearly: the triangle of Smith and Topin 2018.
 
     Args:
-        optimizer: its rate is the peak.
+        optimizer: its learning rate is the peak.
         total_steps: optimiser steps of the whole run.
-        warmup: share of the run in which the rate rises; its first step has a rate already, its last one the peak.
-        final: share of the peak that would be reached one step after the last one.
+        warmup: fraction of the run in which the rate rises. Its first step has a rate above zero, its last the peak.
+        final: fraction of the peak that would be reached one step after the last.
     """
     rise = warmup * total_steps
 

@@ -1,4 +1,4 @@
-"""All that a training step changes, kept to be put back, in the same tensors: a step can be tried and undone."""
+"""A snapshot of everything that a training step changes, so that a step can be tried and undone."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -11,38 +11,38 @@ from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 
 
 class Snapshot:
-    """What model, optimiser and generators are now.
+    """Copies the state of a model, its optimiser and the random generators, and restores it in the same tensors.
 
     Args:
-        model: all of its parameters and buffers are kept.
-        optimizer: its state is kept; what it begins to keep later is zeroed, as a fresh one would begin.
-        counted: further tensors.
+        model: all of its parameters and buffers are saved.
+        optimizer: its state is saved. State that it creates later is set to zero, its initial value.
+        extra: further tensors to save, of any shape and dtype.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, counted: Sequence[Tensor] = ()) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, extra: Sequence[Tensor] = ()) -> None:
         self._optimizer, self._device = optimizer, next(model.parameters()).device
-        self._were = [
+        self._saved = [
             (tensor, tensor.detach().clone())
-            for tensor in chain(model.parameters(), model.buffers(), counted, state_tensors(optimizer))
+            for tensor in chain(model.parameters(), model.buffers(), extra, state_tensors(optimizer))
         ]
         self._random = random_states(str(self._device))
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put it all back."""
-        known = {id(tensor) for tensor, _ in self._were}
-        for tensor, was in self._were:
-            tensor.copy_(was)
+        """Restore the saved state, and clear the gradients."""
+        saved_ids = {id(tensor) for tensor, _ in self._saved}
+        for tensor, copy in self._saved:
+            tensor.copy_(copy)
         for tensor in state_tensors(self._optimizer):
-            if id(tensor) not in known:
+            if id(tensor) not in saved_ids:
                 tensor.zero_()
         self._optimizer.zero_grad()
         set_random_states(self._random, str(self._device))
 
 
 def state_tensors(optimizer: Optimizer) -> Iterator[Tensor]:
-    """The tensors that an optimiser keeps from step to step."""
-    for kept in optimizer.state.values():
-        for value in kept.values():
+    """Yield all tensors in the optimiser's state, such as moments and step counts."""
+    for parameter_state in optimizer.state.values():
+        for value in parameter_state.values():
             if isinstance(value, Tensor):
                 yield value

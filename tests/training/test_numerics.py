@@ -106,6 +106,6 @@ def test_late_reports_come_each_once_and_in_order_whatever_happens_to_the_tensor
         found += list(late.arrived())
     loss.fill_(-1)
     correct.fill_(-1)
-    found += list(late.rest())
+    found += list(late.wait_for_rest())
     assert found == [(step, step / 4, step * 1000) for step in range(50)]
-    assert list(late.rest()) == []
+    assert list(late.wait_for_rest()) == []
