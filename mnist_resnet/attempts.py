@@ -51,6 +51,13 @@ State = Literal["free", "held", "dead", "released"]
 """Of a lease: never taken, held (or not yet known to be dead), its holder died, its last holder released it."""
 
 
+PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the tries to read a record that a file server fails to deliver."""
+
+held_here: set[str] = set()
+"""Owners' tokens of the leases that this process holds: one that it gave up without a release is dead, not held."""
+
+
 class LeaseView(NamedTuple):
     """What an observation of a job folder showed.
 
@@ -58,11 +65,13 @@ class LeaseView(NamedTuple):
         number: The highest attempt's; 0 if there is none.
         state: Of the lease.
         record: The highest attempt's.
+        error: Why the folder could not be read, human-readable; empty if it could. Its lease then counts as held.
     """
 
     number: int
     state: State
     record: Mapping[str, Any]
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,12 +101,23 @@ class LeaseMonitor:
         return self.observe(folder).state
 
     def observe(self, folder: Path) -> LeaseView:
-        """Return the state of the lease, and which attempt it is the state of."""
-        number = max(attempt_numbers(folder), default=0)
-        if number == 0:
-            return LeaseView(0, "free", {})
-        file = attempt_file(folder, number)
-        record = read_attempt(file)
+        """Return the state of the lease, and which attempt it is the state of.
+
+        Raises:
+            OSError: The folder can't hold attempts, or this user must not see them.
+        """
+        number = 0
+        try:
+            number = max(attempt_numbers(folder), default=0)
+            if number == 0:
+                return LeaseView(0, "free", {})
+            file = attempt_file(folder, number)
+            record = _read(file)
+        except OSError as error:
+            if isinstance(error, NotADirectoryError | PermissionError) and number == 0:
+                raise
+            # A file server's hiccup says nothing about the holder.
+            return LeaseView(number, "held", {}, f"{folder} can't be read at present ({error.strerror})")
         if record.get("ended") is not None:
             return LeaseView(number, "released", record)
         runs = _runs(record)
@@ -120,6 +140,9 @@ def attempts(folder: Path) -> list[dict[str, Any]]:
 
     `status` is what the attempt was released with; an attempt that never was is `interrupted`, and the last one
     `running`: whether it really runs, a `LeaseMonitor` tells.
+
+    Raises:
+        OSError: A record exists but can't be read.
     """
     numbers = sorted(attempt_numbers(folder))
     listed = []
@@ -146,10 +169,24 @@ def attempt_numbers(folder: Path) -> list[int]:
 
 
 def read_attempt(file: Path) -> dict[str, Any]:
-    """Return an attempt's record; empty if it can't be read. Opening the file makes NFS ask the server."""
+    """Return an attempt's record; empty if the file is missing or unfinished. Tries for some seconds to read it.
+
+    Raises:
+        OSError: The file exists but can't be read, which is not the same as missing.
+    """
+    for pause in PAUSES:
+        try:
+            return _read(file)
+        except OSError:
+            time.sleep(pause)
+    return _read(file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read a record once; opening the file makes NFS ask the server."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -207,6 +244,8 @@ def _runs(record: dict[str, Any]) -> bool | None:
         return None
     if not isinstance(pid, int) or not isinstance(started, int) or pid <= 0:
         return None
+    if pid == os.getpid() and record.get("owner") not in held_here:
+        return False
     found = process(pid)
     if found is not None:
         return found.started == started and found.state not in {"Z", "X"}

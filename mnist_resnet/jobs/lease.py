@@ -15,6 +15,7 @@ import re
 import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,12 +28,16 @@ from mnist_resnet.attempts import (
     HEARTBEAT,
     LeaseMonitor,
     attempt_file,
+    held_here,
     process,
     read_attempt,
     this_machine,
 )
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import FORMAT, Status, write_atomically
+
+VERIFY_AFTER = 2.0
+"""Seconds for which a lease that was confirmed on the disk need not be confirmed again."""
 
 LEFTOVER = re.compile(r"\.\d{4,}\.json\..+", re.ASCII)
 
@@ -63,6 +68,8 @@ class Lease:
         self._heartbeat = heartbeat
         self._lost = threading.Event()
         self._stop = threading.Event()
+        self._confirmed = time.monotonic()
+        held_here.add(record["owner"])
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat of {folder.name}", daemon=True)
         self._thread.start()
 
@@ -72,7 +79,11 @@ class Lease:
         return self._lost.is_set()
 
     def in_force(self) -> bool:
-        """Ask the disk whether the attempt's file is still there and no later attempt has taken over."""
+        """Ask the disk whether the attempt's file is still there and no later attempt has taken over.
+
+        Raises:
+            OSError: The disk does not answer. That does not mean that the lease is lost.
+        """
         return (
             read_attempt(self._file).get("owner") == self._record["owner"]
             and not attempt_file(self.folder, self.number + 1).exists()
@@ -83,12 +94,31 @@ class Lease:
 
         Raises:
             LeaseLost: It is not.
+            OSError: The disk does not answer.
         """
         if self.lost or not self.in_force():
             self._lost.set()
-            successor = read_attempt(attempt_file(self.folder, self.number + 1))
+            successor: dict[str, Any] = {}
+            with suppress(OSError):
+                successor = read_attempt(attempt_file(self.folder, self.number + 1))
             by = f"taken over by process {successor.get('pid')} on {successor.get('host')}" if successor else "removed"
             raise LeaseLost(f"{self.folder}: attempt {self.number} of this process was {by}")
+
+    def verify(self) -> None:
+        """Check the lease as often as need be: cheap enough for every training step.
+
+        A lease is taken over only after it missed heartbeats for a long time, so the disk is asked if the last answer is
+        older than `VERIFY_AFTER` seconds, as it is after the process was stopped or cut off.
+
+        Raises:
+            LeaseLost: The lease is no longer in force.
+        """
+        now = time.monotonic()
+        if self.lost or now - self._confirmed > VERIFY_AFTER:
+            # A disk that does not answer is noticed by the next write.
+            with suppress(OSError):
+                self.check()
+            self._confirmed = now
 
     def release(self, status: str) -> None:
         """Release the job for good: the attempt's file says how it ended, whatever becomes of this process.
@@ -97,13 +127,20 @@ class Lease:
             LeaseLost: The lease was lost before; nothing is written.
         """
         self._stop_beating()
-        self.check()
         try:
+            self.check()
             write_atomically(self._file, _text(self._record | {"ended": _now(), "status": str(status)}))
         except FileNotFoundError:
             # Taken over after the check, and removed by the successor.
             self.check()
             raise
+        finally:
+            held_here.discard(self._record["owner"])
+
+    def abandon(self) -> None:
+        """Give the job up without a release: its attempt then counts as dead, in this process too."""
+        self._stop_beating()
+        held_here.discard(self._record["owner"])
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat):
@@ -137,7 +174,7 @@ class Lease:
         # The exception passing through matters more than a full disk or a lost lease on top of it.
         with suppress(OSError, LeaseLost):
             self.release(Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED)
-        self._stop_beating()
+        self.abandon()
 
 
 def acquire_lease(

@@ -93,6 +93,8 @@ def run_job(
     except LeaseLost as lost:
         context.progress.log(f"  {lost}; it is left to the new holder")
         return None
+    finally:
+        lease.abandon()
     return writer.result
 
 

@@ -1,5 +1,6 @@
 """Claims: of all processes and machines that want a job, one has it, until it lets go or is known to be dead."""
 
+import errno
 import json
 import os
 import random
@@ -15,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from mnist_resnet.errors import UsageError
 from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
-from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
+from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -25,7 +26,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 held = acquire_lease(Path(sys.argv[1]), LeaseMonitor(), heartbeat=0.02)
 print("held" if held else "none", flush=True)
 sys.stdin.readline()
@@ -48,7 +49,7 @@ RACE = """
 import random, sys
 from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 folders = sorted(Path(sys.argv[1]).iterdir())
 random.Random(sys.argv[2]).shuffle(folders)
 watch = LeaseMonitor()
@@ -63,7 +64,7 @@ CHURN = """
 import sys
 from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 watch = LeaseMonitor()
 print("ready", flush=True)
 while True:
@@ -362,7 +363,7 @@ import resource, sys
 from pathlib import Path
 from mnist_resnet.errors import UsageError
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
 try:
     acquire_lease(Path(sys.argv[1]), LeaseMonitor())
@@ -407,3 +408,75 @@ def test_job_is_not_claimed_by_who_has_not_seen_what_its_last_attempt_came_to(tm
     assert second is not None
     assert second.number == 2
     second.release("completed")
+
+
+class Unreadable:
+    """A file server that answers each read of a record with an error, as long as it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error: int | None = None
+        read_bytes = Path.read_bytes
+
+        def read(path: Path) -> bytes:
+            if self.error is not None and path.parent.name == "attempts":
+                raise OSError(self.error, os.strerror(self.error))
+            return read_bytes(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read)
+        monkeypatch.setattr("mnist_resnet.attempts.PAUSES", (0.01,))
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_record_that_cannot_be_read_is_not_a_lost_lease(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, held = Unreadable(monkeypatch), claimed(tmp_path, heartbeat=0.01)
+    disk.error = error
+    time.sleep(0.1)
+    held.verify()
+    assert not held.lost
+    with pytest.raises(OSError, match=os.strerror(error)):
+        held.check()
+    disk.error = None
+    held.check()
+    held.release("completed")
+
+
+def test_a_record_that_cannot_be_read_is_nobodys_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written_elsewhere(tmp_path)
+    disk, monitor = Unreadable(monkeypatch), LeaseMonitor(stale_after=0.05)
+    disk.error = errno.EIO
+    assert not wait_for(lambda: monitor.state(tmp_path) != "held", 0.3)
+    assert "can't be read at present" in monitor.observe(tmp_path).error
+    disk.error = None
+    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
+
+
+def test_what_cannot_be_read_is_neither_counted_nor_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written_elsewhere(tmp_path, status="interrupted", reason="out of memory", ended="2026-11-24T20:01:00+00:00")
+    before, disk = file.read_text(), Unreadable(monkeypatch)
+    disk.error = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        attempts(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        close_dead_attempt(tmp_path, 1, "died")
+    assert file.read_text() == before
+
+
+def test_a_lease_given_up_without_a_release_is_dead_in_its_own_process_too(tmp_path: Path) -> None:
+    claimed(tmp_path).abandon()
+    assert LeaseMonitor().state(tmp_path) == "dead"
+    assert claimed(tmp_path).number == 2
+
+
+def test_verifying_asks_the_disk_only_if_the_last_answer_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = claimed(tmp_path)
+    written_elsewhere(tmp_path, number=2)
+    held.verify()
+    monkeypatch.setattr("mnist_resnet.jobs.lease.VERIFY_AFTER", 0.0)
+    with pytest.raises(LeaseLost, match="taken over by process 1 on elsewhere"):
+        held.verify()

@@ -6,14 +6,14 @@ import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Metrics, UnreadableFolder, read_json, write_metrics
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.jobs.lease import LeaseLost, acquire_lease
+from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter, describe_error, summary
-from mnist_resnet.jobs.progress import Diverged
 
 
 def job() -> JobSpec:
