@@ -220,12 +220,12 @@ def _against_time(axes: "Axes", report: Trained, recipes: Sequence[Trained]) -> 
 def _without_each(axes: "Axes") -> None:
     from mnist_resnet import load_sweep
     from mnist_resnet.comparing.changes import changes, short_names
-    from mnist_resnet.comparing.factors import telling
-    from mnist_resnet.comparing.frame import level_text
+    from mnist_resnet.comparing.factors import distinguishing_factors
+    from mnist_resnet.comparing.levels import level_text
     from mnist_resnet.comparing.statistics import seeds_summary
 
     frame = load_sweep(RECORD)
-    factors = telling(frame)
+    factors = distinguishing_factors(frame)
     names = short_names(changes(frame, "test_accuracy"))
     summary = seeds_summary(frame, factors, ["test_accuracy", "training_seconds"])
     told = [(names.get(tuple(level_text(row[key]) for key in factors), ""), row) for _, row in summary.iterrows()]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnist_resnet.comparing.frame import Job, load_jobs
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.report import Report
-from mnist_resnet.comparing.table import METRICS, sweep_report
+from mnist_resnet.comparing.table import DEFAULT_METRICS, sweep_report
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_atomically
 
@@ -59,7 +60,7 @@ def run(chosen: argparse.Namespace) -> None:
         _figures(jobs, chosen)
         return
     pair = (chosen.pair[0], chosen.pair[1]) if chosen.pair else None
-    report = sweep_report(jobs, remarks, chosen.by, chosen.metric or METRICS, pair)
+    report = sweep_report(jobs, remarks, chosen.by, chosen.metric or DEFAULT_METRICS, pair)
     if chosen.wandb:
         _wandb(jobs, report, chosen.by)
         return
@@ -97,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         "folders", nargs="+", type=Path, metavar="SWEEP_DIR", help="a sweep, a job, or a folder of them"
     )
     parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
-    parser.add_argument("--metric", nargs="+", metavar="METRIC", help=f"what to summarise; else {', '.join(METRICS)}")
+    parser.add_argument(
+        "--metric", nargs="+", metavar="METRIC", help=f"metrics to summarise; default: {', '.join(DEFAULT_METRICS)}"
+    )
     parser.add_argument("--format", choices=FORMATS, default="rich", help="rich is for the terminal; html a dashboard")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there; a folder for png and svg")
     parser.add_argument("--wandb", action="store_true", help="make a workspace and a report on W&B instead")

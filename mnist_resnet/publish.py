@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.comparing.figures import write_figures
-from mnist_resnet.comparing.frame import load_jobs
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import write_table
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mnist_resnet.comparing.frame import Job, load_jobs
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.job_folder import BATCH_LOSSES, FORMAT, PREDICTIONS, RESULT, Metrics, Status, write_metrics
 from tests.synthetic_sweep import CHOICES, base_config, set_key
 

@@ -1,1 +1,1 @@
-"""The comparing half: job folders become a table, statistics, verdicts and a dashboard."""
+"""Turns job folders into tables, statistics, verdicts and a dashboard."""

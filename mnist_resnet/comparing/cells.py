@@ -1,4 +1,4 @@
-"""Values as text for people, in the unit that a column's heading names."""
+"""Formats raw values as text, in the unit named by the column heading."""
 
 from numbers import Integral
 
@@ -17,14 +17,14 @@ HEADINGS = {
 }
 
 
-def displayed(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of raw values as text for people: per cent for accuracies, a dash for what there is not."""
-    shown = {str(column): [cell(str(column), value) for value in table[column].tolist()] for column in table}
-    return pd.DataFrame(shown, dtype=object).rename(columns=HEADINGS)
+def format_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of raw values as text: accuracies in per cent, a dash for missing values."""
+    cells = {str(column): [format_cell(str(column), value) for value in table[column].tolist()] for column in table}
+    return pd.DataFrame(cells, dtype=object).rename(columns=HEADINGS)
 
 
-def cell(column: str, value: object) -> str:
-    """One value as text, in the unit that its column's heading names."""
+def format_cell(column: str, value: object) -> str:
+    """Return one value as text, in the unit named by its column's heading."""
     if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
         return "null" if column not in HEADINGS and value is None else ABSENT
     if column.endswith("_accuracy") and isinstance(value, float):

@@ -1,13 +1,15 @@
-"""The table of a sweep: one row a job, one column for each thing that varies; and its summary over seeds."""
+"""The table of jobs, the lines above it, and the summary over seeds."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import HEADINGS, cell, displayed
-from mnist_resnet.comparing.factors import constant, telling, varying
-from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
+from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_table
+from mnist_resnet.comparing.factors import distinguishing_factors, shared_values, varying_factors
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.statistics import grouped_rows, seeds_summary
 
@@ -15,24 +17,24 @@ SHOWN_WHEN_CONSTANT = (
     "optim.lr", "trainer.epochs", "data.batch_size", "data.train_size",
     "data.test_size", "model.block_norm", "model.width", "regularization.dropout", "seed",
 )  # fmt: skip
-"""Config keys worth a word above the table when all jobs share their value; all others stand in `results.csv`."""
+"""Config keys named above the table when all jobs share their value; `results.csv` holds the other keys."""
 
+TRAINING_SECONDS = "Training seconds: the mean time of the steps alone, without evaluation and start-up."
 
-TRAINING_SECONDS = "Training seconds are of the steps alone, without evaluation and start-up; their mean."
-
-NOTHING = ("null", "absent")
+NO_VALUE = ("null", "absent")
+"""Levels that are not worth naming above the table."""
 
 
 def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
-    """One row a job, in the sweep's order, with raw values.
+    """Return one row per job, in the sweep's order, with raw values.
 
     Returns:
-        What varies (an experiment's name stands for what it sets), then `train_accuracy`, `test_accuracy` (last
-        epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics` where they differ, and `status` where not
-        every job is completed. Accuracies are fractions of one.
+        The varying factors (an experiment's name covers the factors it sets), then `train_accuracy`,
+        `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics` if they differ, and
+        `status` if not every job is completed. Accuracies are fractions of one.
     """
     frame = jobs_frame(jobs)
-    columns = [*telling(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
+    columns = [*distinguishing_factors(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
     columns += ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds"]
     columns += ["numerics"] if frame["numerics"].dropna().nunique() > 1 else []
     table: pd.DataFrame = frame[columns].copy()
@@ -42,32 +44,32 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def status_text(job: Job) -> str:
-    """A job's status with how far it came and what stopped it."""
-    if job.completed or not job.metrics:
+    """Return a job's status with its progress and its error."""
+    if job.completed or not job.history.epochs:
         done = ""
     else:
-        done = f" after {len(job.metrics)} of {job.result.get('epochs') or '?'} epochs"
+        done = f" after {len(job.history.epochs)} of {job.result.get('epochs') or '?'} epochs"
     error = f": {job.error}" if job.error else ""
     return f"{job.status}{done}{error}"
 
 
 def jobs_section(jobs: Sequence[Job]) -> Section:
-    """The sweep's table, with what is constant, and the numerics, said once above it."""
-    return Section("Jobs", header_lines(jobs), displayed(sweep_table(jobs)))
+    """Return the table of jobs with the header lines above it."""
+    return Section("Jobs", header_lines(jobs), format_table(sweep_table(jobs)))
 
 
 def experiments_section(frame: pd.DataFrame) -> Section | None:
-    """What each experiment sets, where several are compared."""
-    factors = varying(frame)
-    set_by = [factor for factor in factors if factor not in telling(frame)]
+    """Return a table of what each experiment sets; None unless several experiments are compared."""
+    factors = varying_factors(frame)
+    set_by = [factor for factor in factors if factor not in distinguishing_factors(frame)]
     if "experiment" not in factors or not set_by:
         return None
     rows = frame[["experiment", *set_by]].drop_duplicates("experiment")
-    return Section("What the experiments set", [], displayed(rows))
+    return Section("What the experiments set", [], format_table(rows))
 
 
 def header_lines(jobs: Sequence[Job]) -> list[str]:
-    """What a reader must know to read any table of these jobs: what all share, the numerics, what did not complete."""
+    """Return the lines above the table: shared values, numerics, job counts, how the best epoch is picked, notes."""
     frame = jobs_frame(jobs)
     lines = [f"In all jobs: {constant_text(frame, jobs)}."] if jobs else []
     lines += numerics_lines(frame)
@@ -79,51 +81,55 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
 
 
 def numerics_lines(frame: pd.DataFrame) -> list[str]:
-    """Device, precision and threads that the figures come from, in one line; no line before any job has started."""
+    """Return one line with device, precision and threads; no line before any job has started."""
     found = sorted(frame["numerics"].dropna().unique())
     return [f"Numerics: {'; '.join(found)}."] if found else []
 
 
 def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
-    """What all jobs share, as `key=value` pairs: the config groups' options, and the keys that most readers ask for."""
-    values = constant(frame)
+    """Return what all jobs share as `key=value` pairs: the options of config groups, and the most important keys."""
+    values = shared_values(frame)
     for key in ("seed", "epochs"):
         values |= {key: frame[key].tolist()[0]} if key in frame and not _differs(frame, key) else {}
     overridden = {key for job in jobs for key in job.swept}
     if values.get("epochs") == values.get("trainer.epochs"):
         values.pop("epochs", None)
     shown = [key for key in values if "." not in key or key in SHOWN_WHEN_CONSTANT or key in overridden]
-    return ", ".join(f"{key}={cell(key, values[key])}" for key in shown if level_text(values[key]) not in NOTHING)
+    return ", ".join(
+        f"{key}={format_cell(key, values[key])}" for key in shown if level_text(values[key]) not in NO_VALUE
+    )
 
 
 def count_text(jobs: Sequence[Job]) -> str:
-    """How many jobs there are and what became of them, such as `12 jobs: 11 completed, 1 diverged`."""
+    """Return the number of jobs by status, such as `12 jobs: 11 completed, 1 diverged`."""
     counts = pd.Series([job.status for job in jobs], dtype=object).value_counts()
     parts = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}{': ' + parts if parts else ''}"
 
 
 def picked_text(frame: pd.DataFrame) -> str:
-    """On which images the best epoch was picked; on the test images, it flatters. Empty where no job has one yet."""
+    """Return a sentence on which images picked the best epoch; empty while no job has finished an epoch."""
     picked = set(frame["best_picked_on"].dropna())
     if not picked:
         return ""
     if picked == {"val"}:
         return "The best epoch is picked on held-out training images."
-    where = "the test set itself" if picked == {"test"} else "the test set itself in some jobs, on held-out in others"
-    return f"The best epoch is picked on {where}: best test accuracy flatters."
+    where = "the test set itself"
+    if picked != {"test"}:
+        where += " in some jobs, on held-out training images in others"
+    return f"The best epoch is picked on {where}: best test accuracy is too optimistic."
 
 
 def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:
-    """Each group of seeds with its mean, deviation, interval and extremes; None where no group has two jobs."""
-    shown = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
+    """Return mean, deviation, interval and extremes of each group of seeds; None if no group has two jobs."""
+    all_metrics = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
     if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
-    summary = seeds_summary(frame, by, [*shown, "training_seconds"])
-    rows = [_seeds_row(row, by, metric) for metric in shown for _, row in summary.iterrows()]
+    summary = seeds_summary(frame, by, [*all_metrics, "training_seconds"])
+    rows = [_seeds_row(row, by, metric) for metric in all_metrics for _, row in summary.iterrows()]
     lines = [
-        "Last epoch, but for best test accuracy; accuracies in per cent. Mean of n completed jobs, with a 95 % "
-        "interval of the mean (Student's t); sd is between seeds.",
+        "Figures of the last epoch, except best test accuracy; accuracies in per cent. Mean of n completed jobs with "
+        "the 95 % confidence interval of the mean (Student's t); sd is the standard deviation between seeds.",
         picked_text(frame),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
@@ -131,24 +137,24 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
 
 
 def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[str, str]:
-    def shown(name: str) -> str:
-        return cell(metric, row[f"{metric}_{name}"])
+    def text(name: str) -> str:
+        return format_cell(metric, row[f"{metric}_{name}"])
 
-    # a row of numbers alone comes as floats
+    # pandas returns a row of numbers only as floats
     n, jobs = int(row["n"]), int(row["jobs"])
     return {
-        **{factor: cell(factor, row[factor]) for factor in by},
+        **{factor: format_cell(factor, row[factor]) for factor in by},
         "metric": HEADINGS.get(metric, metric).removesuffix(", %"),
         "n": f"{n} of {jobs}" if n < jobs else str(n),
-        "mean": shown("mean"),
-        "sd": shown("sd"),
-        "95 % interval": f"{shown('low')} to {shown('high')}" if n > 1 else ABSENT,
-        "min": shown("min"),
-        "max": shown("max"),
+        "mean": text("mean"),
+        "sd": text("sd"),
+        "95 % interval": f"{text('low')} to {text('high')}" if n > 1 else ABSENT,
+        "min": text("min"),
+        "max": text("max"),
         **(
             {}
             if pd.isna(seconds := row["training_seconds_mean"])
-            else {"training, s": cell("training_seconds", seconds)}
+            else {"training, s": format_cell("training_seconds", seconds)}
         ),
     }
 

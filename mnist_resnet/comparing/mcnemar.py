@@ -1,4 +1,4 @@
-"""Two jobs, or two groups of jobs, told apart image by image."""
+"""Compares two jobs, or two groups of jobs, image by image with McNemar's test."""
 
 import zipfile
 from collections.abc import Sequence
@@ -8,20 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 
-from mnist_resnet.comparing.frame import Job, jobs_frame, level_text
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 
 
 @dataclass(frozen=True)
-class ImageByImage:
-    """How often one side reads a test image right and the other wrong.
+class McNemarResult:
+    """Counts of test images by whether each side classifies them correctly, and McNemar's test.
 
     Attributes:
-        images: in the test set.
-        both_right, both_wrong: images on which the sides agree.
-        only_first, only_second: images that one side alone reads right.
-        p: two-sided p value of McNemar's exact (binomial) test that both sides err equally often.
+        images: number of test images.
+        both_right, both_wrong: images that both sides classify correctly, or both incorrectly.
+        only_first, only_second: images that only one side classifies correctly.
+        p: two-sided p value of McNemar's exact (binomial) test of equal error rates.
     """
 
     images: int
@@ -32,26 +34,26 @@ class ImageByImage:
     p: float
 
 
-def image_by_image(first: Sequence[Job], second: Sequence[Job]) -> ImageByImage:
-    """Compare two jobs (each alone in its sequence) or two groups by their predictions.
+def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarResult:
+    """Compare the predictions of two jobs or two groups of jobs.
 
-    A group reads an image right if more than half of its jobs do.
+    A group classifies an image correctly if more than half of its jobs do.
 
     Raises:
-        UsageError: the two sides were tested on different images, or one has no job.
-        UnreadableFolder: a job has no predictions, or broken ones.
+        UsageError: the two sides have different test sets, or one has no job.
+        UnreadableFolder: a job's predictions are missing or broken.
     """
     if not first or not second:
         raise UsageError("image by image: each side needs at least one job with predictions")
-    answers = {job.folder: right_answers(job) for job in (*first, *second)}
-    if len({test_set for test_set, _ in answers.values()}) > 1:
-        raise UsageError("image by image: the jobs were tested on different images, and only the same can be compared")
-    right_first, right_second = (_majority([answers[job.folder][1] for job in side]) for side in (first, second))
+    by_job = {job.folder: correct_predictions(job) for job in (*first, *second)}
+    if len({test_set for test_set, _ in by_job.values()}) > 1:
+        raise UsageError("image by image: the jobs were tested on different images and can't be compared")
+    right_first, right_second = (_majority([by_job[job.folder][1] for job in side]) for side in (first, second))
     counts = [
         [np.sum(right_first & right_second), np.sum(right_first & ~right_second)],
         [np.sum(~right_first & right_second), np.sum(~right_first & ~right_second)],
     ]
-    return ImageByImage(
+    return McNemarResult(
         images=len(right_first),
         both_right=int(counts[0][0]),
         both_wrong=int(counts[1][1]),
@@ -61,26 +63,26 @@ def image_by_image(first: Sequence[Job], second: Sequence[Job]) -> ImageByImage:
     )
 
 
-def side(jobs: Sequence[Job], words: str) -> list[Job]:
-    """The completed jobs that `words` names: one by its name, or a group by levels such as `model=stem3x3,seed=1`.
+def select_jobs(jobs: Sequence[Job], selector: str) -> list[Job]:
+    """Return the completed jobs that `selector` names: a job's name, or levels such as `model=stem3x3,seed=1`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no completed job matches.
     """
     completed = [job for job in jobs if job.completed]
-    named = [job for job in completed if words in (job.name, job.folder.name)]
+    named = [job for job in completed if selector in (job.name, job.folder.name)]
     if named:
         return named
     frame = jobs_frame(completed)
-    levels = {key: _as_level(text) for key, _, text in (part.partition("=") for part in words.split(","))}
+    levels = {key: _as_level(text) for key, _, text in (part.partition("=") for part in selector.split(","))}
     if frame.empty or not all(key in frame for key in levels):
-        raise UsageError(f"{words}: no completed job of that name, and no group such as model=stem3x3")
+        raise UsageError(f"{selector}: no completed job has this name; or give levels such as model=stem3x3")
     texts = {key: frame[key].map(level_text) for key in levels}
-    found = [job for n, job in enumerate(completed) if all(texts[key][n] == level for key, level in levels.items())]
-    if not found:
+    selected = [job for n, job in enumerate(completed) if all(texts[key][n] == level for key, level in levels.items())]
+    if not selected:
         known = "; ".join(f"{key} is one of {', '.join(texts[key].unique())}" for key in levels)
-        raise UsageError(f"{words}: no completed job has these levels; {known}")
-    return found
+        raise UsageError(f"{selector}: no completed job has these levels; {known}")
+    return selected
 
 
 def _as_level(text: str) -> str:
@@ -90,15 +92,15 @@ def _as_level(text: str) -> str:
         return text
 
 
-def right_answers(job: Job) -> tuple[str, NDArray[np.bool_]]:
-    """The hash of a job's test set, and for each image whether the job read it right, bool [n].
+def correct_predictions(job: Job) -> tuple[str, NDArray[np.bool_]]:
+    """Return the hash of a job's test set, and for each image whether it is classified correctly, bool [n].
 
     Raises:
-        UnreadableFolder: there are no predictions, or broken ones.
+        UnreadableFolder: the predictions are missing or broken.
     """
     path = job.folder / PREDICTIONS
     try:
-        # pickled arrays stay refused (numpy's default): the folder may come from elsewhere
+        # numpy refuses pickled arrays by default; keep it so, since the folder may be untrusted
         with np.load(path) as content:
             test_set = str(content["test_set_sha256"])
             return test_set, np.asarray(content["label"] == content["predicted"], dtype=bool)
@@ -108,6 +110,6 @@ def right_answers(job: Job) -> tuple[str, NDArray[np.bool_]]:
         raise UnreadableFolder(f"{path}: can't be read ({error})") from None
 
 
-def _majority(answers: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    majority: NDArray[np.bool_] = 2 * np.sum(answers, axis=0) > len(answers)
+def _majority(correct: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    majority: NDArray[np.bool_] = 2 * np.sum(correct, axis=0) > len(correct)
     return majority

@@ -1,4 +1,4 @@
-"""What is said about a sweep, as sections of text and tables; drawn for a terminal, as Markdown or as LaTeX."""
+"""A report of sections with text and tables, rendered for a terminal, as Markdown or as LaTeX."""
 
 import re
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 ABSENT = "–"
-"""A cell without a value."""
+"""Shown in a cell without a value."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A title, lines of text, and perhaps a table below them.
+    """A title, lines of text, and an optional table below them.
 
     Attributes:
         title: one line.
-        lines: sentences, each a line of its own.
-        table: cells as text, ready to be shown; empty for a section of text alone.
+        lines: sentences, each on a line of its own.
+        table: cells as text; empty for a section without a table.
     """
 
     title: str
@@ -31,12 +31,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is said about one or several sweeps; prints itself on a rich console.
+    """The report on one or several sweeps; a rich console can print it.
 
     Attributes:
         title: one line.
-        sections: in the order to be read in.
-        jobs: the job table behind it, with raw values (accuracies as fractions of one), one row a job.
+        sections: in reading order.
+        jobs: one row per job with raw values (accuracies as fractions of one).
     """
 
     title: str
@@ -44,11 +44,11 @@ class Report:
     jobs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __rich__(self) -> RenderableType:
-        """The whole report for a terminal."""
+        """Return the report for a terminal."""
         return Group(Text(printable(self.title), style="bold"), *chain.from_iterable(map(_rich, self.sections)))
 
     def markdown(self) -> str:
-        """The whole report as Markdown."""
+        """Return the report as Markdown."""
         parts = [f"# {_markdown_text(self.title)}"]
         for section in self.sections:
             parts.append(f"## {_markdown_text(section.title)}")
@@ -57,7 +57,7 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
-        r"""The report's tables as LaTeX with booktabs, each line of text a comment; needs `\usepackage{booktabs}`."""
+        r"""Return the tables as LaTeX and each line of text as a comment; needs `\usepackage{booktabs}`."""
         parts = [f"% {printable(self.title)}"]
         for section in self.sections:
             parts += [f"% {printable(text)}" for text in (section.title, *section.lines)]
@@ -67,22 +67,22 @@ class Report:
 
 
 def printable(text: object) -> str:
-    """One line of text without control characters: a name from elsewhere must not steer the terminal."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(text))
+    """Return the text without control characters, so that an untrusted name can't control the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text))
 
 
 def _rich(section: Section) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(""), Text(printable(section.title), style="bold")]
     parts += [Text(printable(line)) for line in section.lines]
     if len(section.table):
-        drawn = Table(box=None, pad_edge=False, header_style="italic")
+        table = Table(box=None, pad_edge=False, header_style="italic")
         for column in section.table:
-            side: JustifyMethod = "right" if _numeric(section.table[column]) else "left"
-            # on a narrow terminal a long name goes on below, rather than end in dots
-            drawn.add_column(Text(printable(column)), justify=side, overflow="fold")
+            justify: JustifyMethod = "right" if _numeric(section.table[column]) else "left"
+            # on a narrow terminal, wrap long names rather than cut them off
+            table.add_column(Text(printable(column)), justify=justify, overflow="fold")
         for row in section.table.itertuples(index=False):
-            drawn.add_row(*(Text(printable(cell)) for cell in row))
-        parts.append(drawn)
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        parts.append(table)
     return parts
 
 
@@ -93,7 +93,7 @@ def _numeric(column: "pd.Series[str]") -> bool:
 
 def _markdown_text(text: object) -> str:
     cleaned = printable(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
-    # an underscore inside a word, as in block_norm, stands for itself
+    # an underscore inside a word, as in block_norm, needs no escape
     return re.sub(r"[|*`\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", cleaned)
 
 

@@ -1,4 +1,4 @@
-"""What several seeds of one config tell: mean, intervals, extremes."""
+"""Mean, intervals and extremes over the seeds of one config."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mnist_resnet.comparing.frame import level_text
+from mnist_resnet.comparing.levels import level_text
 
 CONFIDENCE = 0.95
-"""Of every interval that this project states."""
+"""Confidence level of every interval in this project."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A group of runs, in one metric.
+    """Summary of one metric over a group of runs.
 
     Attributes:
-        values: one for each run, in the order given.
-        mean: of them; nan when there is none.
+        values: one per run, in the order given.
+        mean: nan without runs.
         sd: sample standard deviation (n − 1); nan below two runs, as are the four bounds.
         low, high: 95 % confidence interval of the mean (Student's t).
-        prediction_low, prediction_high: where one further run falls with 95 % probability.
-        minimum, maximum: of the values; nan when there is none.
+        prediction_low, prediction_high: 95 % prediction interval for one further run.
+        minimum, maximum: nan without runs.
     """
 
     values: tuple[float, ...]
@@ -43,7 +43,7 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Summarise one metric of several runs; values that are not finite count as absent.
+    """Summarise one metric of several runs; values that are not finite are ignored.
 
     The prediction interval for one further run of a normal population is mean ± t · s · √(1 + 1/n), with n − 1 degrees
     of freedom (Hahn and Meeker, Statistical Intervals, 1991, section 4.7).
@@ -68,33 +68,33 @@ def _interval(mean: float, scale: float, n: int) -> tuple[float, float]:
 
 
 def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """One row for each combination of levels of `by`, in order of appearance, over the completed jobs.
+    """Summarise the completed jobs of each combination of levels of `by`, in order of appearance.
 
-    A job that repeats another one's signature is not counted twice.
+    Jobs with the same signature count once.
 
     Returns:
-        The levels; `jobs` (all of them) and `n` (those counted); then for each metric `<metric>_mean`, `_sd`, `_low`,
-        `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`.
+        One row per combination: the levels; `jobs` (all jobs) and `n` (jobs counted); then for each metric
+        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`.
     """
     rows = []
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
-        # the same config and seed again gives the same figures again, and is no further run
+        # a repeated config and seed repeats its figures, so it is not another run
         completed = completed[~(completed.duplicated("signature") & completed["signature"].notna())]
         row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
         for metric in metrics:
-            row |= {f"{metric}_{name}": value for name, value in _named(spread(completed[metric])).items()}
+            row |= {f"{metric}_{name}": value for name, value in _columns(spread(completed[metric])).items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[object, ...], pd.DataFrame]]:
-    """The rows of each combination of levels, in order of appearance; levels are compared by what they print as."""
+    """Return the levels and rows of each combination of levels, in order of appearance; see `level_text`."""
     return [(tuple(frame[key].tolist()[rows[0]] for key in by), frame.iloc[rows]) for rows in grouped_rows(frame, by)]
 
 
 def grouped_rows(frame: pd.DataFrame, by: Sequence[str]) -> list[list[int]]:
-    """As `grouped`, the positions of the rows alone: to know a thousand groups without cutting a frame for each."""
+    """Return the row positions of each group of `grouped`, without the cost of building a frame for each."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for row, levels in enumerate(
         zip(*(frame[key].map(level_text) for key in by), strict=True) if by else [()] * len(frame)
@@ -103,7 +103,7 @@ def grouped_rows(frame: pd.DataFrame, by: Sequence[str]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _named(summary: Spread) -> dict[str, float]:
+def _columns(summary: Spread) -> dict[str, float]:
     return {
         "mean": summary.mean,
         "sd": summary.sd,

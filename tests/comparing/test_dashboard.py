@@ -16,8 +16,9 @@ from PIL import Image
 
 from mnist_resnet.comparing.dashboard import write_dashboard
 from mnist_resnet.comparing.effects import effects
-from mnist_resnet.comparing.factors import others, varying
-from mnist_resnet.comparing.frame import load_jobs, load_sweep
+from mnist_resnet.comparing.factors import other_factors, varying_factors
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.job_folder import LOG, METRICS, PREDICTIONS, RESULT, SWEEP, Status
 from tests.synthetic_sweep import SyntheticSweep
@@ -136,7 +137,9 @@ def test_claims_and_effects_are_those_of_their_rooms(tmp_path: Path) -> None:
     assert [claim["verdict"] for claim in data["claims"]] == [str(judgement.verdict) for judgement in expected]
     assert data["claims"][0]["prediction"][0] == expected[0].measured.prediction_low
     frame = load_sweep(sweep)
-    found = [effect for factor in varying(frame) for effect in effects(frame, factor, others(frame, factor))]
+    found = [
+        effect for factor in varying_factors(frame) for effect in effects(frame, factor, other_factors(frame, factor))
+    ]
     assert [effect["mean"] for effect in data["effects"]["alone"]] == [effect.mean for effect in found]
     assert [group["n"] for group in data["groups"]] == [3, 3, 3, 3]
 

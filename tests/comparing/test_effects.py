@@ -9,8 +9,10 @@ import pytest
 
 from mnist_resnet.comparing.comparisons import Finding, answers
 from mnist_resnet.comparing.effects import effects, interactions
-from mnist_resnet.comparing.frame import Job, jobs_frame, load_jobs
-from mnist_resnet.comparing.mcnemar import image_by_image, side
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.sections import effects_section
 from mnist_resnet.errors import UsageError
@@ -37,7 +39,7 @@ def test_students_sleep_data() -> None:
     # as R's t.test(extra ~ group, paired = TRUE) on these data prints them
     assert (found.low, found.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
     assert found.p == pytest.approx(0.002833, abs=1e-6)
-    assert (found.seeds, found.shown) == (10, True)
+    assert (found.seeds, found.significant) == (10, True)
 
 
 def grid(accuracy: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
@@ -59,7 +61,7 @@ def test_an_effect_is_on_the_error_rate_and_pairs_by_seed_and_by_the_other_facto
     assert found.mean == pytest.approx(-0.045)
     # s = 0.01 / √2, so s / √2 = 0.005, and t(0.975, 1) = 12.706
     assert (found.low, found.high) == pytest.approx((-0.045 - 0.06353, -0.045 + 0.06353), abs=1e-5)
-    assert (found.seeds, found.cells, found.shown) == (2, 2, False)
+    assert (found.seeds, found.cells, found.significant) == (2, 2, False)
 
 
 def test_an_interaction_is_the_difference_of_differences() -> None:
@@ -89,7 +91,7 @@ def test_a_factor_that_never_changes_alone_has_no_effect_to_tell() -> None:
     jobs = grid({("0", "0"): [0.9, 0.91], ("1", "1"): [0.95, 0.96]})
     (found,) = effects(jobs, "a", ["b"])
     assert math.isnan(found.mean)
-    assert (found.seeds, found.shown) == (0, False)
+    assert (found.seeds, found.significant) == (0, False)
 
 
 def test_one_seed_gives_a_difference_and_no_interval() -> None:
@@ -97,14 +99,14 @@ def test_one_seed_gives_a_difference_and_no_interval() -> None:
     (found,) = effects(jobs, "a", ["b"])
     assert found.mean == pytest.approx(-0.05)
     assert math.isnan(found.low)
-    assert not found.shown
+    assert not found.significant
 
 
 def test_equal_differences_but_for_rounding_are_nothing_to_judge_by() -> None:
     jobs = grid({("0", "0"): [0.90, 0.91, 0.92], ("1", "0"): [0.95, 0.96, 0.97]})
     (found,) = effects(jobs, "a", ["b"])
     assert math.isnan(found.p)
-    assert not found.shown
+    assert not found.significant
 
 
 def test_a_pair_that_was_never_planned_is_not_left_out() -> None:
@@ -133,7 +135,7 @@ def pair(tmp_path: Path) -> tuple[Job, Job]:
 
 
 def test_mcnemar_worked_out_by_hand(pair: tuple[Job, Job]) -> None:
-    found = image_by_image([pair[0]], [pair[1]])
+    found = compare_predictions([pair[0]], [pair[1]])
     assert (found.images, found.only_first, found.only_second) == (100, 1, 6)
     assert (found.both_right, found.both_wrong) == (90, 3)
     # twice the chance of at most 1 in 7 fair coins: 2 · (1 + 7) / 128
@@ -143,16 +145,16 @@ def test_mcnemar_worked_out_by_hand(pair: tuple[Job, Job]) -> None:
 def test_other_test_images_are_refused(pair: tuple[Job, Job]) -> None:
     write_predictions(pair[1].folder, [True] * 100, test_set="other")
     with pytest.raises(UsageError, match="different images"):
-        image_by_image([pair[0]], [pair[1]])
+        compare_predictions([pair[0]], [pair[1]])
 
 
 def test_broken_and_missing_predictions_are_one_line(pair: tuple[Job, Job]) -> None:
     (pair[1].folder / PREDICTIONS).write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(UnreadableFolder, match="can't be read"):
-        image_by_image([pair[0]], [pair[1]])
+        compare_predictions([pair[0]], [pair[1]])
     (pair[1].folder / PREDICTIONS).unlink()
     with pytest.raises(UnreadableFolder, match=f"no {PREDICTIONS}"):
-        image_by_image([pair[0]], [pair[1]])
+        compare_predictions([pair[0]], [pair[1]])
 
 
 def test_a_group_reads_right_what_more_than_half_of_it_does(tmp_path: Path) -> None:
@@ -161,17 +163,17 @@ def test_a_group_reads_right_what_more_than_half_of_it_does(tmp_path: Path) -> N
         write_predictions(write_job(tmp_path / f"a{number}", seed=number), right)
     write_predictions(write_job(tmp_path / "b"), [False, False, True])
     jobs = load_jobs(sorted(tmp_path.iterdir()))[0]
-    found = image_by_image(jobs[:3], jobs[3:])
+    found = compare_predictions(jobs[:3], jobs[3:])
     assert (found.only_first, found.only_second) == (2, 1)
 
 
 def test_sides_are_named_by_job_or_by_levels(pair: tuple[Job, Job]) -> None:
-    assert side(pair, "a") == [pair[0]]
-    assert side(pair, "seed=2") == [pair[1]]
-    assert side(pair, "model=stem3x3,optim.lr=1e-3") == list(pair)
+    assert select_jobs(pair, "a") == [pair[0]]
+    assert select_jobs(pair, "seed=2") == [pair[1]]
+    assert select_jobs(pair, "model=stem3x3,optim.lr=1e-3") == list(pair)
     for words in ("c", "seed=3", "nothing=1"):
         with pytest.raises(UsageError):
-            side(pair, words)
+            select_jobs(pair, words)
 
 
 # comparisons and their measures
@@ -228,7 +230,7 @@ def test_unusable_comparisons_are_one_line(tmp_path: Path) -> None:
 
 def measured(tmp_path: Path, name: str, accuracies: tuple[float, ...] = (0.9, 0.99, 0.94, 0.99)) -> float:
     write_losses(write_job(tmp_path / "job", accuracies), [9.0] * 6 + [0.1, 0.2])
-    return MEASURES[name].of(load_jobs([tmp_path / "job"])[0][0])
+    return MEASURES[name].value(load_jobs([tmp_path / "job"])[0][0])
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_test_loss_rises_past_its_lowest(tmp_path: Path) -> None:
 def test_broken_batch_losses_tell_nothing(tmp_path: Path, content: bytes) -> None:
     folder = write_job(tmp_path / "job", status=Status.COMPLETED)
     (folder / BATCH_LOSSES).write_bytes(content)
-    assert np.isnan(MEASURES["loss_spikes"].of(load_jobs([folder])[0][0]))
+    assert np.isnan(MEASURES["loss_spikes"].value(load_jobs([folder])[0][0]))
 
 
 def test_factor_that_no_two_jobs_vary_alone_is_said_once(tmp_path: Path) -> None:
@@ -267,4 +269,4 @@ def test_factor_that_no_two_jobs_vary_alone_is_said_once(tmp_path: Path) -> None
     assert section is not None
     told = [line for line in section.lines if line.startswith("No two jobs differ in ")]
     assert len(told) == len(set(told)) == 2
-    assert "No two jobs differ in optim.lr alone: no effect can be told." in told
+    assert "No two jobs differ in optim.lr alone: its effect can't be determined." in told

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 import mnist_resnet
-from mnist_resnet.comparing.factors import constant, others, varying
-from mnist_resnet.comparing.frame import jobs_frame, level_text, load_jobs, load_sweep
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.comparing.factors import other_factors, shared_values, varying_factors
+from mnist_resnet.comparing.frame import jobs_frame, load_sweep
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.verdicts import claims_of
 from mnist_resnet.job_folder import METRICS, RESULT, SWEEP, Status
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.lease import acquire_lease
 from tests.made_up_jobs import write_job
 from tests.synthetic_sweep import SyntheticSweep
 
@@ -51,7 +55,7 @@ def test_jobs_that_wait_run_or_failed_stand_in_their_place(tmp_path: Path) -> No
 def test_a_running_job_shows_the_epochs_that_its_result_does_not_know_yet(tmp_path: Path) -> None:
     folder = write_job(tmp_path / "job", (0.8, 0.9), status=Status.RUNNING, last=None, best=None)
     (job,), remarks = load_jobs([folder])
-    assert (job.last["test_accuracy"], job.best["epoch"], remarks) == (0.9, 1, [])
+    assert (job.history.last["test_accuracy"], job.history.best["epoch"], remarks) == (0.9, 1, [])
 
 
 def test_torn_results_and_newer_formats_are_one_line_each(sweep: Path) -> None:
@@ -116,14 +120,14 @@ def test_several_sweeps_are_one_frame_and_none_is_read_twice(tmp_path: Path) -> 
     second = SyntheticSweep(name="other", predictions=False).write(tmp_path / "b")
     frame = load_sweep([first, second, first])
     assert len(frame) == 24
-    assert varying(frame)[0] == "sweep"
+    assert varying_factors(frame)[0] == "sweep"
 
 
 def test_what_was_swept_varies_and_what_it_implies_does_not(sweep: Path) -> None:
     frame = load_sweep(sweep)
-    assert varying(frame) == ["optim.lr", "model"]
-    assert constant(frame)["optim"] == "adam"
-    assert "model" not in constant(frame)
+    assert varying_factors(frame) == ["optim.lr", "model"]
+    assert shared_values(frame)["optim"] == "adam"
+    assert "model" not in shared_values(frame)
 
 
 STEMS = {"stem3x3": {"model.stem": "3x3"}, "stem7x7": {"model.stem": "7x7"}}
@@ -149,13 +153,13 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_experiments_vary_with_the_factors_that_they_set(tmp_path: Path) -> None:
-    assert set(varying(load_sweep(rows(tmp_path)))) == {"experiment", "model", "regularization", "optim.lr"}
+    assert set(varying_factors(load_sweep(rows(tmp_path)))) == {"experiment", "model", "regularization", "optim.lr"}
 
 
 def test_two_jobs_of_different_experiments_may_differ_in_one_factor_alone(tmp_path: Path) -> None:
     frame = load_sweep(rows(tmp_path))
-    assert set(others(frame, "model")) == {"regularization", "optim.lr"}
-    assert others(frame, "experiment") == []
+    assert set(other_factors(frame, "model")) == {"regularization", "optim.lr"}
+    assert other_factors(frame, "experiment") == []
 
 
 def test_whole_numbers_stay_whole_where_a_job_has_none(tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_whole_numbers_stay_whole_where_a_job_has_none(tmp_path: Path) -> None:
 
 def test_no_jobs_are_an_empty_frame() -> None:
     assert jobs_frame([]).empty
-    assert varying(jobs_frame([])) == []
+    assert varying_factors(jobs_frame([])) == []
 
 
 def test_levels_are_told_apart_by_what_they_mean() -> None:
@@ -199,7 +203,7 @@ def test_metrics_that_are_no_numbers_were_not_measured(tmp_path: Path) -> None:
 
 def test_malformed_claims_are_no_claims(tmp_path: Path) -> None:
     folder = write_job(tmp_path / "job", config={"claims": {"value": 1}})
-    assert load_jobs([folder])[0][0].claims == []
+    assert claims_of(load_jobs([folder])[0][0]) == []
 
 
 def test_job_whose_process_died_does_not_run(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mnist_resnet.comparing.frame import jobs_frame, load_jobs
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, picked_text, sweep_table
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.side_by_side import side_by_side
@@ -107,13 +108,13 @@ def test_files_of_a_sweep_are_replaced_whole(sweep: Path) -> None:
     assert (sweep / "table.md").read_text() == report.markdown()
     rows = list(csv.DictReader((sweep / "results.csv").open()))
     assert len(rows) == 12
-    assert float(rows[0]["test_accuracy"]) == load_jobs([sweep])[0][0].last["test_accuracy"]
+    assert float(rows[0]["test_accuracy"]) == load_jobs([sweep])[0][0].history.last["test_accuracy"]
     assert not [path for path in sweep.iterdir() if path.name.startswith(".")]
 
 
 def test_every_rendering_shows_every_job_and_the_seeds_mean(sweep: Path) -> None:
     report = write_table(sweep)
-    mean = f"{100 * sum(job.last['test_accuracy'] for job in load_jobs([sweep])[0][:3]) / 3:.2f}"
+    mean = f"{100 * sum(job.history.last['test_accuracy'] for job in load_jobs([sweep])[0][:3]) / 3:.2f}"
     for text in (shown(report), report.markdown(), report.latex()):
         assert text.count("stem7x7") >= 6
         assert mean in text

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mnist_resnet.comparing.frame import Job
-from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, judge, judgements, same_config
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import seeds, write_job
 
@@ -147,18 +147,18 @@ def test_epochs_at_or_beyond_a_claim_are_counted_on_its_side_of_our_mean(tmp_pat
     (tmp_path / "runs").mkdir()
     lines = [(0.99, 0.94, 0.99), (0.99, 0.99, 0.95), (0.99, 0.99, 0.99)]
     folders = [write_job(tmp_path / "runs" / str(n), line, seed=n) for n, line in enumerate(lines)]
-    jobs = same_config([job for folder in folders for job in load(folder)])[0]
-    swing = judge(claimed(0.95, "about 95 %", approximate=True), jobs).swing
+    jobs = group_by_config([job for folder in folders for job in load(folder)])[0]
+    swing = judge(claimed(0.95, "about 95 %", approximate=True), jobs).epoch_counts
     assert swing is not None
     assert (swing.side, swing.hits, swing.epochs, swing.runs_hit, swing.runs) == ("at or below", 2, 9, 2, 3)
     assert (swing.lowest, swing.median, swing.highest) == (0.94, 0.99, 0.99)
-    above = judge(claimed(0.991), jobs).swing
+    above = judge(claimed(0.991), jobs).epoch_counts
     assert above is not None
     assert (above.side, above.hits) == ("at or above", 0)
 
 
 def load(folder: Path) -> list[Job]:
-    from mnist_resnet.comparing.frame import load_jobs
+    from mnist_resnet.comparing.job_reader import load_jobs
 
     return load_jobs([folder])[0]
 
@@ -177,9 +177,9 @@ def test_claims_are_read_from_the_config_of_each_group_of_seeds(tmp_path: Path) 
 def test_numerics_and_seed_make_no_group_of_their_own(tmp_path: Path) -> None:
     jobs = seeds(tmp_path / "runs", (0.9, 0.8))
     jobs += seeds(tmp_path / "runs", (0.9,), prefix="gpu", config={"trainer.device": "cuda", "data.root": "/else"})
-    assert len(same_config(jobs)) == 1
+    assert len(group_by_config(jobs)) == 1
     swept = seeds(tmp_path / "runs", (0.9,), prefix="swept", swept={"trainer.precision": "bf16"})
-    assert len(same_config(jobs + swept)) == 2
+    assert len(group_by_config(jobs + swept)) == 2
 
 
 def test_groups_of_a_sweep_that_was_extended_are_told_apart_by_what_was_not_swept_at_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`dashboard.html`: what a sweep, or several, found, as one page that needs no server and no network."""
+"""`dashboard.html`: the results of one or several sweeps on one page, without a server or network access."""
 
 from mnist_resnet.comparing.dashboard.page import write_dashboard
 

@@ -1,34 +1,34 @@
-"""Training curves, job by job; the page draws means and bands of the jobs it shows."""
+"""Training curves of each job; the page draws the means and bands of the selected jobs."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from mnist_resnet.comparing.frame import Job
+from mnist_resnet.comparing.job import Job
 
-MEASURES = ("test_accuracy", "train_accuracy", "val_accuracy", "test_loss", "train_loss", "val_loss")
-"""Columns of `metrics.jsonl` that the page draws over the epochs."""
+METRICS = ("test_accuracy", "train_accuracy", "val_accuracy", "test_loss", "train_loss", "val_loss")
+"""Metrics that the page plots against the epoch."""
 
 DIGITS = 6
-"""Significant digits kept: one image of 60,000 still shows."""
+"""Significant digits to keep: enough for a difference of one image in 60,000."""
 
 
 def curves(jobs: Sequence[Job]) -> dict[str, list[list[float | None]]]:
-    """By measure, each job's values from epoch 0 on; measures that no job has are left out."""
+    """Return each job's values from epoch 0 on, by metric; metrics that no job has are left out."""
     return {
-        measure: [_values(job, measure) for job in jobs]
-        for measure in MEASURES
-        if any(measure in epoch for job in jobs for epoch in job.metrics)
+        metric: [_values(job, metric) for job in jobs]
+        for metric in METRICS
+        if any(metric in epoch for job in jobs for epoch in job.history.epochs)
     }
 
 
-def _values(job: Job, measure: str) -> list[float | None]:
-    # by the line's place, so that a file from elsewhere without `epoch` still has a curve
-    return [rounded(epoch.get(measure)) for epoch in job.metrics]
+def _values(job: Job, metric: str) -> list[float | None]:
+    # epochs are numbered by line, so that an untrusted file without `epoch` still has a curve
+    return [rounded(epoch.get(metric)) for epoch in job.history.epochs]
 
 
 def rounded(value: Any) -> float | None:
-    """The value with few digits; None for what is no finite number."""
+    """Return the value with `DIGITS` significant digits; None unless it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(f"{value:.{DIGITS}g}")

@@ -1,22 +1,22 @@
-"""How the page names sweeps."""
+"""Names of sweeps on the page."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_resnet.comparing.frame import UNNAMED, Job
+from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 
 
 def label_sweeps(jobs: Sequence[Job]) -> list[str]:
-    """Each job's sweep, by a name that tells apart two folders whose sweeps are called the same."""
+    """Return the name of each job's sweep, with the folder added if several sweeps have the same name."""
     folders: dict[str, dict[Path, None]] = {}
     for job in jobs:
-        folders.setdefault(job.sweep or UNNAMED, {})[job.folder.parent] = None
-    return [_label(job, list(folders[job.sweep or UNNAMED])) for job in jobs]
+        folders.setdefault(job.sweep or SINGLE_RUNS, {})[job.folder.parent] = None
+    return [_label(job, list(folders[job.sweep or SINGLE_RUNS])) for job in jobs]
 
 
 def _label(job: Job, namesakes: list[Path]) -> str:
     if job.sweep is None:
-        return UNNAMED
+        return SINGLE_RUNS
     if len(namesakes) == 1:
         return job.sweep
     folder = job.folder.parent

@@ -1,4 +1,4 @@
-"""The misread test images: of each job, and of the jobs together."""
+"""Misclassified ("misread") test images of each job and of all jobs together."""
 
 import base64
 import io
@@ -11,41 +11,57 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_resnet.comparing.frame import Job
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.predictions import Predictions, read_predictions
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
-from mnist_resnet.training.predictions import Predictions, read_predictions
 
-MOST_OFTEN = 60
-"""How many of the images that most jobs misread are shown."""
+MAX_OFTEN = 60
+"""Number of the most often misread images to show."""
 
-LISTED = 20_000
-"""Misread images listed on the page, all jobs together: a large sweep lists fewer of each job."""
+MAX_LISTED = 20_000
+"""Largest number of misread images listed for all jobs together; a large sweep lists fewer per job."""
 
-LISTED_OF_JOB = (12, 200)
-"""The fewest and the most listed of one job; what it was surest of comes first."""
+LISTED_PER_JOB = (12, 200)
+"""Smallest and largest number listed per job; the most confident mistakes come first."""
 
-PICTURES = 3_000
-"""Pictures on the page, for each test set."""
+MAX_PICTURES = 3_000
+"""Largest number of pictures on the page per test set."""
 
-ACROSS = 50
-"""Pictures in a row of the sheet."""
+PICTURES_PER_ROW = 50
+"""Pictures in a row of the sprite sheet."""
 
 
 @dataclass(eq=False)
 class Misread:
-    """One job's misread images: index in the test set, label, predicted class, and how probable it took each for."""
+    """One job's misread images.
+
+    Attributes:
+        job: the job's number.
+        index: index in the test set, int64 [n].
+        label: true class, uint8 [n].
+        predicted: predicted class, uint8 [n].
+        confidence: probability of the predicted class, float64 [n].
+        label_probability: probability of the true class, float64 [n].
+    """
 
     job: int
     index: NDArray[np.int64]
     label: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
-    sure: NDArray[np.float64]
-    of_label: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    label_probability: NDArray[np.float64]
 
 
 @dataclass(eq=False)
 class TestSet:
-    """The jobs that were tested on the same images, and the pictures that they left of those they misread."""
+    """The jobs with the same test set, and the pictures that they saved of misread images.
+
+    Attributes:
+        images: number of test images.
+        jobs: each job's misread images.
+        pictures: pixels by index in the test set, uint8 [C, H, W] each.
+        sheet: position in the sprite sheet, by index in the test set.
+    """
 
     images: int
     jobs: list[Misread] = field(default_factory=list)
@@ -53,21 +69,22 @@ class TestSet:
     sheet: dict[int, int] = field(default_factory=dict)
 
     def place(self, image: int) -> int:
-        """The image's place in the sheet of pictures, -1 where it has none: no job left it, or the sheet is full."""
+        """Return the image's position in the sprite sheet; -1 if no job saved it, or if the sheet is full."""
         if image in self.sheet:
             return self.sheet[image]
-        if image not in self.pictures or len(self.sheet) >= PICTURES:
+        if image not in self.pictures or len(self.sheet) >= MAX_PICTURES:
             return -1
         self.sheet[image] = len(self.sheet)
         return self.sheet[image]
 
 
 def mistakes(jobs: Sequence[Job]) -> tuple[dict[str, Any], list[str]]:
-    """What `predictions.npz` of each job says, and a line for each that can't be read.
+    """Return the mistakes in each job's `predictions.npz`, and a remark for each file that can't be read.
 
     Returns:
-        `confusion` by job (counts, label by label, predicted classes fastest; None without predictions), `misread` by
-        job, `set` by job (a number in `sets`), and `sets` with pictures and the images that most jobs misread.
+        `confusion` by job (counts in row-major order, rows are labels, columns predicted classes; None without
+        predictions), `misread` by job, `set` by job (an index into `sets`), and `sets` with pictures and the most often
+        misread images.
     """
     sets: dict[str, TestSet] = {}
     confusion: list[list[int] | None] = [None] * len(jobs)
@@ -82,64 +99,70 @@ def mistakes(jobs: Sequence[Job]) -> tuple[dict[str, Any], list[str]]:
         except UnreadableFolder as error:
             remarks.append(str(error))
     often = [_often(test_set) for test_set in sets.values()]
-    fewest, most = LISTED_OF_JOB
-    share = min(most, max(fewest, LISTED // max(1, len(jobs))))
+    smallest, largest = LISTED_PER_JOB
+    share = min(largest, max(smallest, MAX_LISTED // max(1, len(jobs))))
     for test_set in sets.values():
         for misread in test_set.jobs:
-            listed[misread.job] = _surest(misread, test_set, share)
+            listed[misread.job] = _most_confident(misread, test_set, share)
     described = [_describe(*item, shown) for item, shown in zip(sets.items(), often, strict=True)]
     return {"confusion": confusion, "misread": listed, "set": set_of, "sets": described}, remarks
 
 
-def _add(number: int, said: Predictions, sets: dict[str, TestSet]) -> tuple[int, list[int]]:
-    """Take up one job's predictions; its test set's number in `sets`, and its confusion matrix."""
-    wrong = np.flatnonzero(said.label != said.predicted)
-    sure = np.exp(said.predicted_log_probability[wrong].astype(np.float64))
-    of_label = np.exp(said.label_log_probability[wrong].astype(np.float64))
-    classes = int(max(said.label.max(initial=0), said.predicted.max(initial=0))) + 1
-    # by its size as well: a hash copied into another file must not mix two test sets
-    test_set = sets.setdefault(f"{said.test_set_sha256} {len(said.label)}", TestSet(len(said.label)))
-    test_set.jobs.append(Misread(number, wrong, said.label[wrong], said.predicted[wrong], sure, of_label))
-    shape = next(iter(test_set.pictures.values())).shape if test_set.pictures else said.misread_pixels.shape[1:]
-    if said.misread_pixels.shape[1:] == shape:
-        for image, picture in zip(said.misread_index.tolist(), said.misread_pixels, strict=True):
+def _add(number: int, predictions: Predictions, sets: dict[str, TestSet]) -> tuple[int, list[int]]:
+    """Add one job's predictions to `sets`; return its test set's index in `sets` and its confusion matrix."""
+    wrong = np.flatnonzero(predictions.label != predictions.predicted)
+    confidence = np.exp(predictions.predicted_log_probability[wrong].astype(np.float64))
+    label_probability = np.exp(predictions.label_log_probability[wrong].astype(np.float64))
+    classes = int(max(predictions.label.max(initial=0), predictions.predicted.max(initial=0))) + 1
+    # the key includes the size, so that a copied hash does not mix test sets of different sizes
+    images = len(predictions.label)
+    test_set = sets.setdefault(f"{predictions.test_set_sha256} {images}", TestSet(images))
+    test_set.jobs.append(
+        Misread(number, wrong, predictions.label[wrong], predictions.predicted[wrong], confidence, label_probability)
+    )
+    shape = next(iter(test_set.pictures.values())).shape if test_set.pictures else predictions.misread_pixels.shape[1:]
+    if predictions.misread_pixels.shape[1:] == shape:
+        for image, picture in zip(predictions.misread_index.tolist(), predictions.misread_pixels, strict=True):
             test_set.pictures.setdefault(image, picture)
-    pairs = said.label.astype(np.int64) * classes + said.predicted
+    pairs = predictions.label.astype(np.int64) * classes + predictions.predicted
     return list(sets.values()).index(test_set), np.bincount(pairs, minlength=classes * classes).tolist()
 
 
 def _often(test_set: TestSet) -> list[dict[str, Any]]:
-    """The images that most of the jobs misread, with what they were taken for by how many and how surely."""
+    """Return the most often misread images, with the predicted classes, their counts and mean confidence."""
     counts = np.zeros(test_set.images, dtype=np.int64)
     for misread in test_set.jobs:
         counts[misread.index] += 1
-    order = np.argsort(-counts, kind="stable")[:MOST_OFTEN]
+    order = np.argsort(-counts, kind="stable")[:MAX_OFTEN]
     images: dict[int, dict[str, Any]] = {}
     for image in order[counts[order] > 0].tolist():
         images[image] = {"index": image, "place": test_set.place(image), "jobs": int(counts[image]), "taken": {}}
     for misread in test_set.jobs:
-        for at in np.flatnonzero(np.isin(misread.index, list(images))).tolist():
-            entry = images[int(misread.index[at])]
-            entry["label"] = int(misread.label[at])
-            entry["taken"].setdefault(int(misread.predicted[at]), []).append(float(misread.sure[at]))
+        for position in np.flatnonzero(np.isin(misread.index, list(images))).tolist():
+            entry = images[int(misread.index[position])]
+            entry["label"] = int(misread.label[position])
+            entry["taken"].setdefault(int(misread.predicted[position]), []).append(float(misread.confidence[position]))
     for entry in images.values():
         taken = sorted(entry["taken"].items(), key=lambda item: -len(item[1]))
-        entry["taken"] = [[predicted, len(sure), round(sum(sure) / len(sure), 4)] for predicted, sure in taken]
+        entry["taken"] = [[predicted, len(values), round(sum(values) / len(values), 4)] for predicted, values in taken]
     return list(images.values())
 
 
-def _surest(misread: Misread, test_set: TestSet, most: int) -> list[list[float]]:
-    """Up to `most` entries (place in the sheet, index, label, predicted, probability of each), the surest first."""
+def _most_confident(misread: Misread, test_set: TestSet, limit: int) -> list[list[float]]:
+    """Return up to `limit` mistakes, most confident first.
+
+    Each is [position in the sheet, index, label, predicted, confidence, label probability].
+    """
     return [
         [
-            test_set.place(int(misread.index[at])),
-            int(misread.index[at]),
-            int(misread.label[at]),
-            int(misread.predicted[at]),
-            round(float(misread.sure[at]), 4),
-            round(float(misread.of_label[at]), 4),
+            test_set.place(int(misread.index[position])),
+            int(misread.index[position]),
+            int(misread.label[position]),
+            int(misread.predicted[position]),
+            round(float(misread.confidence[position]), 4),
+            round(float(misread.label_probability[position]), 4),
         ]
-        for at in np.argsort(-misread.sure, kind="stable")[:most].tolist()
+        for position in np.argsort(-misread.confidence, kind="stable")[:limit].tolist()
     ]
 
 
@@ -153,18 +176,18 @@ def _describe(sha256: str, test_set: TestSet, often: list[dict[str, Any]]) -> di
         "often": often,
         "width": width,
         "height": height,
-        "across": ACROSS,
-        "down": math.ceil(len(pictures) / ACROSS),
+        "across": PICTURES_PER_ROW,
+        "down": math.ceil(len(pictures) / PICTURES_PER_ROW),
         "sheet": _sheet(pictures, channels, height, width) if pictures else None,
     }
 
 
 def _sheet(pictures: list[NDArray[np.uint8]], channels: int, height: int, width: int) -> str:
-    """All pictures, uint8 [C, H, W] each, as one PNG in a data URI."""
-    down = math.ceil(len(pictures) / ACROSS)
-    sheet = np.zeros((down * height, ACROSS * width, channels), dtype=np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = place // ACROSS * height, place % ACROSS * width
+    """Return all pictures, uint8 [C, H, W] each, as one PNG in a data URI."""
+    rows = math.ceil(len(pictures) / PICTURES_PER_ROW)
+    sheet = np.zeros((rows * height, PICTURES_PER_ROW * width, channels), dtype=np.uint8)
+    for position, picture in enumerate(pictures):
+        top, left = position // PICTURES_PER_ROW * height, position % PICTURES_PER_ROW * width
         sheet[top : top + height, left : left + width] = picture.transpose(1, 2, 0)
     image = Image.fromarray(sheet[:, :, 0] if channels != 3 else sheet)
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The page itself: a template, its styles and scripts, the plotting library and the data, in one file."""
+"""Renders the page: template, styles, scripts, plotting library and data in one file."""
 
 import html
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from mnist_resnet.comparing.dashboard.content import content
+from mnist_resnet.comparing.dashboard.page_data import page_data
 from mnist_resnet.job_folder import write_atomically
 
 SCRIPTS = (
@@ -29,20 +29,19 @@ SCRIPTS = (
     "run.js",
     "start.js",
 )
-"""The page's scripts, in the order in which they need each other."""
+"""The page's scripts in load order."""
 
 
 def write_dashboard(folders: Sequence[Path], output: Path) -> None:
-    """Write the page about these sweep folders (or job folders) to `output`, in one stroke.
+    """Write the page on these sweep folders (or job folders) to `output`, atomically.
 
-    A live sweep may be shown at any time, and again as it goes on: whatever is missing or broken in a folder becomes a
-    remark on the page.
+    This is safe while a sweep runs: whatever is missing or broken in a folder becomes a remark on the page.
     """
-    write_atomically(output, render(content(folders)).encode(errors="replace"))
+    write_atomically(output, render(page_data(folders)).encode(errors="replace"))
 
 
 def render(data: dict[str, Any]) -> str:
-    """The page, as HTML, that shows `data` (see `content`)."""
+    """Return the page as HTML that shows `data` (see `page_data`)."""
     parts = {
         "title": html.escape(str(data["title"])),
         "style": _template("page.css"),
@@ -50,12 +49,12 @@ def render(data: dict[str, Any]) -> str:
         "data": as_json(data),
         "scripts": "\n".join(f"<script>\n{_template(name)}</script>" for name in SCRIPTS),
     }
-    # one pass, so that a part which holds a placeholder's name stays as it is
+    # a single pass, so that placeholder names inside the data are not replaced
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template("page.html"))
 
 
 def as_json(data: Any) -> str:
-    """`data` as JSON that may stand in a `<script>` element: without `<`, and null for what is no finite number."""
+    """Return `data` as JSON that is safe in a `<script>` element: without `<`, and null for numbers not finite."""
     return json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

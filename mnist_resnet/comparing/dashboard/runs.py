@@ -1,4 +1,4 @@
-"""One entry a job: its row in the table, and what opens when the row is opened."""
+"""The page's entry for each job: its table row, and the details behind it."""
 
 import json
 from collections import Counter
@@ -10,21 +10,24 @@ import pandas as pd
 
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.dashboard.sweeps import environment, settings
-from mnist_resnet.comparing.frame import Job, level_text
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.job_folder import LOG
 
 MEASURES = (
     "test_accuracy", "best_test_accuracy", "train_accuracy", "val_accuracy", "best_val_accuracy",
     "test_loss", "train_loss", "best_epoch", "seconds", "images_per_second",
 )  # fmt: skip
-"""Columns of the frame that an entry repeats."""
+"""Columns of the frame to copy into each entry."""
 
 LOG_CHARACTERS = 1_500_000
-"""For the log tails of all jobs together, so that a large sweep's page stays small."""
+"""Total length of the log tails of all jobs; it keeps the page of a large sweep small."""
 
-MOST_NOTES = 20
-LONGEST_TAIL = 3_000
-LONGEST_TRACEBACK = 6_000
+MAX_NOTES = 20
+MAX_TAIL = 3_000
+"""Largest length of one log tail, in characters."""
+MAX_TRACEBACK = 6_000
+"""Largest length of a traceback, in characters."""
 
 
 def runs(
@@ -34,10 +37,10 @@ def runs(
     factors: Sequence[dict[str, Any]],
     frame: pd.DataFrame,
 ) -> list[dict[str, Any]]:
-    """The entries, in the order of `jobs`."""
+    """Return the entries in the order of `jobs`."""
     number = {sweep["label"]: index for index, sweep in enumerate(sweeps)}
     levels = [_level_numbers(factor, frame) for factor in factors]
-    tail = min(LONGEST_TAIL, LOG_CHARACTERS // max(1, len(jobs)))
+    tail = min(MAX_TAIL, LOG_CHARACTERS // max(1, len(jobs)))
     measured = {measure: frame[measure].tolist() for measure in MEASURES}
     return [
         {
@@ -47,7 +50,7 @@ def runs(
             "sweep": number[labels[index]],
             "levels": [column[index] for column in levels],
             **{measure: rounded(values[index]) for measure, values in measured.items()},
-            "picked_on": job.best.get("picked_on"),
+            "picked_on": job.history.best.get("picked_on"),
             "epochs": job.result.get("epochs"),
             "done": int(frame["epochs_completed"].iloc[index]),
             **_details(job, sweeps[number[labels[index]]], tail),
@@ -56,9 +59,9 @@ def runs(
     ]
 
 
-def noted(jobs: Sequence[Job]) -> list[tuple[str, int]]:
-    """What a reader must know, as the jobs themselves say it, with how many say so; the most frequent first."""
-    return Counter(note for job in jobs for note in _notes(job)).most_common(MOST_NOTES)
+def count_notes(jobs: Sequence[Job]) -> list[tuple[str, int]]:
+    """Return the notes in the jobs' results with the number of jobs that have them, most frequent first."""
+    return Counter(note for job in jobs for note in _notes(job)).most_common(MAX_NOTES)
 
 
 def _notes(job: Job) -> list[str]:
@@ -88,7 +91,7 @@ def _details(job: Job, sweep: dict[str, Any], tail: int) -> dict[str, Any]:
 
 
 def difference(base: dict[str, str], other: dict[str, str]) -> list[list[str | None]]:
-    """What differs: key, value in `base`, value in `other`; None where it has none."""
+    """Return what differs as rows of key, value in `base`, value in `other`; None for a missing value."""
     keys = dict.fromkeys([*base, *other])
     return [[key, base.get(key), other.get(key)] for key in keys if base.get(key) != other.get(key)]
 
@@ -103,12 +106,12 @@ def _traceback(job: Job) -> str | None:
     error = job.result.get("error")
     if not isinstance(error, dict):
         return None
-    whole = error.get("traceback") or error.get("message") or json.dumps(error)
-    return str(whole)[-LONGEST_TRACEBACK:]
+    text = error.get("traceback") or error.get("message") or json.dumps(error)
+    return str(text)[-MAX_TRACEBACK:]
 
 
 def _tail(path: Path, characters: int) -> str:
-    """The end of a text file, from the start of a line; empty where there is none to read."""
+    """Return the end of a text file, from the start of a line; empty if it can't be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What the page shows, gathered from sweep folders into one JSON object; each part has its own file."""
+"""Collects the page's data from job folders into one JSON object; each part is built in its own file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,46 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import curves
-from mnist_resnet.comparing.dashboard.factors import factors_of
-from mnist_resnet.comparing.dashboard.judgement import claims, effects, groups, one_at_a_time, questions
+from mnist_resnet.comparing.dashboard.factors import filter_factors
 from mnist_resnet.comparing.dashboard.labels import label_sweeps
 from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
-from mnist_resnet.comparing.dashboard.runs import noted, runs
-from mnist_resnet.comparing.dashboard.sweeps import sweeps_of
-from mnist_resnet.comparing.factors import constant, is_choice
-from mnist_resnet.comparing.frame import jobs_frame, level_text, load_jobs
+from mnist_resnet.comparing.dashboard.results import claims, effects, groups, one_at_a_time, questions
+from mnist_resnet.comparing.dashboard.runs import count_notes, runs
+from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
+from mnist_resnet.comparing.factors import is_group, shared_values
+from mnist_resnet.comparing.frame import jobs_frame
+from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import picked_text
+from mnist_resnet.comparing.levels import level_text
 
 
-def content(folders: Sequence[Path]) -> dict[str, Any]:
-    """The page's data about these folders; accuracies and errors in it are fractions of one, times seconds."""
+def page_data(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the page's data on these folders; accuracies and errors are fractions of one, times are in seconds."""
     jobs, remarks = load_jobs(folders)
     labels = label_sweeps(jobs)
     frame = jobs_frame(jobs)
     frame["sweep"] = labels
-    factors = factors_of(frame)
-    sweeps = sweeps_of(jobs, labels)
-    misread, unread = mistakes(jobs)
-    asked, unasked = questions(jobs)
+    factors = filter_factors(frame)
+    sweeps = describe_sweeps(jobs, labels)
+    misread, unreadable_predictions = mistakes(jobs)
+    answered, unusable_questions = questions(jobs)
+    shared = shared_values(frame) if jobs else {}
     return {
         "title": " and ".join(sweep["label"] for sweep in sweeps) or "no jobs",
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sweeps": sweeps,
-        "notes": noted(jobs),
+        "notes": count_notes(jobs),
         "picked": picked_text(frame) if jobs else "",
-        "remarks": remarks + unread + unasked,
+        "remarks": remarks + unreadable_predictions + unusable_questions,
         "statuses": dict(Counter(job.status for job in jobs)),
         "numerics": dict(Counter(value for value in frame["numerics"] if isinstance(value, str))),
-        "constant": [[key, level_text(value), is_choice(key)] for key, value in constant(frame).items()]
-        if jobs
-        else [],
+        "constant": [[key, level_text(value), is_group(key)] for key, value in shared.items()],
         "factors": factors,
         "jobs": runs(jobs, labels, sweeps, factors, frame),
         "curves": curves(jobs),
         "groups": groups(frame),
         "claims": claims(jobs),
-        "questions": asked,
+        "questions": answered,
         "effects": effects(frame),
         "changes": one_at_a_time(frame),
         "mistakes": misread,
