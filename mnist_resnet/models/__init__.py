@@ -1,1 +1,1 @@
-"""Networks, and the files that trained ones are saved to."""
+"""Networks, and the model files that trained networks are saved to."""

@@ -1,4 +1,7 @@
-"""The trained network leaves the program: traced as in the report, and exported with a free batch size."""
+"""Exports a trained network as `model.pt` (traced, the report's format) and `model.pt2` (torch.export).
+
+Both files accept any batch size.
+"""
 
 import copy
 import io
@@ -14,41 +17,44 @@ from mnist_resnet.models.model_file import (
     DESCRIPTION,
     LoadedModel,
     ModelDescription,
-    deprecation_of_torchscript_unsaid,
+    ignore_torchscript_deprecation,
     load_model,
 )
-from mnist_resnet.models.weights_archive import ModelArchive, NotExchangeable, weights_of
+from mnist_resnet.models.weights_archive import ModelArchive, WeightsNotReplaceable, weight_bytes
 
 TOLERANCE = 1e-4
-"""Greatest difference between a logit of the saved network and of the live one, in absolute terms and as a share of
-the logit. Both compute in float32 on the CPU, where the report's network gave equal bits; kernels may sum in another
-order elsewhere."""
+"""Largest absolute and relative difference between the logits of the saved and the live network.
 
-CHECKED_AGAIN = 10
-"""Images, at most, that a graph which was checked before is checked on with other weights."""
+Both compute in float32 on the CPU. There, the report's network gave bitwise equal logits; on other CPUs kernels may sum
+in another order.
+"""
 
-ARCHITECTURES = 4
-"""Of which the graphs are kept; the two networks of each take as much memory as its files."""
+MAX_RECHECK_IMAGES = 10
+"""Number of images, at most, for checking a cached graph with new weights."""
+
+MAX_CACHED_ARCHITECTURES = 4
+"""Number of architectures whose graphs are cached; the two networks of each take as much memory as its files."""
 
 
 class ExportMismatch(RuntimeError):
-    """A saved network that does not answer as the live one does; its text is one line."""
+    """A saved network gives other logits than the live one; the message is one line."""
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A file that was read back, and gave the live network's logits.
+class VerifiedExport:
+    """A model file that was read back and gave the live network's logits.
 
     Attributes:
-        archive: what it holds but for the weights.
-        read_back: the network in it.
+        archive: the file without its weights.
+        read_back: the network loaded from the file.
     """
 
     archive: ModelArchive
     read_back: LoadedModel
 
 
-_CHECKED: dict[str, dict[str, Checked]] = {}
+_VERIFIED: dict[str, dict[str, VerifiedExport]] = {}
+"""Verified exports by architecture and file name, the most recently used architecture last."""
 
 
 def export_model(
@@ -56,94 +62,112 @@ def export_model(
 ) -> None:
     """Write `model.pt` and `model.pt2` into `folder`, each atomically, and check them against `model`.
 
-    What is written computes on the CPU in float32 and evaluation mode. `model` itself keeps its device, mode and
-    weights, and every random state is left as it was: what is trained next is bitwise the same.
+    The saved networks compute on the CPU in float32 and evaluation mode. `model` keeps its device, mode and weights,
+    and all random states are restored, so that later training is bitwise the same.
 
-    Of networks of one architecture only the first one's files are made by torch and loaded again. Those of the others
-    are the same with other weights: read back, they are compared bit by bit with what was loaded then and with the live
-    weights, and these are put into the network that was loaded then.
+    For each architecture, torch makes and loads the files of the first network only. The files of later networks are
+    the same archives with other weights. They are read back and compared bitwise with the archive and the live weights;
+    then the weights are loaded into the first network's graph to check the logits.
 
     Args:
-        model: takes float [n, channels, height, width], gives logits [n, classes].
-        images: uint8 [n ≥ 1, channels, height, width], test images that the saved networks are checked on.
-        description: goes into both files.
+        model: maps normalised images, float [n, channels, height, width], to logits, float [n, classes].
+        images: uint8 [n ≥ 1, channels, height, width], test images for checking the saved networks.
+        description: stored in both files.
         folder: the job folder.
-        architecture: names all that `model` was built from but its weights; None if that is not known.
+        architecture: identifies everything that `model` was built from except its weights; None if unknown, which turns
+            off the cache.
 
     Raises:
-        ExportMismatch: a file, read back, gives other logits than the live network (`TOLERANCE`), or not one for each
-            class of `description`.
+        ExportMismatch: A file that was read back gives other logits than the live network (see `TOLERANCE`), or not one
+            logit for each class of `description`.
+        OSError: A file can't be written.
     """
     images = images.cpu()
     key = f"{architecture} {tuple(images.shape[1:])} {description.to_json()}"
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         live = copy.deepcopy(getattr(model, "_orig_mod", model)).cpu().float().eval()
         live.to(memory_format=torch.contiguous_format)
-        checked = _CHECKED.pop(key, None)
-        if checked is None or not _is_saved_alike(live, images[:CHECKED_AGAIN], checked, folder):
-            checked = _saved_anew(live, images, description, folder)
-    if architecture is not None and checked is not None:
-        _CHECKED[key] = checked
-        for oldest in list(_CHECKED)[:-ARCHITECTURES]:
-            del _CHECKED[oldest]
+        verified = _VERIFIED.pop(key, None)
+        if verified is None or not _save_with_cached_graphs(live, images[:MAX_RECHECK_IMAGES], verified, folder):
+            verified = _save_with_torch(live, images, description, folder)
+    if architecture is not None and verified is not None:
+        _VERIFIED[key] = verified
+        for oldest in list(_VERIFIED)[:-MAX_CACHED_ARCHITECTURES]:
+            del _VERIFIED[oldest]
 
 
-def _saved_anew(
+def _save_with_torch(
     live: nn.Module, images: Tensor, description: ModelDescription, folder: Path
-) -> dict[str, Checked] | None:
-    """Have torch make both files; gives what further ones can be made of, if they can."""
+) -> dict[str, VerifiedExport] | None:
+    """Let torch make both files, and check them.
+
+    Returns:
+        The verified exports by file name, or None if their weights are not replaceable.
+    """
     example = description.normalise(images)
     expected = live(example)
     archives: dict[str, ModelArchive] = {}
     for name, graph in ((TRACED_MODEL, _Traced(live, example)), (EXPORTED_MODEL, _Exported(live, example))):
         try:
-            archives[name] = ModelArchive.of(live, lambda graph=graph: graph.save(description))  # type: ignore[misc]
-            content = archives[name].holding(weights_of(live))
-        except NotExchangeable:
+            archives[name] = ModelArchive.from_network(live, lambda graph=graph: graph.save(description))  # type: ignore[misc]
+            content = archives[name].to_bytes(weight_bytes(live))
+        except WeightsNotReplaceable:
             content = graph.save(description)
         write_atomically(folder / name, content)
     read_back = {name: _read_back(folder / name, description) for name in (TRACED_MODEL, EXPORTED_MODEL)}
     for name, saved in read_back.items():
-        _compare(folder / name, saved.logits(images), expected)
+        _check_logits(folder / name, saved.logits(images), expected)
     if archives.keys() != read_back.keys():
         return None
-    return {name: Checked(archives[name], saved) for name, saved in read_back.items()}
+    return {name: VerifiedExport(archives[name], saved) for name, saved in read_back.items()}
 
 
-def _is_saved_alike(live: nn.Module, images: Tensor, checked: Mapping[str, Checked], folder: Path) -> bool:
-    """Write both files with the graphs of an earlier network; gives whether they are the live one's, too."""
-    expected = live(next(iter(checked.values())).read_back.description.normalise(images))
-    if not all(one.archive.fits(live) for one in checked.values()):
+def _save_with_cached_graphs(
+    live: nn.Module, images: Tensor, verified: Mapping[str, VerifiedExport], folder: Path
+) -> bool:
+    """Write both files with the cached graphs of an earlier network, and check them.
+
+    Returns:
+        Whether these graphs compute the live network's logits; if not, the files must be written anew.
+
+    Raises:
+        ExportMismatch: A file does not contain what was written to it.
+    """
+    expected = live(next(iter(verified.values())).read_back.description.normalise(images))
+    if not all(export.archive.fits(live) for export in verified.values()):
         return False
-    weights = weights_of(live)
-    for name, one in checked.items():
-        write_atomically(folder / name, one.archive.holding(weights))
-        if not one.archive.holds((folder / name).read_bytes(), weights):
-            raise ExportMismatch(f"{folder / name}: read back, it holds something else than was written")
-        assert isinstance(one.read_back.network, nn.Module)
-        one.read_back.network.load_state_dict(live.state_dict())
-        if not _agree(one.read_back.logits(images), expected):
-            # What it computes depends on more than its weights and what it was built from.
+    weights = weight_bytes(live)
+    for name, export in verified.items():
+        write_atomically(folder / name, export.archive.to_bytes(weights))
+        if not export.archive.matches((folder / name).read_bytes(), weights):
+            raise ExportMismatch(f"{folder / name}: its content differs from what was written")
+        assert isinstance(export.read_back.network, nn.Module)
+        export.read_back.network.load_state_dict(live.state_dict())
+        if not _agree(export.read_back.logits(images), expected):
+            # The network computes with more than its weights and its architecture, such as a constant of its own.
             return False
     return True
 
 
 class _Traced:
-    """The report's format. torch's own check would run the trace on its example; ours reads the file back."""
+    """A TorchScript trace, the report's format.
+
+    torch's own check is off: it would run the trace on the example only. `export_model` checks the file instead.
+    """
 
     def __init__(self, live: nn.Module, example: Tensor) -> None:
-        with deprecation_of_torchscript_unsaid():
+        with ignore_torchscript_deprecation():
             self._graph = torch.jit.trace(live, example[:1], check_trace=False)  # type: ignore[no-untyped-call]
 
     def save(self, description: ModelDescription) -> bytes:
         file = io.BytesIO()
-        with deprecation_of_torchscript_unsaid():
+        with ignore_torchscript_deprecation():
             torch.jit.save(self._graph, file, _extra_files={DESCRIPTION: description.to_json()})
         return file.getvalue()
 
 
 class _Exported:
-    """torch.export takes a size of 0 or 1 for a constant, so the example holds two images."""
+    """A torch.export program. The example has two images, because torch.export treats sizes 0 and 1 as constants."""
 
     def __init__(self, live: nn.Module, example: Tensor) -> None:
         pair = example[:1].repeat(2, 1, 1, 1)
@@ -159,17 +183,17 @@ def _read_back(path: Path, description: ModelDescription) -> LoadedModel:
     try:
         saved = load_model(path, trusted=True)
     except UnreadableFolder as error:
-        raise ExportMismatch(f"what was saved can't be loaded: {error}") from None
+        raise ExportMismatch(f"the saved file can't be loaded: {error}") from None
     if saved.description != description:
-        raise ExportMismatch(f"{path}: describes itself otherwise than it was told to")
+        raise ExportMismatch(f"{path}: its description differs from the one that was written")
     return saved
 
 
-def _compare(path: Path, given: Tensor, expected: Tensor) -> None:
-    if not _agree(given, expected):
-        difference = (given - expected).abs().max().item()
+def _check_logits(path: Path, actual: Tensor, expected: Tensor) -> None:
+    if not _agree(actual, expected):
+        difference = (actual - expected).abs().max().item()
         raise ExportMismatch(f"{path}: its logits differ from the live network's by up to {difference:.3g}")
 
 
-def _agree(given: Tensor, expected: Tensor) -> bool:
-    return torch.allclose(given, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+def _agree(actual: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

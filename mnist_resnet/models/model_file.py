@@ -1,4 +1,4 @@
-"""A trained network as a file: what it says of itself, and how it is loaded without the code that made it."""
+"""Model files: their description, and loading them without the code that built the network."""
 
 import io
 import json
@@ -16,26 +16,26 @@ from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFold
 from mnist_resnet.models.safe_load import refuse_foreign_code
 
 DESCRIPTION = "description.json"
-"""Name of the description inside both kinds of file."""
+"""Name of the description inside the archive, in both file formats."""
 
 DESCRIPTION_FORMAT = 1
 
-LARGEST = 4096
-"""Pixels to a side, or channels: a file that claims more is no network of this program."""
+MAX_SIZE = 4096
+"""Upper limit of sides in pixels and of channels; a file with more is not a network of this program."""
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What one must know of a network to put a question to it; it travels inside the model file, as JSON.
+    """The input format and class names of a network, stored as JSON inside the model file.
 
     Attributes:
-        channels: of the images that it takes.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        ink_side: typical longer side, in pixels, of the box around all pixels above zero: 20 for MNIST.
-        mean: of the pixels as fractions of one, for all channels or one for each; subtracted before the network.
-        std: likewise, divided by.
-        class_names: one for each logit.
+        channels: channels of the input images.
+        height: height of the input images, in pixels.
+        width: width of the input images, in pixels.
+        ink_side: typical longer side of the bounding box of all pixels above 0, in pixels: 20 for MNIST.
+        mean: mean of the pixels scaled to 0…1, one value or one per channel; subtracted before the network.
+        std: standard deviation of the pixels scaled to 0…1, one value or one per channel; divided by.
+        class_names: name of each logit's class.
     """
 
     channels: int
@@ -54,33 +54,40 @@ class ModelDescription:
         std: float | Sequence[float],
         classes: int | Sequence[str],
     ) -> "ModelDescription":
-        """Describe the network that was trained on images like these, uint8 [n, channels, height, width]."""
+        """Describe a network from images of its training set.
+
+        Args:
+            images: uint8 [n, channels, height, width].
+            mean: mean of the pixels scaled to 0…1, one value or one per channel.
+            std: standard deviation, likewise.
+            classes: names of the classes, or their number, which names them 0, 1, ….
+        """
         _, channels, height, width = images.shape
         names = [str(number) for number in range(classes)] if isinstance(classes, int) else list(classes)
         return cls(channels, height, width, _ink_side(images), _as_floats(mean), _as_floats(std), tuple(names))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Uint8 [n, channels, height, width] → float32 of the same shape, as the network takes it."""
+        """Normalise uint8 [n, channels, height, width] to float32 of the same shape, the network's input."""
         mean = torch.tensor(self.mean, device=images.device).reshape(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).reshape(-1, 1, 1)
         return (images.float() / 255 - mean) / std
 
     def to_json(self) -> str:
-        """The text that goes into the model file."""
+        """Serialise to the JSON that is stored in the model file."""
         return json.dumps({"format": DESCRIPTION_FORMAT, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "ModelDescription":
-        """Read it back.
+        """Parse the result of `to_json`.
 
         Raises:
-            ValueError: it is no such text.
+            ValueError: The text is not a valid description.
         """
         content = json.loads(text)
         if not isinstance(content, dict) or content.pop("format", None) != DESCRIPTION_FORMAT:
             raise ValueError(f"its description is not of format {DESCRIPTION_FORMAT}")
         try:
-            described = cls(
+            description = cls(
                 channels=int(content.pop("channels")),
                 height=int(content.pop("height")),
                 width=int(content.pop("width")),
@@ -91,52 +98,73 @@ class ModelDescription:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"its description is incomplete ({error})") from None
-        if not described._is_sound():
-            raise ValueError("its description contradicts itself")
-        return described
+        if not description._is_valid():
+            raise ValueError("its description has impossible values")
+        return description
 
-    def _is_sound(self) -> bool:
+    def _is_valid(self) -> bool:
         sizes = (self.channels, self.height, self.width, self.ink_side)
-        if min(sizes) < 1 or max(sizes) > LARGEST or not self.class_names:
+        if min(sizes) < 1 or max(sizes) > MAX_SIZE or not self.class_names:
             return False
         return {len(self.mean), len(self.std)} <= {1, self.channels} and 0 not in self.std
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network from a file, on the CPU, in float32 and evaluation mode."""
+    """A network loaded from a file, on the CPU, in float32 and evaluation mode.
+
+    Attributes:
+        description: input format and class names.
+        network: maps normalised images, float32 [n, channels, height, width], to logits, float32 [n, classes].
+    """
 
     description: ModelDescription
     network: Callable[[Tensor], Tensor]
 
     def check(self) -> None:
-        """Put one black image to the network.
+        """Run the network on one black image and check the shape of the logits.
 
         Raises:
-            ValueError: its answer is not what the description says.
+            ValueError: The shape does not match the number of classes.
         """
-        described = self.description
-        shape = (1, described.channels, described.height, described.width)
-        given = list(self.logits(torch.zeros(shape, dtype=torch.uint8)).shape)
-        if given != [1, len(described.class_names)]:
-            raise ValueError(f"its logits are {given} for {len(described.class_names)} classes")
+        description = self.description
+        shape = (1, description.channels, description.height, description.width)
+        actual = list(self.logits(torch.zeros(shape, dtype=torch.uint8)).shape)
+        if actual != [1, len(description.class_names)]:
+            raise ValueError(f"its logits are {actual} for {len(description.class_names)} classes")
 
     def logits(self, images: Tensor, batch_size: int = 1000) -> Tensor:
-        """Float32 [n, classes] of images uint8 [n, channels, height, width]."""
+        """Return the logits of images.
+
+        Args:
+            images: uint8 [n, channels, height, width], on the CPU.
+            batch_size: images per forward pass; limits the memory used.
+
+        Returns:
+            float32 [n, classes].
+        """
         with torch.no_grad():
             batches = [self.network(self.description.normalise(batch)) for batch in torch.split(images, batch_size)]
         return torch.cat(batches)
 
     def log_probabilities(self, images: Tensor, batch_size: int = 1000) -> Tensor:
-        """Natural logarithms, float32 [n, classes], of images uint8 [n, channels, height, width]."""
+        """Return the natural logarithms of the class probabilities.
+
+        Args:
+            images: uint8 [n, channels, height, width], on the CPU.
+            batch_size: images per forward pass; limits the memory used.
+
+        Returns:
+            float32 [n, classes].
+        """
         return self.logits(images, batch_size).log_softmax(dim=1)
 
 
 def find_model(path: Path) -> Path:
-    """`path` itself if it is a file; in a job folder the exported network, or else the traced one.
+    """Return `path` if it is a file; in a job folder, the exported model file, or else the traced one.
 
     Raises:
-        UnreadableFolder: there is nothing there, or no network in the folder.
+        UnreadableFolder: `path` does not exist, or the folder has no model file.
     """
     if path.is_file():
         return path
@@ -146,21 +174,19 @@ def find_model(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise UnreadableFolder(
-        f"{path}: neither {EXPORTED_MODEL} nor {TRACED_MODEL} in it; sweep.keep=model keeps them of further jobs"
+        f"{path}: contains neither {EXPORTED_MODEL} nor {TRACED_MODEL}; sweep.keep=model keeps them for future jobs"
     )
 
 
 def load_model(path: Path, trusted: bool = False) -> LoadedModel:
-    """The network in `path`: a `model.pt2` (torch.export) or a `model.pt` (TorchScript).
+    """Load a model file: `model.pt2` (torch.export) or `model.pt` (TorchScript).
 
     Args:
-        path: its name must end in `.pt2` or `.pt`.
-        trusted: leave out the screening (`model_screening`), for a file that this very program wrote, or that the
-            user vouches for.
+        path: file whose name ends in `.pt2` or `.pt`.
+        trusted: skip the safety check (`safe_load.py`), for a file that this process wrote or that the user trusts.
 
     Raises:
-        UnreadableFolder: it can't be read, is no such file, describes itself in no way, or does what a network need
-            not do.
+        UnreadableFolder: The file can't be read, is no model file, has no valid description, or fails the safety check.
     """
     loaders = {".pt2": _load_exported, ".pt": _load_traced}
     if path.suffix not in loaders:
@@ -175,13 +201,13 @@ def load_model(path: Path, trusted: bool = False) -> LoadedModel:
         model = loaders[path.suffix](content)
         model.check()
         return model
-    except Exception as error:  # the loaders of torch raise whatever their C++ or JSON parts met
-        raise UnreadableFolder(f"{path}: no model file of this program ({_first_line(error)})") from None
+    except Exception as error:  # torch's loaders raise many types from their C++ and JSON parts
+        raise UnreadableFolder(f"{path}: not a model file of this program ({_first_line(error)})") from None
 
 
 @contextmanager
-def deprecation_of_torchscript_unsaid() -> Iterator[None]:
-    """Keep TorchScript's own deprecation warnings, and no others, off the screen: the report's format is meant."""
+def ignore_torchscript_deprecation() -> Iterator[None]:
+    """Ignore TorchScript's deprecation warnings, and no others: the report's file format needs TorchScript."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is (deprecated|not supported)")
         yield
@@ -195,7 +221,7 @@ def _load_exported(content: bytes) -> LoadedModel:
 
 def _load_traced(content: bytes) -> LoadedModel:
     extra: dict[str, bytes] = {DESCRIPTION: b""}
-    with deprecation_of_torchscript_unsaid():
+    with ignore_torchscript_deprecation():
         network = torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(content), map_location="cpu", _extra_files=extra
         )
@@ -203,17 +229,28 @@ def _load_traced(content: bytes) -> LoadedModel:
 
 
 def _ink_side(images: Tensor) -> int:
+    """Return the median longer side of the ink's bounding box in images, uint8 [n, channels, height, width].
+
+    Blank images do not count; if all are blank, return the images' longer side.
+    """
     ink = (images > 0).any(dim=1)
     sides = torch.maximum(_extent(ink.any(dim=2)), _extent(ink.any(dim=1)))
-    inked = sides[sides > 0]
-    return int(inked.median()) if len(inked) else max(images.shape[2:])
+    nonblank_sides = sides[sides > 0]
+    return int(nonblank_sides.median()) if len(nonblank_sides) else max(images.shape[2:])
 
 
-def _extent(marked: Tensor) -> Tensor:
-    """Distance from the first to the last True of each row of bool [n, length], both counted; 0 where none is."""
-    first = marked.int().argmax(dim=1)
-    last = marked.shape[1] - 1 - marked.flip(1).int().argmax(dim=1)
-    return torch.where(marked.any(dim=1), last - first + 1, 0)
+def _extent(mask: Tensor) -> Tensor:
+    """Return the length from the first to the last True (inclusive) in each row of `mask`, or 0 if it has none.
+
+    Args:
+        mask: bool [n, length].
+
+    Returns:
+        int64 [n].
+    """
+    first = mask.int().argmax(dim=1)
+    last = mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
+    return torch.where(mask.any(dim=1), last - first + 1, 0)
 
 
 def _as_floats(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
-"""The report's network: ResNet-34's layout on images of one channel, with two choices of stem.
+"""The report's network: a ResNet-34 for one-channel images, with two variants of the stem.
 
-Layout and readings: the report's tables ("Network"); the residual block is He et al. 2016, "Deep Residual Learning
-for Image Recognition", figure 5 left.
+Sources: the report's tables ("Network") for the layout and its variants; He et al. 2016, "Deep Residual Learning for
+Image Recognition", figure 5 left, for the residual block.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,15 @@ BlockNorm = Literal["none", "after_repeats", "after_every"]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions around a shortcut; `stride` and the channel change fall on the first convolution.
+    """Two 3 × 3 convolutions with a shortcut around them.
 
-    Takes float [batch, channels_in, height, width], gives float [batch, channels_out, height / stride, width / stride].
+    The first convolution applies the stride and the change of channels. The shortcut is the identity, or a 1 × 1
+    convolution with batch norm if the shape changes.
+
+    Args:
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        stride: factor that divides height and width.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
@@ -36,26 +42,33 @@ class ResidualBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shapes as the class says."""
+        """Compute the block's output.
+
+        Args:
+            features: float [batch, channels_in, height, width].
+
+        Returns:
+            float [batch, channels_out, ceil(height / stride), ceil(width / stride)], in the dtype of `features`.
+        """
         residual: Tensor = self.residual(features)
         activated: Tensor = self.activation(residual + self.shortcut(features))
         return activated
 
 
 class ResNet(nn.Module):
-    """The report's classifier: stem, four stages of residual blocks, average pool, dropout, linear.
+    """The report's classifier: stem, four stages of residual blocks, average pooling, dropout, linear layer.
 
-    With the default width and blocks, a 3 × 3 stem and no block norm it has 21,280,970 parameters.
+    With the default width and blocks, a 3 × 3 stem and `block_norm="none"`, it has 21,280,970 parameters.
 
     Args:
-        stem: `3x3` (stride 1) or `7x7` (stride 2, the first attempt).
+        stem: first convolution, `3x3` with stride 1, or `7x7` with stride 2 (the report's first attempt).
         width: channels of the stem and the first stage; each later stage doubles them.
-        blocks: residual blocks in each stage.
-        block_norm: batch norms after residual blocks: `none`; `after_repeats`, as the report's code means it (after
-            blocks 2, 3, … of each stage); `after_every`, as its text says (after every block).
-        dropout: share of the pooled features that is zeroed in training, 0 ≤ dropout < 1.
-        channels: of the input images.
-        classes: logits for each image.
+        blocks: number of residual blocks in each stage.
+        block_norm: extra batch norms after residual blocks: `none`; `after_repeats`, as in the report's code (after
+            blocks 2, 3, … of each stage); `after_every`, as in the report's text (after every block).
+        dropout: fraction of the pooled features that is zeroed in training, 0 ≤ dropout < 1.
+        channels: channels of the input images.
+        classes: number of classes.
     """
 
     def __init__(
@@ -88,7 +101,14 @@ class ResNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, float [batch, classes], of normalised images, float [batch, channels, height, width]."""
+        """Classify images.
+
+        Args:
+            images: float [batch, channels, height, width], normalised.
+
+        Returns:
+            Logits, float [batch, classes], in the dtype of `images`.
+        """
         logits: Tensor = self.head(self.stages(self.stem(images)))
         return logits
 

@@ -1,13 +1,14 @@
-"""What a model file may hold that came from elsewhere: a network's arithmetic, and nothing that runs or writes.
+"""Rejects untrusted model files that could do more than compute, before torch loads them.
 
-Neither of torch's loaders is safe by itself (torch 2.14, read and tried):
+Neither of torch's loaders is safe by itself (found by reading and trying torch 2.14):
 
-- `torch.export.load` unpickles any object where the file asks for it (`use_pickle`, sample inputs, the old layout),
-  evaluates size expressions as Python, executes guards, loads compiled libraries.
-- `torch.jit.load` unpickles in C++ and knows no Python object, but runs the archive's own TorchScript, whose
+- `torch.export.load` unpickles arbitrary objects if the file says so (`use_pickle`, sample inputs, the old layout),
+  evaluates size expressions as Python, executes guards and loads compiled libraries.
+- `torch.jit.load` unpickles in C++ and creates no Python objects, but runs the archive's TorchScript, in which
   `torch.save` and `torch.from_file` write and open files.
 
-So a file is read with torch's own archive reader and refused unless each part is of a kind that `export` writes.
+Therefore the file is read with torch's archive reader, and refused unless every part is of a kind that `export.py`
+writes.
 """
 
 import io
@@ -40,27 +41,27 @@ _SCRIPT_FORBIDDEN = re.compile(
 )
 
 
-class _Foreign(Exception):
-    """A part of the file that no network of this program has."""
+class _Unsafe(Exception):
+    """The file has a part that no network of this program has; the message names it."""
 
 
 def refuse_foreign_code(path: Path, content: bytes) -> None:
-    """Let a model file pass only if all it can do is compute.
+    """Raise an error unless a model file can do nothing but compute.
 
     Args:
-        path: names the file in the message; its suffix says which kind it is, `.pt2` or `.pt`.
-        content: of the file. What is loaded afterwards must be these bytes, not the file again.
+        path: the file, for the error message; its suffix gives its format, `.pt2` or `.pt`.
+        content: the file's bytes. Load these bytes afterwards, do not read the file again: it may have changed.
 
     Raises:
-        UnreadableFolder: it can do more, or can't be read at all.
+        UnreadableFolder: The file can do more than compute, or it can't be read.
     """
     try:
         if not content.startswith(_ZIP):
-            raise _Foreign("it is no archive")
+            raise _Unsafe("it is no archive")
         (_screen_exported if path.suffix == ".pt2" else _screen_traced)(content)
-    except _Foreign as error:
-        raise UnreadableFolder(f"{path}: refused: {error}; --trust-model loads a file that you vouch for") from None
-    except Exception as error:  # whatever the archive reader, zip, JSON or the pickle's reader met
+    except _Unsafe as error:
+        raise UnreadableFolder(f"{path}: refused: {error}; --trust-model loads a file that you trust") from None
+    except Exception as error:  # the readers of archives, zip files, JSON and pickles raise many types
         raise UnreadableFolder(f"{path}: can't be read ({str(error).splitlines()[0][:200]})") from None
 
 
@@ -68,37 +69,38 @@ def _screen_exported(content: bytes) -> None:
     reader = torch._C.PyTorchFileReader(io.BytesIO(content))
     records = set(reader.get_all_records())
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # torch falls back to Python's reader, which must not find another file in the same bytes.
+        # torch may fall back to Python's zip reader, which must find the same records in these bytes.
         if {name.partition("/")[2] for name in archive.namelist()} != records:
-            raise _Foreign("it reads as two different archives")
+            raise _Unsafe("it reads as two different archives")
     for record in sorted(records):
         if not _EXPORTED_RECORD.fullmatch(record):
-            raise _Foreign(f"it holds {record!r}")
+            raise _Unsafe(f"it contains {record!r}")
     for kind in ("weights", "constants"):
         payloads = json.loads(reader.get_record(f"data/{kind}/model_{kind}_config.json"))["config"]
         for payload in payloads.values():
             if payload["use_pickle"] is not False or not _PAYLOAD.fullmatch(payload["path_name"]):
-                raise _Foreign("it holds pickled objects")
+                raise _Unsafe("it contains pickled objects")
     try:
         torch.load(io.BytesIO(reader.get_record("data/sample_inputs/model.pt")), weights_only=True)
     except Exception:
-        raise _Foreign("its sample inputs are no tensors") from None
+        raise _Unsafe("its sample inputs are not tensors") from None
     _screen_program(json.loads(reader.get_record("models/model.json")))
 
 
 def _screen_program(program: dict[str, Any]) -> None:
     if program.get("guards_code"):
-        raise _Foreign("it holds guards, which are Python code")
+        raise _Unsafe("it contains guards, which are Python code")
     for part in _objects(program):
         if not _SIZE.fullmatch(str(part.get("expr_str", "1"))):
-            raise _Foreign(f"a size in it is {part['expr_str']!r}")
+            raise _Unsafe(f"it contains the size {part['expr_str']!r}")
         if "inputs" in part and "target" in part and not _OPERATOR.fullmatch(str(part["target"])):
-            raise _Foreign(f"it calls {part['target']!r}")
+            raise _Unsafe(f"it calls {part['target']!r}")
     if "__enum__" in json.dumps(program):
-        raise _Foreign("it imports modules")
+        raise _Unsafe("it imports modules")
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield all JSON objects in `value`, itself included, depth first."""
     if isinstance(value, dict):
         yield value
     if isinstance(value, dict | list):
@@ -110,6 +112,6 @@ def _screen_traced(content: bytes) -> None:
     reader = torch._C.PyTorchFileReader(io.BytesIO(content))
     for record in sorted(reader.get_all_records()):
         if record.endswith(".py") and (found := _SCRIPT_FORBIDDEN.search(reader.get_record(record).decode())):
-            raise _Foreign(f"its code holds {found.group().strip()!r}")
+            raise _Unsafe(f"its code contains {found.group().strip()!r}")
         if record.endswith(".pkl") and b"torch.classes" in reader.get_record(record):
-            raise _Foreign("it holds objects other than tensors")
+            raise _Unsafe("it contains objects other than tensors")

@@ -1,7 +1,7 @@
-"""A model file whose weights can be exchanged: networks of one architecture differ in nothing else.
+"""Writes model files by replacing the weights in an archive that torch wrote for the same architecture.
 
-Both of torch's formats are archives in which each tensor is a record of its own. Which record is which tensor's is
-found by saving the network once with each tensor filled by its number.
+Both of torch's formats are archives that store each tensor as a separate record. To find the record of each tensor, the
+network is saved once with every tensor filled by a different number.
 """
 
 import io
@@ -13,94 +13,99 @@ import torch
 from torch import Tensor, nn
 
 WRITTEN_BY_TORCH = ("version", ".data/version", "byteorder", ".data/serialization_id")
-"""Records that torch's writer adds by itself."""
+"""Records that torch's archive writer adds by itself."""
 
 Layout = tuple[torch.dtype, torch.Size, tuple[int, ...]]
+"""Dtype, shape and strides of a tensor."""
 
 Weights = Mapping[str, bytes]
-"""The memory of each tensor of a network's state, by its key."""
+"""The raw bytes of each tensor, by its key in the state dict."""
 
 
-class NotExchangeable(Exception):
-    """The tensors of a network are no records of their own: some share their memory, or are views."""
+class WeightsNotReplaceable(Exception):
+    """A tensor has no record of its own in the archive, because it shares memory with another or is a view."""
 
 
 @dataclass(frozen=True)
 class ModelArchive:
-    """What the files of all networks of one architecture have in common.
+    """A model file without its weights: the part that all networks of one architecture share.
 
     Attributes:
-        records: content by name, of those that hold no weights.
-        holders: by the name of each other record, the key of its tensor in the network's state.
-        layouts: type, shape and strides of each tensor, by its key.
-        version: of the archive format.
+        records: content of the records without weights, by record name.
+        weight_keys: state dict key of the tensor in each other record, by record name.
+        layouts: dtype, shape and strides of each tensor, by its state dict key.
+        version: version of the archive format.
     """
 
     records: Mapping[str, bytes]
-    holders: Mapping[str, str]
+    weight_keys: Mapping[str, str]
     layouts: Mapping[str, Layout]
     version: int
 
     @classmethod
-    def of(cls, network: nn.Module, save: Callable[[], bytes]) -> Self:
-        """The archive that `save` makes of `network`, which keeps its weights.
+    def from_network(cls, network: nn.Module, save: Callable[[], bytes]) -> Self:
+        """Build the archive from the file that `save` makes of `network`; the network's weights are restored.
+
+        Args:
+            network: any module, on the CPU.
+            save: saves `network` as it is at the time of the call, and returns the file's bytes.
 
         Raises:
-            NotExchangeable: a tensor of its state is no record of its own.
+            WeightsNotReplaceable: A tensor of the state dict has no record of its own.
         """
         state: dict[str, Tensor] = network.state_dict()
-        before = {key: tensor.clone() for key, tensor in state.items()}
+        original = {key: tensor.clone() for key, tensor in state.items()}
         try:
             for number, tensor in enumerate(state.values(), start=1):
                 tensor.fill_(number)
-            marked = {content: key for key, content in weights_of(network).items()}
-            records = _records(save())
+            key_by_content = {content: key for key, content in weight_bytes(network).items()}
+            records = _read_records(save())
         finally:
             for key, tensor in state.items():
-                tensor.copy_(before[key])
-        holders = {name: marked[content] for name, content in records.items() if content in marked}
-        if sorted(holders.values()) != sorted(state):
-            raise NotExchangeable
+                tensor.copy_(original[key])
+        weight_keys = {name: key_by_content[content] for name, content in records.items() if content in key_by_content}
+        if sorted(weight_keys.values()) != sorted(state):
+            raise WeightsNotReplaceable
         version = int(records.get(".data/version") or records["version"])
-        others = {name: content for name, content in records.items() if name not in holders}
-        return cls(others, holders, _layouts(state), version)
+        others = {name: content for name, content in records.items() if name not in weight_keys}
+        return cls(others, weight_keys, _layouts(state), version)
 
     def fits(self, network: nn.Module) -> bool:
-        """Whether the network's tensors are of the same names and layouts."""
+        """Return whether the network's tensors have the same keys and layouts."""
         return _layouts(network.state_dict()) == self.layouts
 
-    def holding(self, weights: Weights) -> bytes:
-        """The file of a network that fits and has these weights."""
+    def to_bytes(self, weights: Weights) -> bytes:
+        """Return the content of a model file with these weights."""
         file = io.BytesIO()
         writer = torch._C.PyTorchFileWriter(file)
         writer.set_min_version(self.version)
-        for name, content in self._with(weights).items():
+        for name, content in self._all_records(weights).items():
             if name not in WRITTEN_BY_TORCH:
                 writer.write_record(name, content, len(content))
         writer.write_end_of_file()
         return file.getvalue()
 
-    def holds(self, content: bytes, weights: Weights) -> bool:
-        """Whether the content of a file is this graph with these weights, bit by bit."""
-        wanted, found = self._with(weights), _records(content)
-        return found.keys() == wanted.keys() and all(
-            found[name] == wanted[name] for name in wanted if name not in WRITTEN_BY_TORCH
+    def matches(self, content: bytes, weights: Weights) -> bool:
+        """Return whether a file's content is bitwise this archive with these weights."""
+        expected, actual = self._all_records(weights), _read_records(content)
+        return actual.keys() == expected.keys() and all(
+            actual[name] == expected[name] for name in expected if name not in WRITTEN_BY_TORCH
         )
 
-    def _with(self, weights: Weights) -> dict[str, bytes]:
-        return {**self.records, **{name: weights[key] for name, key in self.holders.items()}}
+    def _all_records(self, weights: Weights) -> dict[str, bytes]:
+        return {**self.records, **{name: weights[key] for name, key in self.weight_keys.items()}}
 
 
-def weights_of(network: nn.Module) -> Weights:
-    """The weights of a network on the CPU.
+def weight_bytes(network: nn.Module) -> Weights:
+    """Return the raw bytes of each tensor in the state dict of a network on the CPU.
 
     Raises:
-        NotExchangeable: a tensor shares its memory with more than itself.
+        WeightsNotReplaceable: A tensor does not fill its storage, so that it may share memory.
     """
-    return {key: _bytes(tensor) for key, tensor in network.state_dict().items()}
+    return {key: _raw_bytes(tensor) for key, tensor in network.state_dict().items()}
 
 
-def _records(content: bytes) -> dict[str, bytes]:
+def _read_records(content: bytes) -> dict[str, bytes]:
     reader = torch._C.PyTorchFileReader(io.BytesIO(content))
     return {name: reader.get_record(name) for name in reader.get_all_records()}
 
@@ -109,9 +114,9 @@ def _layouts(state: Mapping[str, Tensor]) -> dict[str, Layout]:
     return {key: (tensor.dtype, tensor.shape, tensor.stride()) for key, tensor in state.items()}
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    """Of a tensor's memory, in its order there."""
+def _raw_bytes(tensor: Tensor) -> bytes:
+    """Return a tensor's storage, in memory order."""
     if tensor.untyped_storage().nbytes() != tensor.nbytes:
-        raise NotExchangeable
+        raise WeightsNotReplaceable
     flat = tensor.detach().as_strided((tensor.numel(),), (1,))
     return flat.view(torch.uint8).numpy().tobytes()

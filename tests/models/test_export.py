@@ -1,4 +1,4 @@
-"""Leaving the program: both files hold the live network, and the live network notices nothing."""
+"""Tests of the export: both files match the live network, and training is not affected."""
 
 import copy
 import random
@@ -34,7 +34,7 @@ def describe(images: Tensor) -> ModelDescription:
 
 
 def trained(network: nn.Module, steps: int = 3) -> list[Tensor]:
-    """A few steps of real training, from wherever the random state stands; dropout draws from it."""
+    """Train for a few steps, from the current random state; dropout draws from it."""
     optimizer = torch.optim.Adam(network.parameters())
     losses = []
     for _ in range(steps):
@@ -48,7 +48,7 @@ def trained(network: nn.Module, steps: int = 3) -> list[Tensor]:
 
 @pytest.mark.parametrize("stem", ["3x3", "7x7"])
 @pytest.mark.parametrize("file", FILES)
-def test_saved_network_gives_the_live_one_s_logits_for_every_batch_size(tmp_path: Path, file: str, stem: Stem) -> None:
+def test_saved_network_gives_the_live_networks_logits_at_any_batch_size(tmp_path: Path, file: str, stem: Stem) -> None:
     network, images = small(stem), some_images(7)
     trained(network)
     description = describe(images)
@@ -61,13 +61,13 @@ def test_saved_network_gives_the_live_one_s_logits_for_every_batch_size(tmp_path
         assert torch.allclose(saved.logits(images, batch_size), live, atol=1e-5)
 
 
-def test_one_image_is_enough_to_check_on(tmp_path: Path) -> None:
+def test_one_image_is_enough_for_the_check(tmp_path: Path) -> None:
     images = some_images(1)
     export_model(small(), images, describe(images), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 
-def test_colour_images_with_a_mean_for_each_channel(tmp_path: Path) -> None:
+def test_colour_images_with_a_mean_per_channel(tmp_path: Path) -> None:
     network = ResNet(width=4, blocks=[1, 1], channels=3, classes=2)
     images = torch.randint(0, 256, (4, 3, 16, 20), dtype=torch.uint8)
     export_model(network, images, ModelDescription.of(images, [0.1, 0.2, 0.3], [1, 2, 3], ["cat", "dog"]), tmp_path)
@@ -80,8 +80,8 @@ def test_colour_images_with_a_mean_for_each_channel(tmp_path: Path) -> None:
     assert torch.allclose(saved.description.normalise(images)[:, 2], (images[:, 2] / 255 - 0.3) / 3)
 
 
-def test_training_goes_on_bitwise_as_if_nothing_had_been_exported(tmp_path: Path) -> None:
-    def course(export: bool) -> tuple[list[Tensor], list[Tensor], float, float]:
+def test_exporting_does_not_change_later_training_bitwise(tmp_path: Path) -> None:
+    def run(export: bool) -> tuple[list[Tensor], list[Tensor], float, float]:
         torch.manual_seed(3)
         random.seed(3)
         np.random.seed(3)
@@ -94,13 +94,13 @@ def test_training_goes_on_bitwise_as_if_nothing_had_been_exported(tmp_path: Path
         weights = [*first.state_dict().values(), *second.state_dict().values()]
         return losses, weights, random.random(), float(np.random.random())
 
-    plain, exported = course(export=False), course(export=True)
-    for ours, theirs in zip(plain[0] + plain[1], exported[0] + exported[1], strict=True):
-        assert torch.equal(ours, theirs)
+    plain, exported = run(export=False), run(export=True)
+    for expected, actual in zip(plain[0] + plain[1], exported[0] + exported[1], strict=True):
+        assert torch.equal(expected, actual)
     assert plain[2:] == exported[2:]
 
 
-def test_live_network_keeps_its_mode_its_type_and_its_gradients(tmp_path: Path) -> None:
+def test_live_network_keeps_its_mode_dtype_and_gradients(tmp_path: Path) -> None:
     network, images = small().to(torch.bfloat16).train(), some_images()
     before = copy.deepcopy(network.state_dict())
     cross_entropy(
@@ -114,7 +114,7 @@ def test_live_network_keeps_its_mode_its_type_and_its_gradients(tmp_path: Path) 
     assert load_model(tmp_path / EXPORTED_MODEL).logits(images).dtype == torch.float32
 
 
-def test_a_network_that_draws_in_evaluation_is_a_mismatch(tmp_path: Path) -> None:
+def test_a_network_with_random_logits_in_evaluation_mode_is_a_mismatch(tmp_path: Path) -> None:
     class Drawing(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1)[:, :10] + torch.rand(10)
@@ -126,20 +126,20 @@ def test_a_network_that_draws_in_evaluation_is_a_mismatch(tmp_path: Path) -> Non
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_description_of_another_number_of_classes_is_a_mismatch(tmp_path: Path) -> None:
+def test_a_description_with_another_number_of_classes_is_a_mismatch(tmp_path: Path) -> None:
     images = some_images()
     with pytest.raises(ExportMismatch, match=r"its logits are \[1, 10\] for 7 classes"):
         export_model(small(), images, ModelDescription.of(images, 0.1307, 0.3081, 7), tmp_path)
 
 
-def test_diverged_weights_leave_the_program_as_they_are(tmp_path: Path) -> None:
+def test_diverged_weights_are_exported_unchanged(tmp_path: Path) -> None:
     network, images = small(), some_images()
     nn.init.constant_(network.stem[0].weight, float("nan"))  # type: ignore[arg-type]
     export_model(network, images, describe(images), tmp_path)
     assert load_model(tmp_path / TRACED_MODEL).logits(images).isnan().all()
 
 
-def test_exporting_and_loading_warn_of_nothing(tmp_path: Path) -> None:
+def test_exporting_and_loading_give_no_warnings(tmp_path: Path) -> None:
     images = some_images()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -148,7 +148,7 @@ def test_exporting_and_loading_warn_of_nothing(tmp_path: Path) -> None:
             load_model(tmp_path / file)
 
 
-def test_other_warnings_are_not_swallowed(tmp_path: Path) -> None:
+def test_other_warnings_are_not_suppressed(tmp_path: Path) -> None:
     class Warning_(nn.Module):  # noqa: N801
         def forward(self, images: Tensor) -> Tensor:
             warnings.warn("the user's own", stacklevel=1)
@@ -160,7 +160,7 @@ def test_other_warnings_are_not_swallowed(tmp_path: Path) -> None:
 
 
 class Shifted(nn.Module):
-    """Its shift is no weight: torch writes it into the graph."""
+    """A network with a constant that is not in its state dict; torch stores it in the graph."""
 
     forwards = 0
 
@@ -175,7 +175,7 @@ class Shifted(nn.Module):
 
 
 class Tied(nn.Module):
-    """Two layers share one weight, which is one record in the file."""
+    """A network whose two layers share one weight, which is a single record in the file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,13 +187,13 @@ class Tied(nn.Module):
         return logits
 
 
-def exported(network: nn.Module, images: Tensor, folder: Path, architecture: str) -> Path:
+def export_to(network: nn.Module, images: Tensor, folder: Path, architecture: str) -> Path:
     folder.mkdir()
     export_model(network, images, describe(images), folder, architecture)
     return folder
 
 
-def assert_is_saved(network: nn.Module, file: Path, images: Tensor) -> None:
+def assert_file_matches(network: nn.Module, file: Path, images: Tensor) -> None:
     saved = load_model(file)
     live = network.eval()(saved.description.normalise(images))
     for batch_size in (1, 3, len(images)):
@@ -203,40 +203,40 @@ def assert_is_saved(network: nn.Module, file: Path, images: Tensor) -> None:
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
 
-def test_later_networks_of_an_architecture_are_saved_with_their_own_weights(tmp_path: Path) -> None:
+def test_later_networks_of_an_architecture_are_exported_with_their_own_weights(tmp_path: Path) -> None:
     images = some_images()
     for job in ("first", "second", "third"):
         network = small()
         trained(network)
         if job == "third":
             network.to(memory_format=torch.channels_last)
-        folder = exported(network, images, tmp_path / job, "small")
+        folder = export_to(network, images, tmp_path / job, "small")
         for file in FILES:
-            assert_is_saved(network, folder / file, images)
+            assert_file_matches(network, folder / file, images)
 
 
-def test_graphs_of_an_architecture_are_made_once_and_anew_where_they_are_not_alike(tmp_path: Path) -> None:
+def test_graphs_are_cached_per_architecture_and_rebuilt_if_they_compute_other_logits(tmp_path: Path) -> None:
     images, forwards = some_images(), []
-    for job, shift in (("first", 1.0), ("alike", 1.0), ("other", 2.0)):
+    for job, shift in (("first", 1.0), ("same", 1.0), ("other", 2.0)):
         network, Shifted.forwards = Shifted(shift), 0
-        folder = exported(network, images, tmp_path / job, "shifted")
+        folder = export_to(network, images, tmp_path / job, "shifted")
         forwards.append(Shifted.forwards)
         for file in FILES:
-            assert_is_saved(network, folder / file, images)
-    first, alike, other = forwards
-    assert alike == 1 < first < other
+            assert_file_matches(network, folder / file, images)
+    first, same, other = forwards
+    assert same == 1 < first < other
 
 
-def test_weights_that_are_no_records_of_their_own_are_saved_too(tmp_path: Path) -> None:
+def test_networks_with_shared_weights_are_exported_too(tmp_path: Path) -> None:
     images = some_images()
     for job in ("first", "second"):
         network = Tied()
-        folder = exported(network, images, tmp_path / job, "tied")
+        folder = export_to(network, images, tmp_path / job, "tied")
         for file in FILES:
-            assert_is_saved(network, folder / file, images)
+            assert_file_matches(network, folder / file, images)
 
 
-def test_a_folder_that_can_t_be_written_leaves_no_half_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
     images = some_images()
     with pytest.raises(FileNotFoundError):
         export_model(small(), images, describe(images), tmp_path / "missing")
@@ -244,7 +244,7 @@ def test_a_folder_that_can_t_be_written_leaves_no_half_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_cut_off_file_is_unreadable_in_one_line(tmp_path: Path, file: str) -> None:
+def test_a_truncated_file_is_a_one_line_error(tmp_path: Path, file: str) -> None:
     images = some_images()
     export_model(small(), images, describe(images), tmp_path)
     content = (tmp_path / file).read_bytes()

@@ -1,4 +1,4 @@
-"""Model files from elsewhere: what runs code or touches files is refused before torch's loaders see it."""
+"""Tests of model files: untrusted files that run code or access other files are refused before torch loads them."""
 
 import io
 import json
@@ -19,8 +19,8 @@ from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import (
     DESCRIPTION,
     ModelDescription,
-    deprecation_of_torchscript_unsaid,
     find_model,
+    ignore_torchscript_deprecation,
     load_model,
 )
 from mnist_resnet.models.resnet import ResNet
@@ -34,7 +34,7 @@ WEIGHTS = "data/weights/model_weights_config.json"
 
 
 class Attack:
-    """Makes a file when it is unpickled."""
+    """Creates the folder `mark` when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def altered(original: Path, target: Path, alter: Callable[[Records], None]) -> Path:
-    """A copy whose records were changed, in an archive that torch reads (it wants them stored, not deflated)."""
+    """Copy a model file with changed records; they are stored uncompressed, because torch reads no others."""
     with zipfile.ZipFile(original) as archive:
         records = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     alter(records)
@@ -72,7 +72,7 @@ def edit_json(record: str, edit: Callable[[Any], None]) -> Callable[[Records], N
     return alter
 
 
-def saved(value: Any) -> bytes:
+def torch_bytes(value: Any) -> bytes:
     file = io.BytesIO()
     torch.save(value, file)
     return file.getvalue()
@@ -84,17 +84,17 @@ def pickled_weight(mark: Path) -> Callable[[Records], None]:
         first = next(iter(config["config"].values()))
         first["use_pickle"] = True
         records[WEIGHTS] = json.dumps(config).encode()
-        records[f"data/weights/{first['path_name']}"] = saved(Attack(mark))
+        records[f"data/weights/{first['path_name']}"] = torch_bytes(Attack(mark))
 
     return alter
 
 
 def pickled_inputs(mark: Path) -> Callable[[Records], None]:
-    return lambda records: records.update({"data/sample_inputs/model.pt": saved(Attack(mark))})
+    return lambda records: records.update({"data/sample_inputs/model.pt": torch_bytes(Attack(mark))})
 
 
 def legacy_weights(mark: Path) -> Callable[[Records], None]:
-    return lambda records: records.update({"data/weights/model.pt": saved(Attack(mark))})
+    return lambda records: records.update({"data/weights/model.pt": torch_bytes(Attack(mark))})
 
 
 def evaluated_size(mark: Path) -> Callable[[Records], None]:
@@ -113,7 +113,7 @@ def run_guard(mark: Path) -> Callable[[Records], None]:
 
 
 @pytest.mark.parametrize("attack", [pickled_weight, pickled_inputs, legacy_weights, evaluated_size])
-def test_torch_itself_would_run_what_is_refused(
+def test_refused_files_would_run_code_in_torchs_own_loader(
     tmp_path: Path, exported: Path, attack: Callable[[Path], Callable[[Records], None]]
 ) -> None:
     mark = tmp_path / "it_ran"
@@ -123,7 +123,7 @@ def test_torch_itself_would_run_what_is_refused(
     assert not mark.exists()
     with suppress(Exception):  # some attacks run and then fail
         torch.export.load(path)
-    assert mark.exists(), "the attack is none: the test shows nothing"
+    assert mark.exists(), "the attack does not work, so the test proves nothing"
 
 
 def call(target: str) -> Callable[[Records], None]:
@@ -145,7 +145,7 @@ def call(target: str) -> Callable[[Records], None]:
         (edit_json(GRAPH, lambda program: program.update(__enum__="x.y")), "imports"),
     ],
 )
-def test_exported_file_that_can_do_more_than_compute_is_refused(
+def test_exported_files_that_can_do_more_than_compute_are_refused(
     tmp_path: Path, exported: Path, alter: Callable[[Records], None], reason: str
 ) -> None:
     path = altered(exported / EXPORTED_MODEL, tmp_path / "model.pt2", alter)
@@ -154,7 +154,7 @@ def test_exported_file_that_can_do_more_than_compute_is_refused(
 
 
 @pytest.mark.parametrize("file", [EXPORTED_MODEL, TRACED_MODEL])
-def test_repacked_file_without_a_change_still_loads(tmp_path: Path, exported: Path, file: str) -> None:
+def test_repacked_but_unchanged_file_still_loads(tmp_path: Path, exported: Path, file: str) -> None:
     path = altered(exported / file, tmp_path / file, lambda records: records.update({}))
     assert load_model(path).description == load_model(exported / file).description
 
@@ -171,17 +171,17 @@ def test_traced_file_that_writes_a_file_is_refused(tmp_path: Path) -> None:
 
     mark, path = tmp_path / "written", tmp_path / "model.pt"
     images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    with deprecation_of_torchscript_unsaid():
+    with ignore_torchscript_deprecation():
         script = torch.jit.script(Writing(str(mark)))
         torch.jit.save(script, path, _extra_files={DESCRIPTION: ModelDescription.of(images, 0.0, 1.0, 784).to_json()})
-    with pytest.raises(UnreadableFolder, match="refused: its code holds 'save'"):
+    with pytest.raises(UnreadableFolder, match="refused: its code contains 'save'"):
         load_model(path)
     assert not mark.exists()
     load_model(path, trusted=True).logits(images)
-    assert mark.exists(), "the attack is none: the test shows nothing"
+    assert mark.exists(), "the attack does not work, so the test proves nothing"
 
 
-def test_torchscript_s_own_pickles_build_no_python_objects(tmp_path: Path, exported: Path) -> None:
+def test_pickles_in_torchscript_files_create_no_python_objects(tmp_path: Path, exported: Path) -> None:
     mark = tmp_path / "it_ran"
     alter = {"data.pkl": pickle.dumps(Attack(mark), protocol=2)}
     path = altered(exported / TRACED_MODEL, tmp_path / "model.pt", lambda records: records.update(alter))
@@ -194,7 +194,7 @@ def test_torchscript_s_own_pickles_build_no_python_objects(tmp_path: Path, expor
 @pytest.mark.parametrize(
     "name", ["model.onnx", "model.pt", "model.pt2"], ids=["other suffix", "text as pt", "text as pt2"]
 )
-def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+def test_other_files_are_a_one_line_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("hello")
     with pytest.raises(UnreadableFolder) as caught:
         load_model(tmp_path / name)
@@ -206,27 +206,27 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, name: str) -> N
     ["", "[]", "{", '{"format": 2}', '{"format": 1}', '{"format": 1, "channels": []}'],
 )
 @pytest.mark.parametrize("file", [EXPORTED_MODEL, TRACED_MODEL])
-def test_file_that_does_not_describe_itself_is_refused(
+def test_file_without_a_valid_description_is_refused(
     tmp_path: Path, exported: Path, file: str, description: str
 ) -> None:
     replaced = {f"extra/{DESCRIPTION}": description.encode()}
     path = altered(exported / file, tmp_path / file, lambda records: records.update(replaced))
-    with pytest.raises(UnreadableFolder, match="no model file of this program"):
+    with pytest.raises(UnreadableFolder, match="not a model file of this program"):
         load_model(path)
 
 
 @pytest.mark.parametrize(
     "change", [{"std": [0.0]}, {"mean": [0.1, 0.2]}, {"class_names": []}, {"height": -1}, {"width": 10**9}]
 )
-def test_description_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+def test_description_with_impossible_values_is_refused(change: dict[str, Any]) -> None:
     images = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
     description = ModelDescription.of(images, 0.1, 1.0, 10)
     assert ModelDescription.from_json(description.to_json()) == description
-    with pytest.raises(ValueError, match="contradicts itself"):
+    with pytest.raises(ValueError, match="has impossible values"):
         ModelDescription.from_json(json.dumps(json.loads(description.to_json()) | change))
 
 
-def test_ink_side_is_the_longer_side_of_the_typical_image() -> None:
+def test_ink_side_is_the_median_longer_side_of_the_ink() -> None:
     images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     images[0, 0, 4:24, 10:15] = 1
     images[1, 0, 9, 3:23] = 255
@@ -235,8 +235,8 @@ def test_ink_side_is_the_longer_side_of_the_typical_image() -> None:
     assert ModelDescription.of(torch.zeros(2, 1, 8, 9, dtype=torch.uint8), 0.1, 1.0, 10).ink_side == 9
 
 
-def test_folder_gives_its_exported_network_first(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFolder, match=r"neither model\.pt2 nor model\.pt"):
+def test_exported_model_is_preferred_in_a_job_folder(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFolder, match=r"contains neither model\.pt2 nor model\.pt"):
         find_model(tmp_path)
     (tmp_path / TRACED_MODEL).touch()
     assert find_model(tmp_path) == tmp_path / TRACED_MODEL
