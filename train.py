@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
@@ -16,7 +18,14 @@ SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
 # Make Hydra raise its errors instead of printing five lines and exiting with 1; `_exit_with` prints them in one line.
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
+GROUP_ORDER = (
+    *("model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging"),
+    *("data", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
+)
+"""Order of the config groups in `--help`, as in the README; a user's own groups follow in alphabetical order."""
+
 HYDRA_GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
+HYDRA_FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -36,6 +45,7 @@ def main() -> None:
     """Run Hydra; print a one-line message and exit with code 2 if the user's input is invalid."""
     argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
     ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
+    Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
     try:
         train()
     except KeyboardInterrupt:
@@ -61,6 +71,13 @@ def _get_group_options(
     if config_name or overrides:
         return HYDRA_GET_GROUP_OPTIONS(loader, group_name, results_filter, config_name, overrides)
     return loader.repository.get_group_options(group_name, results_filter)
+
+
+def _format_config_groups(hydra_app: Hydra, predicate: Callable[[str], bool]) -> str:
+    """Replace Hydra's method, which lists the groups in alphabetical order, one line each."""
+    lines = HYDRA_FORMAT_CONFIG_GROUPS(hydra_app, predicate).splitlines(keepends=True)
+    position = {group: index for index, group in enumerate(GROUP_ORDER)}
+    return "".join(sorted(lines, key=lambda line: position.get(line.partition(":")[0], len(position))))
 
 
 def _raise_argument_error(_: argparse.ArgumentParser, message: str) -> NoReturn:
