@@ -1,8 +1,13 @@
-"""Engines start workers and report whether any are left; nothing more is asked of one.
+"""Interfaces of engines, which start workers, and the starter of processes on this machine.
 
-Workers are either supervised by the process that launched them, which decides what becomes of a job whose worker died
-(`WorkerStarter`, `Worker`), or submitted (`Engine`, `Submission`): those outlive that process, and whoever takes over a
-dead worker's job decides, from the folder alone.
+There are two kinds of workers:
+
+- Supervised workers (`WorkerStarter`, `Worker`). The process that launched them watches them, and decides whether to
+  retry a job whose worker died.
+- Submitted workers (`Engine`, `Submission`). They outlive the process that launched them. The worker that takes over a
+  dead worker's job decides whether to retry it, from the sweep folder alone.
+
+An engine only starts workers and reports whether any are left.
 """
 
 import os
@@ -19,31 +24,31 @@ from mnist_resnet.launchers.devices import Placement
 
 
 class Worker(Protocol):
-    """A worker that was started."""
+    """A supervised worker."""
 
     def is_alive(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the worker has not ended yet."""
 
     def exit_reason(self) -> str | None:
-        """Why it ended, for people; None: it had nothing left to do."""
+        """Return why the worker ended, human-readable; None if it ended because nothing was left to do."""
 
     def send(self, signal_number: int) -> None:
-        """Send it a signal, if it has not ended."""
+        """Send the worker a signal, if it has not ended."""
 
     def lines(self) -> list[str]:
-        """What it has printed since this was last asked, in whole lines; the rest too once it has ended."""
+        """Return the complete lines printed since the last call; once the worker has ended, also an incomplete one."""
 
 
 @dataclass(frozen=True)
 class WorkerRequest:
-    """What a launch asks an engine for.
+    """A launch's request to an engine to start workers.
 
     Attributes:
-        folder: the sweep folder, absolute; the workers see it too.
-        launch: whose orders they follow; these lie in the folder.
-        workers: how many.
-        trusted: targets that the jobs run, beside those that are trusted anyway.
-        path: `PYTHONPATH` for them.
+        folder: The sweep folder, as an absolute path. The workers must see it too.
+        launch: Identifier of the launch. Its worker options lie in the sweep folder.
+        workers: Number of workers.
+        trusted: Targets that the jobs may run, beside those that are always trusted.
+        path: The workers' `PYTHONPATH`.
     """
 
     folder: Path
@@ -53,57 +58,57 @@ class WorkerRequest:
     path: str = field(default_factory=lambda: python_path())
 
     def arguments(self, worker: int) -> list[str]:
-        """Of `python -m mnist_resnet.work`, for the worker of this number; they count from 1."""
+        """Return the arguments of `python -m mnist_resnet.work` for a worker; workers are numbered from 1."""
         trust = [f"--trust={target}" for target in sorted(self.trusted)]
         return [str(self.folder), "--launch", self.launch, "--worker", str(worker), *trust]
 
 
 class Submission(Protocol):
-    """Workers that were submitted: they need nobody to watch over them."""
+    """Workers that were submitted to an engine and need no supervision."""
 
     def describe(self) -> str:
-        """What was submitted, in one line, for people."""
+        """Return a human-readable description of the submitted workers."""
 
     def alive(self) -> int | None:
-        """How many of them run or are still to start; None: the engine can't say at present."""
+        """Return how many workers run or are pending; None if the engine can't tell at present."""
 
     def cancel_pending(self) -> None:
-        """Let those that have not started never do."""
+        """Cancel the workers that have not started."""
 
     def end(self) -> None:
-        """Ask all to end after a checkpoint; those that have not started never do."""
+        """Ask all workers to end after a checkpoint, and cancel those that have not started."""
 
 
 class Engine(Protocol):
-    """Starts workers that go on when this process is gone."""
+    """Starts workers that outlive this process."""
 
-    def usual(self, jobs: int) -> int:
-        """How many workers there are for so many jobs, if nobody says."""
+    def default_workers(self, jobs: int) -> int:
+        """Return the number of workers for so many jobs if the user gives none."""
 
     def submit(self, request: WorkerRequest) -> Submission:
         """Submit workers.
 
         Raises:
-            UsageError: the engine refuses them; says why.
+            UsageError: The engine rejects them; the message says why.
         """
 
 
 class WorkerStarter:
-    """Starts processes of this machine, which end in good order when this one is gone.
+    """Starts worker processes on this machine. They shut down cleanly when this process ends.
 
-    They are started anew and not forked: PyTorch's threads and CUDA are at work in this process by now and survive no
-    fork, and a worker's device and threads must stand in its environment before it loads them. It costs one import of
-    PyTorch for a worker, not for a job. Each is a process group of its own, so that Ctrl-C reaches it
-    once, through this process, and in this session, so that it has its priority.
+    Workers are new processes and not forks. PyTorch's threads and CUDA may be in use in this process and don't survive
+    a fork, and a worker's device and threads must be in its environment before it loads PyTorch. This costs one import
+    of PyTorch for each worker, not for each job. Each worker is a process group of its own, so that Ctrl-C reaches it
+    once, through this process. It stays in this session, so that it shares this process's scheduling priority.
     """
 
     def start(self, arguments: Sequence[str], placement: Placement, path: str | None = None) -> "WorkerProcess":
         """Run `python -m mnist_resnet.work`.
 
         Args:
-            arguments: its.
-            placement: where it works.
-            path: `PYTHONPATH`; None: a user's own modules are found where this process finds them.
+            arguments: Command-line arguments.
+            placement: The worker's device or cores.
+            path: `PYTHONPATH`. None: the module search path of this process, so that a user's own modules are found.
         """
         path = python_path() if path is None else path
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
@@ -119,26 +124,26 @@ class WorkerStarter:
 
 
 class WorkerProcess:
-    """A process of this machine. Its output goes to a file that has no name: unlike a pipe it never breaks or fills."""
+    """A worker process on this machine. It prints to an unnamed file, which unlike a pipe never breaks or fills up."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         self._process, self._output = process, output
-        self._seen, self._rest = 0, b""
+        self._offset, self._rest = 0, b""
 
     @property
     def pid(self) -> int:
-        """Its number on this machine."""
+        """The process ID on this machine."""
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the worker has not ended yet."""
         return self._process.poll() is None
 
     def exit_reason(self) -> str | None:
-        """Why it ended, for people; None: it had nothing left to do."""
+        """Return why the worker ended, human-readable; None if it ended because nothing was left to do."""
         code = self._process.wait()
         if code == -signal.SIGKILL:
-            # The kernel's way of making room; it tells nobody but its own log.
+            # The kernel's out-of-memory killer sends it too, and reports that only in the kernel's log.
             return "killed by signal 9, out of memory?"
         if code < 0:
             return f"killed by signal {-code} ({signal.strsignal(-code)})"
@@ -147,16 +152,16 @@ class WorkerProcess:
         return f"ended with exit code {code}" if code else None
 
     def send(self, signal_number: int) -> None:
-        """Send it a signal, if it has not ended."""
+        """Send the worker a signal, if it has not ended."""
         self._process.send_signal(signal_number)
 
     def lines(self) -> list[str]:
-        """What it has printed since this was last asked, in whole lines; the rest too once it has ended."""
+        """Return the complete lines printed since the last call; once the worker has ended, also an incomplete one."""
         if self._output.closed:
             return []
         has_ended = not self.is_alive()
-        new = os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size - self._seen, self._seen)
-        self._seen += len(new)
+        new = os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size - self._offset, self._offset)
+        self._offset += len(new)
         *whole, self._rest = (self._rest + new).split(b"\n")
         if has_ended:
             whole += [self._rest] if self._rest else []
@@ -167,5 +172,5 @@ class WorkerProcess:
 
 
 def python_path() -> str:
-    """For `PYTHONPATH`: where this process finds modules; what happens to lie in the folder is not among it."""
+    """Return this process's module search path as a value of `PYTHONPATH`, without the current folder."""
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)

@@ -1,8 +1,8 @@
-"""Several workers on one GPU: side by side through NVIDIA's Multi-Process Service where it can be had, else in turns.
+"""Shares a GPU between workers through NVIDIA's Multi-Process Service (MPS), where it is available.
 
-Without the service, the GPU gives each process slices of time, and a network that fills a part of it leaves the rest
-idle. With it, their kernels run side by side. A fault of the GPU in one process then ends all that share it (NVIDIA's
-guide on MPS, "Error Containment"); their jobs go on from their checkpoints, as after any death.
+Without MPS, the GPU gives each process time slices, and a network that fills only part of the GPU leaves the rest idle.
+With MPS, the processes' kernels run side by side. But a GPU fault in one process ends all processes that share the GPU
+(NVIDIA's guide on MPS, "Error Containment"). Their jobs then continue from their checkpoints, as after any crash.
 """
 
 import os
@@ -20,8 +20,8 @@ from mnist_resnet.launchers.devices import VISIBLE, Placement
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
-PATIENCE = 60.0
-"""Seconds within which the service has to start, to answer or to end."""
+TIMEOUT = 60.0
+"""Seconds for the service to start, to answer or to end."""
 
 Environment = dict[str, str]
 
@@ -30,18 +30,19 @@ Environment = dict[str, str]
 def share_gpus(
     placements: Sequence[Placement], works: Callable[[Environment], bool] | None = None
 ) -> Iterator[tuple[list[Placement], str | None]]:
-    """Start a service for each GPU that several of the places share; they are stopped with the `with`.
+    """Run an MPS service for each GPU that several placements share, until the `with` block ends.
 
     Args:
-        placements: where workers are to work.
-        works: whether a process with these variables can compute on its GPU; asked before the service is relied on.
+        placements: The workers' placements.
+        works: Returns whether a process with this environment can compute on its GPU. Called before a service is used.
+            None: `computes`.
 
     Yields:
-        The places, with what their workers need to reach the service, and a line for people where GPUs are shared.
+        The placements, with the environment variables of the service, and a human-readable line if GPUs are shared.
     """
     counts = Counter(placement.environment.get(VISIBLE) for placement in placements)
     shared = [gpu for gpu, count in counts.items() if gpu is not None and count > 1]
-    if not shared or os.environ.get(PIPES):  # whose service runs already has set it up for all
+    if not shared or os.environ.get(PIPES):  # the user has started a service; workers inherit its variables
         yield list(placements), None
         return
     with ExitStack() as services:
@@ -61,61 +62,62 @@ def share_gpus(
 
 
 class _Unavailable(Exception):
-    """Why there is no service, for people."""
+    """No service can be used; the message says why."""
 
 
 @contextmanager
 def _service(gpu: str, works: Callable[[Environment], bool]) -> Iterator[Environment]:
-    """The service of one GPU, and the variables that its processes need."""
+    """Run the service of one GPU; yield the environment variables of its processes."""
     program = shutil.which(CONTROL)
     if program is None:
         raise _Unavailable(f"{CONTROL} is not installed")
-    # The path of its sockets must be short, and its folders nobody else's.
+    # Socket paths must be short, and no other service may use the folders.
     with tempfile.TemporaryDirectory(prefix="mps", ignore_cleanup_errors=True) as folder:
-        own = {PIPES: str(Path(folder) / "pipes"), LOGS: str(Path(folder) / "logs")}
-        for path in own.values():
+        folders = {PIPES: str(Path(folder) / "pipes"), LOGS: str(Path(folder) / "logs")}
+        for path in folders.values():
             Path(path).mkdir()
-        environment = os.environ | own | {VISIBLE: gpu}
-        started = _said(program, ["-d"], environment)
+        environment = os.environ | folders | {VISIBLE: gpu}
+        started = _control(program, ["-d"], environment)
         if started.returncode:
             raise _Unavailable(f"{CONTROL} failed ({' '.join((started.stderr or started.stdout).split())[:200]})")
         try:
-            # Processes count among the devices that the service sees; only unique names (GPU-…) stay what they are.
-            variables = own | {VISIBLE: "0" if gpu.isdecimal() else gpu}
+            # Clients number the devices that the service sees, from 0; only unique names (GPU-…) stay the same.
+            variables = folders | {VISIBLE: "0" if gpu.isdecimal() else gpu}
             if not works(os.environ | variables):
                 raise _Unavailable("no process can compute through the Multi-Process Service")
             yield variables
         finally:
-            _said(program, [], environment, "quit\n")
+            _control(program, [], environment, "quit\n")
 
 
 def computes(environment: Environment) -> bool:
-    """Whether PyTorch can compute on CUDA in a process with these variables."""
+    """Return whether PyTorch can compute on CUDA in a process with this environment."""
     command = [sys.executable, "-c", "import torch; torch.ones(8, device='cuda').sum().item()"]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
 
 
-def _said(
-    program: str, arguments: list[str], environment: Environment, asked: str = ""
+def _control(
+    program: str, arguments: list[str], environment: Environment, command: str = ""
 ) -> "subprocess.CompletedProcess[str]":
+    """Run the control program; its output is in `stdout`."""
     try:
-        # Into files, not pipes: the daemon keeps what it inherits, and a pipe would never end.
+        # Output goes to a file: the daemon inherits it, and a pipe would never be closed.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
                 [program, *arguments],
                 env=environment,
-                input=asked,
+                input=command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 check=False,
             )
             output.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess([program, *arguments], 1, "", f"no answer in {PATIENCE:.0f} s")
+        return subprocess.CompletedProcess([program, *arguments], 1, "", f"no answer in {TIMEOUT:.0f} s")

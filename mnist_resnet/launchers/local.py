@@ -1,6 +1,6 @@
-"""Workers on this machine in a session of their own: they outlive the terminal, and the process that started them.
+"""Runs workers on this machine in a separate session: they outlive the terminal and the process that started them.
 
-One process there keeps them at work, as a station of a cluster does. `python -m mnist_resnet.launchers.local` is it.
+One process in that session supervises them, `python -m mnist_resnet.launchers.local`.
 """
 
 import json
@@ -24,23 +24,23 @@ from mnist_resnet.launchers.node import NodeSupervisor
 
 
 class LocalEngine:
-    """Starts workers of this machine that go on when this process is gone.
+    """Starts workers on this machine that outlive this process.
 
     Args:
-        asked: devices that the jobs ask for, by `trainer.device`.
-        jobs_per_device: workers that share one GPU, or one core.
+        requested: The jobs' values of `trainer.device`.
+        jobs_per_device: Number of workers that share one GPU, or one core.
     """
 
-    def __init__(self, asked: Collection[str], jobs_per_device: int = 1) -> None:
-        self._gpus, self._cores = devices.gpus_for(asked), devices.usable_cores()
+    def __init__(self, requested: Collection[str], jobs_per_device: int = 1) -> None:
+        self._gpus, self._cores = devices.gpus_for(requested), devices.usable_cores()
         self._jobs_per_device = jobs_per_device
 
-    def usual(self, jobs: int) -> int:
-        """One for each GPU, or each core, times `jobs_per_device`; one for each job at most."""
+    def default_workers(self, jobs: int) -> int:
+        """Return `jobs_per_device` workers for each GPU, or for each core if there is none; at most one a job."""
         return min(jobs, (len(self._gpus) or self._cores) * self._jobs_per_device)
 
     def submit(self, request: WorkerRequest) -> "LocalSubmission":
-        """Start them."""
+        """Start the process that supervises the workers."""
         placements = devices.placements(request.workers, self._gpus, self._cores)
         log = request.folder / LAUNCHES / f"{request.launch}.log"
         with log.open("a", encoding="utf-8") as output:
@@ -53,63 +53,63 @@ class LocalEngine:
                 start_new_session=True,
             )
         assert process.stdin is not None
-        told = asdict(request) | {"folder": str(request.folder)}
+        content = asdict(request) | {"folder": str(request.folder)}
         process.stdin.write(
-            json.dumps({"wanted": told, "places": [asdict(placement) for placement in placements]}).encode()
+            json.dumps({"wanted": content, "places": [asdict(placement) for placement in placements]}).encode()
         )
         process.stdin.close()
         return LocalSubmission(process, request, placements)
 
 
 class LocalSubmission:
-    """Workers that were started in a session of their own."""
+    """Workers that were started in a separate session."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", request: WorkerRequest, placements: list[Placement]) -> None:
         self._process, self._request, self._placements = process, request, placements
 
     def describe(self) -> str:
-        """Where they are, and how to end them."""
+        """Return a human-readable description: where the workers run, where they log, and how to end them."""
         where = ", ".join(dict.fromkeys(placement.name for placement in self._placements))
         count = f"{len(self._placements)} worker{'s' * (len(self._placements) != 1)}"
         folder = shlex.quote(str(self._request.folder))
         return (
-            f"{count} on {where}, in a session of their own (process {self._process.pid}): they go on when this "
-            f"terminal closes\nwhat they print: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
+            f"{count} on {where}, in a separate session (process {self._process.pid}): they go on when this "
+            f"terminal closes\ntheir output: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
             f"to end them after a checkpoint: python -m mnist_resnet.sweep {folder} --stop"
         )
 
     def alive(self) -> int:
-        """How many are kept at work."""
+        """Return the number of workers while their supervising process runs, then 0."""
         return len(self._placements) if self._process.poll() is None else 0
 
     def cancel_pending(self) -> None:
-        """Nothing: all have started."""
+        """Do nothing: all workers have started."""
 
     def end(self) -> None:
-        """Ask all to end after a checkpoint."""
+        """Ask all workers to end after a checkpoint."""
         self._process.send_signal(signal.SIGTERM)
 
 
-def keep_at_work(request: WorkerRequest, placements: list[Placement]) -> None:
-    """Keep a worker at each place until nothing is left to do, or all were asked to end; then see to the end."""
-    stations: list[NodeSupervisor] = []
+def supervise(request: WorkerRequest, placements: list[Placement]) -> None:
+    """Run a worker for each placement until nothing is left to do or all were asked to end; then conclude the sweep."""
+    supervisors: list[NodeSupervisor] = []
     for _, group in groupby(sorted(placements, key=_name), key=_name):
-        alike = list(group)
-        first = 1 + sum(station.workers for station in stations)
-        stations.append(NodeSupervisor(request, first, len(alike), alike[0]))
+        same = list(group)
+        first = 1 + sum(supervisor.workers for supervisor in supervisors)
+        supervisors.append(NodeSupervisor(request, first, len(same), same[0]))
 
     def end(*_: object) -> None:
-        for station in stations:
-            station.end()
+        for supervisor in supervisors:
+            supervisor.end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with ThreadPoolExecutor(len(stations)) as pool:
-        for done in [pool.submit(station.run) for station in stations]:
+    with ThreadPoolExecutor(len(supervisors)) as pool:
+        for done in [pool.submit(supervisor.run) for supervisor in supervisors]:
             done.result()
     if launch_is_active(request.folder, request.launch):
-        # They were asked to end, or none stays alive: who comes to an end by himself has seen to all this.
-        from mnist_resnet.launchers.worker import conclude
+        # The workers were asked to end, or kept dying. A worker that ends by itself has done this already.
+        from mnist_resnet.launchers.conclude import conclude
 
         conclude(request.folder)
         read_worker_options(request.folder, request.launch).remove()
@@ -120,10 +120,10 @@ def _name(placement: Placement) -> str:
 
 
 def main() -> None:
-    """The process in the new session; what it is to do comes by standard input."""
-    told = json.load(sys.stdin)
-    request = WorkerRequest(**told["wanted"] | {"folder": Path(told["wanted"]["folder"])})
-    keep_at_work(request, [Placement(**placement) for placement in told["places"]])
+    """Entry point of the process in the new session, which reads its request from standard input."""
+    content = json.load(sys.stdin)
+    request = WorkerRequest(**content["wanted"] | {"folder": Path(content["wanted"]["folder"])})
+    supervise(request, [Placement(**placement) for placement in content["places"]])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker's lifeline: a pipe from the process that started it, which closes when that one is gone, however it went."""
+"""Ends a worker when its parent process ends, detected by a pipe from the parent that then closes."""
 
 import os
 import signal
@@ -6,22 +6,23 @@ import threading
 import time
 
 GRACE = 120.0
-"""Seconds for the checkpoint of a worker whose parent is gone; then it ends at once."""
+"""Seconds for a worker to write its checkpoint after its parent has ended; then the worker exits at once."""
 
 
 def end_with_parent() -> None:
-    """Have this process asked to end (SIGTERM) when its standard input closes.
+    """Send this process SIGTERM when its standard input closes.
 
-    A pipe works on every POSIX system, and after `kill -9` too. What is started from here on finds no input.
+    A pipe works on every POSIX system, also if the parent is ended by `kill -9`. Standard input itself is replaced by
+    an empty one, so that child processes don't read from the pipe.
     """
     pipe = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_wait_for_its_end, args=(pipe,), name="lifeline", daemon=True).start()
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    threading.Thread(target=_wait_until_closed, args=(pipe,), name="parent watch", daemon=True).start()
 
 
-def _wait_for_its_end(pipe: int) -> None:
+def _wait_until_closed(pipe: int) -> None:
     while os.read(pipe, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

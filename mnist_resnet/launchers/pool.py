@@ -1,4 +1,8 @@
-"""A sweep drained by workers: started, watched, replaced when they die, asked to end when this process is."""
+"""Runs a sweep's jobs with several workers.
+
+Workers on this machine are supervised by this process: it replaces those that die, and ends them when it is asked to
+end. Workers of other engines, and detached ones, are submitted (`submit.py`).
+"""
 
 import secrets
 import signal
@@ -7,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import last_request, stop_on_request
 from mnist_resnet.jobs.worker_options import WorkerOptions
@@ -26,47 +30,47 @@ from mnist_resnet.sweeps.pending import PendingJobs, PendingSweepJobs
 from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 0.1
-"""Seconds between two looks at the workers."""
-SHARE = 0.02
-"""Of the time that may go into looking at the jobs' folders, at most."""
+"""Seconds between two checks of the workers."""
+MAX_REFRESH_SHARE = 0.02
+"""Maximum share of the time that is spent reading job folders."""
 MAX_FAILED_STARTS = 3
-"""Workers that may die one after the other in one place without having had a job there."""
+"""Number of workers in a row that may die in one slot without having started a job; then no further one is started."""
 GRACE = {signal.SIGTERM: 60.0, signal.SIGINT: 10.0}
-"""Seconds that workers get to end when something goes wrong here, by the signal that they are sent."""
+"""Seconds to wait for the workers' end after an error in this process, by the signal sent to them."""
 
 
 def run_jobs_with_workers(
     folder: Path, names: Sequence[str], on_failure: str, retries: int, settings: Workers, detach: bool
 ) -> None:
-    """Have those of the sweep's jobs that are named run by workers, until each has ended.
+    """Run jobs of a sweep with workers, until each job has ended.
 
     Args:
-        folder: the sweep folder.
-        names: of the jobs.
-        on_failure: `continue`, or `stop` to begin no further job after one that failed.
-        retries: how often a job goes on after its process died.
-        settings: who starts how many workers.
-        detach: whether to return once the workers are submitted.
+        folder: The sweep folder.
+        names: Names of the jobs.
+        on_failure: `continue`, or `stop` to start no further job after a failure.
+        retries: How often a job is retried after its process died.
+        settings: The launcher's settings: engine, number of workers, and so on.
+        detach: Whether to return once the workers are submitted.
 
     Raises:
-        UsageError: a job asks for a device that no worker sees, or the engine refuses.
-        Interrupted: the program was asked to end.
+        UsageError: A job requests a device that no worker sees, or the engine rejects the workers.
+        Interrupted: The program was asked to end.
     """
     sweep, monitor, interrupt = read_sweep(folder), LeaseMonitor(), Interrupt()
     jobs = {job.name: job for job in sweep.jobs}
     chosen = [jobs[name] for name in names]
-    begun = {job.name: job_state(sweep, job, monitor).attempt for job in chosen}
-    supervised = is_attended(settings, detach)
+    attempts = {job.name: job_state(sweep, job, monitor).attempt for job in chosen}
+    supervised = is_supervised(settings, detach)
     options = WorkerOptions(
-        folder.absolute(), secrets.token_hex(8), begun, on_failure, last_request(folder), supervised
+        folder.absolute(), secrets.token_hex(8), attempts, on_failure, last_request(folder), supervised
     )
     pending = PendingSweepJobs(sweep, chosen, options)
     with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(len(chosen)) as progress:
         run_workers(pending, options, chosen, retries, settings, detach, progress, interrupt)
 
 
-def is_attended(settings: Workers, detach: bool) -> bool:
-    """Whether the launching process watches over its workers."""
+def is_supervised(settings: Workers, detach: bool) -> bool:
+    """Return whether the launching process supervises its workers."""
     return settings.engine == "local" and not detach
 
 
@@ -80,27 +84,27 @@ def run_workers(
     progress: ProgressConsole,
     interrupt: Interrupt,
 ) -> None:
-    """Have workers run what is on the docket, until nothing is left.
+    """Run a launch's pending jobs with workers, until none is pending.
 
     Args:
-        pending: of the launch.
-        options: of the launch; not written yet.
-        jobs: such as they run, for the devices that they ask for.
-        retries: how often a job goes on after its process died.
-        settings: who starts how many workers.
-        detach: whether to return once the workers are submitted.
-        progress: to tell people.
-        interrupt: of this process.
+        pending: The launch's unfinished jobs.
+        options: The launch's worker options, not written yet.
+        jobs: Jobs of the launch, or sample jobs of a search, for the devices that they request.
+        retries: How often a job is retried after its process died.
+        settings: The launcher's settings: engine, number of workers, and so on.
+        detach: Whether to return once the workers are submitted.
+        progress: Shows progress.
+        interrupt: Whether this process was asked to end.
 
     Raises:
-        UsageError: a job asks for a device that no worker sees, or the engine refuses.
-        Interrupted: the program was asked to end.
+        UsageError: A job requests a device that no worker sees, or the engine rejects the workers.
+        Interrupted: The program was asked to end.
     """
-    asked = asked_devices(jobs)
+    requested = requested_devices(jobs)
     if not options.supervised:
-        submit_and_wait(pending, options, asked, settings, detach, progress, interrupt)
+        submit_and_wait(pending, options, requested, settings, detach, progress, interrupt)
         return
-    placements = choose_placements(asked, pending.left, settings.workers, settings.jobs_per_device)
+    placements = choose_placements(requested, pending.left, settings.workers, settings.jobs_per_device)
     progress.log(describe(placements))
     with share_gpus(placements) as (placements, line):
         if line:
@@ -112,42 +116,42 @@ def run_workers(
             options.remove()
 
 
-def asked_devices(jobs: Sequence[JobSpec]) -> set[str]:
-    """What the jobs ask for by `trainer.device`.
+def requested_devices(jobs: Sequence[JobSpec]) -> set[str]:
+    """Return the jobs' values of `trainer.device`.
 
     Raises:
-        UsageError: a device by a number; each worker sees one device alone.
+        UsageError: A job requests a device by number. Each worker sees only one device.
     """
-    asked = {str(job.config["trainer"]["device"]) for job in jobs}
-    for device in sorted(asked):
+    requested = {str(job.config["trainer"]["device"]) for job in jobs}
+    for device in sorted(requested):
         if device.startswith("cuda:"):
-            raise UsageError(f"trainer.device={device}: hydra/launcher=workers deals out the GPUs itself; take cuda")
-    return asked
+            raise UsageError(f"trainer.device={device}: hydra/launcher=workers assigns the GPUs itself; take cuda")
+    return requested
 
 
-def choose_placements(asked: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Placement]:
-    """Where the workers of this machine work.
+def choose_placements(requested: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Placement]:
+    """Assign devices and cores of this machine to workers.
 
     Args:
-        asked: devices, by `trainer.device`.
-        jobs: how many there are.
-        workers: how many; None: `jobs_per_device` for each GPU, or for each core.
-        jobs_per_device: see there.
+        requested: The jobs' values of `trainer.device`.
+        jobs: Number of jobs; there are at most as many workers.
+        workers: Number of workers. None: `jobs_per_device` for each GPU, or for each core if there is none.
+        jobs_per_device: Number of workers that share one GPU, or one core.
     """
-    gpus, cores = devices.gpus_for(asked), devices.usable_cores()
+    gpus, cores = devices.gpus_for(requested), devices.usable_cores()
     count = workers or (len(gpus) or cores) * jobs_per_device
     return devices.placements(min(count, max(1, jobs)), gpus, cores)
 
 
 def describe(placements: Sequence[Placement]) -> str:
-    """The places in one line, for people."""
+    """Return a human-readable line about the workers and their placements."""
     distinct = list(dict.fromkeys(placement.name for placement in placements))
     return f"{len(placements)} worker{'s' * (len(placements) != 1)} on {', '.join(distinct)}"
 
 
 @dataclass
 class _Slot:
-    """A place with its worker at present."""
+    """A placement and its current worker, and how many workers in a row died there before starting a job."""
 
     placement: Placement
     number: int
@@ -156,15 +160,15 @@ class _Slot:
 
 
 class WorkerPool:
-    """The workers of one launch, as the process sees them that watches over them.
+    """Supervises the workers of one launch.
 
     Args:
-        pending: what they are to do.
-        options: which the workers follow; they lie in the sweep folder.
-        retries: how often a job goes on after its process died.
-        engine: starts workers.
-        progress: shows what they print, and how many jobs have ended.
-        interrupt: whether all are to end.
+        pending: The launch's unfinished jobs.
+        options: The launch's worker options, written to the sweep folder.
+        retries: How often a job is retried after its process died.
+        starter: Starts workers.
+        progress: Shows the workers' output and the number of jobs that have ended.
+        interrupt: Whether all workers are to end.
     """
 
     def __init__(
@@ -172,33 +176,33 @@ class WorkerPool:
         pending: PendingJobs,
         options: WorkerOptions,
         retries: int,
-        engine: WorkerStarter,
+        starter: WorkerStarter,
         progress: ProgressConsole,
         interrupt: Interrupt,
     ) -> None:
-        self._pending, self._options, self._retries, self._engine = pending, options, retries, engine
+        self._pending, self._options, self._retries, self._starter = pending, options, retries, starter
         self._progress, self._interrupt = progress, interrupt
-        self._posts: list[_Slot] = []
+        self._slots: list[_Slot] = []
         self._monitor, self._page = LeaseMonitor(), LiveDashboard(options.folder)
-        self._started, self._next_count = 0, 0.0
+        self._started, self._next_refresh = 0, 0.0
 
     def run(self, placements: Sequence[Placement]) -> None:
-        """Keep a worker at each place until nothing is left to do, or none can be kept.
+        """Run a worker in each placement until no job is pending, or workers keep dying.
 
         Raises:
-            Interrupted: the program was asked to end, and the workers have.
+            Interrupted: The program was asked to end, and the workers have ended.
         """
-        told: int | None = None
+        sent: int | None = None
         try:
             for placement in placements:
-                self._posts.append(self._start(placement))
-            while self._posts:
-                if self._interrupt.requested != told:
-                    told = self._interrupt.requested
-                    self._send(told or signal.SIGTERM)
-                for post in list(self._posts):
-                    self._look_after(post)
-                self._count()
+                self._slots.append(self._start(placement))
+            while self._slots:
+                if self._interrupt.requested != sent:
+                    sent = self._interrupt.requested
+                    self._send(sent or signal.SIGTERM)
+                for slot in list(self._slots):
+                    self._check(slot)
+                self._refresh()
                 self._page.refresh()
                 time.sleep(POLL)
         except BaseException as error:
@@ -210,63 +214,63 @@ class WorkerPool:
 
     def _start(self, placement: Placement) -> _Slot:
         self._started += 1
-        # All targets were checked when the sweep was launched.
+        # All targets were checked at launch.
         request = WorkerRequest(self._options.folder, self._options.launch, 1, list(self._pending.targets()))
-        return _Slot(placement, self._started, self._engine.start(request.arguments(self._started), placement))
+        return _Slot(placement, self._started, self._starter.start(request.arguments(self._started), placement))
 
-    def _look_after(self, post: _Slot) -> None:
-        is_alive = post.worker.is_alive()
-        for line in post.worker.lines():
+    def _check(self, slot: _Slot) -> None:
+        is_alive = slot.worker.is_alive()
+        for line in slot.worker.lines():
             self._progress.log(line)
         if is_alive:
             return
-        self._posts.remove(post)
-        reason = post.worker.exit_reason()
+        self._slots.remove(slot)
+        reason = slot.worker.exit_reason()
         if reason is None or self._interrupt.requested or self._options.stop_was_requested():
             return
-        self._count(at_once=True)
-        had_a_job = self._handle_crash(post, reason)
-        vain = 0 if had_a_job else post.failed_starts + 1
-        if vain == MAX_FAILED_STARTS:
-            self._progress.log(f"no worker stays alive on {post.placement.name}; none is started there any more")
-        elif len(self._posts) < self._pending.left and not self._options.is_stopped():
-            self._posts.append(self._start(post.placement))
-            self._posts[-1].failed_starts = vain
+        self._refresh(at_once=True)
+        had_job = self._handle_crash(slot, reason)
+        failed_starts = 0 if had_job else slot.failed_starts + 1
+        if failed_starts == MAX_FAILED_STARTS:
+            self._progress.log(f"workers on {slot.placement.name} keep dying; no further one is started there")
+        elif len(self._slots) < self._pending.left and not self._options.is_stopped():
+            self._slots.append(self._start(slot.placement))
+            self._slots[-1].failed_starts = failed_starts
 
-    def _handle_crash(self, post: _Slot, reason: str) -> bool:
-        """Say what becomes of the job that a worker left behind; whether there was one."""
+    def _handle_crash(self, slot: _Slot, reason: str) -> bool:
+        """Retry or fail the job that a dead worker left behind, and return whether there was one."""
         for job in self._pending.jobs.values():
-            casualty = CrashedAttempt.of(self._options.folder / job.name, self._options.launch, post.number, reason)
-            if casualty is None:
+            crashed = CrashedAttempt.of(self._options.folder / job.name, self._options.launch, slot.number, reason)
+            if crashed is None:
                 continue
-            if handle_crash(job, casualty, self._retries, self._monitor):
+            if handle_crash(job, crashed, self._retries, self._monitor):
                 self._progress.log(f"{job.name}: failed: {reason}")
                 self._options.stop()
             else:
-                retry = f"retry {casualty.deaths} of {self._retries}"
+                retry = f"retry {crashed.crashes} of {self._retries}"
                 self._progress.log(f"{job.name}: {reason}; goes on from its last checkpoint ({retry})")
-            self._count(at_once=True)
+            self._refresh(at_once=True)
             return True
-        self._progress.log(f"worker {post.number}: {reason}")
+        self._progress.log(f"worker {slot.number}: {reason}")
         return False
 
-    def _count(self, at_once: bool = False) -> None:
-        """Strike off the jobs that have ended; how often depends on how long it takes."""
+    def _refresh(self, at_once: bool = False) -> None:
+        """Update the pending jobs and the progress; how often depends on how long that takes."""
         started = time.monotonic()
-        if not at_once and started < self._next_count:
+        if not at_once and started < self._next_refresh:
             return
         self._pending.refresh()
         self._progress.count(self._progress.jobs - self._pending.left)
         ended = time.monotonic()
-        self._next_count = ended + (ended - started) / SHARE
+        self._next_refresh = ended + (ended - started) / MAX_REFRESH_SHARE
 
     def _send(self, signal_number: int) -> None:
-        for post in self._posts:
-            post.worker.send(signal_number)
+        for slot in self._slots:
+            slot.worker.send(signal_number)
 
     def _end(self, signal_number: signal.Signals) -> None:
-        """Something went wrong here: leave no worker behind."""
+        """End the workers after an error in this process."""
         self._send(signal_number)
-        until = time.monotonic() + GRACE[signal_number]
-        while time.monotonic() < until and any(post.worker.is_alive() for post in self._posts):
+        deadline = time.monotonic() + GRACE[signal_number]
+        while time.monotonic() < deadline and any(slot.worker.is_alive() for slot in self._slots):
             time.sleep(POLL)

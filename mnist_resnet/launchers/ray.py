@@ -1,7 +1,7 @@
-"""Workers on Ray: each an actor, which Ray places where its resources are, and starts anew when its node is lost.
+"""Runs workers on Ray, each as an actor. Ray places actors by their resources and restarts them when a node is lost.
 
-Actors can be detached from the process that submitted them, and go on when it is gone; plain tasks would end with it.
-One that Ray starts anew runs no job from its start: like any worker it takes what nobody holds, from its checkpoint.
+Actors, unlike tasks, can be detached: they outlive the process that submitted them. A restarted actor does not repeat a
+job from its start: like any worker it takes a job that no other holds, and continues from its checkpoint.
 """
 
 import os
@@ -18,25 +18,25 @@ from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
 
 NAMESPACE = "mnist_resnet"
-"""Of the actors' names, for Ray's own tools."""
-HANDED_ON = ("MNIST_RESNET_", "WANDB_")
-"""Variables of the submitting process that the workers get too, by their beginning; the rest is the node's."""
-MOST = 32
-"""Workers, where neither a person nor the cluster says how many."""
-ANSWER = 5.0
-"""Seconds that an actor which has started gets to say so."""
+"""Namespace of the actors' names, as shown by Ray's tools."""
+FORWARDED_VARIABLES = ("MNIST_RESNET_", "WANDB_")
+"""Prefixes of the environment variables that workers get from the submitting process. All others are the node's."""
+MAX_DEFAULT_WORKERS = 32
+"""Number of workers if neither the user nor the cluster's resources limit it."""
+READY_TIMEOUT = 5.0
+"""Seconds for an actor that has started to report so."""
 
 
 class RayEngine:
-    """Submits actors to a cluster that runs, or to a local one that it starts.
+    """Submits actors to an existing Ray cluster, or to a local one that it starts.
 
     Args:
-        settings: where it is, and what each worker is given.
-        jobs_per_device: 1.
-        detach: whether the workers must outlive this process.
+        settings: The cluster's address and the resources of each worker.
+        jobs_per_device: Must be 1.
+        detach: Whether the workers must outlive this process.
 
     Raises:
-        UsageError: Ray is missing here, or it can't be had with these settings.
+        UsageError: Ray is not installed, or does not support these settings.
     """
 
     def __init__(self, settings: Ray, jobs_per_device: int, detach: bool) -> None:
@@ -54,21 +54,21 @@ class RayEngine:
             )
         self._settings = settings
 
-    def usual(self, jobs: int) -> int:
-        """As many as fit into the cluster as it is now, one for each job at most."""
+    def default_workers(self, jobs: int) -> int:
+        """Return how many workers fit into the cluster's current resources, at most one for each job."""
         import ray
 
         self._connect()
-        there, each = ray.cluster_resources(), self._settings
-        request = {"CPU": each.num_cpus, "GPU": each.num_gpus, **each.resources}
-        fit = [int(there.get(name, 0) / amount) for name, amount in request.items() if amount]
-        return min(jobs, max(1, min(fit, default=MOST)))
+        available, settings = ray.cluster_resources(), self._settings
+        per_worker = {"CPU": settings.num_cpus, "GPU": settings.num_gpus, **settings.resources}
+        fitting = [int(available.get(name, 0) / amount) for name, amount in per_worker.items() if amount]
+        return min(jobs, max(1, min(fitting, default=MAX_DEFAULT_WORKERS)))
 
     def submit(self, request: WorkerRequest) -> "RaySubmission":
         """Submit actors.
 
         Raises:
-            UsageError: no Ray answers.
+            UsageError: No Ray cluster answers.
         """
         import ray
 
@@ -76,13 +76,13 @@ class RayEngine:
         settings = self._settings
         options = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "resources": dict(settings.resources)}
         options |= {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": -1}
-        post = ray.remote(WorkerActor)
-        handed_on = {key: value for key, value in os.environ.items() if key.startswith(HANDED_ON)}
-        handed_on |= share_of_cores(settings.num_cpus, 1)
+        actor_class = ray.remote(WorkerActor)
+        environment = {key: value for key, value in os.environ.items() if key.startswith(FORWARDED_VARIABLES)}
+        environment |= share_of_cores(settings.num_cpus, 1)
         actors = {}
         for number in range(1, request.workers + 1):
             name = f"{request.launch}-{number}"
-            actors[name] = post.options(name=name, **options).remote(request, number, handed_on)
+            actors[name] = actor_class.options(name=name, **options).remote(request, number, environment)
         return RaySubmission(actors, settings.address)
 
     def _connect(self) -> None:
@@ -101,54 +101,54 @@ class RayEngine:
                 **local,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split())
-            raise UsageError(f"hydra.launcher.ray.address={address or 'null'}: no Ray answers ({said})") from None
+            reason = " ".join(str(error).split())
+            raise UsageError(f"hydra.launcher.ray.address={address or 'null'}: no Ray answers ({reason})") from None
 
 
 class WorkerActor:
-    """What an actor is: one worker, in a process of its own.
+    """A Ray actor that runs one worker, in a separate process.
 
     Args:
-        request: of the launch.
-        number: the worker's.
-        environment: variables for it.
+        request: The launch's request.
+        number: Number of the worker.
+        environment: Environment variables of the worker.
     """
 
     def __init__(self, request: WorkerRequest, number: int, environment: Mapping[str, str]) -> None:
-        self._station = NodeSupervisor(request, number, 1, Placement("Ray", dict(environment)))
+        self._supervisor = NodeSupervisor(request, number, 1, Placement("Ray", dict(environment)))
         threading.Thread(target=self._run, daemon=True).start()
 
     def end(self) -> None:
         """Ask the worker to end after a checkpoint."""
-        self._station.end()
+        self._supervisor.end()
 
     def _run(self) -> None:
         import ray
 
         try:
-            self._station.run()
+            self._supervisor.run()
         finally:
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
 class RaySubmission:
-    """Actors.
+    """Submitted actors.
 
     Args:
-        actors: their handles, by their names.
-        address: of the cluster; None: a local one.
+        actors: The actors' handles by name.
+        address: Address of the cluster. None: a local one.
     """
 
     def __init__(self, actors: Mapping[str, Any], address: str | None) -> None:
         self._actors, self._address = actors, address
 
     def describe(self) -> str:
-        """What was submitted, in one line, for people."""
+        """Return a human-readable description of the workers."""
         workers = f"{len(self._actors)} worker{'s' * (len(self._actors) != 1)}"
         return f"{workers} on Ray ({self._address or 'started for this command, ends with it'})"
 
     def alive(self) -> int | None:
-        """How many run or are still to start."""
+        """Return how many workers run or are pending; None if Ray does not answer."""
         from ray.util import list_named_actors
 
         try:
@@ -157,20 +157,20 @@ class RaySubmission:
             return None
 
     def cancel_pending(self) -> None:
-        """Let those that have not started, or not again, never do."""
+        """Cancel the workers that have not started, or not been restarted."""
         self._cancel_pending()
 
     def end(self) -> None:
-        """Ask all to end after a checkpoint; those that have not started never do."""
+        """Ask all workers to end after a checkpoint, and cancel those that have not started."""
         for actor in self._cancel_pending():
             actor.end.remote()
 
     def _cancel_pending(self) -> list[Any]:
-        """Gives those that have started."""
+        """Cancel the actors that have not started; return the others."""
         import ray
 
-        asked = {actor.__ray_ready__.remote(): actor for actor in self._actors.values()}
-        ready, unready = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
-        for one in unready:
-            ray.kill(asked[one], no_restart=True)
-        return [asked[one] for one in ready]
+        actors = {actor.__ray_ready__.remote(): actor for actor in self._actors.values()}
+        ready, pending = ray.wait(list(actors), num_returns=len(actors), timeout=READY_TIMEOUT)
+        for reference in pending:
+            ray.kill(actors[reference], no_restart=True)
+        return [actors[reference] for reference in ready]

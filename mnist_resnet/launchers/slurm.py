@@ -1,12 +1,12 @@
-"""Workers as one Slurm job array, submitted through submitit; works with and without Slurm's accounting.
+"""Runs workers as a Slurm job array, submitted through submitit; works with and without Slurm's accounting.
 
-Slurm tells a worker's process of its end by signals, and submitit's own handlers give way to ours:
+Slurm announces a worker's end by signals. Our handlers replace submitit's:
 
-- Preempted, or cancelled: SIGTERM, and `KillWait` or `GraceTime` seconds later SIGKILL. The worker writes its
-  checkpoint and ends; a preempted one is queued again by Slurm.
-- Out of time: SIGUSR2, `slurm.grace` seconds before the limit. The same, and the task has itself queued again.
+- Preempted or cancelled: SIGTERM, followed by SIGKILL after `KillWait` or `GraceTime` seconds. The worker writes its
+  checkpoint and ends. Slurm requeues a preempted task.
+- Time limit: SIGUSR2, `slurm.grace` seconds before the limit. The worker does the same, and the task requeues itself.
 
-The job goes on with whoever takes it next.
+The job continues in the worker that takes it next.
 """
 
 import io
@@ -27,23 +27,23 @@ from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
 
-MOST = 32
-"""Workers, where nobody says how many."""
-OUT_OF_TIME = signal.SIGUSR2
-"""What submitit asks Slurm to send before the time limit."""
-ANSWER = 30.0
-"""Seconds that Slurm gets for an answer."""
+MAX_DEFAULT_WORKERS = 32
+"""Maximum number of workers if the user gives none."""
+TIME_LIMIT_SIGNAL = signal.SIGUSR2
+"""Signal that submitit tells Slurm to send before the time limit."""
+TIMEOUT = 30.0
+"""Seconds for one of Slurm's commands to answer."""
 
 
 class SlurmEngine:
     """Submits job arrays.
 
     Args:
-        settings: what each task is given.
-        jobs_per_device: workers in each task.
+        settings: Slurm settings and resources of each task.
+        jobs_per_device: Number of workers in each task.
 
     Raises:
-        UsageError: submitit or Slurm is missing here.
+        UsageError: submitit or Slurm is not installed.
     """
 
     def __init__(self, settings: Slurm, jobs_per_device: int) -> None:
@@ -53,27 +53,27 @@ class SlurmEngine:
             raise UsageError("hydra.launcher.engine=slurm: this machine has no sbatch; start it where Slurm's jobs are")
         self._settings, self._jobs_per_device = settings, jobs_per_device
 
-    def usual(self, jobs: int) -> int:
-        """One for each job, but not too many."""
-        return min(jobs, MOST)
+    def default_workers(self, jobs: int) -> int:
+        """Return one worker for each job, at most `MAX_DEFAULT_WORKERS`."""
+        return min(jobs, MAX_DEFAULT_WORKERS)
 
     def submit(self, request: WorkerRequest) -> "SlurmSubmission":
-        """Submit an array.
+        """Submit a job array.
 
         Raises:
-            UsageError: Slurm refuses it; says why.
+            UsageError: Slurm rejects it; the message says why.
         """
         import submitit
 
-        each = self._jobs_per_device
+        per_task = self._jobs_per_device
         settings = self._settings
-        placement = Placement("Slurm", share_of_cores(settings.cpus_per_worker, each))
-        firsts = range(1, request.workers + 1, each)
-        tasks = [Task(request, first, min(each, request.workers + 1 - first), placement) for first in firsts]
+        placement = Placement("Slurm", share_of_cores(settings.cpus_per_worker, per_task))
+        firsts = range(1, request.workers + 1, per_task)
+        tasks = [Task(request, first, min(per_task, request.workers + 1 - first), placement) for first in firsts]
         executor = submitit.SlurmExecutor(request.folder / LAUNCHES / f"{request.launch}-slurm")
         try:
             executor.update_parameters(**parameters(settings, request.folder.name))
-            # What sbatch says is in the error too.
+            # The error contains what sbatch prints, too.
             with redirect_stderr(io.StringIO()):
                 jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
@@ -82,8 +82,8 @@ class SlurmEngine:
 
 
 def parameters(settings: Slurm, name: str) -> dict[str, Any]:
-    """The settings as submitit takes them; what is of Slurm's own syntax goes through untouched."""
-    own: dict[str, str | int | float | bool | None] = {
+    """Return the settings as submitit's parameters. Values in Slurm's own syntax are passed on unchanged."""
+    additional: dict[str, str | int | float | bool | None] = {
         "partition": settings.partition,
         "account": settings.account,
         "qos": settings.qos,
@@ -101,19 +101,19 @@ def parameters(settings: Slurm, name: str) -> dict[str, Any]:
         "setup": settings.setup,
         "stderr_to_stdout": True,
         "array_parallelism": 1_000_000,
-        "additional_parameters": {key: value for key, value in own.items() if value is not None},
+        "additional_parameters": {key: value for key, value in additional.items() if value is not None},
     }
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one task of the array runs.
+    """A task of the array, which runs one or more workers.
 
     Attributes:
-        request: of the launch.
-        first: the number of its first worker.
-        workers: how many it has.
-        placement: what each is given.
+        request: The launch's request.
+        first: Number of the task's first worker.
+        workers: Number of workers in the task.
+        placement: Cores of each worker.
     """
 
     request: WorkerRequest
@@ -122,67 +122,68 @@ class Task:
     placement: Placement
 
     def __call__(self) -> None:
-        """Run the workers, until nothing is left or Slurm wants the place back."""
-        station = NodeSupervisor(self.request, self.first, self.workers, self.placement)
-        heard: set[int] = set()
+        """Run the workers until nothing is left to do or Slurm ends the task."""
+        supervisor = NodeSupervisor(self.request, self.first, self.workers, self.placement)
+        received: set[int] = set()
 
-        def hear(number: int, _: FrameType | None) -> None:
-            heard.add(number)
-            station.end()
+        def on_signal(number: int, _: FrameType | None) -> None:
+            received.add(number)
+            supervisor.end()
 
-        for number in (signal.SIGTERM, OUT_OF_TIME):
-            signal.signal(number, hear)
-        station.run()
-        if OUT_OF_TIME in heard and signal.SIGTERM not in heard and station.has_work():
-            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False, timeout=ANSWER)
+        for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):
+            signal.signal(number, on_signal)
+        supervisor.run()
+        if TIME_LIMIT_SIGNAL in received and signal.SIGTERM not in received and supervisor.has_work():
+            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False, timeout=TIMEOUT)
 
 
 class SlurmSubmission:
-    """An array.
+    """A submitted job array.
 
     Args:
-        job: its number.
-        tasks: how many it has.
-        workers: in them.
+        job: Slurm's number of the array.
+        tasks: Number of tasks in the array.
+        workers: Number of workers in all tasks.
     """
 
     def __init__(self, job: str, tasks: int, workers: int) -> None:
         self.job, self._tasks, self._workers = job, tasks, workers
 
     def describe(self) -> str:
-        """What was submitted, in one line, for people."""
+        """Return a human-readable description of the array."""
         tasks = f"{self._tasks} task{'s' * (self._tasks != 1)}"
         workers = f" of {self._workers} workers" if self._workers != self._tasks else ""
         return f"Slurm array {self.job}: {tasks}{workers} (squeue -j {self.job} shows them)"
 
     def alive(self) -> int | None:
-        """How many tasks run or are still to start; Slurm's queue knows without accounting."""
-        listed = _asked("squeue", "--noheader", "--array", "--format=%T", f"--jobs={self.job}")
-        if listed is None:
+        """Return how many tasks run or are pending, from `squeue`, which works without accounting; None if it fails."""
+        queue = _run("squeue", "--noheader", "--array", "--format=%T", f"--jobs={self.job}")
+        if queue is None:
             return None
-        if listed.returncode:
-            # It forgets an array some minutes after its end.
-            return 0 if "Invalid job id" in listed.stderr else None
-        return sum(state not in ENDED for state in listed.stdout.split())
+        if queue.returncode:
+            # Slurm forgets an array some minutes after its end.
+            return 0 if "Invalid job id" in queue.stderr else None
+        return sum(state not in ENDED for state in queue.stdout.split())
 
     def cancel_pending(self) -> None:
-        """Let those that have not started never do."""
-        _asked("scancel", "--quiet", "--state=PENDING", self.job)
+        """Cancel the tasks that have not started."""
+        _run("scancel", "--quiet", "--state=PENDING", self.job)
 
     def end(self) -> None:
-        """Ask all to end after a checkpoint; those that have not started never do."""
-        _asked("scancel", "--quiet", self.job)
+        """Ask all workers to end after a checkpoint, and cancel the tasks that have not started."""
+        _run("scancel", "--quiet", self.job)
 
 
 ENDED = frozenset(
     ["COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED"]
 )
-"""States that squeue may show of a task that is over."""
+"""States in which `squeue` may list a task that has ended."""
 
 
-def _asked(*command: str) -> subprocess.CompletedProcess[str] | None:
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """Run one of Slurm's commands; None if it is missing or does not answer in time."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return None
 

@@ -1,15 +1,16 @@
-"""Workers that nobody watches over: submitted to an engine, and waited for by a process that may as well go away.
+"""Submits workers to an engine and waits for them.
 
-What they do is learnt from the sweep folder, and only whether any of them is left from the engine.
+The waiting process shows progress but is not needed: submitted workers outlive it. It reads their progress from the
+sweep folder, and asks the engine only whether any workers are left.
 """
 
 import time
 from collections.abc import Collection
 from pathlib import Path
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.launchers.engine import Engine, Submission, WorkerRequest
@@ -18,31 +19,31 @@ from mnist_resnet.sweeps.pending import PendingJobs
 from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 0.2
-"""Seconds between two looks at what the workers have printed."""
-ASKING = 2.0
-"""Seconds between two questions to the engine."""
-SHARE = 0.02
-"""Of the time that may go into looking at the jobs' folders, at most."""
-PATIENCE = 10.0
-"""Seconds without any worker after which none is expected any more: a cluster may start one again."""
+"""Seconds between two reads of the workers' logs."""
+ENGINE_POLL = 2.0
+"""Seconds between two queries of the engine."""
+MAX_REFRESH_SHARE = 0.02
+"""Maximum share of the time that is spent reading job folders."""
+NO_WORKER_TIMEOUT = 10.0
+"""Seconds without any worker after which none is expected. A cluster may restart one before."""
 GRACE = 120.0
-"""Seconds that workers which were asked to end are waited for."""
+"""Seconds to wait for workers that were asked to end."""
 
 
 class NoWorkerLeft(Exception):
-    """All workers have ended, and jobs are left."""
+    """All workers have ended, but jobs are unfinished."""
 
 
-def build_engine(asked: Collection[str], settings: Workers, detach: bool) -> Engine:
-    """The engine that the settings name.
+def build_engine(requested: Collection[str], settings: Workers, detach: bool) -> Engine:
+    """Build the engine that the settings name.
 
     Args:
-        asked: devices that the jobs ask for, by `trainer.device`.
-        settings: of the launcher.
-        detach: whether the workers must outlive this process.
+        requested: The jobs' values of `trainer.device`.
+        settings: The launcher's settings.
+        detach: Whether the workers must outlive this process.
 
     Raises:
-        UsageError: it can't be had here; says which package or program is missing.
+        UsageError: The engine is not available here; the message names the missing package or program.
     """
     if settings.engine == "slurm":
         from mnist_resnet.launchers.slurm import SlurmEngine
@@ -54,36 +55,36 @@ def build_engine(asked: Collection[str], settings: Workers, detach: bool) -> Eng
         return RayEngine(settings.ray, settings.jobs_per_device, detach)
     from mnist_resnet.launchers.local import LocalEngine
 
-    return LocalEngine(asked, settings.jobs_per_device)
+    return LocalEngine(requested, settings.jobs_per_device)
 
 
 def submit_and_wait(
     pending: PendingJobs,
     options: WorkerOptions,
-    asked: Collection[str],
+    requested: Collection[str],
     settings: Workers,
     detach: bool,
     progress: ProgressConsole,
     interrupt: Interrupt,
 ) -> None:
-    """Submit workers for what is on the docket, and wait until nothing is left.
+    """Submit workers for the pending jobs, and wait until none is pending.
 
     Args:
-        pending: of the launch.
-        options: of the launch; not written yet.
-        asked: devices that the jobs ask for, by `trainer.device`.
-        settings: who starts how many workers.
-        detach: whether not to wait.
-        progress: shows what the workers print, and how many jobs have ended.
-        interrupt: of this process; the workers end with it, after their checkpoints.
+        pending: The launch's unfinished jobs.
+        options: The launch's worker options, not written yet.
+        requested: The jobs' values of `trainer.device`.
+        settings: The launcher's settings: engine, number of workers, and so on.
+        detach: Whether to return without waiting.
+        progress: Shows the workers' output and the number of jobs that have ended.
+        interrupt: Whether this process was asked to end. Then the workers end too, after a checkpoint.
 
     Raises:
-        UsageError: the engine refuses.
-        Interrupted: the program was asked to end, and the workers have.
-        NoWorkerLeft: all workers are gone, and jobs are left.
+        UsageError: The engine rejects the workers.
+        Interrupted: The program was asked to end, and the workers have ended.
+        NoWorkerLeft: All workers have ended, but jobs are unfinished.
     """
-    engine = build_engine(asked, settings, detach)
-    count = min(settings.workers or engine.usual(pending.left), max(1, pending.left))
+    engine = build_engine(requested, settings, detach)
+    count = min(settings.workers or engine.default_workers(pending.left), max(1, pending.left))
     options.write()
     try:
         submission = engine.submit(WorkerRequest(options.folder, options.launch, count, sorted(pending.targets())))
@@ -102,14 +103,14 @@ def submit_and_wait(
 
 
 class SubmissionMonitor:
-    """A process that waits for workers, and shows what they do.
+    """Waits for submitted workers and shows their progress.
 
     Args:
-        pending: what they are to do.
-        options: which they follow.
-        fleet: the workers.
-        progress: shows what they print, and how many jobs have ended.
-        interrupt: whether all are to end.
+        pending: The launch's unfinished jobs.
+        options: The launch's worker options.
+        submission: The workers.
+        progress: Shows the workers' output and the number of jobs that have ended.
+        interrupt: Whether all workers are to end.
     """
 
     def __init__(
@@ -123,24 +124,26 @@ class SubmissionMonitor:
         self._pending, self._options, self._submission = pending, options, submission
         self._progress, self._interrupt = progress, interrupt
         self._logs, self._page, self._monitor = WorkerLogs(options), LiveDashboard(options.folder), LeaseMonitor()
-        self._next_count = self._next_question = 0.0
-        self._nobody_since: float | None = None
+        self._next_refresh = self._next_query = 0.0
+        self._no_worker_since: float | None = None
 
     def wait(self) -> None:
-        """Wait until nothing is left.
+        """Wait until no job is pending.
 
         Raises:
-            Interrupted: the program was asked to end, and the workers have.
-            NoWorkerLeft: all workers are gone, and jobs are left.
+            Interrupted: The program was asked to end, and the workers have ended.
+            NoWorkerLeft: All workers have ended, but jobs are unfinished.
         """
         while not self._interrupt.requested:
             self._show()
             if not self._pending.left or self._options.is_stopped():
-                # Those that are at work end by themselves: nothing is left for them.
+                # Running workers end by themselves, since no job is left for them.
                 self._submission.cancel_pending()
                 return
-            if self._is_deserted():
-                raise NoWorkerLeft(f"all workers have ended, and jobs are left; what they said: {self._logs.pattern}")
+            if self._no_worker_left():
+                raise NoWorkerLeft(
+                    f"all workers have ended, but jobs are unfinished; worker logs: {self._logs.pattern}"
+                )
             time.sleep(POLL)
         self._end()
         self._interrupt.check()
@@ -149,33 +152,33 @@ class SubmissionMonitor:
         for line in self._logs.lines():
             self._progress.log(line)
         started = time.monotonic()
-        if started >= self._next_count or at_once:
+        if started >= self._next_refresh or at_once:
             self._pending.refresh()
             self._progress.count(self._progress.jobs - self._pending.left)
             ended = time.monotonic()
-            self._next_count = ended + (ended - started) / SHARE
+            self._next_refresh = ended + (ended - started) / MAX_REFRESH_SHARE
         self._page.refresh()
 
-    def _is_deserted(self) -> bool:
-        """Whether there has been no worker for a while, by the engine's word, and no job is held by anybody."""
+    def _no_worker_left(self) -> bool:
+        """Return whether the engine has reported no worker for `NO_WORKER_TIMEOUT`, and no job's lease is held."""
         now = time.monotonic()
-        if now < self._next_question:
+        if now < self._next_query:
             return False
-        self._next_question = now + ASKING
-        if self._submission.alive() != 0 or self._somebody_holds_a_job():
-            self._nobody_since = None
+        self._next_query = now + ENGINE_POLL
+        if self._submission.alive() != 0 or self._any_job_is_held():
+            self._no_worker_since = None
             return False
-        self._nobody_since = self._nobody_since or now
-        return now - self._nobody_since >= PATIENCE
+        self._no_worker_since = self._no_worker_since or now
+        return now - self._no_worker_since >= NO_WORKER_TIMEOUT
 
-    def _somebody_holds_a_job(self) -> bool:
+    def _any_job_is_held(self) -> bool:
         return any(self._monitor.state(self._options.folder / name) == "held" for name in self._pending.jobs)
 
     def _end(self) -> None:
-        self._progress.log("asked to end: the workers write their checkpoints")
+        self._progress.log("waiting for the workers to write their checkpoints and end")
         self._submission.end()
-        until = time.monotonic() + GRACE
-        while time.monotonic() < until and self._submission.alive() != 0:
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and self._submission.alive() != 0:
             for line in self._logs.lines():
                 self._progress.log(line)
             time.sleep(POLL)
@@ -183,30 +186,30 @@ class SubmissionMonitor:
 
 
 class WorkerLogs:
-    """What the workers of a launch print, each into a file of its own in the sweep folder.
+    """Reads the output of a launch's workers. Each worker has its own log file in the sweep folder.
 
     Args:
-        options: of the launch.
+        options: The launch's worker options.
     """
 
     def __init__(self, options: WorkerOptions) -> None:
         self._folder, self._launch = options.folder / LAUNCHES, options.launch
-        self._seen: dict[Path, tuple[int, bytes]] = {}
+        self._read: dict[Path, tuple[int, bytes]] = {}
 
     @property
     def pattern(self) -> str:
-        """Where they are, for people."""
+        """A human-readable pattern of the files' paths."""
         return f"{self._folder / self._launch}-*.log"
 
     def lines(self) -> list[str]:
-        """What is new, in whole lines."""
-        found: list[str] = []
+        """Return the complete lines written since the last call."""
+        lines: list[str] = []
         for file in sorted(self._folder.glob(f"{self._launch}-*.log")):
-            seen, rest = self._seen.get(file, (0, b""))
+            offset, rest = self._read.get(file, (0, b""))
             with file.open("rb") as opened:
-                opened.seek(seen)
+                opened.seek(offset)
                 new = opened.read()
-            *whole, left = (rest + new).split(b"\n")
-            self._seen[file] = seen + len(new), left
-            found += [line.decode(errors="replace").rstrip() for line in whole]
-        return found
+            *whole, incomplete = (rest + new).split(b"\n")
+            self._read[file] = offset + len(new), incomplete
+            lines += [line.decode(errors="replace").rstrip() for line in whole]
+        return lines

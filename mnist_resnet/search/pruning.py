@@ -1,4 +1,4 @@
-"""The observer that tells the study of a trial's epochs, and ends the trial where the pruner says so."""
+"""A callback that reports a trial's epochs to the study and prunes the trial."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import Pruned, RunInfo
 
 
-class Pruning:
-    """Reports the objective at each epoch's end, counted in epochs done.
+class PruningCallback:
+    """Reports the objective at the end of each epoch. Optuna's step is the number of completed epochs.
 
     Args:
-        trial: to report to.
-        metric: the objective's, as `metrics.jsonl` names it.
+        trial: The trial to report to.
+        metric: Metric of the objective, as in `metrics.jsonl`.
     """
 
     def __init__(self, trial: Trial, metric: str) -> None:
@@ -22,31 +22,32 @@ class Pruning:
         self._epochs = 0
 
     def begin(self, run: RunInfo) -> None:
-        """Report what earlier attempts did, as far as the study does not have it."""
+        """Report epochs of earlier attempts that the study does not have yet."""
         self._epochs = run.epochs
         self._reported = set(self._trial.storage.get_trial(self._trial._trial_id).intermediate_values)
         for metrics in run.history:
             self._report(metrics)
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
-        """Nothing: a trial is judged by its epochs."""
+        """Do nothing: trials are judged by their epochs."""
 
     def epoch(self, metrics: Metrics) -> None:
         """Report the epoch.
 
         Raises:
-            Pruned: the trial is not worth going on with.
+            Pruned: The pruner stops the trial.
         """
         self._report(metrics)
-        done = int(metrics["epoch"]) + 1
-        if done < self._epochs and self._trial.should_prune():
-            raise Pruned(f"after epoch {done - 1}, by the trials so far ({self._metric} {metrics[self._metric]:.4f})")
+        completed = int(metrics["epoch"]) + 1
+        if completed < self._epochs and self._trial.should_prune():
+            value = f"{self._metric} {metrics[self._metric]:.4f}"
+            raise Pruned(f"after epoch {completed - 1}, by comparison with the other trials ({value})")
 
     def end(self, result: dict[str, Any]) -> None:
-        """Nothing: the trial's end is told by whoever next looks at its job folder."""
+        """Do nothing: the next process that reads the trial's job folder records its result in the study."""
 
     def _report(self, metrics: Metrics) -> None:
-        done = int(metrics["epoch"]) + 1
-        if done not in self._reported and self._metric in metrics:
-            self._reported.add(done)
-            self._trial.report(metrics[self._metric], done)
+        completed = int(metrics["epoch"]) + 1
+        if completed not in self._reported and self._metric in metrics:
+            self._reported.add(completed)
+            self._trial.report(metrics[self._metric], completed)

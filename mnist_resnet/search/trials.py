@@ -1,8 +1,9 @@
-"""Trials as jobs: between the study, which says what was proposed, and the job folders, which say what was done.
+"""Assigns the trials of a search to workers.
 
-Whatever died in between, the next worker to ask reads the one and tells the other, under the claim that the launches of
-a sweep share. A trial stays open in the study until its job has a result: one that was interrupted or that failed goes
-on as the same trial.
+The study says which values were proposed; the job folders say what was trained. A process may die between writing the
+one and the other. So the next worker that asks for a trial reads the job folders and updates the study, under the lease
+on the sweep's job list. A trial stays unfinished in the study until its job has a result: a job that was interrupted or
+that failed is continued as the same trial.
 """
 
 import time
@@ -12,48 +13,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial
 
-from mnist_resnet.config.allowed_targets import check_targets
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
-from mnist_resnet.config.signature import identity
-from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import LAUNCHES, SWEEP, Status, read_metrics
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
-from mnist_resnet.jobs.objective import objective_of, objective_value
-from mnist_resnet.jobs.run import DONE
+from mnist_resnet.job_folder import LAUNCHES
+from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.objective import objective_of
+from mnist_resnet.search.components import build_pruner, grid_size
 from mnist_resnet.search.spec import SearchSpec
-from mnist_resnet.search.study import (
-    JOB,
-    REMARK,
-    build_pruner,
-    build_sampler,
-    grid_size,
-    load_study,
-    make_study,
-    open_storage,
-    propose,
-    quiet_optuna,
-    reporting_trial,
-)
-from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, plan, read_sweep
+from mnist_resnet.search.study import all_trials, make_study, open_storage, quiet_optuna
+from mnist_resnet.search.trial_jobs import TrialJobs
+from mnist_resnet.search.trial_results import record_results
+from mnist_resnet.search.trial_states import TrialStates
 from mnist_resnet.sweeps.runner import Peers
 
-CLAIM_POLL = 0.05
-"""Seconds between two tries to get the claim on the job list, which nobody holds for long."""
-
-Kind = Literal["unborn", "ended", "free", "held", "failed"]
-"""Of an open trial: no job yet, its job has a result, can be run, somebody runs it, failed (or can't be read)."""
+LEASE_POLL = 0.05
+"""Seconds between two attempts to acquire the lease on the job list. No process holds it for long."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A trial for a worker to run.
+class Assignment:
+    """A trial assigned to a worker.
 
     Attributes:
-        number: of the trial, from 0.
-        job: frozen in `sweep.json`.
+        number: Number of the trial, from 0.
+        job: The trial's job, frozen in `sweep.json`.
     """
 
     number: int
@@ -64,12 +50,22 @@ class Trials:
     """The trials of a search, as one worker sees them.
 
     Args:
-        folder: the sweep folder, with the recipe in it.
-        spec: of the search.
-        monitor: the worker's memory of who holds what.
-        say: tells people of what is out of the ordinary.
-        attempts: at jobs when the search was launched, by their names: one that has failed since is not run again.
-            None: as it is now.
+        folder: The sweep folder, with the search's spec in it.
+        spec: The search's spec.
+        monitor: This worker's view of all leases.
+        log: Shows a line to the user.
+        attempts: Number of attempts at each job when the search was launched, by job name. A job that has failed since
+            then is not run again. None: count the attempts now.
+
+    Attributes:
+        folder: The sweep folder.
+        spec: The search's spec.
+        metric: Metric of the objective.
+        epoch: Epoch of the objective: `last` or `best`.
+        pruner: The search's pruner.
+        limit: Number of trials that the study is to have.
+        storage: The study's storage.
+        states: States of the trials.
     """
 
     def __init__(
@@ -77,182 +73,80 @@ class Trials:
         folder: Path,
         spec: SearchSpec,
         monitor: LeaseMonitor,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         attempts: Mapping[str, int] | None = None,
     ) -> None:
         quiet_optuna()
         self.folder, self.spec = folder, spec
-        self._monitor, self._say = monitor, say
-        corners = spec.corners()
-        self.metric, self.epoch = objective_of(corners[0].config)
-        self.pruner = build_pruner(spec.pruner, max(check(job.config).epochs for job in corners))
+        self._monitor, self._log = monitor, log
+        corner_jobs = spec.corner_jobs()
+        self.metric, self.epoch = objective_of(corner_jobs[0].config)
+        self.pruner = build_pruner(spec.pruner, max(check(job.config).epochs for job in corner_jobs))
         self.limit = min(spec.trials, grid_size(spec.sampler, spec.space) or spec.trials)
         self.storage = open_storage(folder)
         make_study(self.storage, self.metric)
-        self._attempts = self.attempts() if attempts is None else attempts
+        self.states = TrialStates(folder, self.storage, monitor, attempts)
+        self._jobs = TrialJobs(folder, spec, self.storage, self.pruner, log)
 
-    def attempts(self) -> dict[str, int]:
-        """How many attempts there have been at each job."""
-        sweep = self._sweep()
-        return {job.name: job_state(sweep, job, self._monitor).attempt for job in sweep.jobs} if sweep else {}
+    def count_unfinished(self) -> int:
+        """Return how many trials have not ended, including those that have not been created yet."""
+        trials = all_trials(self.storage)
+        statuses = list(self.states.statuses().values())
+        ended = sum(trial.state.is_finished() for trial in trials) + statuses.count("ended") + statuses.count("failed")
+        return max(0, max(self.limit, len(trials)) - ended)
 
-    def attempts_before(self, name: str) -> int:
-        """How many attempts at a job there had been when the search was launched."""
-        return self._attempts.get(name, 0)
+    def next(self, peers: Peers) -> Assignment | Literal["wait", "done"]:
+        """Return the trial that this worker runs next: an unfinished one that no worker runs, or a new one.
 
-    def open_jobs(self) -> list[JobSpec]:
-        """The jobs that have no result and have not failed since the launch."""
-        sweep = self._sweep()
-        standings = [job_state(sweep, job, self._monitor) for job in sweep.jobs] if sweep else []
-        return [one.job for one in standings if one.status not in DONE and not self._is_given_up(one)]
-
-    def left(self) -> int:
-        """How many trials have not ended, those that were not asked for yet among them."""
-        asked = self.all()
-        kinds = list(self._kinds(None).values())
-        ended = sum(trial.state.is_finished() for trial in asked) + kinds.count("ended") + kinds.count("failed")
-        return max(0, max(self.limit, len(asked)) - ended)
-
-    def held(self) -> list[Path]:
-        """Folders of the open trials that somebody runs."""
-        jobs = {trial.number: trial.user_attrs.get(JOB) for trial in self._open()}
-        return [self.folder / str(jobs.get(number)) for number, kind in self._kinds(None).items() if kind == "held"]
-
-    def all(self) -> list[FrozenTrial]:
-        """Every trial of the study, in order."""
-        return load_study(self.storage).get_trials(deepcopy=False)
-
-    def reporting(self, number: int) -> Trial:
-        """The trial to report epochs to."""
-        return reporting_trial(self.storage, number, self.pruner)
-
-    def next(self, peers: Peers) -> Turn | Literal["wait", "done"]:
-        """The trial that this worker runs next: one that was left, or a new one; `wait`: others run the last ones."""
+        Returns:
+            The trial; `wait` if other workers run the last trials; `done` if nothing is left to do.
+        """
         while True:
-            kinds = self._kinds(peers)
-            wanted = len(self.all()) < self.limit and not peers.is_stopped()
-            to_do = {"unborn", "ended"} if peers.is_stopped() else {"unborn", "ended", "free"}
-            if not wanted and not to_do.intersection(kinds.values()):
-                return "wait" if "held" in kinds.values() and not peers.is_stopped() else "done"
-            with claimed(self.folder, self._monitor):
-                turn = self._next(peers)
-            if turn is not None:
-                return turn
+            statuses = self.states.statuses(peers)
+            may_create = len(all_trials(self.storage)) < self.limit and not peers.is_stopped()
+            to_do = {"no job", "ended"} if peers.is_stopped() else {"no job", "ended", "available"}
+            if not may_create and not to_do.intersection(statuses.values()):
+                return "wait" if "running" in statuses.values() and not peers.is_stopped() else "done"
+            with job_list_lease(self.folder, self._monitor):
+                assignment = self._next(peers)
+            if assignment is not None:
+                return assignment
 
-    def settle(self) -> None:
-        """Tell the study of the jobs that have ended."""
-        with claimed(self.folder, self._monitor):
-            self._settle()
+    def record_results(self) -> None:
+        """Tell the study about each trial whose job has ended."""
+        with job_list_lease(self.folder, self._monitor):
+            record_results(self.states, self.storage, self.metric, self.epoch)
 
-    def _next(self, peers: Peers) -> Turn | None:
-        """Under the claim."""
-        self._settle()
-        kinds = self._kinds(peers)
-        of_number = {trial.number: trial for trial in self.all()}
-        unborn = next((of_number[number] for number, kind in kinds.items() if kind == "unborn"), None)
-        if unborn is not None:
-            return self._born(unborn, unborn.number, peers)
+    def _next(self, peers: Peers) -> Assignment | None:
+        """Update the study, then return a trial to run; None if the caller has to look again. Needs the lease."""
+        record_results(self.states, self.storage, self.metric, self.epoch)
+        statuses = self.states.statuses(peers)
+        trials = {trial.number: trial for trial in all_trials(self.storage)}
+        without_job = next((trials[number] for number, status in statuses.items() if status == "no job"), None)
+        if without_job is not None:
+            return self._create_job(without_job.number, without_job, peers)
         if peers.is_stopped():
             return None
-        for number, kind in kinds.items():
-            if kind == "free":
-                return Turn(number, self._job_of(of_number[number]))
-        return self._born(None, len(of_number), peers) if len(of_number) < self.limit else None
+        for number, status in statuses.items():
+            if status == "available":
+                return Assignment(number, self._jobs.update(trials[number]))
+        return self._create_job(len(trials), None, peers) if len(trials) < self.limit else None
 
-    def _kinds(self, peers: Peers | None) -> dict[int, Kind]:
-        """The open trials by number."""
-        running = self._open()
-        sweep = self._sweep() if running else None
-        jobs = {job.name: job for job in sweep.jobs} if sweep else {}
-        return {trial.number: self._kind(trial, sweep, jobs, peers) for trial in running}
-
-    def _open(self) -> list[FrozenTrial]:
-        return [trial for trial in self.all() if trial.state == TrialState.RUNNING]
-
-    def _kind(self, trial: FrozenTrial, sweep: Sweep | None, jobs: Mapping[str, JobSpec], peers: Peers | None) -> Kind:
-        job = jobs.get(trial.user_attrs.get(JOB, ""))
-        if job is None or sweep is None:
-            return "unborn"
-        now = job_state(sweep, job, self._monitor)
-        if now.status in DONE:
-            return "ended"
-        if self._is_given_up(now):
-            return "failed"
-        if now.action == "leave" or (peers is not None and not peers.may_take_over(sweep.folder_of(job))):
-            return "held"
-        return "free"
-
-    def _is_given_up(self, now: JobState) -> bool:
-        return now.status == "unreadable" or (
-            now.status == Status.FAILED and self._attempts.get(now.job.name, 0) != now.attempt
-        )
-
-    def _settle(self) -> None:
-        """Under the claim."""
-        for number, kind in self._kinds(None).items():
-            if kind == "ended":
-                self._tell(number, str(self.all()[number].user_attrs[JOB]))
-
-    def _tell(self, number: int, name: str) -> None:
-        """A trial that diverged counts as pruned, and so for worse than any that was completed: it has no figure."""
-        sweep = self._sweep()
-        assert sweep is not None
-        job = next(job for job in sweep.jobs if job.name == name)
-        study = load_study(self.storage)
-        if job_state(sweep, job, self._monitor).status != Status.COMPLETED:
-            study.tell(number, state=TrialState.PRUNED)
-            return
-        value = objective_value(read_metrics(sweep.folder_of(job)), self.metric, self.epoch)
-        if value is None:
-            study.tell(number, state=TrialState.FAIL)
-        else:
-            study.tell(number, value)
-
-    def _born(self, unborn: FrozenTrial | None, number: int, peers: Peers) -> Turn | None:
-        """Under the claim: ask for a trial's values and freeze its job; None if there is nothing to run."""
-        study = load_study(self.storage, build_sampler(self.spec.sampler, self.spec.space, number), self.pruner)
-        trial_id, values = propose(study, self.spec.space, unborn)
-        try:
-            job = self._frozen(self.spec.job(values))
-        except UsageError as error:
-            self._say(f"trial {number}: can't be, and is left out: {error}")
-            self.storage.set_trial_user_attr(trial_id, REMARK, str(error))
-            study.tell(number, state=TrialState.FAIL)
+    def _create_job(self, number: int, incomplete: FrozenTrial | None, peers: Peers) -> Assignment | None:
+        """Create the job of a trial; see `TrialJobs.create`."""
+        job = self._jobs.create(number, incomplete)
+        if job is None:
             return None
-        self.storage.set_trial_user_attr(trial_id, JOB, job.name)
-        kind = self._kinds(peers)[number]
-        if kind == "free":
-            return Turn(number, job)
-        self._say(f"trial {number}: the same as an earlier one, {job.name}")
+        if self.states.statuses(peers)[number] == "available":
+            return Assignment(number, job)
+        self._log(f"trial {number}: same job as an earlier trial, {job.name}")
         return None
-
-    def _job_of(self, trial: FrozenTrial) -> JobSpec:
-        """Under the claim: an open trial's job, with what this launch says of everything that moves no figure."""
-        sweep = self._sweep()
-        assert sweep is not None
-        known = next(job for job in sweep.jobs if job.name == trial.user_attrs[JOB])
-        now = self.spec.job(trial.params)
-        if identity(now.config) == identity(known.config):
-            return self._frozen(now)
-        check_targets(known.config, self.spec.targets())
-        return known
-
-    def _frozen(self, job: JobSpec) -> JobSpec:
-        """Under the claim: the job in `sweep.json`, added if it is not there."""
-        names = [one.name for one in self.spec.space]
-        sweep, before = plan(self.folder, [job], names, self.spec.command), self._sweep()
-        if before is None or sweep.content != before.content:
-            sweep.write()
-        return sweep.jobs[0]
-
-    def _sweep(self) -> Sweep | None:
-        return read_sweep(self.folder) if (self.folder / SWEEP).exists() else None
 
 
 @contextmanager
-def claimed(folder: Path, monitor: LeaseMonitor) -> Iterator[None]:
-    """The one who may write to the sweep's job list and ask for trials."""
+def job_list_lease(folder: Path, monitor: LeaseMonitor) -> Iterator[None]:
+    """Hold the lease on the sweep's job list. Its holder may write to the list and create trials."""
     while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
-        time.sleep(CLAIM_POLL)
+        time.sleep(LEASE_POLL)
     with lease:
         yield

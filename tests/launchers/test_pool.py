@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.worker_options import WorkerOptions, launches, read_worker_options
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import placements, visible_gpus
@@ -266,7 +267,7 @@ def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_ret
         assert WorkerOptions(frozen.folder, "another", {}, "continue", "").may_take_over(folder)
         casualty = CrashedAttempt.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
         assert casualty is not None
-        assert casualty.deaths == number
+        assert casualty.crashes == number
         assert handle_crash(job, casualty, retries=1, monitor=monitor) == (number == 2)
         assert CrashedAttempt.of(folder, "1234", number, "again") is None, "it is said once"
     assert job_state(frozen, job, monitor).status == "failed"
@@ -284,7 +285,7 @@ def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
     _abandon(folder, launch="1234", worker=1)
     now = CrashedAttempt.of(folder, "1234", 1, "killed")
     assert now is not None
-    assert (now.attempt, now.deaths) == (2, 1)
+    assert (now.attempt, now.crashes) == (2, 1)
 
 
 def unattended(sweep: Sweep) -> WorkerOptions:
@@ -323,7 +324,8 @@ def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen:
 CLAIMING = """
 import os, sys
 from pathlib import Path
-from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.jobs.lease import acquire_lease
 acquire_lease(Path(sys.argv[1]), LeaseMonitor(), {"launch": sys.argv[2], "worker": int(sys.argv[3])})
 os._exit(0)
 """
@@ -374,8 +376,8 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     assert len(choose_placements({"auto"}, 100, None, 3)) == 6
     assert len(choose_placements({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
-    assert LocalEngine({"cpu"}).usual(100) == 4
-    assert LocalEngine({"cpu", "auto"}, jobs_per_device=2).usual(100) == 4
+    assert LocalEngine({"cpu"}).default_workers(100) == 4
+    assert LocalEngine({"cpu", "auto"}, jobs_per_device=2).default_workers(100) == 4
 
 
 def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

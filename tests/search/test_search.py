@@ -18,11 +18,11 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.objective import objective_value
 from mnist_resnet.models.resnet import ResNet
+from mnist_resnet.search.components import build_sampler
 from mnist_resnet.search.space import Parameter, parse_space, read_parameter
 from mnist_resnet.search.study import (
     JOURNAL,
     _lock,
-    build_sampler,
     load_study,
     make_study,
     open_storage,
@@ -102,7 +102,7 @@ def test_hydras_syntax_is_the_space(typed: str, expected: Any) -> None:
         ("optim.lr=tag(log,range(1,9,2))", "without a step"),
         ("seed=1,2", "luckiest"),
         ("sweep.trials=1,2", "whole sweep"),
-        ("data.root=a,b", "no figure depends"),
+        ("data.root=a,b", "no metric depends"),
         ("optim.lr=0.1", "nothing is searched"),
     ],
 )
@@ -281,7 +281,7 @@ def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) 
     grid = ("hydra/sweeper/sampler=grid", "data.train_size=32,33", "data.batch_size=11,16", "trainer.epochs=1")
     done = search("s", *grid)
     assert done.code == 0, done.out + done.err
-    assert "can't be, and is left out: data.train_size=33" in done.out
+    assert "left out, its config is not valid: data.train_size=33" in done.out
     assert "4 trials: 3 completed, 1 left out" in done.out
 
 
@@ -293,7 +293,7 @@ def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) 
         (("sweep.objective=accuracy",), "val_accuracy"),
         (("sweep.trials=0",), "1 or more"),
         (("sweep.exclude=['optim.lr=1']",), "leave the values out"),
-        (("sweep.rerun=all",), "no trial anew"),
+        (("sweep.rerun=all",), "reruns no trials"),
         (("hydra/sweeper/sampler=grid",), "a grid needs a list"),
         (("hydra/sweeper/sampler=tpa",), "tpe"),
         (("+hydra.sweeper.sampler.foo=1",), "foo"),
@@ -342,14 +342,14 @@ def test_a_sweep_is_not_made_a_search(search: Run, place: Place) -> None:
     (folder / SWEEP).write_text("{}")
     done = search("s", LR)
     assert done.code == 2
-    assert "no search" in done.err
+    assert "not a search" in done.err
 
 
 def test_a_dry_run_tells_the_space_and_writes_nothing(search: Run, place: Place) -> None:
     done = search("s", LR, "sweep.dry_run=true", "sweep.trials=7")
     assert done.code == 0
     assert "optim.lr: tag(log,interval(1e-4,1e-1))" in done.out
-    assert "7 trials, 0 begun already" in done.out
+    assert "7 trials, 0 started already" in done.out
     assert not (place.folder / "multirun").exists()
 
 

@@ -38,7 +38,7 @@ def test_search_is_gone_on_with_from_its_folder_alone(
     spec = folder / "search.json"
     spec.write_text(spec.read_text().replace('"trials": 1,', '"trials": 3,'))
     assert resume(folder, []) == 0
-    assert "3 trials, 1 begun already" in capfd.readouterr().out
+    assert "3 trials, 1 started already" in capfd.readouterr().out
     trials = load_study(open_storage(folder)).get_trials()
     assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
     assert list(statuses(folder).values()) == ["completed"] * 3

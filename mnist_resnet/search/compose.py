@@ -1,0 +1,154 @@
+"""Composes a search's spec from the command line."""
+
+import re
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mnist_resnet.config.compose import Composer
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.schema import check
+from mnist_resnet.config.signature import flatten
+from mnist_resnet.errors import UsageError
+from mnist_resnet.search.components import build_pruner, build_sampler
+from mnist_resnet.search.space import Parameter, corners, parse_space
+from mnist_resnet.search.spec import META_GROUPS, SearchSpec, SharedConfig
+
+MACHINE_INTERPOLATION = re.compile(r"\$\{(hydra|now|oc\.env):")
+"""Interpolations whose values come from outside the config."""
+
+
+def compose_spec(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, context: HydraContext
+) -> SearchSpec:
+    """Compose and check a search's spec.
+
+    Args:
+        arguments: Task overrides as typed.
+        params: The sweeper's `params`.
+        config: Config composed without the searched keys.
+        context: Hydra's context.
+
+    Raises:
+        UsageError: A value in the space is not valid, or trials can't be judged by the objective.
+    """
+    space, fixed = parse_space(arguments, params, context.config_loader)
+    shared_configs = _compose_shared_configs(space, fixed, config, context.config_loader)
+    sampler, pruner = (_component_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
+    spec = SearchSpec(space, fixed, shared_configs, sampler, pruner, trials=1, command=sys.argv)
+    corner_jobs = spec.corner_jobs()
+    _check_settings(corner_jobs)
+    build_sampler(sampler, space, 0)
+    build_pruner(pruner, check(corner_jobs[0].config).epochs)
+    return replace(spec, trials=check(corner_jobs[0].config).sweep.trials)
+
+
+def _component_node(node: Any, name: str) -> dict[str, Any]:
+    """Return the config node of the sampler or pruner as a plain dict."""
+    content = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else None
+    if not isinstance(content, dict) or "_target_" not in content:
+        raise UsageError(f"hydra.sweeper.{name}={node}: must be a node with a _target_; choose hydra/sweeper/{name}=…")
+    return {str(key): value for key, value in content.items()}
+
+
+def _check_settings(corner_jobs: Sequence[JobSpec]) -> None:
+    sweep = check(corner_jobs[0].config).sweep
+    if sweep.exclude:
+        raise UsageError(f"sweep.exclude={sweep.exclude}: a search excludes nothing; leave the values out of its space")
+    if sweep.rerun:
+        raise UsageError(f"sweep.rerun={sweep.rerun}: a search reruns no trials; failed ones are continued anyway")
+    if sweep.objective.startswith("test_"):
+        if not sweep.objective_on_test:
+            raise UsageError(
+                f"sweep.objective={sweep.objective}: a search fits the images that it is judged by, so their metric "
+                f"would be too optimistic and no test any more; use val_{sweep.objective[5:]} with "
+                f"data.val_size=5000, or insist with sweep.objective_on_test=true"
+            )
+        return
+    if any(check(job.config).data.val_size == 0 for job in corner_jobs):
+        raise UsageError(
+            f"sweep.objective={sweep.objective}: there are no validation images to judge a trial by (data.val_size=0); "
+            f"add data.val_size=5000, or as many as can be spared"
+        )
+
+
+def _compose_shared_configs(
+    space: Sequence[Parameter], fixed: Sequence[str], config: DictConfig, loader: ConfigLoader
+) -> list[SharedConfig]:
+    """Compose the shared config for each combination of choices in the searched config groups.
+
+    Raises:
+        UsageError: A searched key does not exist under one of them.
+    """
+    composer, names = Composer(config, loader), [parameter.name for parameter in space]
+    default_groups = _default_groups(config, loader)
+    shared_configs: dict[tuple[str, ...], SharedConfig] = {}
+    for values in corners(space):
+        groups = [parameter.override(values[parameter.name]) for parameter in space if parameter.is_group]
+        if tuple(groups) in shared_configs:
+            continue
+        overrides = [parameter.override(values[parameter.name]) for parameter in space]
+        composed = composer.compose([*fixed, *overrides], names)
+        choices = {
+            str(group): choice
+            for group, choice in composed.hydra.runtime.choices.items()
+            if not str(group).startswith("hydra/")
+        }
+        shared_configs[tuple(groups)] = SharedConfig(
+            groups, _unresolved(composed), choices, *_compose_plain(choices, default_groups, config, loader)
+        )
+    return list(shared_configs.values())
+
+
+def _unresolved(composed: DictConfig) -> dict[str, Any]:
+    """Return the config without Hydra's node; only interpolations of Hydra or this machine are resolved."""
+    previous = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(composed)
+    try:
+        task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        for key, raw in flatten(_container(task)).items():
+            if isinstance(raw, str) and MACHINE_INTERPOLATION.search(raw):
+                OmegaConf.update(task, key, OmegaConf.select(task, key))
+    finally:
+        HydraConfig.instance().cfg = previous
+    return _container(task)
+
+
+def _compose_plain(
+    choices: Mapping[str, str | None], default_groups: Collection[str], config: DictConfig, loader: ConfigLoader
+) -> tuple[dict[str, Any], list[str]]:
+    """Compose the group choices alone; return the config and the groups that are not chosen by default."""
+    try:
+        chosen = {group: choice for group, choice in choices.items() if choice and group not in META_GROUPS}
+        added = [group for group in chosen if group not in default_groups]
+        overrides = [f"{'+' * (group in added)}{group}={choice}" for group, choice in chosen.items()]
+        return _resolved(loader.load_sweep_config(config, overrides)), added
+    except (HydraException, OmegaConfBaseException):
+        return {}, []
+
+
+def _default_groups(config: DictConfig, loader: ConfigLoader) -> list[str]:
+    """Return the config groups in which something is chosen by default."""
+    try:
+        return [str(group) for group in loader.load_sweep_config(config, []).hydra.runtime.choices]
+    except (HydraException, OmegaConfBaseException):
+        return []
+
+
+def _resolved(composed: DictConfig) -> dict[str, Any]:
+    task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return _container(task, resolve=True)
+
+
+def _container(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
+    container = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

@@ -1,0 +1,58 @@
+"""Checks that a command continues the search that its folder holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import distinguishes_jobs, flatten
+from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.objective import objective_of
+from mnist_resnet.search.spec import SearchSpec
+
+
+def check_same_search(folder: Path, stored: SearchSpec, new: SearchSpec) -> None:
+    """Check that two specs describe the same search. Sampler, pruner and number of trials may differ.
+
+    Args:
+        folder: The sweep folder.
+        stored: The spec in the folder.
+        new: The spec composed from the command line.
+
+    Raises:
+        UsageError: The space, the objective or a fixed value differs.
+    """
+    hint = "take another sweep.name, or the same setting as before"
+    stored_space, new_space = (
+        {parameter.name: parameter.as_dict() | {"typed": ""} for parameter in spec.space} for spec in (stored, new)
+    )
+    for name in dict.fromkeys([*stored_space, *new_space]):
+        if stored_space.get(name) != new_space.get(name):
+            raise UsageError(
+                f"{name}: the study in {folder} searches {_typed(stored, name)}, not {_typed(new, name)}; {hint}"
+            )
+    old_objective, new_objective = (objective_of(spec.corner_jobs()[0].config) for spec in (stored, new))
+    if old_objective != new_objective:
+        raise UsageError(
+            f"sweep.objective: the study in {folder} is about {' '.join(old_objective)}, "
+            f"not {' '.join(new_objective)}; {hint}"
+        )
+    stored_jobs, new_jobs = stored.corner_jobs(), new.corner_jobs()
+    if [job.signature for job in stored_jobs] != [job.signature for job in new_jobs]:
+        key, old_value, new_value = _first_difference(stored_jobs, new_jobs)
+        raise UsageError(f"{key}={new_value}: the study in {folder} has {old_value}; {hint}")
+
+
+def _typed(spec: SearchSpec, name: str) -> str:
+    return next((parameter.typed for parameter in spec.space if parameter.name == name), "nothing")
+
+
+def _first_difference(stored: Sequence[JobSpec], new: Sequence[JobSpec]) -> tuple[str, Any, Any]:
+    """Return the first key with different values in jobs at the same corner, and both values."""
+    for stored_job, new_job in zip(stored, new, strict=True):
+        old, current = flatten(stored_job.config), flatten(new_job.config)
+        for key in dict.fromkeys([*old, *current]):
+            differs = distinguishes_jobs(key) and old.get(key) != current.get(key)
+            if differs and stored_job.signature != new_job.signature:
+                return key, old.get(key), current.get(key)
+    raise AssertionError("their signatures differ")

@@ -1,0 +1,75 @@
+"""Creates the jobs of trials: asks the sampler for values, composes a job with them and freezes it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from optuna.pruners import BasePruner
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_resnet.config.allowed_targets import check_targets
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import identity
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SWEEP
+from mnist_resnet.search.components import build_sampler
+from mnist_resnet.search.spec import SearchSpec
+from mnist_resnet.search.study import JOB, REMARK, load_study, propose
+from mnist_resnet.sweeps.folder import plan, read_sweep
+
+
+class TrialJobs:
+    """Creates and updates the jobs of a search's trials. The caller holds the lease on the job list.
+
+    Args:
+        folder: The sweep folder.
+        spec: The search's spec.
+        storage: The study's storage.
+        pruner: The search's pruner.
+        log: Shows a line to the user.
+    """
+
+    def __init__(
+        self, folder: Path, spec: SearchSpec, storage: JournalStorage, pruner: BasePruner, log: Callable[[str], None]
+    ) -> None:
+        self._folder, self._spec, self._storage, self._pruner, self._log = folder, spec, storage, pruner, log
+
+    def create(self, number: int, incomplete: FrozenTrial | None) -> JobSpec | None:
+        """Propose a trial's values and freeze its job.
+
+        Args:
+            number: The trial's number.
+            incomplete: A trial without a job, left by a process that died while creating it. None: add a new trial.
+
+        Returns:
+            The job; None if the values make no valid config, and the trial was left out.
+        """
+        study = load_study(self._storage, build_sampler(self._spec.sampler, self._spec.space, number), self._pruner)
+        trial_id, values = propose(study, self._spec.space, incomplete)
+        try:
+            job = self._freeze(self._spec.make_job(values))
+        except UsageError as error:
+            self._log(f"trial {number}: left out, its config is not valid: {error}")
+            self._storage.set_trial_user_attr(trial_id, REMARK, str(error))
+            study.tell(number, state=TrialState.FAIL)
+            return None
+        self._storage.set_trial_user_attr(trial_id, JOB, job.name)
+        return job
+
+    def update(self, trial: FrozenTrial) -> JobSpec:
+        """Return the job of an unfinished trial, with this launch's values for settings that change no metric."""
+        stored = next(job for job in read_sweep(self._folder).jobs if job.name == trial.user_attrs[JOB])
+        current = self._spec.make_job(trial.params)
+        if identity(current.config) == identity(stored.config):
+            return self._freeze(current)
+        check_targets(stored.config, self._spec.targets())
+        return stored
+
+    def _freeze(self, job: JobSpec) -> JobSpec:
+        """Return the job as it stands in `sweep.json`, after adding it if it is new."""
+        names = [parameter.name for parameter in self._spec.space]
+        sweep = plan(self._folder, [job], names, self._spec.command)
+        stored = read_sweep(self._folder) if (self._folder / SWEEP).exists() else None
+        if stored is None or sweep.content != stored.content:
+            sweep.write()
+        return sweep.jobs[0]
