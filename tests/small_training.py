@@ -1,4 +1,4 @@
-"""Trainings that take a moment: the real loop on the bundled digits, with a network of a few hundred weights."""
+"""Runs that take a moment: the real training loop on the bundled digits, with a network of a few hundred weights."""
 
 import os
 import time
@@ -57,7 +57,7 @@ def small(*overrides: str) -> Config:
     return check(resolved(*overrides))
 
 
-def begun(config: Config) -> Training:
+def new_training(config: Config) -> Training:
     numerics = resolve(config.trainer)
     numerics.apply()
     return Training(config, load(config.data, numerics.device), numerics)
@@ -68,7 +68,7 @@ def unsaved(folder: Path = Path()) -> Checkpoints:
 
 
 def trained(config: Config, *callbacks: Callback) -> Training:
-    training = begun(config)
+    training = new_training(config)
     train(training, callbacks, unsaved(), Interrupt())
     return training
 
@@ -78,7 +78,7 @@ def without_times(history: list[Metrics]) -> list[Metrics]:
 
 
 def differences(one: Training, other: Training) -> list[str]:
-    """What is not bitwise the same in two trainings, times apart."""
+    """Return the names of everything that is not bitwise equal in two runs, except times."""
     return [
         *different_tensors(one.model.state_dict(), other.model.state_dict(), "model"),
         *different_tensors(one.optimizer.state_dict(), other.optimizer.state_dict(), "optimizer"),
@@ -101,8 +101,8 @@ def different_tensors(one: Any, other: Any, path: str) -> list[str]:
     return [] if one == other else [path]
 
 
-class Told:
-    """An observer that keeps what it was told."""
+class RecordingCallback:
+    """A callback that records its calls."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, int, float, float]] = []
@@ -120,12 +120,12 @@ class Told:
 
 
 def exploding(optimizer: Optimizer, total_steps: int, at: int) -> LambdaLR:
-    """A schedule: the optimiser's rate, but for one step, in which no weight stays a sensible number."""
+    """A schedule with the optimiser's rate, except for the step `at`, whose huge rate makes the weights overflow."""
     return LambdaLR(optimizer, lambda step: 1e35 if step == at else 1.0)
 
 
 class SlowResNet(ResNet):
-    """The report's network, but that each training step takes as long as SECONDS_A_STEP says."""
+    """The report's network, with training steps slowed down by `SECONDS_A_STEP` seconds."""
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training:

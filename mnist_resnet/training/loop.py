@@ -16,7 +16,8 @@ from mnist_resnet.data.batches import DataSplits, Split, shuffled
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.jobs.progress import Diverged
-from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.jobs.signals import Interrupted
+from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.averaging import Averaging
@@ -26,6 +27,7 @@ from mnist_resnet.training.numerics import Numerics
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Maps logits, float32 [batch, classes], and labels, int64 [batch], to the mean loss, float32 []."""
+
 Forward = Callable[[nn.Module, LossFunction, Numerics, Tensor, Tensor], tuple[Tensor, Tensor]]
 """`predict`, or a compiled version of it."""
 
@@ -91,6 +93,7 @@ class Training:
         self.averaging: Averaging = instantiate(_node(config.averaging), _convert_="all")(
             self.model, total_steps=total_steps
         )
+        # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
         black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
         self.augment: Callable[[Tensor], Tensor] = instantiate(_node(config.augmentation), _convert_="all")(black)
         self.loss: LossFunction = instantiate(_node(config.loss), _convert_="all")
@@ -154,23 +157,24 @@ class Training:
         self.history, self.batch_losses = list(state["history"]), list(state["batch_losses"])
 
 
-def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt) -> None:
+def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, stop: StopCheck) -> None:
     """Train until the last epoch, starting at `training.epoch` and `training.step`.
 
     Args:
         training: the run; it is changed.
         callbacks: called for batches and epochs.
         checkpoints: called after each step and epoch, and decides when to write a checkpoint.
-        interrupt: checked after each step and before each batch of an evaluation.
+        stop: checked after each step and before each batch of an evaluation.
 
     Raises:
         Diverged: the loss is no longer finite; detected when it is next reported, or at the epoch's end.
         Interrupted: the program was asked to stop; the current step was finished and a checkpoint written.
+        Pruned: a callback stopped the run at the end of an epoch.
     """
     try:
         while training.epoch < training.config.epochs:
-            train_epoch(training, callbacks, checkpoints, interrupt)
-            metrics = epoch_metrics(training, interrupt)
+            train_epoch(training, callbacks, checkpoints, stop)
+            metrics = epoch_metrics(training, stop)
             training.history.append(metrics)
             training.batch_losses.append(training.losses.cpu().clone())
             training.epoch, training.step, training.seconds = training.epoch + 1, 0, 0.0
@@ -183,9 +187,7 @@ def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkp
         raise
 
 
-def train_epoch(
-    training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, interrupt: Interrupt
-) -> None:
+def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, stop: StopCheck) -> None:
     """Train until the end of the current epoch.
 
     Raises:
@@ -212,7 +214,7 @@ def train_epoch(
             report_batch(training, callbacks, step, batch_loss, correct)
         training.seconds = time.perf_counter() - started
         checkpoints.step_ended(training.step, training.state)
-        interrupt.check()
+        stop.check()
     for step, batch_loss, correct in metrics.wait_for_rest():
         report_batch(training, callbacks, step, batch_loss, correct)
     training.losses.cpu()  # waits for the steps that are still queued on a GPU, so that their time counts
@@ -249,12 +251,12 @@ def first_divergence(training: Training) -> Diverged:
     return Diverged(training.epoch, step, losses[step].item())
 
 
-def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
+def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     """Evaluate the network, and return the metrics of the completed epoch, one line of `metrics.jsonl`.
 
     Args:
         training: the run, after the last step of an epoch.
-        interrupt: checked before each batch of an evaluation.
+        stop: checked before each batch of an evaluation.
 
     Returns:
         Losses as means per image, accuracies as fractions of one, times in seconds. `seconds` includes the evaluation,
@@ -279,7 +281,7 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
     }
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
-            loss, accuracy = evaluate(training, split, interrupt)
+            loss, accuracy = evaluate(training, split, stop)
             if not math.isfinite(loss):
                 raise Diverged(training.epoch, training.step - 1, loss, f"{name} loss")
             metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
@@ -293,7 +295,7 @@ def epoch_metrics(training: Training, interrupt: Interrupt) -> Metrics:
 
 
 @torch.no_grad()
-def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[float, float]:
+def evaluate(training: Training, split: Split, stop: StopCheck) -> tuple[float, float]:
     """Evaluate the averaged model on `split`.
 
     Returns:
@@ -305,7 +307,7 @@ def evaluate(training: Training, split: Split, interrupt: Interrupt) -> tuple[fl
     model = training.averaging.model.eval()
     losses, correct = [], []
     for images, labels in split.batches(training.config.data.test_batch_size):
-        interrupt.check()
+        stop.check()
         with training.numerics.autocast():
             logits = model(images).float()
         losses.append(cross_entropy(logits, labels, reduction="sum"))

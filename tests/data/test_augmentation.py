@@ -10,7 +10,7 @@ from torchvision.transforms.functional import affine
 
 from mnist_resnet.data.augmentation import Affine, Elastic, Translate, affine_matrices
 from mnist_resnet.data.sources import digits
-from tests.small_training import begun, small
+from tests.small_training import new_training, small
 
 BLACK = torch.tensor([[[-0.5]], [[-2.0]]])
 OPTIONS = ("translate", "affine", "elastic")
@@ -131,7 +131,7 @@ def test_elastic_displacement_has_the_covariance_of_simards_field() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_black_images_stay_bitwise_black_and_each_image_gets_its_own_draw(option: str) -> None:
-    training = begun(small(f"augmentation={option}"))
+    training = new_training(small(f"augmentation={option}"))
     pixels = torch.zeros_like(training.splits.train.pixels[:8])
     black = training.splits.train.normalise(pixels)
     assert torch.equal(training.augment(black), black)
@@ -146,4 +146,4 @@ def test_black_images_stay_bitwise_black_and_each_image_gets_its_own_draw(option
 
 def test_no_augmentation_returns_the_same_tensor() -> None:
     images = sample_images(2)
-    assert begun(small()).augment(images) is images
+    assert new_training(small()).augment(images) is images

@@ -11,7 +11,7 @@ from mnist_resnet.data.batches import Split, load, shuffled
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.sources import digits
 from mnist_resnet.errors import UsageError
-from tests.small_training import SMALL, begun, resolved, small
+from tests.small_training import SMALL, new_training, resolved, small
 
 GENERATOR = torch.Generator().manual_seed(3)
 COLOURS = torch.randint(0, 256, (67, 3, 5, 4), generator=GENERATOR, dtype=torch.uint8)
@@ -149,7 +149,7 @@ def test_configs_with_the_same_source_share_the_decoded_images() -> None:
 def test_two_jobs_in_one_process_decode_once() -> None:
     source = ("data._target_=tests.data.test_batches.numbered", "+data.who=jobs")
     for seed in (1, 2):
-        begun(small(*source, "data.train_size=null", "data.test_size=9", f"seed={seed}"))
+        new_training(small(*source, "data.train_size=null", "data.test_size=9", f"seed={seed}"))
     assert len(decoded) == 1
 
 

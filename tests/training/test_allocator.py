@@ -1,4 +1,4 @@
-"""Memory that was freed is kept for the next step."""
+"""Freed memory is kept for reuse."""
 
 import platform
 import subprocess
@@ -22,7 +22,7 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-for _ in range(10):  # glibc keeps up to seven of the small pieces between large ones from being joined to them
+for _ in range(10):  # glibc leaves up to seven small chunks between large ones unmerged
     torch.ones(2**24)
 before = faults()
 for _ in range(3):
@@ -31,11 +31,12 @@ print(faults() - before)
 """
 
 
-def faults_of_allocating_again(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+def page_faults(mode: str) -> int:
+    """Return the page faults of repeated large allocations in a new process."""
+    done = subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_what_a_job_frees_is_not_given_back_to_the_system_to_be_taken_anew() -> None:
-    assert faults_of_allocating_again("applied") < faults_of_allocating_again("not applied") / 100
+def test_freed_memory_is_kept_by_the_process() -> None:
+    assert page_faults("applied") < page_faults("not applied") / 100

@@ -1,4 +1,4 @@
-"""Averages of weights, computed again by hand, and what a run does with them."""
+"""Weight averages: checked against their formulas, and used by a run."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.small_training import different_tensors, small, trained
 
 
 class Network(nn.Module):
-    """One weight, what batch norm gathers, and a count."""
+    """One weight, one running mean and one count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,8 +20,8 @@ class Network(nn.Module):
 
 
 def averages(averaging: WeightAverage, network: Network, weights: list[float]) -> list[float]:
-    """The average after each step, of a weight that takes these values."""
-    found = []
+    """Return the average after each step, for a weight that takes the values `weights`."""
+    results = []
     averaged = averaging.model
     assert isinstance(averaged, Network)
     for weight in weights:
@@ -30,13 +30,13 @@ def averages(averaging: WeightAverage, network: Network, weights: list[float]) -
             network.get_buffer("mean").fill_(10 * weight)
             network.get_buffer("count").add_(1)
         averaging.update()
-        found.append(averaged.weight.item())
-        assert averaged.get_buffer("mean").item() == pytest.approx(10 * found[-1], rel=1e-6)
+        results.append(averaged.weight.item())
+        assert averaged.get_buffer("mean").item() == pytest.approx(10 * results[-1], rel=1e-6)
         assert averaged.get_buffer("count") == network.get_buffer("count")
-    return found
+    return results
 
 
-def test_exponential_average_is_what_the_formula_gives_by_hand() -> None:
+def test_exponential_average_follows_its_formula() -> None:
     network = Network()
     weights = [1.0, 5.0, -2.0, 8.0, 4.0, 3.0]
     expected, average = [], 0.0
@@ -51,30 +51,28 @@ def test_exponential_average_is_what_the_formula_gives_by_hand() -> None:
     ("share", "expected"),
     [(0.5, [1, 5, 3, 3, 4]), (1.0, [1, 3, 3, 3, 3.4]), (0.01, [1, 5, 3, 3, 5])],
 )
-def test_tail_average_is_the_mean_of_the_last_steps_and_until_then_the_latest(
-    share: float, expected: list[float]
-) -> None:
+def test_tail_average_is_the_mean_of_the_last_steps(share: float, expected: list[float]) -> None:
     network = Network()
     given = [1.0, 5.0, 3.0, 3.0, 5.0]
     assert averages(TailAverage(network, 5, share), network, given) == pytest.approx(expected)
 
 
-def test_before_the_tail_the_average_is_the_weights_bit_by_bit() -> None:
+def test_before_the_tail_the_average_is_bitwise_the_latest_weights() -> None:
     network = Network()
     averaging = TailAverage(network, 100, share=0.5)
     given = torch.randn(20).tolist()
-    assert averages(averaging, network, given) == [torch.tensor(one).item() for one in given]
+    assert averages(averaging, network, given) == [torch.tensor(weight).item() for weight in given]
 
 
-def test_a_run_is_evaluated_and_read_by_its_average_and_trains_on_without_it() -> None:
+def test_evaluation_uses_the_average_and_training_does_not() -> None:
     plain, averaged = trained(small()), trained(small("averaging=swa", "averaging.share=0.5"))
     assert different_tensors(plain.model.state_dict(), averaged.model.state_dict(), "model") == []
-    assert [one.tolist() for one in plain.batch_losses] == [one.tolist() for one in averaged.batch_losses]
-    for before_and_after in zip(plain.history, averaged.history, strict=True):
-        assert len({epoch["train_loss"] for epoch in before_and_after}) == 1
+    assert [losses.tolist() for losses in plain.batch_losses] == [losses.tolist() for losses in averaged.batch_losses]
+    for epochs in zip(plain.history, averaged.history, strict=True):
+        assert len({epoch["train_loss"] for epoch in epochs}) == 1
     assert plain.history[0]["test_loss"] == averaged.history[0]["test_loss"]  # the tail begins with the second epoch
     assert plain.history[1]["test_loss"] != averaged.history[1]["test_loss"]
 
-    said, labels = log_probabilities(averaged, averaged.splits.test), averaged.splits.test.labels
-    loss = -said.gather(1, labels[:, None]).double().mean().item()
+    predicted, labels = log_probabilities(averaged, averaged.splits.test), averaged.splits.test.labels
+    loss = -predicted.gather(1, labels[:, None]).double().mean().item()
     assert loss == pytest.approx(averaged.history[1]["test_loss"], rel=1e-5)

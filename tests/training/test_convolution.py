@@ -1,4 +1,4 @@
-"""Convolutions of small maps: what PyTorch computes, to what bf16 rounds to, in the networks that use them."""
+"""Convolutions of small feature maps, compared with those of PyTorch."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch.nn.functional import conv2d
 from mnist_resnet.training.convolution import SmallMaps
 
 
-def with_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tensor]:
+def output_and_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tensor]:
     torch.manual_seed(1)
-    given = conv2d(images, weight, **settings)
-    gradients = torch.autograd.grad(given, (images, weight), torch.randn(given.shape).to(given.dtype))
-    return [given, *gradients]
+    output = conv2d(images, weight, **settings)
+    gradients = torch.autograd.grad(output, (images, weight), torch.randn(output.shape).to(output.dtype))
+    return [output, *gradients]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (3, 5), (7, 7)])
@@ -30,20 +30,20 @@ def with_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tens
     ],
     ids=str,
 )
-def test_outputs_and_gradients_are_those_of_pytorch_to_what_bf16_rounds_to(size: Any, settings: dict[str, Any]) -> None:
+def test_outputs_and_gradients_equal_those_of_pytorch_up_to_bf16_rounding(size: Any, settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     images = torch.randn(5, 128, *size, requires_grad=True)
     weight = torch.randn(256, 128 // settings.get("groups", 1), 3, 3, requires_grad=True)
-    exact = with_gradients(images, weight, **settings)
+    exact = output_and_gradients(images, weight, **settings)
     with torch.autocast("cpu", torch.bfloat16), SmallMaps():
-        found = with_gradients(images, weight, **settings)
-    for one, other in zip(found, exact, strict=True):
-        assert one.shape == other.shape
-        assert (one - other).abs().max() < 0.02 * other.abs().max()
-    assert [tensor.dtype for tensor in found] == [torch.bfloat16, torch.float32, torch.float32]
+        results = output_and_gradients(images, weight, **settings)
+    for result, expected in zip(results, exact, strict=True):
+        assert result.shape == expected.shape
+        assert (result - expected).abs().max() < 0.02 * expected.abs().max()
+    assert [tensor.dtype for tensor in results] == [torch.bfloat16, torch.float32, torch.float32]
 
 
-def test_a_layer_with_a_bias_and_one_pixel_wide_kernels_learns_alike() -> None:
+def test_gradients_of_layers_with_bias_and_small_kernels_equal_those_of_pytorch() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(128, 128, 1, stride=2), nn.Conv2d(128, 256, 2))
     images = torch.randn(16, 128, 4, 4)
@@ -53,12 +53,12 @@ def test_a_layer_with_a_bias_and_one_pixel_wide_kernels_learns_alike() -> None:
     with torch.autocast("cpu", torch.bfloat16), SmallMaps():
         loss = network(images).square().mean()
     loss.backward()
-    found = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    assert len(exact) == len(found) == 4
-    for one, other in zip(found, exact, strict=True):
-        assert (one - other).abs().max() < 0.03 * other.abs().max()
+    results = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert len(exact) == len(results) == 4
+    for result, expected in zip(results, exact, strict=True):
+        assert (result - expected).abs().max() < 0.03 * expected.abs().max()
 
 
-def test_another_call_of_the_mode_is_left_alone() -> None:
+def test_other_functions_are_unchanged() -> None:
     with SmallMaps():
         assert torch.equal(torch.ones(2) + 1, torch.full((2,), 2.0))

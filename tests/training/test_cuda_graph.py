@@ -1,4 +1,4 @@
-"""A step as a graph: all of it but CUDA's recording, which is played by one that does the step itself."""
+"""CUDA graphs of a step. CUDA's recording is replaced by recordings that run the step itself."""
 
 import gc
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.training.compile import examples, graphed
 from mnist_resnet.training.cuda_graph import NotGraphed, Recording
 from mnist_resnet.training.loop import Training, predict, train
-from tests.small_training import begun, differences, small, trained, unsaved
+from tests.small_training import differences, new_training, small, trained, unsaved
 
-WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique", "item")
+SYNCHRONISING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique", "item")
 
 
-class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Fails at an operation whose result the host needs, or whose shape the data decide."""
+class NoSynchronisation(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Fails at operations whose result the host needs, or whose output shape depends on the data."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func.overloadpacket.__name__ not in WAITS, f"{func} makes the host wait for the device"
+        assert func.overloadpacket.__name__ not in SYNCHRONISING, f"{func} makes the host wait for the device"
         return func(*args, **(kwargs or {}))
 
 
-def acted(training: Training) -> Recording:
-    """Does the step itself whenever it is replayed, at the rates that lie in the tensors it was recorded with."""
+def eager_recording(training: Training) -> Recording:
+    """Return a recording that runs the step in each replay, with the learning rates in the recorded tensors."""
 
     def record(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         groups = training.optimizer.param_groups
@@ -57,22 +57,22 @@ def acted(training: Training) -> Recording:
         ("augmentation=affine", "averaging=ema"),
     ],
 )
-def test_a_step_never_waits_for_the_device(overrides: tuple[str, ...]) -> None:
-    training = begun(small(*overrides))
+def test_step_never_waits_for_the_device(overrides: tuple[str, ...]) -> None:
+    training = new_training(small(*overrides))
     training.model.train()
-    with NoWaiting():  # type: ignore[no-untyped-call]
-        for places in examples(training, 2):
-            training.update(places)
+    with NoSynchronisation():  # type: ignore[no-untyped-call]
+        for indices in examples(training, 2):
+            training.update(indices)
             training.averaging.update()
 
 
-def test_what_waits_is_noticed() -> None:
-    with NoWaiting(), pytest.raises(AssertionError, match="wait"):  # type: ignore[no-untyped-call]
+def test_waiting_is_detected() -> None:
+    with NoSynchronisation(), pytest.raises(AssertionError, match="wait"):  # type: ignore[no-untyped-call]
         torch.ones(1).item()
 
 
-def test_the_report_s_network_is_traced_whole() -> None:
-    training = begun(small("trainer.precision=bf16", "loss=label_smoothing"))
+def test_report_network_is_traced_as_one_graph() -> None:
+    training = new_training(small("trainer.precision=bf16", "loss=label_smoothing"))
     images, labels = training.splits.train.batch(examples(training, 1)[0])
     whole = torch.compile(predict, fullgraph=True, dynamic=False, backend="eager")
     loss, logits = whole(training.model, training.loss, training.numerics, images, labels)
@@ -80,36 +80,36 @@ def test_the_report_s_network_is_traced_whole() -> None:
 
 
 @pytest.mark.parametrize("optim", ["adam", "sgd"])
-def test_replayed_steps_are_the_steps_themselves_with_the_schedule_s_rates_and_a_smaller_last_batch(optim: str) -> None:
+def test_replayed_run_equals_the_eager_run_with_schedule_and_smaller_last_batch(optim: str) -> None:
     config = small(f"optim={optim}", "schedule=onecycle", "trainer.precision=bf16")
-    eager, training = trained(config), begun(config)
-    training.replay = graphed(training, acted(training))
+    eager, training = trained(config), new_training(config)
+    training.replay = graphed(training, eager_recording(training))
     train(training, [], unsaved(), Interrupt())
     assert torch.cat(training.batch_losses).tolist() == pytest.approx(torch.cat(eager.batch_losses).tolist(), rel=1e-3)
     assert training.history[-1]["lr"] == eager.history[-1]["lr"]
 
 
-def test_a_graph_is_made_in_the_middle_of_a_run_without_moving_it() -> None:
+def test_recording_a_graph_leaves_the_run_unchanged() -> None:
     training, other = trained(small()), trained(small())
-    graphed(training, acted(training))
+    graphed(training, eager_recording(training))
     assert differences(training, other) == []
 
 
 @pytest.mark.parametrize("is_graphed", [False, True])
-def test_a_training_s_memory_is_free_as_soon_as_nobody_holds_it(is_graphed: bool) -> None:
+def test_memory_is_freed_without_garbage_collection(is_graphed: bool) -> None:
     training = trained(small())
     if is_graphed:
-        training.replay = graphed(training, copied)
-    held = ref(training.model)
+        training.replay = graphed(training, record_without_rates)
+    model = ref(training.model)
     gc.disable()
     try:
         del training
-        assert held() is None
+        assert model() is None
     finally:
         gc.enable()
 
 
-def copied(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+def record_without_rates(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     loss = update().clone()
 
     def replay() -> None:
@@ -118,11 +118,11 @@ def copied(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     return replay, loss
 
 
-def nothing(training: Training) -> Recording:
+def empty_replay(training: Training) -> Recording:
     return lambda update: (lambda: None, update().clone())
 
 
-def one_batch(training: Training) -> Recording:
+def always_first_batch(training: Training) -> Recording:
     first = examples(training, 1)[0]
 
     def record(update: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
@@ -145,22 +145,23 @@ def failing(training: Training) -> Recording:
 
 
 @pytest.mark.parametrize(
-    ("recording", "why"), [(nothing, "differs from the step"), (one_batch, "differs"), (failing, "not permitted when")]
+    ("recording", "why"),
+    [(empty_replay, "differs from the step"), (always_first_batch, "differs"), (failing, "not permitted when")],
 )
-def test_a_graph_that_is_wrong_or_fails_is_refused_and_leaves_no_trace(recording: Any, why: str) -> None:
+def test_wrong_or_failing_graph_is_rejected_and_leaves_the_run_unchanged(recording: Any, why: str) -> None:
     training, other = trained(small()), trained(small())
     with pytest.raises(NotGraphed, match=why):
         graphed(training, recording(training))
     assert differences(training, other) == []
 
 
-def test_settings_that_are_numbers_in_the_graph_are_followed_without_it() -> None:
-    training = begun(small("optim=sgd"))
-    graph = graphed(training, acted(training))
+def test_step_is_eager_when_an_optimiser_setting_changes() -> None:
+    training = new_training(small("optim=sgd"))
+    graph = graphed(training, eager_recording(training))
     replays = []
     graph._replay = lambda: replays.append(1)
-    places = examples(training, 1)[0]
-    graph(places)
+    indices = examples(training, 1)[0]
+    graph(indices)
     training.optimizer.param_groups[0]["momentum"] = 0.1
-    graph(places)
+    graph(indices)
     assert replays == [1]

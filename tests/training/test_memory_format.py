@@ -1,4 +1,4 @@
-"""How weights lie in memory."""
+"""Memory layout of weights."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from mnist_resnet.training.numerics import Numerics
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_convolutions_make_has_its_channels_last_however_many_they_are_given(channels: int) -> None:
+def test_convolution_outputs_are_channels_last_for_any_number_of_input_channels(channels: int) -> None:
     stem, images = nn.Conv2d(channels, 8, 3), torch.randn(4, channels, 6, 6)
     before = stem(images)
     use_channels_last(stem, Numerics("cpu", "fp32", 1))
@@ -19,7 +19,7 @@ def test_what_convolutions_make_has_its_channels_last_however_many_they_are_give
     assert torch.allclose(before, after, atol=1e-5)
 
 
-def test_parameters_stay_what_the_optimiser_was_given() -> None:
+def test_parameters_keep_their_identity() -> None:
     stem = nn.Conv2d(1, 8, 3)
     before = stem.weight
     use_channels_last(stem, Numerics("cpu", "fp32", 1))

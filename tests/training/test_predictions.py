@@ -1,4 +1,4 @@
-"""predictions.npz: what was written comes back, what is damaged or strange is refused in one line."""
+"""predictions.npz: round trip, damaged files and unexpected content."""
 
 import pickle
 import zipfile
@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from mnist_resnet.comparing.predictions import read_predictions
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 from mnist_resnet.training import predictions as module
-from mnist_resnet.comparing.predictions import read_predictions
 from mnist_resnet.training.predictions import write_predictions
 
 
 def some_test_set(count: int = 300) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels, log-probabilities and pixels in which every image but each third is misread."""
+    """Return labels, log-probabilities and pixels; two of three images are misread."""
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(count) % 10
     logits = torch.zeros(count, 10)
@@ -29,7 +29,7 @@ def some_test_set(count: int = 300) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def test_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_predictions_survive_a_round_trip(tmp_path: Path) -> None:
     labels, log_probabilities, pixels = some_test_set()
     write_predictions(tmp_path, labels, log_probabilities, pixels, "abc")
     read = read_predictions(tmp_path)
@@ -42,7 +42,7 @@ def test_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read.test_set_sha256 == "abc"
 
 
-def test_the_first_200_misread_images_are_kept_as_pixels(tmp_path: Path) -> None:
+def test_pixels_of_the_first_200_misread_images_are_stored(tmp_path: Path) -> None:
     labels, log_probabilities, pixels = some_test_set(600)
     write_predictions(tmp_path, labels, log_probabilities, pixels, "abc")
     read = read_predictions(tmp_path)
@@ -51,7 +51,7 @@ def test_the_first_200_misread_images_are_kept_as_pixels(tmp_path: Path) -> None
     assert torch.equal(torch.from_numpy(read.misread_pixels), pixels[misread[:200]])
 
 
-def test_a_network_without_mistakes_and_one_without_numbers(tmp_path: Path) -> None:
+def test_perfect_network_and_network_with_nan_outputs(tmp_path: Path) -> None:
     labels, _, pixels = some_test_set(10)
     write_predictions(tmp_path, labels, torch.eye(10).log_softmax(1), pixels, "abc")
     assert read_predictions(tmp_path).misread_pixels.shape == (0, 1, 8, 8)
@@ -59,7 +59,7 @@ def test_a_network_without_mistakes_and_one_without_numbers(tmp_path: Path) -> N
     assert np.isnan(read_predictions(tmp_path).label_log_probability).all()
 
 
-def test_hash_names_images_labels_and_their_order() -> None:
+def test_hash_depends_on_images_labels_and_their_order() -> None:
     labels, _, pixels = some_test_set(20)
     name = module.test_set_sha256(pixels, labels)
     assert name == module.test_set_sha256(pixels.clone(), labels.int())
@@ -78,7 +78,7 @@ def test_hash_names_images_labels_and_their_order() -> None:
     assert module.test_set_sha256(pixels.to(memory_format=torch.channels_last), labels) == name
 
 
-def test_missing_and_cut_off_files_are_unreadable_in_one_line(tmp_path: Path) -> None:
+def test_missing_and_truncated_files_are_one_line_errors(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFolder, match=r"no predictions\.npz in it"):
         read_predictions(tmp_path)
     write_predictions(tmp_path, *some_test_set(), "abc")
@@ -90,7 +90,7 @@ def test_missing_and_cut_off_files_are_unreadable_in_one_line(tmp_path: Path) ->
         assert "\n" not in str(caught.value)
 
 
-def test_flipped_bytes_are_noticed_or_harmless(tmp_path: Path) -> None:
+def test_flipped_bytes_are_detected_or_harmless(tmp_path: Path) -> None:
     write_predictions(tmp_path, *some_test_set(40), "abc")
     content = (tmp_path / PREDICTIONS).read_bytes()
     for place in range(0, len(content), 41):
@@ -113,9 +113,9 @@ def test_flipped_bytes_are_noticed_or_harmless(tmp_path: Path) -> None:
         {"other": np.zeros(1)},
         {"label": np.array([{}] * 300, dtype=object)},
     ],
-    ids=["type", "shape", "length", "pictures", "stranger", "pickled"],
+    ids=["dtype", "shape", "length", "number of images", "unknown array", "pickled"],
 )
-def test_other_content_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_unexpected_content_is_rejected(tmp_path: Path, change: dict[str, Any]) -> None:
     write_predictions(tmp_path, *some_test_set(), "abc")
     with np.load(tmp_path / PREDICTIONS) as archive:
         content = dict(archive)
@@ -124,7 +124,7 @@ def test_other_content_is_refused(tmp_path: Path, change: dict[str, Any]) -> Non
         read_predictions(tmp_path)
 
 
-def test_a_pickle_under_the_file_s_name_is_not_opened(tmp_path: Path) -> None:
+def test_pickle_is_rejected(tmp_path: Path) -> None:
     (tmp_path / PREDICTIONS).write_bytes(pickle.dumps([1]))
     with pytest.raises(UnreadableFolder):
         read_predictions(tmp_path)

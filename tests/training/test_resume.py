@@ -1,4 +1,4 @@
-"""Interrupted runs: whatever ended them, they go on to the bits of the undisturbed run."""
+"""Interrupted runs: however they ended, they resume and end bitwise equal to an uninterrupted run."""
 
 import json
 import os
@@ -35,10 +35,10 @@ from tests.small_training import (
     REPOSITORY,
     SIGNATURE,
     SMALL,
-    Told,
-    begun,
+    RecordingCallback,
     differences,
     different_tensors,
+    new_training,
     small,
     trained,
     without_times,
@@ -60,7 +60,7 @@ KINDS = {
 
 
 class AtCheck(Interrupt):
-    """Asked to end just before it is looked at for the n-th time: after a step, or before a batch of an evaluation."""
+    """Requests a stop just before the n-th check, which follows a step or precedes a batch of an evaluation."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class AtCheck(Interrupt):
         super().check()
 
 
-class AtBatch(Told):
-    """Does something when it is told of a certain batch."""
+class AtBatch(RecordingCallback):
+    """Calls `act` when a certain batch is reported."""
 
     def __init__(self, epoch: int, step: int, act: Callable[[], Any]) -> None:
         super().__init__()
@@ -86,146 +86,144 @@ class AtBatch(Told):
             self.act()
 
 
-def keeper(folder: Path, config: Config, interval: float = 0) -> Checkpoints:
+def checkpoints_in(folder: Path, config: Config, interval: float = 0) -> Checkpoints:
     return Checkpoints(folder, SIGNATURE, interval, config.trainer.checkpoint_every, lambda: None)
 
 
 def restored(config: Config, folder: Path) -> tuple[Training, list[str]]:
-    training = begun(config)
-    state, remarks = load_checkpoint(folder, SIGNATURE)
+    training = new_training(config)
+    state, notes = load_checkpoint(folder, SIGNATURE)
     if state is not None:
         training.restore(state)
-    return training, remarks
+    return training, notes
 
 
-def carry_on(config: Config, folder: Path, interrupt: Interrupt, *callbacks: Told) -> Training:
+def resume(config: Config, folder: Path, interrupt: Interrupt, *callbacks: RecordingCallback) -> Training:
     training, _ = restored(config, folder)
-    checkpoints = keeper(folder, config)
+    checkpoints = checkpoints_in(folder, config)
     with checkpoints.closing():
         train(training, callbacks, checkpoints, interrupt)
     return training
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_is_interrupted_again_and_again_ends_where_the_undisturbed_one_does(
-    kind: str, tmp_path: Path
-) -> None:
+def test_run_interrupted_repeatedly_ends_bitwise_equal_to_an_uninterrupted_run(kind: str, tmp_path: Path) -> None:
     config, draw = small(*KINDS[kind]), random.Random(kind)
-    stood = []
+    positions = []
     for _ in range(100):
         try:
-            training = carry_on(config, tmp_path, AtCheck(draw.randint(1, 9)))
+            training = resume(config, tmp_path, AtCheck(draw.randint(1, 9)))
             break
         except Interrupted:
             state, _ = load_checkpoint(tmp_path, SIGNATURE)
             assert state is not None
-            stood.append((state["epoch"], state["step"]))
+            positions.append((state["epoch"], state["step"]))
             torch.rand(draw.randint(1, 9))
-    assert len(set(stood)) >= 2
+    assert len(set(positions)) >= 2
     assert differences(trained(config), training) == []
 
 
 @pytest.mark.parametrize("count", range(1, 15))
-def test_every_step_and_every_batch_of_an_evaluation_can_be_the_last(count: int, tmp_path: Path) -> None:
+def test_run_can_be_interrupted_at_every_step_and_evaluation_batch(count: int, tmp_path: Path) -> None:
     config = small()  # four steps and three test batches make seven checks in each of two epochs
     with pytest.raises(Interrupted) as caught:
-        carry_on(config, tmp_path, AtCheck(count))
+        resume(config, tmp_path, AtCheck(count))
     assert caught.value.exit_code == 143
     epoch, check = divmod(count - 1, 7)
-    state, remarks = load_checkpoint(tmp_path, SIGNATURE)
+    state, notes = load_checkpoint(tmp_path, SIGNATURE)
     assert state is not None
-    assert (state["epoch"], state["step"], remarks) == (epoch, min(check + 1, 4), [])
-    told = Told()
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt(), told)) == []
+    assert (state["epoch"], state["step"], notes) == (epoch, min(check + 1, 4), [])
+    callback = RecordingCallback()
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt(), callback)) == []
     expected = [(e, s) for e in range(2) for s in range(4) if (e, s) >= (epoch, min(check + 1, 4))]
-    assert [(e, s) for e, s, _, _ in told.batches] == expected, "each step is told once"
+    assert [(e, s) for e, s, _, _ in callback.batches] == expected, "each step is reported once"
 
 
 @cache
-def undisturbed() -> Training:
+def uninterrupted() -> Training:
     return trained(small())
 
 
-def test_a_request_while_a_step_runs_lets_it_end(tmp_path: Path) -> None:
+def test_interrupt_during_a_step_lets_it_finish(tmp_path: Path) -> None:
     config, interrupt = small(), Interrupt()
-    asks = AtBatch(1, 2, lambda: setattr(interrupt, "requested", signal.SIGINT))
+    requester = AtBatch(1, 2, lambda: setattr(interrupt, "requested", signal.SIGINT))
     with pytest.raises(Interrupted, match="SIGINT") as caught:
-        carry_on(config, tmp_path, interrupt, asks)
+        resume(config, tmp_path, interrupt, requester)
     assert caught.value.exit_code == 130
     training, _ = restored(config, tmp_path)
     assert (training.epoch, training.step) == (1, 3)
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(0, 0), (0, 3), (1, 1), (1, 3)])
-def test_a_crash_costs_what_came_after_the_last_checkpoint_and_no_more(epoch: int, step: int, tmp_path: Path) -> None:
+def test_crash_loses_only_the_work_after_the_last_checkpoint(epoch: int, step: int, tmp_path: Path) -> None:
     config = small("trainer.checkpoint_every=1")
 
     def crash() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        carry_on(config, tmp_path, Interrupt(), AtBatch(epoch, step, crash))
-    training, remarks = restored(config, tmp_path)
-    assert remarks == []
+        resume(config, tmp_path, Interrupt(), AtBatch(epoch, step, crash))
+    training, notes = restored(config, tmp_path)
+    assert notes == []
     assert training.epoch <= epoch
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
-def test_a_truncated_checkpoint_costs_the_way_from_the_one_before(tmp_path: Path) -> None:
+def test_truncated_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     config = small()
     for count in (3, 8):
         with pytest.raises(Interrupted):
-            carry_on(config, tmp_path, AtCheck(count))
+            resume(config, tmp_path, AtCheck(count))
     newest = tmp_path / CHECKPOINT
     newest.write_bytes(newest.read_bytes()[:-1000])
-    training, remarks = restored(config, tmp_path)
-    assert (training.epoch, len(remarks)) == (1, 1)
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+    training, notes = restored(config, tmp_path)
+    assert (training.epoch, len(notes)) == (1, 1)
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
-def test_with_both_checkpoints_broken_it_starts_over(tmp_path: Path) -> None:
+def test_run_restarts_if_both_checkpoints_are_damaged(tmp_path: Path) -> None:
     config = small()
     for count in (3, 3):
         with pytest.raises(Interrupted):
-            carry_on(config, tmp_path, AtCheck(count))
+            resume(config, tmp_path, AtCheck(count))
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
         (tmp_path / name).write_bytes(b"torn")
-    training, remarks = restored(config, tmp_path)
-    assert (training.epoch, training.step, len(remarks)) == (0, 0, 2)
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+    training, notes = restored(config, tmp_path)
+    assert (training.epoch, training.step, len(notes)) == (0, 0, 2)
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
-def test_more_epochs_go_on_from_a_completed_run_at_a_constant_rate(tmp_path: Path) -> None:
-    carry_on(small(), tmp_path, Interrupt())
+def test_completed_run_with_a_constant_rate_continues_with_more_epochs(tmp_path: Path) -> None:
+    resume(small(), tmp_path, Interrupt())
     longer = small("trainer.epochs=4")
-    assert differences(trained(longer), carry_on(longer, tmp_path, Interrupt())) == []
+    assert differences(trained(longer), resume(longer, tmp_path, Interrupt())) == []
 
 
-def test_a_checkpoint_from_before_there_were_averages_is_gone_on_from(tmp_path: Path) -> None:
+def test_checkpoint_without_averaging_state_is_resumed(tmp_path: Path) -> None:
     config = small()
     with pytest.raises(Interrupted):
-        carry_on(config, tmp_path, AtCheck(3))
+        resume(config, tmp_path, AtCheck(3))
     state, _ = load_checkpoint(tmp_path, SIGNATURE)
     assert state is not None
     del state["averaging"]
-    training = begun(config)
+    training = new_training(config)
     training.restore(state)
-    train(training, [], keeper(tmp_path, config), Interrupt())
-    assert differences(undisturbed(), training) == []
+    train(training, [], checkpoints_in(tmp_path, config), Interrupt())
+    assert differences(uninterrupted(), training) == []
 
 
-def test_seconds_count_all_attempts(tmp_path: Path) -> None:
+def test_seconds_include_all_attempts(tmp_path: Path) -> None:
     config = small()
     with pytest.raises(Interrupted):
-        carry_on(config, tmp_path, AtCheck(3))
+        resume(config, tmp_path, AtCheck(3))
     training, _ = restored(config, tmp_path)
     before = training.seconds
     assert before > 0
-    assert carry_on(config, tmp_path, Interrupt()).history[0]["seconds"] > before
+    assert resume(config, tmp_path, Interrupt()).history[0]["seconds"] > before
 
 
-def test_signals_are_heard_and_what_handled_them_before_does_so_again() -> None:
+def test_signals_are_caught_and_previous_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with Interrupt().listening() as interrupt:
         interrupt.check()
@@ -240,7 +238,7 @@ def test_signals_are_heard_and_what_handled_them_before_does_so_again() -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_second_sigint_stops_at_once_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+def test_second_sigint_stops_at_once_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     config, interrupt = small("trainer.checkpoint_every=1"), Interrupt()
 
     def press_twice() -> None:
@@ -248,20 +246,20 @@ def test_a_second_sigint_stops_at_once_and_the_last_checkpoint_stays(tmp_path: P
         signal.raise_signal(signal.SIGINT)
 
     with interrupt.listening(), pytest.raises(KeyboardInterrupt):
-        carry_on(config, tmp_path, interrupt, AtBatch(1, 1, press_twice))
-    training, remarks = restored(config, tmp_path)
-    assert remarks == []
+        resume(config, tmp_path, interrupt, AtBatch(1, 1, press_twice))
+    training, notes = restored(config, tmp_path)
+    assert notes == []
     assert training.epoch + training.step > 0
-    assert differences(undisturbed(), carry_on(config, tmp_path, Interrupt())) == []
+    assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
 SLOW = ("model._target_=tests.small_training.SlowResNet", "schedule=onecycle", "averaging=ema", "seed=3")
-"""Eight steps: a single run as it is typed, but that its steps can be made slow enough to be met by a signal."""
+"""Overrides of a run of eight steps, which `SECONDS_A_STEP` can slow down so that a signal arrives during one."""
 
 
 @contextmanager
 def program(folder: Path, seconds_a_step: float) -> Iterator[subprocess.Popen[str]]:
-    """`python train.py …`, always the same command in the same folder."""
+    """Run `python train.py …`, always the same command in the same folder, and kill it at the end."""
     command = [sys.executable, str(REPOSITORY / "train.py"), *SMALL, *SLOW, f"hydra.run.dir={folder}"]
     command += ["trainer.checkpoint_interval=0", "trainer.checkpoint_every=1"]
     environment = os.environ | {"SECONDS_A_STEP": str(seconds_a_step), "OMP_NUM_THREADS": "1"}
@@ -277,7 +275,7 @@ def program(folder: Path, seconds_a_step: float) -> Iterator[subprocess.Popen[st
 
 
 def wait_for_batches(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    """Return once `train.log` tells of `count` batches."""
+    """Wait until `train.log` has the lines of `count` batches."""
     deadline = time.monotonic() + 120
     while (folder / LOG).read_text().count("Train Epoch") < count if (folder / LOG).exists() else True:
         assert process.poll() is None, (folder.parent / "output.txt").read_text()
@@ -286,13 +284,13 @@ def wait_for_batches(process: subprocess.Popen[str], folder: Path, count: int) -
 
 
 def job_state(folder: Path) -> tuple[int, int]:
-    state, remarks = load_checkpoint(folder, read_json(folder / RESULT)["signature"])
-    assert remarks == []
+    state, notes = load_checkpoint(folder, read_json(folder / RESULT)["signature"])
+    assert notes == []
     assert state is not None
     return state["epoch"], state["step"]
 
 
-def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undisturbed_run(tmp_path: Path) -> None:
+def test_same_command_resumes_after_signals_and_ends_bitwise_equal(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with program(folder, seconds_a_step=0.5) as process:
         wait_for_batches(process, folder, 2)
@@ -310,7 +308,7 @@ def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undis
     assert after_sigint >= (1, 1)
 
     with program(folder, seconds_a_step=600) as process:
-        wait_for_the_step_in_progress(process, folder)
+        wait_for_a_long_step(process, folder)
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
@@ -319,21 +317,21 @@ def test_the_same_command_goes_on_after_signals_and_ends_in_the_bits_of_an_undis
 
     with program(folder, seconds_a_step=0) as process:
         assert process.wait(120) == 0, (tmp_path / "output.txt").read_text()
-    compare_with_undisturbed(folder)
+    compare_with_uninterrupted(folder)
 
 
-def wait_for_the_step_in_progress(process: subprocess.Popen[str], folder: Path) -> None:
-    """Return once the program, which has said that it goes on, can be nowhere but in a step that takes minutes."""
+def wait_for_a_long_step(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until the program has logged that it resumes, and then until it is certainly within a step of minutes."""
     deadline = time.monotonic() + 120
-    said = (folder / LOG).read_text().count("resumes after")
-    while (folder / LOG).read_text().count("resumes after") == said:
+    earlier = (folder / LOG).read_text().count("resumes after")
+    while (folder / LOG).read_text().count("resumes after") == earlier:
         assert process.poll() is None, (folder.parent / "output.txt").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(1)
 
 
-def compare_with_undisturbed(folder: Path) -> None:
+def compare_with_uninterrupted(folder: Path) -> None:
     result = read_json(folder / RESULT)
     assert result["status"] == "completed"
     assert [attempt["status"] for attempt in result["attempts"]] == ["interrupted"] * 3 + ["completed"]

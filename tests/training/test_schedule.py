@@ -1,4 +1,4 @@
-"""The learning rate's course, step by step, against its formula."""
+"""Learning-rate schedules, step by step, compared with their formulas."""
 
 import math
 
@@ -12,8 +12,8 @@ from tests.small_training import resolved, small, trained
 STEPS = 20
 
 
-def course(name: str, *overrides: str, lr: float = 0.1, steps: int = STEPS) -> list[float]:
-    """The rate that each step is made with, as the config's own schedule has it."""
+def rates_of(name: str, *overrides: str, lr: float = 0.1, steps: int = STEPS) -> list[float]:
+    """Return the learning rate of each step, and the one after the last, for a schedule of `conf/schedule`."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
     schedule = instantiate(resolved(f"schedule={name}", *overrides)["schedule"])(optimizer, total_steps=steps)
     rates = []
@@ -24,23 +24,23 @@ def course(name: str, *overrides: str, lr: float = 0.1, steps: int = STEPS) -> l
     return [*rates, optimizer.param_groups[0]["lr"]]
 
 
-def test_constant_stays() -> None:
-    assert course("constant") == [0.1] * (STEPS + 1)
+def test_constant_keeps_the_rate() -> None:
+    assert rates_of("constant") == [0.1] * (STEPS + 1)
 
 
-def test_cosine_is_pytorch_s_to_zero() -> None:
+def test_cosine_equals_pytorchs_schedule() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    theirs = CosineAnnealingLR(optimizer, T_max=STEPS)
+    reference = CosineAnnealingLR(optimizer, T_max=STEPS)
     expected = []
     for _ in range(STEPS + 1):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        theirs.step()
-    assert course("cosine") == pytest.approx(expected, abs=1e-12)
+        reference.step()
+    assert rates_of("cosine") == pytest.approx(expected, abs=1e-12)
 
 
-def test_onecycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
-    rates = course("onecycle")
+def test_onecycle_rises_linearly_and_falls_along_a_cosine() -> None:
+    rates = rates_of("onecycle")
     assert rates[0] == pytest.approx(0.1 / 25)
     assert max(rates) == rates[6] == pytest.approx(0.1)
     rise = 0.1 - 0.1 / 25
@@ -48,33 +48,33 @@ def test_onecycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
     assert rates[6:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 14)) for step in range(15)])
 
 
-def test_onecycle_starts_and_peaks_where_pytorch_s_does() -> None:
+def test_onecycle_starts_at_the_same_rate_as_pytorchs_schedule() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    theirs = OneCycleLR(optimizer, max_lr=0.1, total_steps=STEPS, pct_start=7 / 20, cycle_momentum=False)
-    assert theirs.get_last_lr()[0] == pytest.approx(course("onecycle")[0])
+    reference = OneCycleLR(optimizer, max_lr=0.1, total_steps=STEPS, pct_start=7 / 20, cycle_momentum=False)
+    assert reference.get_last_lr()[0] == pytest.approx(rates_of("onecycle")[0])
 
 
-def test_warmup_is_a_share_of_the_run() -> None:
-    rates = course("onecycle", "schedule.warmup=0.5")
+def test_warmup_is_a_fraction_of_the_run() -> None:
+    rates = rates_of("onecycle", "schedule.warmup=0.5")
     assert rates.index(max(rates)) == 10
 
 
-def test_linear_rises_to_the_peak_and_falls_in_a_straight_line() -> None:
-    rates = course("linear")
+def test_linear_rises_and_falls_linearly() -> None:
+    rates = rates_of("linear")
     assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
     assert rates[4:] == pytest.approx([0.1 * (1 - step / 16) for step in range(17)], abs=1e-12)
-    kept = course("linear", "schedule.final=0.1", "schedule.warmup=0")
+    kept = rates_of("linear", "schedule.final=0.1", "schedule.warmup=0")
     assert kept == pytest.approx([0.1 * (1 - 0.9 * step / 20) for step in range(21)])
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine", "onecycle", "linear"])
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_no_run_is_too_short(name: str, steps: int) -> None:
-    assert all(0 <= rate <= 0.1 for rate in course(name, steps=steps))
-    assert course(name, steps=steps)[0] > 0
+def test_schedules_work_for_very_short_runs(name: str, steps: int) -> None:
+    assert all(0 <= rate <= 0.1 for rate in rates_of(name, steps=steps))
+    assert rates_of(name, steps=steps)[0] > 0
 
 
-def test_a_run_is_the_scaled_number_of_epochs_and_records_the_rate_of_its_last_step() -> None:
+def test_schedule_spans_the_scaled_epochs_and_the_last_rate_is_recorded() -> None:
     training = trained(small("schedule=cosine", "trainer.epochs=4", "scale.epochs=0.5"))
     assert [epoch["lr"] for epoch in training.history] == pytest.approx(
         [0.0005 * (1 + math.cos(math.pi * step / 8)) for step in (3, 7)]
