@@ -107,8 +107,8 @@ class Lease:
     def verify(self) -> None:
         """Check the lease as often as need be: cheap enough for every training step.
 
-        A lease is taken over only after it missed heartbeats for a long time, so the disk is asked if the last answer is
-        older than `VERIFY_AFTER` seconds, as it is after the process was stopped or cut off.
+        A lease is taken over only after it missed heartbeats for a long time, so the disk is asked only if its last
+        answer is older than `VERIFY_AFTER` seconds, as it is after the process was stopped or cut off.
 
         Raises:
             LeaseLost: The lease is no longer in force.

@@ -17,9 +17,10 @@ from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.jobs.stop_check import LeaseCallback, LeasedStopCheck
 from mnist_resnet.jobs.task import load_task
 from mnist_resnet.jobs.task_run import ShorterRun, TaskRun
-from mnist_resnet.tracking.callback import Callback, Pruned
+from mnist_resnet.tracking.callback import Callback, Pruned, notify_lost
 from mnist_resnet.tracking.console import ProgressConsole
 
 DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
@@ -106,7 +107,8 @@ def _run(
     before: dict[str, Any] | None,
     shorter: ShorterRun | None,
 ) -> None:
-    callbacks: list[Callback] = [context.progress]
+    callbacks: list[Callback] = [LeaseCallback(lease), context.progress]
+    is_lost = False
     try:
         config = check(job.config)
         write_environment(writer.folder)
@@ -119,7 +121,8 @@ def _run(
         numerics = (before or {}).get("numerics")
         load_task().run(
             TaskRun(
-                *(job, config, writer, checkpoints, context.interrupt, context.progress, numerics, shorter),
+                *(job, config, writer, checkpoints, LeasedStopCheck(lease, context.interrupt), context.progress),
+                *(numerics, shorter),
                 callbacks=callbacks,
                 own_callbacks=context.callbacks,
             )
@@ -128,6 +131,7 @@ def _run(
         # Only now: until the result is on the disk, the checkpoint is all that is left of the job.
         _drop_weights(config, writer.folder)
     except LeaseLost:
+        is_lost = True
         raise
     except Diverged as error:
         writer.end(Status.DIVERGED, error)
@@ -141,8 +145,11 @@ def _run(
     except (Exception, SystemExit) as error:
         writer.end(Status.FAILED, error)
     finally:
-        for callback in callbacks:
-            callback.end(writer.result)
+        if is_lost or lease.lost:
+            notify_lost(callbacks)
+        else:
+            for callback in callbacks:
+                callback.end(writer.result)
 
 
 def _drop_weights(config: Config, folder: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Config
-from mnist_resnet.job_folder import PREVIOUS_CHECKPOINT, Metrics
+from mnist_resnet.job_folder import PREVIOUS_CHECKPOINT, Metrics, write_atomically
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, load_checkpoint
 from mnist_resnet.jobs.progress import Progress
 from mnist_resnet.jobs.result_writer import ResultWriter
-from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback, RunInfo
 from mnist_resnet.tracking.console import ProgressConsole, duration
 
@@ -40,7 +40,7 @@ class TaskRun:
         config: Its config, validated.
         writer: Writes the job's result.
         checkpoints: Decides when to save the task's state, and saves it.
-        interrupt: Whether the program was asked to end.
+        stop: Raises if the task must stop: to be asked after each step.
         console: Shows progress.
         numerics: What earlier attempts computed with, as `result.json` has it; None at the first attempt.
         shorter: A job whose end this one may continue.
@@ -52,7 +52,7 @@ class TaskRun:
     config: Config
     writer: ResultWriter
     checkpoints: Checkpoints
-    interrupt: Interrupt
+    stop: StopCheck
     console: ProgressConsole
     numerics: dict[str, Any] | None
     shorter: ShorterRun | None
@@ -63,6 +63,15 @@ class TaskRun:
     def folder(self) -> Path:
         """The job folder."""
         return self.writer.folder
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file of the job folder atomically, if this attempt still holds the lease.
+
+        Raises:
+            LeaseLost: It does not; nothing is written.
+        """
+        self.writer.check()
+        write_atomically(path, content)
 
     def load_state(self) -> tuple[State | None, list[str]]:
         """Load the state to continue from.

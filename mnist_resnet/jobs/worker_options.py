@@ -74,7 +74,11 @@ class WorkerOptions:
         return last.get("launch") != self.launch or last["status"] not in UNFINISHED or "reason" in last
 
     def _last(self, folder: Path) -> dict[str, Any]:
-        return (attempts(folder) or [{}])[-1]
+        try:
+            return (attempts(folder) or [{}])[-1]
+        except OSError:
+            # Nobody knows at present: then nobody takes the job over.
+            return {"launch": self.launch, "status": Status.RUNNING}
 
     @property
     def _file(self) -> Path:

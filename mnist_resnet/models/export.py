@@ -5,7 +5,7 @@ Both files accept any batch size.
 
 import copy
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,12 @@ _VERIFIED: dict[str, dict[str, VerifiedExport]] = {}
 
 
 def export_model(
-    model: nn.Module, images: Tensor, description: ModelDescription, folder: Path, architecture: str | None = None
+    model: nn.Module,
+    images: Tensor,
+    description: ModelDescription,
+    folder: Path,
+    architecture: str | None = None,
+    write: Callable[[Path, bytes], None] = write_atomically,
 ) -> None:
     """Write `model.pt` and `model.pt2` into `folder`, each atomically, and check them against `model`.
 
@@ -76,6 +81,7 @@ def export_model(
         folder: the job folder.
         architecture: identifies everything that `model` was built from except its weights; None if unknown, which turns
             off the cache.
+        write: writes a file atomically.
 
     Raises:
         ExportMismatch: A file that was read back gives other logits than the live network (see `TOLERANCE`), or not one
@@ -88,8 +94,8 @@ def export_model(
         live = copy.deepcopy(getattr(model, "_orig_mod", model)).cpu().float().eval()
         live.to(memory_format=torch.contiguous_format)
         verified = _VERIFIED.pop(key, None)
-        if verified is None or not _save_with_cached_graphs(live, images[:MAX_RECHECK_IMAGES], verified, folder):
-            verified = _save_with_torch(live, images, description, folder)
+        if verified is None or not _save_with_cached_graphs(live, images[:MAX_RECHECK_IMAGES], verified, folder, write):
+            verified = _save_with_torch(live, images, description, folder, write)
     if architecture is not None and verified is not None:
         _VERIFIED[key] = verified
         for oldest in list(_VERIFIED)[:-MAX_CACHED_ARCHITECTURES]:
@@ -97,7 +103,11 @@ def export_model(
 
 
 def _save_with_torch(
-    live: nn.Module, images: Tensor, description: ModelDescription, folder: Path
+    live: nn.Module,
+    images: Tensor,
+    description: ModelDescription,
+    folder: Path,
+    write: Callable[[Path, bytes], None],
 ) -> dict[str, VerifiedExport] | None:
     """Let torch make both files, and check them.
 
@@ -113,7 +123,7 @@ def _save_with_torch(
             content = archives[name].to_bytes(weight_bytes(live))
         except WeightsNotReplaceable:
             content = graph.save(description)
-        write_atomically(folder / name, content)
+        write(folder / name, content)
     read_back = {name: _read_back(folder / name, description) for name in (TRACED_MODEL, EXPORTED_MODEL)}
     for name, saved in read_back.items():
         _check_logits(folder / name, saved.logits(images), expected)
@@ -123,7 +133,11 @@ def _save_with_torch(
 
 
 def _save_with_cached_graphs(
-    live: nn.Module, images: Tensor, verified: Mapping[str, VerifiedExport], folder: Path
+    live: nn.Module,
+    images: Tensor,
+    verified: Mapping[str, VerifiedExport],
+    folder: Path,
+    write: Callable[[Path, bytes], None],
 ) -> bool:
     """Write both files with the cached graphs of an earlier network, and check them.
 
@@ -138,7 +152,7 @@ def _save_with_cached_graphs(
         return False
     weights = weight_bytes(live)
     for name, export in verified.items():
-        write_atomically(folder / name, export.archive.to_bytes(weights))
+        write(folder / name, export.archive.to_bytes(weights))
         if not export.archive.matches((folder / name).read_bytes(), weights):
             raise ExportMismatch(f"{folder / name}: its content differs from what was written")
         assert isinstance(export.read_back.network, nn.Module)

@@ -1,5 +1,6 @@
 """The callback and tracker interfaces: how a job reports its progress to the console, the log file and trackers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,7 +45,11 @@ class Pruned(Exception):
 
 
 class Callback(Protocol):
-    """Receives a job's events in this order: `begin`, then `batch` and `epoch` as they come, then `end`."""
+    """Receives a job's events in this order: `begin`, then `batch` and `epoch` as they come, then `end`.
+
+    A callback may also have a method `lost()`. It is called in place of `end` when another process has taken the job
+    over: the callback closes what it has open and writes nothing more for the job. See `notify_lost`.
+    """
 
     def begin(self, run: RunInfo) -> None:
         """Called when the job starts, or resumes after the epochs in `run.history`."""
@@ -75,6 +80,14 @@ class Callback(Protocol):
         Args:
             result: the content of `result.json`.
         """
+
+
+def notify_lost(callbacks: Sequence[Callback]) -> None:
+    """Tell the callbacks that have a method `lost` that another process has taken the job over."""
+    for callback in callbacks:
+        lost = getattr(callback, "lost", None)
+        if callable(lost):
+            lost()
 
 
 class Tracker(Callback, Protocol):

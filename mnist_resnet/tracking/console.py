@@ -119,11 +119,18 @@ class ProgressConsole:
         error = result.get("error")
         if error:
             self.log(f"  {result['status']}: {error['message']}")
+        self._remove_job_bar()
+        if self._sweep_bar is not None:
+            self._bars.update(self._sweep_bar, completed=self.jobs_ended)
+
+    def lost(self) -> None:
+        """Remove the progress bar of a job that another process has taken over."""
+        self._remove_job_bar()
+
+    def _remove_job_bar(self) -> None:
         if self._job_bar is not None:
             self._bars.remove_task(self._job_bar)
             self._job_bar = None
-        if self._sweep_bar is not None:
-            self._bars.update(self._sweep_bar, completed=self.jobs_ended)
 
     def count(self, ended: int) -> None:
         """Show that `ended` of the sweep's jobs have ended, in any process."""

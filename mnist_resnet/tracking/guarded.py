@@ -42,6 +42,11 @@ class GuardedTracker:
         """See `Callback`."""
         self._call("end", result)
 
+    def lost(self) -> None:
+        """See `Callback`."""
+        if hasattr(self._tracker, "lost"):
+            self._call("lost")
+
     def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
         """See `Tracker`."""
         self._call("sweep_ended", folder, table)

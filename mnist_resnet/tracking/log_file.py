@@ -55,6 +55,12 @@ class LogFile:
             self._file.close()
             self._file = None
 
+    def lost(self) -> None:
+        """Close the file; its next lines are the new holder's."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
     def _write(self, line: str) -> None:
         if self._file:
             self._file.write(line + "\n")

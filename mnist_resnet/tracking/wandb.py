@@ -68,6 +68,12 @@ class WandbTracker:
         if self._logger is not None:
             self._guard(self._end, result)
 
+    def lost(self) -> None:
+        """Leave the run to the process that has taken the job over."""
+        if self._logger is not None:
+            opened, self._logger = self._logger.open_run, None
+            wandb_run.leave(opened)
+
     def sweep_ended(self, folder: Path, table: "pandas.DataFrame") -> None:
         """Log the sweep's summary run, with its table, dashboard and figures."""
         log_summary_run(

@@ -97,6 +97,21 @@ def abandon(opened: OpenRun) -> None:
         opened.run.finish(exit_code=1)
 
 
+def leave(opened: OpenRun) -> None:
+    """End this process's part in a run that another process continues under the same id; ignore errors.
+
+    An online run is left as preempted, which the other process's part supersedes; an offline one is moved out of the
+    way of `wandb sync`, because the other process logs everything again.
+    """
+    with suppress(Exception):
+        folder, is_offline = Path(opened.run.dir).parent, opened.run.offline
+        if not is_offline:
+            opened.run.mark_preempting()
+        opened.run.finish(exit_code=1)
+        if is_offline:
+            wandb_files.set_aside([folder])
+
+
 def _restart_service() -> None:
     """Restart W&B's own process, which after a failed `init` treats the run's id as in use (observed, wandb 0.31)."""
     import wandb

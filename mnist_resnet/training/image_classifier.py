@@ -9,6 +9,7 @@ import torch
 
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, decode, load
+from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.task_run import TaskRun
 from mnist_resnet.models.export import export_model
@@ -61,7 +62,7 @@ def run(run: TaskRun) -> None:
         run.console.log(f"  {line}")
     try:
         with _anomalies(config), _profile(config, run.folder), run.checkpoints.closing():
-            train(training, run.callbacks, run.checkpoints, run.interrupt)
+            train(training, run.callbacks, run.checkpoints, run.stop)
     except Diverged as error:
         _keep_losses(run, training, error)
         raise
@@ -108,18 +109,18 @@ def _add_report_losses(run: TaskRun, training: Training) -> None:
 
 def _save_results(run: TaskRun, training: Training) -> None:
     """Write the predictions and, unless `sweep.keep=none`, the trained network."""
-    run.writer.check()
     test, data = training.splits.test, run.config.data
     predicted = log_probabilities(training, test)
-    write_predictions(run.folder, test.labels, predicted, test.pixels, test_set_sha256(test.pixels, test.labels))
+    digest = test_set_sha256(test.pixels, test.labels)
+    write_predictions(run.folder, test.labels, predicted, test.pixels, digest, run.write)
     if run.config.sweep.keep == "none":
         return
     description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
     try:
         architecture = run.config.model.model_dump_json(by_alias=True)
         images = test.pixels[:CHECKED_IMAGES]
-        export_model(training.averaging.model, images, description, run.folder, architecture)
-    except OSError:
+        export_model(training.averaging.model, images, description, run.folder, architecture, run.write)
+    except (OSError, LeaseLost):
         raise
     except Exception as error:
         run.writer.note(f"the trained network could not be saved: {' '.join(str(error).split())}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,12 @@ test_set_sha256.__test__ = False  # type: ignore[attr-defined]  # pytest collect
 
 
 def write_predictions(
-    folder: Path, labels: "Tensor", log_probabilities: "Tensor", pixels: "Tensor", test_set_sha256: str
+    folder: Path,
+    labels: "Tensor",
+    log_probabilities: "Tensor",
+    pixels: "Tensor",
+    test_set_sha256: str,
+    write: Callable[[Path, bytes], None] = write_atomically,
 ) -> None:
     """Write `predictions.npz` into the job folder, atomically; `comparing.predictions` describes its content.
 
@@ -51,6 +57,7 @@ def write_predictions(
         log_probabilities: floating point [n, classes], natural logarithms.
         pixels: uint8 [n, channels, height, width], the test images.
         test_set_sha256: the test set's hash, from `test_set_sha256`.
+        write: writes a file atomically.
     """
     label = labels.cpu().numpy().astype(np.int64)
     scores = log_probabilities.float().cpu().numpy()
@@ -68,7 +75,7 @@ def write_predictions(
     }
     file = io.BytesIO()
     np.savez_compressed(file, **content)
-    write_atomically(folder / PREDICTIONS, file.getvalue())
+    write(folder / PREDICTIONS, file.getvalue())
 
 
 def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:

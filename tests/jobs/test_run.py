@@ -1,0 +1,90 @@
+"""Running a job: what it leaves if another process takes it over while it runs."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from mnist_resnet.attempts import attempt_file
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import signature
+from mnist_resnet.job_folder import Metrics
+from mnist_resnet.jobs.run import ProcessContext, run_job
+from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.tracking.callback import RunInfo
+from mnist_resnet.tracking.console import ProgressConsole
+from tests.small_training import resolved
+
+EPOCHS = 3
+STEPS = 4
+
+
+class Tracker:
+    """Records which of its methods were called, in the class: the job builds its own instance."""
+
+    calls: ClassVar[list[str]] = []
+
+    def __init__(self, mode: str = "auto") -> None:
+        pass
+
+    def begin(self, run: RunInfo) -> None:
+        self.calls.append("begin")
+
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        self.calls.append("batch")
+
+    def epoch(self, metrics: Metrics) -> None:
+        self.calls.append("epoch")
+
+    def end(self, result: dict[str, Any]) -> None:
+        self.calls.append("end")
+
+    def lost(self) -> None:
+        self.calls.append("lost")
+
+
+class TakenOver:
+    """A callback at whose `step` another machine takes the job over."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._folder, self._step, self._calls = folder, step, 0
+
+    def begin(self, run: RunInfo) -> None:
+        pass
+
+    def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        if epoch * STEPS + step == self._step:
+            record = {"format": 1, "number": 2, "owner": "x", "host": "elsewhere", "pid": 7, "ended": None}
+            attempt_file(self._folder, 2).write_text(json.dumps(record))
+            self.left = _content(self._folder)
+
+    def epoch(self, metrics: Metrics) -> None:
+        pass
+
+    def end(self, result: dict[str, Any]) -> None:
+        pass
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("step", [1, STEPS - 1, EPOCHS * STEPS - 1])
+def test_a_job_that_was_taken_over_writes_nothing_more(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.lease.VERIFY_AFTER", 0.0)
+    Tracker.calls = []
+    config = resolved(f"trainer.epochs={EPOCHS}", "trainer.checkpoint_interval=0", "sweep.keep=model")
+    config = config | {"tracking": {"_target_": f"{__name__}.Tracker", "mode": "auto"}}
+    folder, take_over = tmp_path / "job", TakenOver(tmp_path / "job", step)
+    with ProgressConsole() as progress:
+        context = ProcessContext(progress, Interrupt(), callbacks=[take_over])
+        assert run_job(JobSpec("job", config, [], {}, {}, signature(config)), folder, context) is None
+    assert _content(folder) == take_over.left
+    assert "taken over by process 7 on elsewhere" in capsys.readouterr().out
+    assert Tracker.calls[-1] == "lost"
+    assert "end" not in Tracker.calls
+    assert Tracker.calls.count("batch") == step + 1
+    assert not (folder / "model.pt").exists()
