@@ -1,4 +1,4 @@
-"""The page in a real browser: opened from disk with the network cut, used by keyboard, in dark mode and narrow."""
+"""The dashboard in a real browser: opened from disk without network, by keyboard, in dark mode and narrow windows."""
 
 import json
 import shutil
@@ -67,34 +67,39 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(str(DRIVER)))
     driver.execute_cdp_cmd("Network.enable", {})
-    cut = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    driver.execute_cdp_cmd("Network.emulateNetworkConditions", cut)
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
     yield driver
     driver.quit()
 
 
 @pytest.fixture
 def browser(chrome: Chrome, page: Path) -> Iterator[Chrome]:
-    """The page, freshly opened, light and wide; afterwards its console must be empty and it must have asked nobody."""
-    look(chrome, width=1280, scheme="light")
+    """The freshly loaded dashboard, light and wide.
+
+    Teardown checks that its console is empty and that it sent no network request.
+    """
+    set_display(chrome, width=1280, scheme="light")
     log(chrome, "browser")
     log(chrome, "performance")
     load(chrome, page)
     yield chrome
     assert log(chrome, "browser") == []
     events = [json.loads(entry["message"])["message"] for entry in log(chrome, "performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    requested = [
+        event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert requested
+    assert [url for url in requested if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def log(chrome: Chrome, kind: str) -> list[dict[str, Any]]:
-    """What was logged since it was last asked for."""
+    """Return the log entries since the last call."""
     entries: list[dict[str, Any]] = chrome.get_log(kind)  # type: ignore[no-untyped-call]
     return entries
 
 
-def look(chrome: Chrome, width: int, scheme: str) -> None:
+def set_display(chrome: Chrome, width: int, scheme: str) -> None:
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -109,26 +114,26 @@ def load(chrome: Chrome, page: Path) -> None:
 
 
 def cells(browser: Chrome, head: str) -> list[str]:
-    """What the table shows in the column of this heading, row by row."""
+    """Return the cells of the table column with this heading."""
     script = """
         const heads = [...document.querySelectorAll("#table thead th")];
         const at = heads.findIndex((head) => head.textContent.replace(/\\n/g, " ") === arguments[0]);
         return [...document.querySelectorAll("#table tbody tr")].map((row) => row.cells[at].textContent);"""
-    found: list[str] = browser.execute_script(script, head)
-    return found
+    texts: list[str] = browser.execute_script(script, head)
+    return texts
 
 
 def heading(browser: Chrome, head: str) -> WebElement:
     heads = browser.find_elements(By.CSS_SELECTOR, "#table thead th")
-    return next(found for found in heads if found.text.replace("\n", " ") == head)
+    return next(element for element in heads if element.text.replace("\n", " ") == head)
 
 
 def drawn(browser: Chrome, section: str) -> WebElement:
-    """The first plot of a section, once it is scrolled to and drawn."""
+    """Scroll to the first plot of a section and return it once it is drawn."""
     browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", f"#{section} .plot")
-    found = f"#{section} .plot .main-svg"
-    WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, found))
-    return browser.find_element(By.CSS_SELECTOR, found)
+    selector = f"#{section} .plot .main-svg"
+    WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
+    return browser.find_element(By.CSS_SELECTOR, selector)
 
 
 def select(browser: Chrome, label: str, option: str) -> None:
@@ -141,16 +146,16 @@ def active(browser: Chrome) -> WebElement:
 
 
 @pytest.mark.usefixtures("browser")
-def test_it_opens_from_disk_without_network_or_error() -> None:
-    """The fixture's own checks are the test."""
+def test_dashboard_opens_from_disk_without_network_or_error() -> None:
+    """The checks are in the fixture's teardown."""
 
 
-def test_a_hostile_name_is_text(browser: Chrome) -> None:
+def test_hostile_name_is_shown_as_text(browser: Chrome) -> None:
     assert cells(browser, "Run")[0] == HOSTILE
     assert browser.find_elements(By.CSS_SELECTOR, "img, #table script") == []
 
 
-def test_the_table_sorts_both_ways_and_says_so(browser: Chrome) -> None:
+def test_table_sorts_both_ways_and_sets_aria_sort(browser: Chrome) -> None:
     head = "Test accuracy, %"
     heading(browser, head).find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert heading(browser, head).get_attribute("aria-sort") == "descending"
@@ -159,11 +164,11 @@ def test_the_table_sorts_both_ways_and_says_so(browser: Chrome) -> None:
     active(browser).send_keys(Keys.SPACE)
     assert heading(browser, head).get_attribute("aria-sort") == "ascending"
     assert [float(cell) for cell in cells(browser, head) if cell != "–"] == sorted(falling)
-    # what has no value stays at the end
+    # Rows without a value stay at the end.
     assert cells(browser, head)[-1] == "–"
 
 
-def test_the_table_filters_and_the_plots_follow(browser: Chrome) -> None:
+def test_filters_apply_to_table_and_plots(browser: Chrome) -> None:
     select(browser, "model", "stem7x7")
     assert set(cells(browser, "model")) == {"stem7x7"}
     assert "6 of 12 runs" in browser.find_element(By.ID, "count").text
@@ -176,12 +181,12 @@ def test_the_table_filters_and_the_plots_follow(browser: Chrome) -> None:
     assert len(cells(browser, "Status")) == 12
 
 
-def test_the_filter_by_words_searches_names(browser: Chrome) -> None:
+def test_text_filter_searches_names(browser: Chrome) -> None:
     browser.find_element(By.CSS_SELECTOR, "#filters input").send_keys("ONERROR")
     assert cells(browser, "Run") == [HOSTILE]
 
 
-def test_a_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> None:
+def test_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> None:
     select(browser, "One curve", "model")
     drawn(browser, "curves")
     row = browser.find_element(By.CSS_SELECTOR, "#curves tbody tr").text.split()
@@ -191,13 +196,13 @@ def test_a_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> N
     assert row[2] == f"{100 * (1 - last['test_accuracy']).mean():.2f}"
 
 
-def test_every_section_is_there_and_draws(browser: Chrome) -> None:
+def test_every_section_draws_its_plot(browser: Chrome) -> None:
     for section in ("claims", "curves", "effects", "parallel"):
         assert drawn(browser, section).is_displayed()
     assert browser.find_element(By.CSS_SELECTOR, "#claims .verdict").text
 
 
-def test_a_run_opens_and_closes_by_keyboard(browser: Chrome) -> None:
+def test_run_opens_and_closes_by_keyboard(browser: Chrome) -> None:
     names = browser.find_elements(By.CSS_SELECTOR, "#table .name")
     names[0].send_keys(Keys.ARROW_DOWN)
     assert active(browser) == names[1]
@@ -212,7 +217,7 @@ def test_a_run_opens_and_closes_by_keyboard(browser: Chrome) -> None:
     assert active(browser) == names[1]
 
 
-def test_a_run_leads_to_its_mistakes(browser: Chrome) -> None:
+def test_run_links_to_its_mistakes(browser: Chrome) -> None:
     browser.find_element(By.CSS_SELECTOR, "#table .name").click()
     browser.find_element(By.XPATH, "//dialog//button[.='Its mistakes']").click()
     everything = len(browser.find_elements(By.CSS_SELECTOR, "#mistakes .pictures li"))
@@ -225,19 +230,19 @@ def test_a_run_leads_to_its_mistakes(browser: Chrome) -> None:
     assert "url(" in items[0].find_element(By.CLASS_NAME, "picture").value_of_css_property("background-image")
 
 
-def test_dark_mode_reaches_the_plots(browser: Chrome) -> None:
+def test_dark_mode_applies_to_the_plots(browser: Chrome) -> None:
     def colours() -> list[Any]:
         text = drawn(browser, "curves").find_element(By.CSS_SELECTOR, ".xtick text").value_of_css_property("fill")
         return [text, browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")]
 
     light = colours()
-    look(browser, width=1280, scheme="dark")
+    set_display(browser, width=1280, scheme="dark")
     WebDriverWait(browser, 30).until(lambda _: colours()[0] != light[0])
     assert colours()[1] != light[1]
 
 
-def test_a_narrow_window_scrolls_down_only(browser: Chrome, page: Path) -> None:
-    look(browser, width=360, scheme="light")
+def test_narrow_window_does_not_scroll_sideways(browser: Chrome, page: Path) -> None:
+    set_display(browser, width=360, scheme="light")
     load(browser, page)
     for section in ("claims", "curves", "effects", "parallel"):
         drawn(browser, section)
@@ -246,7 +251,7 @@ def test_a_narrow_window_scrolls_down_only(browser: Chrome, page: Path) -> None:
     assert browser.execute_script("return document.getElementById('run').scrollWidth") <= 360
 
 
-def test_two_sweeps_stand_side_by_side(browser: Chrome, page: Path) -> None:
+def test_two_sweeps_are_shown_side_by_side(browser: Chrome, page: Path) -> None:
     load(browser, page.parent / "both.html")
     section = browser.find_element(By.ID, "sweeps").text
     assert "8 configs completed in both" in section

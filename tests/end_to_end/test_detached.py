@@ -1,4 +1,4 @@
-"""Workers in a session of their own: they outlive what started them, and are seen and ended by the folder alone."""
+"""Detached workers: they outlive the command that started them, and are watched and stopped through the folder."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.lease import attempts
 from mnist_resnet.jobs.worker_options import launches
 from tests.small_sweeps import attempts as attempts_by_job
 from tests.small_sweeps import make_place, statuses
@@ -24,14 +24,14 @@ def command(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
-def wait_for(what: Callable[[], object], timeout: float = 200) -> None:
+def wait_for(condition: Callable[[], object], timeout: float = 200) -> None:
     until = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < until, "waited in vain"
+    while not condition():
+        assert time.monotonic() < until, "timed out"
         time.sleep(0.05)
 
 
-def test_detached_workers_outlive_the_command_replace_their_dead_and_the_last_one_writes(tmp_path: Path) -> None:
+def test_detached_workers_outlive_the_command_are_replaced_and_write_the_summary(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     done = place.begin(place.sweep("away", "seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", *DETACHED)).ended()
     assert done.code == 0, done.out
@@ -46,14 +46,16 @@ def test_detached_workers_outlive_the_command_replace_their_dead_and_the_last_on
     watched = command(sweep, "--watch")
     assert watched.returncode == 0, watched.stdout
     assert watched.stdout.splitlines()[-1].endswith("3 jobs: 3 completed")
-    assert pd.read_csv(sweep / "results.csv")["status"].tolist() == ["completed"] * 3, "it waits for the table, too"
+    assert pd.read_csv(sweep / "results.csv")["status"].tolist() == ["completed"] * 3, (
+        "--watch waits for the table, too"
+    )
     wait_for(lambda: not launches(sweep))
     assert attempts_by_job(sweep) == {"seed=1": 2, "seed=2": 1, "seed=3": 1}
     assert "killed by signal 9" in attempts(sweep / "seed=1")[0]["reason"]
     assert [end["status"] for end in attempts(sweep / "launches" / "conclusion")] == [Status.COMPLETED]
 
 
-def test_workers_are_added_to_a_sweep_that_was_stopped_and_stopped_again(tmp_path: Path) -> None:
+def test_workers_are_added_to_a_stopped_sweep_and_stopped_again(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("more", "seed=1,2", "trainer.epochs=2000", "data.batch_size=4", *DETACHED)
     assert place.begin(arguments).ended().code == 0

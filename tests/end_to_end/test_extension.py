@@ -1,4 +1,4 @@
-"""A user's own model, data set, optimiser and tracker, in a package and folder of their own, by config alone."""
+"""A user's model, data set, optimiser and tracker, from the user's own package and config folder."""
 
 import json
 import os
@@ -25,15 +25,15 @@ TARGETS = {
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the user's package were installed."""
+    """Make the user's package importable, as if it were installed."""
     monkeypatch.syspath_prepend(str(HERE))
 
 
-def told(folder: Path) -> list[str]:
+def tracker_calls(folder: Path) -> list[str]:
     return [json.loads(line)["what"] for line in (folder / "diary.jsonl").read_text().splitlines()]
 
 
-def test_own_parts_make_a_run(
+def test_custom_components_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*OWN, *SMALL, "--config-dir", str(CONF)]
@@ -48,10 +48,10 @@ def test_own_parts_make_a_run(
     assert result["parameters"] == 3 * 28 * 28 * 16 + 16 + 16 * 4 + 4
     assert (folder / "model.pt").exists()
     assert (folder / "model.pt2").exists()
-    assert told(folder) == ["begin", *["batch", "epoch"] * 3, "end"]
+    assert tracker_calls(folder) == ["begin", *["batch", "epoch"] * 3, "end"]
 
 
-def test_own_parts_are_swept_found_by_search_path_and_resumed_only_if_trusted(
+def test_custom_components_are_swept_and_only_resumed_if_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place = Place(tmp_path, tmp_path)
@@ -92,7 +92,7 @@ def resume(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("override", "message"),
     [
         ("model=perceptorn", "model=perceptorn: no such choice; did you mean perceptron? one of "),
         ("model.hiden=3", "model.hiden: no such key; did you mean model.hidden?"),
@@ -106,19 +106,19 @@ def resume(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         ("~optim._partial_", "optim._partial_: must be given"),
     ],
 )
-def test_own_parts_are_checked_as_ours_are(
-    typed: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_custom_components_are_validated_like_built_in_ones(
+    override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    own = [word for word in OWN if not typed.startswith(word.partition("=")[0] + "=")]
-    ended = run_here([*own, *SMALL, typed, "--config-dir", str(CONF)], Place(tmp_path, tmp_path), monkeypatch, capfd)
+    own = [word for word in OWN if not override.startswith(word.partition("=")[0] + "=")]
+    ended = run_here([*own, *SMALL, override, "--config-dir", str(CONF)], Place(tmp_path, tmp_path), monkeypatch, capfd)
     assert ended.code == 2
-    assert says in ended.err
+    assert message in ended.err
     assert ended.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("call", ["__init__", "begin", "batch", "epoch", "end", "sweep_ended", "hint"])
-def test_no_failure_of_an_own_tracker_reaches_a_job_or_the_sweep(
+def test_failing_custom_tracker_does_not_affect_jobs_or_the_sweep(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("mnist_resnet.tracking.wandb_mode._warned", set())
@@ -127,6 +127,6 @@ def test_no_failure_of_an_own_tracker_reaches_a_job_or_the_sweep(
     ended = run_here(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
     assert ended.code == 0, ended.out + ended.err
     assert list(statuses(tmp_path / "multirun" / "unreliable").values()) == ["completed", "completed"]
-    said = "my_project.tracker.Unreliable failed and is disabled (RuntimeError: on purpose)"
-    assert (ended.out + ended.err).count(said) == 1
+    warning = "my_project.tracker.Unreliable failed and is disabled (RuntimeError: on purpose)"
+    assert (ended.out + ended.err).count(warning) == 1
     assert "Traceback" not in ended.out + ended.err

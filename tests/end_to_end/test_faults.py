@@ -1,4 +1,4 @@
-"""Faults, injected for real: processes killed at random moments, full disks, torn and foreign files."""
+"""Injected faults: processes killed at random times, full disks, truncated and foreign files."""
 
 import json
 import os
@@ -12,28 +12,28 @@ from pathlib import Path
 import pytest
 import torch
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import Status, read_json, read_metrics
-from mnist_resnet.jobs.lease import LeaseMonitor
 from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.small_sweeps import Place, assert_same_job, attempts, make_place, result_of, small_disk, statuses
 from tests.wandb_history import history
 
 JOBS = ("seed=1", "seed=2")
 
-LONG_ENOUGH = (
+OVERRIDES = (
     *("seed=1,2", "trainer.epochs=3", "data.batch_size=4", "schedule=onecycle", "sweep.keep=model"),
     *("trainer.checkpoint_interval=0", "trainer.checkpoint_every=2", "trainer.log_interval=3"),
 )
-"""Two jobs of three epochs of 16 steps, with dropout and a schedule, checkpoints all the time."""
+"""Two jobs of three epochs of 16 steps, with dropout, a schedule and frequent checkpoints."""
 
 TRACKED = ("tracking=wandb", "tracking.mode=offline")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep folder that all others must equal."""
-    place = make_place(tmp_path_factory.mktemp("undisturbed"))
-    done = place.begin(place.sweep("whole", *LONG_ENOUGH)).ended()
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted sweep, with which all others are compared."""
+    place = make_place(tmp_path_factory.mktemp("uninterrupted"))
+    done = place.begin(place.sweep("whole", *OVERRIDES)).ended()
     assert done.code == 0, done.out
     return place.folder / "multirun" / "whole"
 
@@ -45,24 +45,24 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MiB."""
+    """A 20 MiB file system."""
     with small_disk(tmp_path / "disk", "20m") as folder:
         yield folder
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_it_ends_where_the_undisturbed_one_does(
-    place: Place, undisturbed: Path, kills: int
+def test_sweep_killed_at_random_times_ends_like_an_uninterrupted_one(
+    place: Place, uninterrupted: Path, kills: int
 ) -> None:
-    chance = random.Random(kills)
+    rng = random.Random(kills)
     sweep = place.folder / "multirun" / "killed"
-    arguments = place.sweep("killed", *LONG_ENOUGH, *TRACKED)
+    arguments = place.sweep("killed", *OVERRIDES, *TRACKED)
     for number in range(kills):
-        begun = place.begin(arguments, f"attempt{number}")
-        time.sleep(chance.uniform(0.3, 5))
-        signal_number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        begun.kill(signal_number)
-        done = begun.ended()
+        process = place.begin(arguments, f"attempt{number}")
+        time.sleep(rng.uniform(0.3, 5))
+        signal_number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        process.kill(signal_number)
+        done = process.ended()
         assert done.code in (0, -signal_number, 128 + signal_number), done.out
         assert "Traceback" not in done.out
         _check_readable(sweep)
@@ -70,14 +70,14 @@ def test_killed_at_random_moments_it_ends_where_the_undisturbed_one_does(
     assert done.code == 0, done.out
     assert statuses(sweep) == dict.fromkeys(JOBS, "completed")
     for job in JOBS:
-        assert_same_job(sweep / job, undisturbed / job)
-        _check_accepted_once(sweep / job)
+        assert_same_job(sweep / job, uninterrupted / job)
+        _check_completed_once(sweep / job)
         _check_one_wandb_run(sweep / job)
-        assert not list((sweep / job).glob(".*.*")), "what killed writers left is swept up"
+        assert not list((sweep / job).glob(".*.*")), "temporary files of killed writers are removed"
 
 
 def _check_readable(sweep: Path) -> None:
-    """Whatever happened: each file is absent or whole, and of two checkpoints one can be read."""
+    """Check that each file is either absent or complete and readable."""
     for file in [*sweep.glob("sweep.json"), *sweep.glob("*/result.json")]:
         read_json(file)
     for folder in (file.parent for file in sweep.glob("*/result.json")):
@@ -87,7 +87,7 @@ def _check_readable(sweep: Path) -> None:
             torch.load(file, weights_only=True)
 
 
-def _check_accepted_once(folder: Path) -> None:
+def _check_completed_once(folder: Path) -> None:
     result = result_of(folder)
     ends = [attempt["status"] for attempt in result["attempts"]]
     assert ends[-1] == "completed"
@@ -106,19 +106,19 @@ def _check_one_wandb_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("signal_number", "code", "tracked"), [(signal.SIGINT, 130, TRACKED), (signal.SIGTERM, 143, ())]
 )
-def test_signal_ends_the_step_writes_a_checkpoint_and_shows_the_table(
-    place: Place, undisturbed: Path, signal_number: signal.Signals, code: int, tracked: tuple[str, ...]
+def test_signal_ends_after_the_step_with_a_checkpoint_and_the_table(
+    place: Place, uninterrupted: Path, signal_number: signal.Signals, code: int, tracked: tuple[str, ...]
 ) -> None:
     sweep = place.folder / "multirun" / "ended"
-    # No checkpoint but the one that the signal asks for.
-    arguments = place.sweep("ended", *LONG_ENOUGH, "trainer.checkpoint_interval=1000", *tracked)
-    begun = place.begin(arguments)
-    begun.wait_for(lambda: read_metrics(sweep / "seed=1"))
-    begun.kill(signal_number)
-    done = begun.ended()
+    # The only checkpoint is the one that the signal causes.
+    arguments = place.sweep("ended", *OVERRIDES, "trainer.checkpoint_interval=1000", *tracked)
+    process = place.begin(arguments)
+    process.wait_for(lambda: read_metrics(sweep / "seed=1"))
+    process.kill(signal_number)
+    done = process.ended()
     assert done.code == code, done.out
     assert f"ended by {signal_number.name}" in done.out
-    assert "to go on: python -m mnist_resnet.resume " in done.out
+    assert "to resume: python -m mnist_resnet.resume " in done.out
     assert "seed=1: interrupted" in done.out
     assert "seed=2: queued" in done.out
     assert result_of(sweep / "seed=1")["status"] == Status.INTERRUPTED
@@ -126,42 +126,42 @@ def test_signal_ends_the_step_writes_a_checkpoint_and_shows_the_table(
     assert torch.load(sweep / "seed=1" / "checkpoint.pt", weights_only=True)["epoch"] >= 1
     done = place.begin(arguments).ended()
     assert done.code == 0, done.out
-    assert "seed=1: 3 epochs of 16 batches, goes on after epoch" in done.out
+    assert "seed=1: 3 epochs of 16 batches, resumes after epoch" in done.out
     for job in JOBS:
-        assert_same_job(sweep / job, undisturbed / job)
+        assert_same_job(sweep / job, uninterrupted / job)
         if tracked:
             _check_one_wandb_run(sweep / job)
 
 
-def test_second_interrupt_ends_at_once_and_leaves_the_checkpoint_valid(place: Place) -> None:
+def test_second_interrupt_ends_at_once_and_keeps_the_checkpoint_valid(place: Place) -> None:
     sweep = place.folder / "multirun" / "ended"
-    arguments = place.sweep("ended", *LONG_ENOUGH, "trainer.epochs=300")
-    begun = place.begin(arguments)
-    begun.wait_for(lambda: read_metrics(sweep / "seed=1"))
-    begun.kill(signal.SIGINT)
-    begun.kill(signal.SIGINT)
-    done = begun.ended()
+    arguments = place.sweep("ended", *OVERRIDES, "trainer.epochs=300")
+    process = place.begin(arguments)
+    process.wait_for(lambda: read_metrics(sweep / "seed=1"))
+    process.kill(signal.SIGINT)
+    process.kill(signal.SIGINT)
+    done = process.ended()
     assert done.code == 130, done.out
     assert "Traceback" not in done.out
     _check_readable(sweep)
     assert (sweep / "seed=1" / "checkpoint.pt").exists()
 
 
-def test_two_processes_on_one_sweep_repeat_nothing_and_both_show_all_of_it(place: Place) -> None:
+def test_two_processes_share_a_sweep_without_repeating_jobs_and_both_print_it(place: Place) -> None:
     arguments = place.sweep("raced", "seed=1,2,3,4", "trainer.epochs=3", "sweep.keep=model")
-    both = [place.begin(arguments, f"process{number}") for number in (1, 2)]
-    for done in [begun.ended() for begun in both]:
+    processes = [place.begin(arguments, f"process{number}") for number in (1, 2)]
+    for done in [process.ended() for process in processes]:
         assert done.code == 0, done.out
         assert "4 jobs: 4 completed" in done.out
     sweep = place.folder / "multirun" / "raced"
     assert set(attempts(sweep).values()) == {1}
     assert {result_of(sweep / f"seed={seed}")["attempts"][0]["pid"] for seed in (1, 2, 3, 4)} == {
-        begun.process.pid for begun in both
+        process.process.pid for process in processes
     }
     assert len(json.loads((sweep / "sweep.json").read_text())["jobs"]) == 4
 
 
-def test_stopped_holder_on_this_machine_holds_and_is_waited_for(place: Place) -> None:
+def test_suspended_process_keeps_its_lease_and_is_waited_for(place: Place) -> None:
     sweep = place.folder / "multirun" / "held"
     arguments = place.sweep("held", "seed=1,2", "trainer.epochs=30")
     first = place.begin(arguments, "first")
@@ -170,7 +170,7 @@ def test_stopped_holder_on_this_machine_holds_and_is_waited_for(place: Place) ->
     second = place.begin(arguments, "second")
     try:
         second.wait_for(lambda: f"held by process {first.process.pid}" in second.log.read_text())
-        assert result_of(sweep / "seed=2")["status"] == "completed", "what nobody holds is done first"
+        assert result_of(sweep / "seed=2")["status"] == "completed", "jobs that no process holds are run first"
         assert attempts(sweep) == {"seed=1": 1, "seed=2": 1}
     finally:
         first.kill(signal.SIGCONT)
@@ -179,7 +179,7 @@ def test_stopped_holder_on_this_machine_holds_and_is_waited_for(place: Place) ->
     assert attempts(sweep) == {"seed=1": 1, "seed=2": 1}
 
 
-def test_holder_that_was_killed_is_noticed_at_once(place: Place) -> None:
+def test_killed_lease_holder_is_noticed_at_once(place: Place) -> None:
     sweep = place.folder / "multirun" / "died"
     arguments = place.sweep("died", "seed=1,2", "trainer.epochs=30")
     first = place.begin(arguments, "first")
@@ -193,13 +193,13 @@ def test_holder_that_was_killed_is_noticed_at_once(place: Place) -> None:
     assert attempts(sweep) == {"seed=1": 2, "seed=2": 1}
 
 
-def test_disk_that_fills_up_loses_nothing(place: Place, disk: Path, undisturbed: Path) -> None:
+def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) -> None:
     sweep = disk / "sweep"
-    arguments = place.sweep(None, *LONG_ENOUGH, f"hydra.sweep.dir={sweep}")
-    begun = place.begin(arguments)
-    begun.wait_for((sweep / "seed=1" / "checkpoint.pt").exists)
+    arguments = place.sweep(None, *OVERRIDES, f"hydra.sweep.dir={sweep}")
+    process = place.begin(arguments)
+    process.wait_for((sweep / "seed=1" / "checkpoint.pt").exists)
     _fill(disk / "filler")
-    done = begun.ended()
+    done = process.ended()
     assert done.code == 1, done.out
     assert "Traceback" not in done.out
     assert any("No space left on device" in line and "make room" in line for line in done.out.splitlines())
@@ -208,7 +208,7 @@ def test_disk_that_fills_up_loses_nothing(place: Place, disk: Path, undisturbed:
     done = place.begin(arguments).ended()
     assert done.code == 0, done.out
     for job in JOBS:
-        assert_same_job(sweep / job, undisturbed / job)
+        assert_same_job(sweep / job, uninterrupted / job)
 
 
 def _fill(file: Path) -> None:
@@ -221,12 +221,10 @@ def _fill(file: Path) -> None:
                 pass
 
 
-def test_files_that_may_not_grow_fail_their_job_alone_and_the_next_start_goes_on(
-    place: Place, undisturbed: Path
-) -> None:
+def test_file_size_limit_only_fails_jobs_and_the_next_launch_resumes(place: Place, uninterrupted: Path) -> None:
     sweep = place.folder / "multirun" / "limited"
-    arguments = place.sweep("limited", *LONG_ENOUGH)
-    done = place.begin(arguments, limit=_size_of_checkpoint(undisturbed) // 2).ended()
+    arguments = place.sweep("limited", *OVERRIDES)
+    done = place.begin(arguments, limit=_size_of_checkpoint(uninterrupted) // 2).ended()
     assert done.code == 1, done.out
     assert statuses(sweep) == dict.fromkeys(JOBS, "failed")
     assert "File too large" in result_of(sweep / "seed=1")["error"]["message"]
@@ -234,7 +232,7 @@ def test_files_that_may_not_grow_fail_their_job_alone_and_the_next_start_goes_on
     done = place.begin(arguments).ended()
     assert done.code == 0, done.out
     for job in JOBS:
-        assert_same_job(sweep / job, undisturbed / job)
+        assert_same_job(sweep / job, uninterrupted / job)
 
 
 def _size_of_checkpoint(sweep: Path) -> int:
@@ -243,78 +241,78 @@ def _size_of_checkpoint(sweep: Path) -> int:
 
 @pytest.fixture(scope="module")
 def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of two jobs of three epochs, killed in the course of the first one; two checkpoints are there."""
+    """A sweep of two jobs of three epochs, killed during the first job when it had two checkpoints."""
     place = make_place(tmp_path_factory.mktemp("killed"))
     sweep = place.folder / "multirun" / "half"
-    begun = place.begin(place.sweep("half", *LONG_ENOUGH))
-    begun.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
-    begun.kill(signal.SIGKILL)
-    begun.ended()
+    process = place.begin(place.sweep("half", *OVERRIDES))
+    process.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
+    process.kill(signal.SIGKILL)
+    process.ended()
     assert (LeaseMonitor().state(sweep / "seed=1"), result_of(sweep / "seed=1")["status"]) == ("dead", "running")
     return sweep
 
 
 @pytest.fixture
 def half_done(place: Place, killed_once: Path) -> Path:
-    """A copy of that sweep for one test."""
+    """A copy of `killed_once` for one test."""
     return Path(shutil.copytree(killed_once, place.folder / "multirun" / "half"))
 
 
-def _finished(place: Place, undisturbed: Path) -> str:
-    done = place.begin(place.sweep("half", *LONG_ENOUGH)).ended()
+def _finish(place: Place, uninterrupted: Path) -> str:
+    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
     assert done.code == 0, done.out
     for job in JOBS:
-        assert_same_job(place.folder / "multirun" / "half" / job, undisturbed / job)
+        assert_same_job(place.folder / "multirun" / "half" / job, uninterrupted / job)
     return done.out
 
 
-def test_truncated_checkpoint_is_passed_over_for_the_one_before(
-    place: Place, half_done: Path, undisturbed: Path
+def test_truncated_checkpoint_is_skipped_for_the_previous_one(
+    place: Place, half_done: Path, uninterrupted: Path
 ) -> None:
     os.truncate(half_done / "seed=1" / "checkpoint.pt", 1000)
-    out = _finished(place, undisturbed)
-    assert sum("checkpoint.pt can't be read and was passed over" in line for line in _course(out)) == 1
-    assert "goes on after epoch" in out or "epoch 0/2" in out
+    out = _finish(place, uninterrupted)
+    assert sum("checkpoint.pt can't be read and was passed over" in line for line in _progress_lines(out)) == 1
+    assert "resumes after epoch" in out or "epoch 0/2" in out
 
 
-def test_without_a_readable_checkpoint_the_job_starts_over(place: Place, half_done: Path, undisturbed: Path) -> None:
+def test_without_a_readable_checkpoint_the_job_starts_over(place: Place, half_done: Path, uninterrupted: Path) -> None:
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         (half_done / "seed=1" / name).write_bytes(b"no checkpoint")
-    out = _finished(place, undisturbed)
-    assert sum("can't be read and was passed over" in line for line in _course(out)) == 2
+    out = _finish(place, uninterrupted)
+    assert sum("can't be read and was passed over" in line for line in _progress_lines(out)) == 2
     assert out.count("epoch 0/2") == 2
 
 
-def test_torn_line_of_metrics_is_cut_and_written_again(place: Place, half_done: Path, undisturbed: Path) -> None:
+def test_truncated_line_of_metrics_is_removed_and_rewritten(place: Place, half_done: Path, uninterrupted: Path) -> None:
     with (half_done / "seed=1" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 1, "train_lo')
-    _finished(place, undisturbed)
+    _finish(place, uninterrupted)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"format": 2, "status": "completed"}', "format 2, and this version reads format 1"),
         ("\0" * 100, "can't be read"),
     ],
-    ids=["of a newer version", "of zeros, as some disks leave it"],
+    ids=["newer format", "zeros, as after a crash of some file systems"],
 )
-def test_result_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Path, content: str, said: str) -> None:
+def test_unreadable_result_is_not_touched(place: Place, half_done: Path, content: str, message: str) -> None:
     (half_done / "seed=1" / "result.json").write_text(content)
     before = _files(half_done / "seed=1")
-    done = place.begin(place.sweep("half", *LONG_ENOUGH)).ended()
+    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
     assert done.code == 1
     (line,) = (line for line in done.out.splitlines() if line.startswith("seed=1: unreadable: "))
-    assert said in line
+    assert message in line
     assert "Traceback" not in done.out
     assert _files(half_done / "seed=1") == before
     assert result_of(half_done / "seed=2")["status"] == "completed"
 
 
-def test_sweep_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Path) -> None:
+def test_unreadable_sweep_is_not_touched(place: Place, half_done: Path) -> None:
     (half_done / "sweep.json").write_text('{"format": 2, "jobs": []}')
     before = _files(half_done)
-    done = place.begin(place.sweep("half", *LONG_ENOUGH)).ended()
+    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
     assert (done.code, len(done.out.splitlines())) == (2, 1), done.out
     assert done.out.startswith("error: multirun/half/sweep.json: ")
     assert "format 2, and this version reads format 1" in done.out
@@ -324,8 +322,8 @@ def test_sweep_that_cannot_be_read_is_left_as_it_is(place: Place, half_done: Pat
     }
 
 
-def test_what_is_foreign_in_the_sweep_folder_stays_and_disturbs_nothing(
-    place: Place, half_done: Path, undisturbed: Path
+def test_foreign_files_in_the_sweep_folder_are_kept_and_ignored(
+    place: Place, half_done: Path, uninterrupted: Path
 ) -> None:
     (half_done / "notes.txt").write_text("mine")
     (half_done / "figures").mkdir()
@@ -333,23 +331,23 @@ def test_what_is_foreign_in_the_sweep_folder_stays_and_disturbs_nothing(
     (half_done / "seed=1" / "sketch.png").write_bytes(b"mine")
     (half_done / "seed=2").mkdir(exist_ok=True)
     (half_done / "seed=2" / "todo.txt").write_text("mine")
-    _finished(place, undisturbed)
+    _finish(place, uninterrupted)
     kept = ("notes.txt", "figures/result.json", "seed=1/sketch.png", "seed=2/todo.txt")
     assert all((half_done / name).exists() for name in kept)
 
 
-def test_file_in_the_place_of_a_job_folder_is_said_and_left(place: Place, half_done: Path) -> None:
+def test_file_in_place_of_a_job_folder_is_reported_and_kept(place: Place, half_done: Path) -> None:
     shutil.rmtree(half_done / "seed=2", ignore_errors=True)
     (half_done / "seed=2").write_text("mine")
-    done = place.begin(place.sweep("half", *LONG_ENOUGH)).ended()
+    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
     assert done.code in (1, 2), done.out
     assert "Traceback" not in done.out
     assert any("seed=2" in line and "Not a directory" in line for line in done.out.splitlines()), done.out
     assert (half_done / "seed=2").read_text() == "mine"
 
 
-def _course(out: str) -> list[str]:
-    """What was said before the table."""
+def _progress_lines(out: str) -> list[str]:
+    """Return the lines printed before the table."""
     return out[: out.index("\nJobs")].splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Every option of every group runs for real, and the program answers questions without PyTorch."""
+"""Every option of every config group trains, and queries such as `--help` do not import PyTorch."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
 
 
 class Run:
-    """Runs the program in the test's folder, on few images and with a tiny network unless something else is said."""
+    """Runs the program in the test's folder; by default with few images and a tiny network."""
 
     def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         self._place, self._monkeypatch, self._capfd = place, monkeypatch, capfd
@@ -63,23 +63,23 @@ class Run:
     ],
 )
 def test_every_option_trains_a_step(group: str, place: Place, run: Run) -> None:
-    there = options(group)
+    names = options(group)
     step = [override for override in STEP if not override.startswith(f"{group}=")]
-    ended = run(*step, f"{group}={','.join(there)}", "tracking.mode=offline", sweep="options")
+    ended = run(*step, f"{group}={','.join(names)}", "tracking.mode=offline", sweep="options")
     assert ended.code == 0, ended.out + ended.err
     sweep = place.folder / "multirun" / "options"
-    assert list(statuses(sweep).values()) == ["completed"] * len(there)
+    assert list(statuses(sweep).values()) == ["completed"] * len(names)
     results = [result_of(file.parent) for file in sweep.glob("*/result.json")]
-    assert sorted(result["choices"][group] for result in results) == there
+    assert sorted(result["choices"][group] for result in results) == names
     assert {result["epochs_completed"] for result in results} == {1}
 
 
 def test_every_experiment_trains_a_step(place: Place, run: Run) -> None:
-    there = options("experiment")
-    ended = run(*STEP, f"experiment={','.join(there)}", sweep="experiments")
+    names = options("experiment")
+    ended = run(*STEP, f"experiment={','.join(names)}", sweep="experiments")
     assert ended.code == 0, ended.out + ended.err
     sweep = place.folder / "multirun" / "experiments"
-    assert statuses(sweep) == dict.fromkeys((f"experiment={one}" for one in there), "completed")
+    assert statuses(sweep) == dict.fromkeys((f"experiment={name}" for name in names), "completed")
     results = {result["choices"]["experiment"]: result for result in map(result_of, sweep.glob("*=*"))}
     assert results["report_a_stem7x7"]["choices"]["model"] == "stem7x7"
     assert results["report_a_stem7x7"]["config"]["optim"]["lr"] == 0.02
@@ -87,18 +87,18 @@ def test_every_experiment_trains_a_step(place: Place, run: Run) -> None:
 
 
 @pytest.mark.parametrize("study", options("sweep"))
-def test_every_study_composes_all_of_its_jobs(study: str, place: Place, run: Run) -> None:
+def test_every_study_composes_all_its_jobs(study: str, place: Place, run: Run) -> None:
     ended = run(f"+sweep={study}", "sweep.seeds=[3,8]", "sweep.dry_run=true")
     assert ended.code == 0, ended.out + ended.err
     jobs = [line for line in ended.out.splitlines() if " queued " in line]
     assert len(jobs) >= 2
-    # A long name is cut, and its seed with it; of equally long ones as many.
+    # Long names are truncated and may lack their seed, equally often for both seeds.
     assert 1 <= len([job for job in jobs if "seed=3" in job]) == len([job for job in jobs if "seed=8" in job])
     assert len(jobs) % 2 == 0
     assert {path.name for path in place.folder.iterdir()} == {"images"}
 
 
-def test_debug_step_does_one_step_of_everything(place: Place, run: Run) -> None:
+def test_debug_step_runs_one_step_of_everything(place: Place, run: Run) -> None:
     ended = run("debug=step", "sweep.keep=model", "trainer.epochs=1")
     assert ended.code == 0, ended.out + ended.err
     folder = job_folder(place)
@@ -110,7 +110,7 @@ def test_debug_step_does_one_step_of_everything(place: Place, run: Run) -> None:
     assert (folder / "predictions.npz").exists()
 
 
-def test_debug_overfit_learns_its_batch_by_heart(place: Place, run: Run) -> None:
+def test_debug_overfit_memorizes_its_batch(place: Place, run: Run) -> None:
     words = ["data=mnist", f"data.root={place.images}", "data.verify=false", "data.batch_size=32", "debug=overfit"]
     small = ["model.width=8", "model.blocks=[1,1]", "trainer.precision=fp32", "trainer.threads=1", "sweep.keep=none"]
     ended = run_here([*words, *small, "optim.lr=0.01"], place, run._monkeypatch, run._capfd)
@@ -124,7 +124,7 @@ def test_debug_overfit_learns_its_batch_by_heart(place: Place, run: Run) -> None
 EXPLODING = ("schedule._target_=tests.small_training.exploding", "+schedule.at=0")
 
 
-def test_debug_anomaly_stops_at_the_operation_that_made_the_first_nan(place: Place, run: Run) -> None:
+def test_debug_anomaly_stops_at_the_operation_with_the_first_nan(place: Place, run: Run) -> None:
     assert run(*EXPLODING, "debug=anomaly", "trainer.log_interval=1000").code == 1
     error = result_of(job_folder(place))["error"]
     assert result_of(job_folder(place))["status"] == "failed"
@@ -133,12 +133,12 @@ def test_debug_anomaly_stops_at_the_operation_that_made_the_first_nan(place: Pla
     assert error["type"] == "RuntimeError"
 
 
-def test_without_debug_anomaly_the_same_job_is_a_diverged_one(place: Place, run: Run) -> None:
+def test_without_debug_anomaly_the_same_job_diverges(place: Place, run: Run) -> None:
     run(*EXPLODING)
     assert result_of(job_folder(place))["status"] == "diverged"
 
 
-def test_debug_profile_leaves_a_trace(place: Place, run: Run) -> None:
+def test_debug_profile_writes_a_trace(place: Place, run: Run) -> None:
     ended = run("debug=profile", "data.train_size=32", "data.test_size=16", "trainer.epochs=1")
     assert ended.code == 0, ended.out + ended.err
     trace = json.loads((job_folder(place) / "trace.json").read_text())
@@ -149,17 +149,17 @@ def test_debug_profile_leaves_a_trace(place: Place, run: Run) -> None:
 
 WITHOUT_TORCH = """
 import sys
-class Refuse:
+class RefuseImports:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("torch", "torchvision", "pandas", "wandb", "plotly", "scipy", "sklearn"):
             raise AssertionError(f"{name} is imported")
-sys.meta_path.insert(0, Refuse())
+sys.meta_path.insert(0, RefuseImports())
 """
 
 
-def asked(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+def run_without_torch(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
     (folder / "sitecustomize.py").write_text(WITHOUT_TORCH)
-    # The program sets HYDRA_FULL_ERROR for itself, here as well.
+    # The program sets HYDRA_FULL_ERROR; other tests run it in this process.
     inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     return subprocess.run(
         [sys.executable, str(CHECKOUT / "train.py"), *arguments],
@@ -172,7 +172,7 @@ def asked(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[st
 
 
 @pytest.mark.parametrize(
-    ("question", "answers"),
+    ("query", "answers"),
     [
         (["--help"], ["python train.py -m optim.lr=0.02,0.001", "optim: adam, adamw, sgd", "log_interval: 10"]),
         (
@@ -190,19 +190,19 @@ def asked(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[st
     ],
     ids=lambda value: " ".join(value),
 )
-def test_question_is_answered_without_pytorch(question: list[str], answers: list[str], tmp_path: Path) -> None:
-    done = asked(question, tmp_path)
+def test_query_is_answered_without_pytorch(query: list[str], answers: list[str], tmp_path: Path) -> None:
+    done = run_without_torch(query, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "is imported" not in done.stderr
     assert [answer for answer in answers if answer not in done.stdout] == []
     assert [path.name for path in tmp_path.iterdir() if "__pycache__" not in path.name] == ["sitecustomize.py"]
 
 
-def test_bad_value_is_told_without_pytorch(tmp_path: Path) -> None:
-    done = asked(["optim.lr=abc"], tmp_path)
+def test_invalid_value_is_reported_without_pytorch(tmp_path: Path) -> None:
+    done = run_without_torch(["optim.lr=abc"], tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: optim.lr=abc: must be a number\n")
 
 
-def test_who_imports_pytorch_is_noticed(tmp_path: Path) -> None:
-    done = asked(["trainer.device=cuda:99"], tmp_path)
+def test_import_of_pytorch_is_detected(tmp_path: Path) -> None:
+    done = run_without_torch(["trainer.device=cuda:99"], tmp_path)
     assert "torch is imported" in done.stderr

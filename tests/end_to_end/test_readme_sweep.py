@@ -1,4 +1,4 @@
-"""The README's first command, smaller, as a process: its folders, its table, its W&B files."""
+"""The README's first command at toy scale, in a separate process: folders, table and W&B files."""
 
 import json
 import os
@@ -36,7 +36,7 @@ JOB_FILES = {
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder that the command was run in, and what it printed."""
+    """The folder in which the command was run, and its output."""
     folder = tmp_path_factory.mktemp("readme")
     data = ["data.root=images", "data.verify=false"]
     if "MNIST_RESNET_DATA" in os.environ:
@@ -44,11 +44,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     else:
         write_idx_files(folder / "images", train=192, test=100)
     swept = ["optim.lr=0.02,0.001", "model=stem3x3,stem7x7"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    without_wandb = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     ended = subprocess.run(
         [sys.executable, str(CHECKOUT / "train.py"), "-m", *swept, *SMALLER, *data],
         cwd=folder,
-        env=clean | {"OMP_NUM_THREADS": "1", "NETRC": "/nonexistent"},
+        env=without_wandb | {"OMP_NUM_THREADS": "1", "NETRC": "/nonexistent"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -65,11 +65,11 @@ def sweep(done: tuple[Path, str]) -> Path:
     return folder
 
 
-def test_nothing_but_the_sweep_is_left(done: tuple[Path, str]) -> None:
+def test_only_the_sweep_folder_is_created(done: tuple[Path, str]) -> None:
     assert {path.name for path in done[0].iterdir()} <= {"multirun", "images"}
 
 
-def test_progress_is_on_the_screen_all_the_way(done: tuple[Path, str]) -> None:
+def test_progress_of_every_job_is_printed(done: tuple[Path, str]) -> None:
     lines = done[1].splitlines()
     for number, job in enumerate(JOBS_IN_ORDER, 1):
         start = next(index for index, line in enumerate(lines) if line.startswith(f"[{number}/4] {job}: 2 epochs"))
@@ -83,9 +83,9 @@ def test_each_job_has_a_folder_with_every_file(sweep: Path) -> None:
     assert {path.parent.name for path in sweep.glob("*/result.json")} == JOBS.keys()
     for job, swept in JOBS.items():
         folder = sweep / job
-        there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        assert there >= JOB_FILES, job
-        assert not any("checkpoint" in name for name in there)
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert files >= JOB_FILES, job
+        assert not any("checkpoint" in name for name in files)
         result = result_of(folder)
         assert (result["status"], result["swept"], result["error"]) == ("completed", swept, None)
         assert result["config"]["optim"]["lr"] == swept["optim.lr"]
@@ -103,7 +103,7 @@ def test_jobs_are_frozen_in_the_sweep_folder(sweep: Path) -> None:
     assert [job["config"] for job in frozen["jobs"]] == [result_of(sweep / job)["config"] for job in JOBS_IN_ORDER]
 
 
-def test_table_is_on_the_screen_and_in_the_folder(done: tuple[Path, str], sweep: Path) -> None:
+def test_table_is_printed_and_written_to_the_folder(done: tuple[Path, str], sweep: Path) -> None:
     table = pd.read_csv(sweep / "results.csv")
     assert table["name"].tolist() == JOBS_IN_ORDER
     markdown = (sweep / "table.md").read_text()
@@ -119,15 +119,15 @@ def test_table_is_on_the_screen_and_in_the_folder(done: tuple[Path, str], sweep:
     assert f"written to {sweep.relative_to(done[0])}: table.md, results.csv" in done[1]
 
 
-def test_each_job_is_a_run_of_its_own_on_wandb(sweep: Path) -> None:
+def test_each_job_is_a_separate_wandb_run(sweep: Path) -> None:
     ids = set()
     for job in JOBS:
         (run,) = unsent_runs(sweep / job)
         record = begun(run)
         ids.add(record["run_id"])
         assert (record["display_name"], record["run_group"], record["project"]) == (job, sweep.name, "mnist-resnet")
-        told = {key: value for key, value in record["config"]["update"].items() if key != "_wandb"}
-        assert told == result_of(sweep / job)["config"]
+        config = {key: value for key, value in record["config"]["update"].items() if key != "_wandb"}
+        assert config == result_of(sweep / job)["config"]
         rows = [row for row in history(run) if "epoch" in row]
         logged = [{key: row[key] for key in ("epoch", "test_accuracy", "train_loss")} for row in rows]
         assert logged == [
@@ -136,7 +136,7 @@ def test_each_job_is_a_run_of_its_own_on_wandb(sweep: Path) -> None:
     assert len(ids) == 4
 
 
-def test_summary_run_holds_the_table_and_the_sync_line_is_printed(done: tuple[Path, str], sweep: Path) -> None:
+def test_summary_run_holds_the_table_and_the_sync_command_is_printed(done: tuple[Path, str], sweep: Path) -> None:
     (run,) = unsent_runs(sweep)
     (table,) = run.glob("files/media/table/*.table.json")
     assert len(json.loads(table.read_text())["data"]) == 4

@@ -1,4 +1,4 @@
-"""A stop request in the sweep folder, heard by whoever works there; real processes that train."""
+"""A stop request in the sweep folder ends all workers; real processes that train."""
 
 import subprocess
 import sys
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import make_place, result_of, statuses
 
 LONG = ("seed=1,2", "trainer.epochs=2000", "data.batch_size=4", "trainer.checkpoint_interval=1000")
-"""Far more epochs than any test waits for; no checkpoint but the one that is asked for."""
+"""Far more epochs than any test waits for; the only checkpoint is the one at the stop."""
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,18 @@ LONG = ("seed=1,2", "trainer.epochs=2000", "data.batch_size=4", "trainer.checkpo
     ],
     ids=["sequential", "workers", "basic"],
 )
-def test_stop_ends_all_work_after_a_checkpoint_and_the_next_launch_goes_on(
+def test_stop_ends_all_jobs_with_a_checkpoint_and_the_next_launch_resumes(
     tmp_path: Path, launcher: tuple[str, ...]
 ) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("stopped", *LONG, *launcher)
     sweep = place.folder / "multirun" / "stopped"
-    begun = place.begin(arguments)
-    begun.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
+    process = place.begin(arguments)
+    process.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
     stopped = _stop(sweep)
     assert stopped.returncode == 0, stopped.stderr
-    assert "asked to end: seed=1 (process " in stopped.stdout
-    done = begun.ended()
+    assert "stopping: seed=1 (process " in stopped.stdout
+    done = process.ended()
     assert done.code == 143, done.out
     assert "ended by a stop request" in done.out
     ended = statuses(sweep)
@@ -46,7 +46,7 @@ def test_stop_ends_all_work_after_a_checkpoint_and_the_next_launch_goes_on(
         return
     again = place.begin(arguments)
     again.wait_for(lambda: statuses(sweep)["seed=1"] == Status.RUNNING, timeout=120)
-    assert result_of(sweep / "seed=1")["attempt"] == 2, "a launch passes over what was requested before it"
+    assert result_of(sweep / "seed=1")["attempt"] == 2, "a launch ignores earlier stop requests"
     assert _stop(sweep).returncode == 0
     assert again.ended().code == 143
 

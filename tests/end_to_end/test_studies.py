@@ -1,4 +1,4 @@
-"""The studies of `conf/sweep`, and anybody's own: planned in full, and run small from the command to the verdicts."""
+"""The studies in `conf/sweep` and a user's own: planned at full size, and run at toy scale up to the verdicts."""
 
 import csv
 import json
@@ -30,12 +30,12 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def train(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Train:
-    """Runs `train.py` with these arguments as a user would, in the folder of `place`."""
+    """Runs `train.py` with the given arguments in the folder of `place`."""
     return lambda *arguments: run_here(arguments, place, monkeypatch, capfd)
 
 
 def _planned(ended: Ended) -> list[str]:
-    """The names of the jobs that a dry run lists."""
+    """Return the names of the jobs that a dry run lists."""
     assert ended.code == 0, ended.err
     return [match[1] for line in ended.out.splitlines() if (match := re.match(r"\d+ (\S+) +queued +run$", line))]
 
@@ -47,7 +47,7 @@ def _seed(name: str) -> int:
 
 
 def _tiny(place: Place) -> list[str]:
-    """The small sweeps' overrides, but for the epochs."""
+    """Return the overrides of small sweeps, without the number of epochs."""
     return [override for override in place.common if not override.startswith("trainer.epochs")]
 
 
@@ -56,10 +56,10 @@ def test_every_study_is_listed_here() -> None:
 
 
 @pytest.mark.parametrize("study", JOBS_PER_SEED)
-def test_study_plans_each_row_with_each_seed(study: str, train: Train, place: Place) -> None:
+def test_study_plans_each_config_with_each_seed(study: str, train: Train, place: Place) -> None:
     names = _planned(train(f"+sweep={study}", "sweep.seeds=[3,17]", "trainer.log_interval=5", "sweep.dry_run=true"))
     assert len(names) == len(set(names)) == 2 * JOBS_PER_SEED[study]
-    # A long name is cut, and its seed with it.
+    # Long names are truncated and may lack their seed.
     seeds = [_seed(name) for name in names if "seed=" in name]
     assert set(seeds) == {3, 17}
     assert max(seeds.count(3), seeds.count(17)) <= JOBS_PER_SEED[study]
@@ -69,12 +69,12 @@ def test_study_plans_each_row_with_each_seed(study: str, train: Train, place: Pl
 @pytest.mark.parametrize(
     ("study", "given", "seeds"), [("report_ablation", [], 5), ("seeds", [], 10), ("epochs", ["sweep.seeds=2"], 2)]
 )
-def test_a_number_of_seeds_begins_with_the_reports(study: str, given: list[str], seeds: int, train: Train) -> None:
+def test_seeds_start_from_the_seed_of_the_report(study: str, given: list[str], seeds: int, train: Train) -> None:
     names = _planned(train(f"+sweep={study}", *given, "sweep.dry_run=true"))
     assert sorted(map(_seed, names)) == sorted([*range(1, seeds + 1)] * JOBS_PER_SEED[study])
 
 
-def test_command_lines_values_take_the_place_of_a_studys_own(train: Train) -> None:
+def test_command_line_overrides_the_values_of_a_study(train: Train) -> None:
     names = _planned(
         train("+sweep=epochs", "trainer.epochs=3", "optim.lr=0.1,0.2", "sweep.seeds=1", "sweep.dry_run=true")
     )
@@ -83,7 +83,7 @@ def test_command_lines_values_take_the_place_of_a_studys_own(train: Train) -> No
 
 
 @pytest.mark.parametrize("study", JOBS_PER_SEED)
-def test_quick_study_has_a_folder_of_its_own(study: str, train: Train) -> None:
+def test_quick_study_has_a_separate_folder(study: str, train: Train) -> None:
     names = []
     for scale in ("full", "quick"):
         shown = train(f"+sweep={study}", f"scale={scale}", "--cfg", "job", "--resolve", "-p", "sweep")
@@ -91,14 +91,14 @@ def test_quick_study_has_a_folder_of_its_own(study: str, train: Train) -> None:
     assert names == [study, f"{study}_quick"]
 
 
-def test_quick_ablation_ends_with_a_verdict_on_every_claim(train: Train, place: Place) -> None:
+def test_quick_ablation_gives_a_verdict_on_every_claim(train: Train, place: Place) -> None:
     sizes = ["data.train_size=48", "data.test_size=32"]
     ended = train("+sweep=report_ablation", "scale=quick", "sweep.seeds=3", *_tiny(place), *sizes)
     assert ended.code == 0, ended.err
     sweep = place.folder / "multirun" / "report_ablation_quick"
     assert list(statuses(sweep).values()) == ["completed"] * 15
     epochs = {row["experiment"]: row["epochs"] for row in _rows(sweep)}
-    assert epochs.pop("report_e_30_epochs") == "6", "rows keep their proportions"
+    assert epochs.pop("report_e_30_epochs") == "6", "the scale multiplies each config's epochs"
     assert set(epochs.values()) == {"2"}
     verdicts = _table(sweep, "Claims")
     claimed = [(row["config"], row["claimed"]) for row in verdicts]
@@ -119,7 +119,7 @@ def test_quick_ablation_ends_with_a_verdict_on_every_claim(train: Train, place: 
         assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at the report's scale")
 
 
-def test_claims_without_a_figure_are_answered_and_more_seeds_join_them(train: Train, place: Place) -> None:
+def test_claims_without_a_figure_are_answered_and_seeds_can_be_added(train: Train, place: Place) -> None:
     study = ["+sweep=report_claims", "trainer.epochs=2", *_tiny(place)]
     sweep = place.folder / "multirun" / "report_claims"
     assert train(*study, "sweep.seeds=1").code == 0
@@ -128,13 +128,13 @@ def test_claims_without_a_figure_are_answered_and_more_seeds_join_them(train: Tr
     assert set(attempts(sweep).values()) == {1}
     answered = _table(sweep, "Claims without a figure")
     comparisons = json.loads((sweep / "sweep.json").read_text())["jobs"][0]["config"]["comparisons"]
-    assert [row["question"] for row in answered] == [asked["question"] for asked in comparisons]
+    assert [row["question"] for row in answered] == [comparison["question"] for comparison in comparisons]
     assert {row["finding"] for row in answered} == {"not at the report's scale"}
     for row in answered:
-        assert re.match(r"[+-]\d", row["difference"]), f"{row['measure']} was found in the runs"
+        assert re.match(r"[+-]\d", row["difference"]), f"{row['measure']} is available in the runs"
 
 
-def test_anybodys_claims_get_verdicts(train: Train, place: Place) -> None:
+def test_a_users_claims_get_verdicts(train: Train, place: Place) -> None:
     """The README's example, as it is printed but for a smaller network and fewer epochs."""
     text = (CHECKOUT / "README.md").read_text()
     example = re.search(r"```yaml\n(# @package.*?)```", text, re.DOTALL)
@@ -169,7 +169,7 @@ def _rows(sweep: Path) -> list[dict[str, str]]:
 
 
 def _table(sweep: Path, heading: str) -> list[dict[str, str]]:
-    """The rows of the table below a heading of `table.md`."""
+    """Return the rows of the table below a heading of `table.md`."""
     text = (sweep / "table.md").read_text()
     section = re.search(rf"^#+ {heading}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
     assert section, text

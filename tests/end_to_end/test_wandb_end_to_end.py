@@ -1,4 +1,4 @@
-"""Real sweeps that W&B mirrors: online, offline, out of reach, by its own agent, and in its terminal dashboard."""
+"""Real sweeps with W&B: online, offline, server unreachable, W&B's agent, and its terminal dashboard."""
 
 import fcntl
 import importlib.util
@@ -33,17 +33,17 @@ SWEEP = ["optim.lr=0.02,0.001", "seed=1,2", "tracking=wandb", "trainer.log_inter
 
 
 def _environment(place: Place, **more: str) -> dict[str, str]:
-    """A user's, with nothing of W&B's in it but `more`, and with this Python's commands."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("WANDB", "HYDRA"))}
+    """Return an environment with this Python's commands and without W&B settings except `more`."""
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(("WANDB", "HYDRA"))}
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        kept.pop(name, None)
+        environment.pop(name, None)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     home = {"NETRC": str(place.folder / "no_netrc"), "WANDB_CONFIG_DIR": str(place.folder / "no_settings")}
-    return kept | {"PATH": path, "OMP_NUM_THREADS": "1"} | home | more
+    return environment | {"PATH": path, "OMP_NUM_THREADS": "1"} | home | more
 
 
 def _run(command: list[str], place: Place, **environment: str) -> str:
-    """Run a command at a user's place, and give what it printed."""
+    """Run a command in the folder of `place` and return its output."""
     done = subprocess.run(
         command, cwd=place.folder, env=_environment(place, **environment), text=True, check=False, timeout=180,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -57,7 +57,7 @@ def _train(place: Place, arguments: list[str], **environment: str) -> str:
 
 
 def _check_jobs(server: WandbServer, sweep: Path) -> None:
-    """Each job is a run of its own, with all of it."""
+    """Check that each job is a separate run with all its data."""
     jobs = {run.records["displayName"]: run for run in server.runs.values() if run.records["jobType"] == "train"}
     assert sorted(jobs) == sorted(NAMES)
     for name, run in jobs.items():
@@ -68,13 +68,13 @@ def _check_jobs(server: WandbServer, sweep: Path) -> None:
         assert [{key: row[key] for key in metrics[0]} for row in run.history if "epoch" in row] == metrics
         losses = [row for row in run.history if "batch_loss" in row]
         assert [row["global_step"] for row in losses] == [0, 2, 4, 6]
-        for which in ("last", "best"):
-            assert {key: run.summary[f"{which}/{key}"] for key in result[which]} == result[which]
+        for epoch in ("last", "best"):
+            assert {key: run.summary[f"{epoch}/{key}"] for key in result[epoch]} == result[epoch]
         assert run.summary["status"] == "completed"
 
 
 def _check_summary_run(server: WandbServer, sweep: Path) -> None:
-    """One run holds the sweep's table, plots and dashboard."""
+    """Check that one run holds the sweep's table, plots and dashboard."""
     (run,) = [run for run in server.runs.values() if run.records["jobType"] == "summary"]
     assert (run.records["groupName"], run.records["displayName"]) == (sweep.name, f"{sweep.name}: table")
     table = json.loads(_sent(server, run, "table"))
@@ -97,37 +97,37 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def offline(place: Place) -> tuple[Path, str]:
-    """A sweep that was run without a key: its folder, and what was printed."""
-    said = _train(place, place.sweep("offline", *SWEEP))
-    return place.folder / "multirun/offline", said
+    """A sweep that was run without an API key: its folder and its output."""
+    output = _train(place, place.sweep("offline", *SWEEP))
+    return place.folder / "multirun/offline", output
 
 
-def test_online_sweep_arrives_whole_and_says_where(place: Place) -> None:
+def test_online_sweep_is_uploaded_and_prints_its_url(place: Place) -> None:
     with WandbServer() as server:
-        said = _train(place, place.sweep("online", *SWEEP), **server.environment)
+        output = _train(place, place.sweep("online", *SWEEP), **server.environment)
         sweep = place.folder / "multirun/online"
         _check_jobs(server, sweep)
         _check_summary_run(server, sweep)
         (summary,) = [run.id for run in server.runs.values() if run.records["jobType"] == "summary"]
-        assert f"on W&B: {server.url}/tester/mnist-resnet/runs/{summary}" in said.splitlines()
-        assert server.requests.count("GET /") == 1, "asked once a sweep"
+        assert f"on W&B: {server.url}/tester/mnist-resnet/runs/{summary}" in output.splitlines()
+        assert server.requests.count("GET /") == 1, "the server is probed once per sweep"
 
 
-def test_offline_sweep_prints_the_line_that_uploads_it(place: Place, offline: tuple[Path, str]) -> None:
-    sweep, said = offline
-    (line,) = [line.removeprefix("upload to W&B: ") for line in said.splitlines() if "wandb sync" in line]
+def test_offline_sweep_prints_the_command_that_uploads_it(place: Place, offline: tuple[Path, str]) -> None:
+    sweep, output = offline
+    (line,) = [line.removeprefix("upload to W&B: ") for line in output.splitlines() if "wandb sync" in line]
     with WandbServer() as server:
         _run(["bash", "-c", line], place, **server.environment)
         _check_jobs(server, sweep)
         _check_summary_run(server, sweep)
-    assert sync_command(sweep) is None, "all is sent"
+    assert sync_command(sweep) is None, "everything is uploaded"
 
 
-class Deaf:
-    """A server that takes connections and hangs up; counts them."""
+class UnresponsiveServer:
+    """A server that closes each connection at once, and counts them."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.connections = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         Thread(target=self._hang_up, daemon=True).start()
@@ -136,44 +136,44 @@ class Deaf:
         with suppress(OSError):
             while True:
                 self._socket.accept()[0].close()
-                self.asked += 1
+                self.connections += 1
 
     def close(self) -> None:
         self._socket.close()
 
 
 @pytest.fixture
-def deaf() -> Iterator[Deaf]:
-    server = Deaf()
+def unresponsive() -> Iterator[UnresponsiveServer]:
+    server = UnresponsiveServer()
     yield server
     server.close()
 
 
-def test_server_out_of_reach_is_asked_once_a_sweep(place: Place, deaf: Deaf) -> None:
-    key = {"WANDB_BASE_URL": deaf.url, "WANDB_API_KEY": "k" * 40}
-    said = " ".join(_train(place, place.sweep("unreachable", *SWEEP, "seed=1"), **key).split())
-    assert said.count("W&B runs are kept offline from here on") == 1
-    assert deaf.asked == 1
+def test_unreachable_server_is_probed_once_per_sweep(place: Place, unresponsive: UnresponsiveServer) -> None:
+    key = {"WANDB_BASE_URL": unresponsive.url, "WANDB_API_KEY": "k" * 40}
+    output = " ".join(_train(place, place.sweep("unreachable", *SWEEP, "seed=1"), **key).split())
+    assert output.count("W&B runs are kept offline from here on") == 1
+    assert unresponsive.connections == 1
     sweep = place.folder / "multirun/unreachable"
     assert statuses(sweep) == {"optim.lr=0.001": "completed", "optim.lr=0.02": "completed"}
     assert len(list(sweep.glob("*/wandb/offline-run-*"))) == 2
-    assert "upload to W&B: wandb sync" in said
+    assert "upload to W&B: wandb sync" in output
 
 
 AGENT = "import wandb.wandb_agent; wandb.wandb_agent.Agent.POLL_INTERVAL = 0.2; from wandb.cli.cli import cli; cli()"
-"""`wandb`, whose agent asks more often than every five seconds."""
+"""The `wandb` command with an agent that polls more often than every five seconds."""
 
 
-def test_wandbs_agent_drives_the_same_entry_point(place: Place) -> None:
+def test_wandb_agent_runs_the_same_entry_point(place: Place) -> None:
     definition: dict[str, Any] = yaml.safe_load((CHECKOUT / "wandb-sweep.yaml").read_text())
     definition["program"] = str(CHECKOUT / definition["program"])
     tiny = [override for override in place.common if not override.startswith(("trainer.epochs", "tracking"))]
     definition["command"] += [*tiny, "data.train_size=64", "data.test_size=32"]
     (place.folder / "wandb-sweep.yaml").write_text(yaml.safe_dump(definition, sort_keys=False))
     with WandbServer() as server:
-        said = _run(["wandb", "sweep", "wandb-sweep.yaml"], place, **server.environment)
-        printed = re.search(r"wandb agent (\S+)$", said, re.MULTILINE)
-        assert printed, said
+        output = _run(["wandb", "sweep", "wandb-sweep.yaml"], place, **server.environment)
+        printed = re.search(r"wandb agent (\S+)$", output, re.MULTILINE)
+        assert printed, output
         command = [sys.executable, "-c", AGENT, "agent", "--count", "2", printed[1]]
         _run(command, place, **server.environment)
         (sweep,) = server.sweeps.values()
@@ -191,7 +191,7 @@ def test_wandbs_agent_drives_the_same_entry_point(place: Place) -> None:
         assert run.summary[metric] == job["best"]["test_accuracy"]
 
 
-def test_readmes_leet_line_shows_the_runs(place: Place, offline: tuple[Path, str]) -> None:
+def test_readme_leet_command_shows_the_runs(place: Place, offline: tuple[Path, str]) -> None:
     line = re.search(r"^    (runs=.*wandb leet.*)$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
     assert line
     sweep = offline[0].relative_to(place.folder)
@@ -200,7 +200,7 @@ def test_readmes_leet_line_shows_the_runs(place: Place, offline: tuple[Path, str
 
 
 def _watch_terminal(line: str, place: Place, until: list[str], timeout: float = 30) -> None:
-    """Run a line in a terminal of 200 by 50, until all those texts were drawn there."""
+    """Run a command line in a 200 × 50 terminal until all texts in `until` have appeared."""
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(place.folder)

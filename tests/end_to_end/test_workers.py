@@ -1,4 +1,4 @@
-"""The program with workers, as processes: asked to end, and killed, while they train."""
+"""Sweeps with workers, in separate processes: interrupted and killed while they train."""
 
 import os
 import signal
@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist_resnet.job_folder import Status, read_metrics
 from mnist_resnet.attempts import attempts
+from mnist_resnet.job_folder import Status, read_metrics
 from tests.small_sweeps import assert_same_job, make_place, result_of, statuses
 
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
-LONG_ENOUGH = (
+OVERRIDES = (
     *("seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", "schedule=onecycle", "sweep.keep=model"),
     *("trainer.checkpoint_interval=1000",),
 )
-"""Epochs of 16 steps, with dropout and a schedule, and no checkpoint but the one that is asked for at the end."""
+"""Epochs of 16 steps, with dropout and a schedule; the only checkpoint is the one at the interruption."""
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep, run by one process, that all others must equal."""
-    place = make_place(tmp_path_factory.mktemp("undisturbed"))
-    done = place.begin(place.sweep("whole", *LONG_ENOUGH)).ended()
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same sweep, run without interruption by one process."""
+    place = make_place(tmp_path_factory.mktemp("uninterrupted"))
+    done = place.begin(place.sweep("whole", *OVERRIDES)).ended()
     assert done.code == 0, done.out
     return place.folder / "multirun" / "whole"
 
@@ -33,16 +33,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("signal_number", "code"),
     [(signal.SIGTERM, 143), (signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
 )
-def test_workers_of_a_program_that_ends_checkpoint_and_end(
-    tmp_path: Path, undisturbed: Path, signal_number: signal.Signals, code: int
+def test_workers_write_checkpoints_and_end_with_their_launcher(
+    tmp_path: Path, uninterrupted: Path, signal_number: signal.Signals, code: int
 ) -> None:
     place = make_place(tmp_path)
-    arguments = place.sweep("ended", *LONG_ENOUGH, *WORKERS)
+    arguments = place.sweep("ended", *OVERRIDES, *WORKERS)
     sweep = place.folder / "multirun" / "ended"
-    begun = place.begin(arguments)
-    begun.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
-    begun.kill(signal_number)
-    done = begun.ended()
+    process = place.begin(arguments)
+    process.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
+    process.kill(signal_number)
+    done = process.ended()
     assert done.code == code, done.out
     pids = [attempt["pid"] for job in sweep.glob("seed=*") for attempt in attempts(job)]
     _wait_until_gone(pids)
@@ -57,12 +57,12 @@ def test_workers_of_a_program_that_ends_checkpoint_and_end(
     done = place.begin(arguments).ended()
     assert done.code == 0, done.out
     for name in ("seed=1", "seed=2", "seed=3"):
-        assert_same_job(sweep / name, undisturbed / name)
+        assert_same_job(sweep / name, uninterrupted / name)
     assert any("resumes after epoch" in line for line in done.out.splitlines())
 
 
 def _wait_until_gone(pids: list[int], timeout: float = 60) -> None:
-    """Wait until no process of these numbers runs."""
+    """Wait until none of these processes is running."""
     until = time.monotonic() + timeout
     while any(_runs(pid) for pid in pids):
         assert time.monotonic() < until, f"still running: {[pid for pid in pids if _runs(pid)]}"
@@ -77,16 +77,16 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_unlike_jobs_are_packed_and_one_that_diverges_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_different_jobs_run_side_by_side_and_a_diverging_one_does_not_affect_the_others(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     mixed = ("model=stem3x3,stem7x7", "optim.lr=0.001,1e35", "trainer.epochs=1,2", "trainer.threads=1")
     for name, launcher in (("packed", WORKERS), ("alone", ())):
         done = place.begin(place.sweep(name, *mixed, *launcher)).ended()
         assert done.code == 0, done.out
     packed, alone = (place.folder / "multirun" / name for name in ("packed", "alone"))
-    found = statuses(packed)
-    assert found == statuses(alone)
-    assert sorted(found.values()) == [Status.COMPLETED] * 4 + [Status.DIVERGED] * 4
-    for name, status in found.items():
+    ends = statuses(packed)
+    assert ends == statuses(alone)
+    assert sorted(ends.values()) == [Status.COMPLETED] * 4 + [Status.DIVERGED] * 4
+    for name, status in ends.items():
         if status == Status.COMPLETED:
             assert_same_job(packed / name, alone / name)

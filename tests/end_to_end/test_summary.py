@@ -1,4 +1,4 @@
-"""What sums up a sweep is written once, by whoever ends last; real processes."""
+"""The summary of a sweep is written once, by the process that ends last; real processes."""
 
 import os
 import shutil
@@ -24,17 +24,17 @@ class Tracker(NoTracker):
         pass
 
     def sweep_ended(self, folder, table):
-        told = Path(__file__).with_name("told.txt")
-        is_first = not told.exists()
-        told.open("a").write(f"{len(table)}\\n")
+        calls = Path(__file__).with_name("calls.txt")
+        is_first = not calls.exists()
+        calls.open("a").write(f"{len(table)}\\n")
         if is_first:
             os.kill(os.getpid(), 9)
 """
-"""A user's tracker that takes its process down the first time that it is told of a sweep's end."""
+"""A user's tracker that kills its process at its first `sweep_ended` call."""
 
 
 def writers(sweep: Path) -> list[str]:
-    """How each attempt at summing up ended."""
+    """Return the status of each attempt to write the summary."""
     return [str(attempt["status"]) for attempt in attempts(sweep / "launches" / "conclusion")]
 
 
@@ -51,45 +51,47 @@ def run(place: Place, *command: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_of_two_terminals_one_writes_and_the_other_says_who_did(tmp_path: Path) -> None:
+def test_one_of_two_processes_writes_and_the_other_names_it(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("both", "seed=1,2,3")
-    both = [place.begin(arguments, log) for log in ("one", "other")]
-    ended = [one.ended() for one in both]
+    processes = [place.begin(arguments, log) for log in ("one", "other")]
+    ended = [process.ended() for process in processes]
     sweep = place.folder / "multirun" / "both"
     assert [done.code for done in ended] == [0, 0], ended
     assert writers(sweep) == [Status.COMPLETED]
-    wrote = [process for process, done in zip(both, ended, strict=True) if "written to multirun/both: " in done.out]
-    assert len(wrote) == 1
-    other = next(done for process, done in zip(both, ended, strict=True) if process not in wrote)
-    assert f"written to multirun/both by process {wrote[0].process.pid} on " in other.out
-    assert all("3 jobs: 3 completed" in done.out for done in ended), "both show the table"
+    writer = [
+        process for process, done in zip(processes, ended, strict=True) if "written to multirun/both: " in done.out
+    ]
+    assert len(writer) == 1
+    other = next(done for process, done in zip(processes, ended, strict=True) if process not in writer)
+    assert f"written to multirun/both by process {writer[0].process.pid} on " in other.out
+    assert all("3 jobs: 3 completed" in done.out for done in ended), "both print the table"
 
 
-def test_who_comes_after_a_writer_that_was_killed_finishes_and_a_worker_by_hand_writes_what_is_new(
+def test_killed_writer_is_replaced_and_a_later_worker_writes_the_new_summary(
     tmp_path: Path,
 ) -> None:
     place = make_place(tmp_path)
     (place.folder / "modules").mkdir()
     (place.folder / "modules" / "deadly.py").write_text(TRACKER)
-    told = place.folder / "modules" / "told.txt"
+    calls = place.folder / "modules" / "calls.txt"
     sweep = place.folder / "multirun" / "killed"
     train = [str(CHECKOUT / "train.py"), *place.sweep("killed", "seed=1,2", "tracking._target_=deadly.Tracker")]
     assert run(place, *train).returncode == -signal.SIGKILL
-    assert told.read_text() == "2\n"
+    assert calls.read_text() == "2\n"
     again = run(place, *train)
     assert again.returncode == 0, again.stderr
     assert "0 of 2 jobs to run" in again.stdout
     assert "written to multirun/killed: table.md" in again.stdout
-    assert told.read_text() == "2\n2\n"
+    assert calls.read_text() == "2\n2\n"
     assert writers(sweep) == [Status.INTERRUPTED, Status.COMPLETED]
 
     shutil.rmtree(sweep / "seed=2")
     for _ in range(2):
         worker = run(place, "-m", "mnist_resnet.work", str(sweep), "--trust", "deadly.Tracker")
         assert worker.returncode == 0, worker.stderr
-    assert " by process " in worker.stdout, "nothing has changed since"
-    assert told.read_text() == "2\n2\n2\n"
+    assert " by process " in worker.stdout, "nothing has changed since then"
+    assert calls.read_text() == "2\n2\n2\n"
     assert writers(sweep)[2:] == [Status.COMPLETED]
     assert attempts_by_job(sweep) == {"seed=1": 1, "seed=2": 1}
     assert pd.read_csv(sweep / "results.csv")["status"].tolist() == ["completed"] * 2
