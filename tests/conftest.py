@@ -1,4 +1,4 @@
-"""What holds for every test: one thread a process, since threads that wait for each other on busy cores crawl."""
+"""Settings for all tests: one thread per process, since threads that wait for each other on busy cores are slow."""
 
 import os
 

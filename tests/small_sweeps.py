@@ -1,4 +1,4 @@
-"""Sweeps small enough to be run by the dozen: the real program, on a few made-up images and a tiny network."""
+"""Helpers for small sweeps: the real program on a few generated images with a tiny network."""
 
 import io
 import json
@@ -29,13 +29,13 @@ TIMES = {"seconds", "training_seconds", "images_per_second"}
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended.
+class CommandResult:
+    """Result of a finished command.
 
     Attributes:
-        code: its exit code.
-        out: what it printed.
-        err: what it said of errors.
+        code: exit code.
+        out: standard output.
+        err: standard error.
     """
 
     code: int
@@ -45,11 +45,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder to run sweeps in, with images.
+    """A folder with images, to run sweeps in.
 
     Attributes:
-        folder: where `multirun/` and `outputs/` are made.
-        images: `data.root`.
+        folder: working directory, in which `multirun/` and `outputs/` are created.
+        images: value of `data.root`.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Place:
 
     @property
     def common(self) -> list[str]:
-        """Overrides that make a job small: 4 steps an epoch, no weights kept, no tracker."""
+        """Overrides for a small job: 4 steps per epoch, no weights kept, no tracker."""
         return [
             *("data=mnist", f"data.root={self.images}", "data.verify=false", "data.batch_size=16"),
             *("model.width=2", "model.blocks=[1]", "trainer.precision=fp32", "trainer.threads=1"),
@@ -65,54 +65,54 @@ class Place:
         ]
 
     def sweep(self, name: str | None, *overrides: str) -> list[str]:
-        """The arguments of a small sweep; of several values for a key the last one counts."""
-        last = {override.partition("=")[0]: override for override in [*self.common, *overrides]}
-        # Hydra takes options before the overrides or after them, not in their midst.
-        given = sorted(last.values(), key=lambda argument: not argument.startswith("-"))
-        return ["-m", *given, *([f"sweep.name={name}"] if name else [])]
+        """Return the arguments of a small sweep; if a key is given several times, the last value counts."""
+        by_key = {override.partition("=")[0]: override for override in [*self.common, *overrides]}
+        # Hydra accepts options before or after the overrides, but not between them.
+        arguments = sorted(by_key.values(), key=lambda argument: not argument.startswith("-"))
+        return ["-m", *arguments, *([f"sweep.name={name}"] if name else [])]
 
-    def begin(self, arguments: Sequence[str], log: str = "log", limit: int | None = None) -> "Begun":
-        """Begin `train.py` in a process of its own, where no file may grow beyond `limit` bytes if that is given."""
+    def start(self, arguments: Sequence[str], log: str = "log", limit: int | None = None) -> "RunningCommand":
+        """Start `train.py` in a new process, optionally with a limit on the size of each file, in bytes."""
         file = self.folder / f"{log}.txt"
         file.touch()
         process = _PROCESSES.Process(target=_train, args=(list(arguments), self.folder, file, limit))
         process.start()
-        return Begun(process, file)
+        return RunningCommand(process, file)
 
 
 @dataclass(frozen=True)
-class Begun:
+class RunningCommand:
     """A process that runs `train.py`.
 
     Attributes:
-        process: of the operating system; `pid` is its number.
-        log: the file with what it prints.
+        process: the operating system's process.
+        log: file with the process's output.
     """
 
     process: BaseProcess
     log: Path
 
     def kill(self, signal_number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal to the process, unless it has ended."""
         if self.process.is_alive() and self.process.pid:
             os.kill(self.process.pid, signal_number)
 
-    def ended(self, timeout: float = 120) -> Ended:
-        """Wait for its end."""
+    def wait(self, timeout: float = 120) -> CommandResult:
+        """Wait for the process to end."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, f"still running:\n{self.log.read_text()}"
-        return Ended(self.process.exitcode, self.log.read_text(), "")
+        return CommandResult(self.process.exitcode, self.log.read_text(), "")
 
-    def wait_for(self, what: Callable[[], object], timeout: float = 60) -> None:
-        """Wait until `what` gives something true."""
-        until = time.monotonic() + timeout
-        while not what():
+    def wait_for(self, condition: Callable[[], object], timeout: float = 60) -> None:
+        """Wait until `condition` returns something true; timeout in seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
             assert self.process.is_alive(), f"ended early:\n{self.log.read_text()}"
-            assert time.monotonic() < until, f"waited in vain:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"timed out:\n{self.log.read_text()}"
             time.sleep(0.01)
 
 
-# A server that has imported what is slow forks each process, within milliseconds.
+# A fork server that has already imported the slow modules starts each process within milliseconds.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
@@ -139,32 +139,32 @@ def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> 
 
 
 def make_place(folder: Path) -> Place:
-    """A place in `folder`, with 64 training and 32 test images."""
+    """Create a place in `folder` with 64 training and 32 test images."""
     write_idx_files(folder / "images")
     return Place(folder, folder / "images")
 
 
-def run_here(
+def run_in_process(
     arguments: Sequence[str], place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Ended:
-    """Run `train.py` in this process, which saves the seconds that importing torch takes."""
+) -> CommandResult:
+    """Run `train.py` in this process, which saves the seconds needed to import torch."""
     monkeypatch.chdir(place.folder)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    # The program sets it for itself, and takes it for the user's wish where it is there before.
+    # train.py sets this variable itself; if it is already set, train.py shows full tracebacks.
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     capfd.readouterr()
     code = 0
     try:
         runpy.run_path(str(CHECKOUT / "train.py"), run_name="__main__")
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    said = capfd.readouterr()
-    return Ended(code, said.out, said.err)
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    printed = capfd.readouterr()
+    return CommandResult(code, printed.out, printed.err)
 
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own, as large as `size` says ("8m"); skips the test where mounting one is not allowed."""
+    """Mount a file system of the given size, such as "8m"; skip the test if mounting is not allowed."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -176,28 +176,28 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """What a job folder's `result.json` says."""
+    """Return the content of a job folder's `result.json`."""
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return content
 
 
 def statuses(sweep: Path) -> dict[str, str]:
-    """Each begun job's status by its name."""
+    """Return the status of each started job by its name."""
     return {file.parent.name: json.loads(file.read_text())["status"] for file in sorted(sweep.glob("*/result.json"))}
 
 
 def attempts(sweep: Path) -> dict[str, int]:
-    """How many attempts each begun job has had."""
+    """Return the number of attempts of each started job by its name."""
     return {file.parent.name: len(list(file.parent.glob("attempts/*.json"))) for file in sweep.glob("*/result.json")}
 
 
 def without_times(epochs: list[Metrics]) -> list[Metrics]:
-    """Metrics but for what a clock measured."""
+    """Return the metrics without measured times and speeds."""
     return [{key: value for key, value in epoch.items() if key not in TIMES} for epoch in epochs]
 
 
 def assert_same_job(one: Path, other: Path) -> None:
-    """Two job folders hold the same computation, bit by bit: metrics but for times, batch losses, weights if kept."""
+    """Assert that two jobs are bitwise the same in metrics (without times), batch losses, and weights if kept."""
     assert without_times(read_metrics(one)) == without_times(read_metrics(other))
     assert np.load(one / BATCH_LOSSES).tobytes() == np.load(other / BATCH_LOSSES).tobytes()
     assert (one / EXPORTED_MODEL).exists() == (other / EXPORTED_MODEL).exists()

@@ -42,7 +42,7 @@ SMALL = (
     "trainer.threads=1",
     "trainer.log_interval=1",
 )
-"""Four steps an epoch, the last one of four images; three batches of test images."""
+"""Four steps per epoch, the last one with four images; three batches of test images."""
 
 
 @lru_cache(maxsize=64)
@@ -64,6 +64,7 @@ def new_training(config: Config) -> Training:
 
 
 def unsaved(folder: Path = Path()) -> Checkpoints:
+    """Return a `Checkpoints` that never writes during a test, because of its long interval."""
     return Checkpoints(folder, SIGNATURE, interval=1e9, every=None, may_write=lambda: None)
 
 

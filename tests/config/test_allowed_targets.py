@@ -1,7 +1,6 @@
 """A stored config runs no `_target_` outside the allowlist, wherever it occurs."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,21 +77,18 @@ def frozen_sweep(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (folder / "sweep.json").write_text(json.dumps(content))
 
 
-def resume_exit_code(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
-    monkeypatch.setattr(sys, "argv", ["resume", str(folder), *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        resume.main()
-    return exit_info.value.code
+def resume_exit_code(folder: Path, *arguments: str) -> int:
+    return resume.main([str(folder), *arguments])
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
 def test_malicious_sweep_folder_runs_nothing(
-    attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    attack: Attack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     marker = tmp_path / "marker"
     frozen_sweep(tmp_path / "sweep", lambda config: attack(config, f"touch {marker}"))
     before = sorted(tmp_path.rglob("*"))
-    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 2
+    assert resume_exit_code(tmp_path / "sweep") == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: _target_=")
     assert "not on the list of what a stored config may run" in printed.err
@@ -106,13 +102,13 @@ def test_stored_config_reads_no_environment(
 ) -> None:
     monkeypatch.setenv("A_SECRET", "of mine")
     frozen_sweep(tmp_path / "sweep", lambda config: config["tracking"].update(project="${oc.env:A_SECRET}"))
-    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 2
+    assert resume_exit_code(tmp_path / "sweep") == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: tracking.project=${oc.env:A_SECRET}: a stored config must hold plain values")
     assert "of mine" not in printed.err + printed.out
 
 
-def test_untouched_sweep_folder_is_resume_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untouched_sweep_folder_is_resumed(tmp_path: Path) -> None:
     frozen_sweep(tmp_path / "sweep", lambda _: None)
-    assert resume_exit_code(tmp_path / "sweep", monkeypatch) == 0
+    assert resume_exit_code(tmp_path / "sweep") == 0
     assert json.loads((tmp_path / "sweep" / "defaults" / "result.json").read_text())["status"] == "completed"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_sweeps import CHECKOUT, Ended, Place, make_place, run_here
+from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, run_in_process
 
 VALUES = [
     ("optim.lr=abc", "optim.lr=abc: must be a number"),
@@ -244,7 +244,7 @@ def arguments(typed: str, place: Place) -> list[str]:
     return words
 
 
-def assert_refused(ended: Ended, message: str, folder: Path) -> None:
+def assert_refused(ended: CommandResult, message: str, folder: Path) -> None:
     assert ended.err.startswith("error: ")
     assert message in ended.err
     assert ended.err.count("\n") == 1
@@ -263,7 +263,7 @@ def refuses(
 ) -> Refuses:
     """Runs a command line in an empty folder and checks that it is refused."""
     here = Place(tmp_path, place.images)
-    return lambda words, message: assert_refused(run_here(words, here, monkeypatch, capfd), message, here.folder)
+    return lambda words, message: assert_refused(run_in_process(words, here, monkeypatch, capfd), message, here.folder)
 
 
 @pytest.mark.parametrize(("typed", "message"), [*VALUES, *KEYS, *CHOICES, *SYNTAX, *SINGLE_RUNS])
@@ -278,7 +278,7 @@ def test_sweep_is_refused_before_its_first_job(typed: str, message: str, place: 
     refuses([*arguments(typed, place), "-m"], message)
 
 
-def start(words: list[str], folder: Path, **environment: str) -> Ended:
+def start(words: list[str], folder: Path, **environment: str) -> CommandResult:
     done = subprocess.run(
         [sys.executable, str(CHECKOUT / "train.py"), *words],
         cwd=folder,
@@ -287,7 +287,7 @@ def start(words: list[str], folder: Path, **environment: str) -> Ended:
         text=True,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(("typed", "message"), PROCESSES)
@@ -325,7 +325,7 @@ def test_unwritable_folder_is_refused(
     typed: str, read_only: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*shlex.split(typed), "data.verify=false", "model.width=2", "model.blocks=[1]"]
-    ended = run_here(words, Place(read_only, place.images), monkeypatch, capfd)
+    ended = run_in_process(words, Place(read_only, place.images), monkeypatch, capfd)
     assert_refused(ended, "can't be written; choose another place", read_only)
 
 
@@ -335,5 +335,5 @@ def test_missing_images_are_refused_before_anything_is_written(
 ) -> None:
     words = [*mode.split(), f"data.root={tmp_path / 'nowhere'}", "data.verify=false"]
     (tmp_path / "here").mkdir()
-    ended = run_here(words, Place(tmp_path / "here", place.images), monkeypatch, capfd)
+    ended = run_in_process(words, Place(tmp_path / "here", place.images), monkeypatch, capfd)
     assert_refused(ended, "nowhere", tmp_path / "here")

@@ -33,7 +33,7 @@ def wait_for(condition: Callable[[], object], timeout: float = 200) -> None:
 
 def test_detached_workers_outlive_the_command_are_replaced_and_write_the_summary(tmp_path: Path) -> None:
     place = make_place(tmp_path)
-    done = place.begin(place.sweep("away", "seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", *DETACHED)).ended()
+    done = place.start(place.sweep("away", "seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", *DETACHED)).wait()
     assert done.code == 0, done.out
     assert "2 workers on " in done.out
     assert "python -m mnist_resnet.sweep multirun/away --watch" in done.out
@@ -58,7 +58,7 @@ def test_detached_workers_outlive_the_command_are_replaced_and_write_the_summary
 def test_workers_are_added_to_a_stopped_sweep_and_stopped_again(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("more", "seed=1,2", "trainer.epochs=2000", "data.batch_size=4", *DETACHED)
-    assert place.begin(arguments).ended().code == 0
+    assert place.start(arguments).wait().code == 0
     sweep = place.folder / "multirun" / "more"
     for number in (1, 2):
         wait_for(lambda: len(attempts(sweep / "seed=2")) == number)  # noqa: B023

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_sweeps import CHECKOUT, Place, attempts, result_of, run_here, statuses
+from tests.small_sweeps import CHECKOUT, Place, attempts, result_of, run_in_process, statuses
 
 HERE = Path(__file__).parent
 CONF = HERE / "my_project" / "conf"
@@ -37,7 +37,7 @@ def test_custom_components_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*OWN, *SMALL, "--config-dir", str(CONF)]
-    ended = run_here(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
+    ended = run_in_process(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
     assert ended.code == 0, ended.out + ended.err
     folder = next(tmp_path.glob("outputs/*/*"))
     result = result_of(folder)
@@ -58,7 +58,7 @@ def test_custom_components_are_swept_and_only_resumed_if_trusted(
     words = ["-m", f"hydra.searchpath=[file://{CONF}]", "sweep.name=own", *OWN[1:], *SMALL]
     words += ["model=perceptron,stem3x3", "regularization=none,dropout"]
     words += ["sweep.exclude=['model=stem3x3']", "sweep.keep=none"]
-    ended = run_here(words, place, monkeypatch, capfd)
+    ended = run_in_process(words, place, monkeypatch, capfd)
     assert ended.code == 0, ended.out + ended.err
     sweep = tmp_path / "multirun" / "own"
     names = {"model=perceptron,regularization=dropout", "model=perceptron,regularization=none"}
@@ -110,7 +110,9 @@ def test_custom_components_are_validated_like_built_in_ones(
     override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own = [word for word in OWN if not override.startswith(word.partition("=")[0] + "=")]
-    ended = run_here([*own, *SMALL, override, "--config-dir", str(CONF)], Place(tmp_path, tmp_path), monkeypatch, capfd)
+    ended = run_in_process(
+        [*own, *SMALL, override, "--config-dir", str(CONF)], Place(tmp_path, tmp_path), monkeypatch, capfd
+    )
     assert ended.code == 2
     assert message in ended.err
     assert ended.err.count("\n") == 1
@@ -124,7 +126,7 @@ def test_failing_custom_tracker_does_not_affect_jobs_or_the_sweep(
     monkeypatch.setattr("mnist_resnet.tracking.wandb_mode._warned", set())
     own = [*OWN, "tracking._target_=my_project.tracker.Unreliable", f"+tracking.fails_in={call}"]
     words = ["-m", *own, *SMALL, "seed=1,2", "sweep.name=unreliable", "sweep.keep=none", "--config-dir", str(CONF)]
-    ended = run_here(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
+    ended = run_in_process(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
     assert ended.code == 0, ended.out + ended.err
     assert list(statuses(tmp_path / "multirun" / "unreliable").values()) == ["completed", "completed"]
     warning = "my_project.tracker.Unreliable failed and is disabled (RuntimeError: on purpose)"

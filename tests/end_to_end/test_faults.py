@@ -33,7 +33,7 @@ TRACKED = ("tracking=wandb", "tracking.mode=offline")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted sweep, with which all others are compared."""
     place = make_place(tmp_path_factory.mktemp("uninterrupted"))
-    done = place.begin(place.sweep("whole", *OVERRIDES)).ended()
+    done = place.start(place.sweep("whole", *OVERRIDES)).wait()
     assert done.code == 0, done.out
     return place.folder / "multirun" / "whole"
 
@@ -58,15 +58,15 @@ def test_sweep_killed_at_random_times_ends_like_an_uninterrupted_one(
     sweep = place.folder / "multirun" / "killed"
     arguments = place.sweep("killed", *OVERRIDES, *TRACKED)
     for number in range(kills):
-        process = place.begin(arguments, f"attempt{number}")
+        process = place.start(arguments, f"attempt{number}")
         time.sleep(rng.uniform(0.3, 5))
         signal_number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         process.kill(signal_number)
-        done = process.ended()
+        done = process.wait()
         assert done.code in (0, -signal_number, 128 + signal_number), done.out
         assert "Traceback" not in done.out
         _check_readable(sweep)
-    done = place.begin(arguments).ended()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     assert statuses(sweep) == dict.fromkeys(JOBS, "completed")
     for job in JOBS:
@@ -112,10 +112,10 @@ def test_signal_ends_after_the_step_with_a_checkpoint_and_the_table(
     sweep = place.folder / "multirun" / "ended"
     # The only checkpoint is the one that the signal causes.
     arguments = place.sweep("ended", *OVERRIDES, "trainer.checkpoint_interval=1000", *tracked)
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for(lambda: read_metrics(sweep / "seed=1"))
     process.kill(signal_number)
-    done = process.ended()
+    done = process.wait()
     assert done.code == code, done.out
     assert f"ended by {signal_number.name}" in done.out
     assert "to resume: python -m mnist_resnet.resume " in done.out
@@ -124,7 +124,7 @@ def test_signal_ends_after_the_step_with_a_checkpoint_and_the_table(
     assert result_of(sweep / "seed=1")["status"] == Status.INTERRUPTED
     assert (sweep / "table.md").exists()
     assert torch.load(sweep / "seed=1" / "checkpoint.pt", weights_only=True)["epoch"] >= 1
-    done = place.begin(arguments).ended()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     assert "seed=1: 3 epochs of 16 batches, resumes after epoch" in done.out
     for job in JOBS:
@@ -136,11 +136,11 @@ def test_signal_ends_after_the_step_with_a_checkpoint_and_the_table(
 def test_second_interrupt_ends_at_once_and_keeps_the_checkpoint_valid(place: Place) -> None:
     sweep = place.folder / "multirun" / "ended"
     arguments = place.sweep("ended", *OVERRIDES, "trainer.epochs=300")
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for(lambda: read_metrics(sweep / "seed=1"))
     process.kill(signal.SIGINT)
     process.kill(signal.SIGINT)
-    done = process.ended()
+    done = process.wait()
     assert done.code == 130, done.out
     assert "Traceback" not in done.out
     _check_readable(sweep)
@@ -149,8 +149,8 @@ def test_second_interrupt_ends_at_once_and_keeps_the_checkpoint_valid(place: Pla
 
 def test_two_processes_share_a_sweep_without_repeating_jobs_and_both_print_it(place: Place) -> None:
     arguments = place.sweep("raced", "seed=1,2,3,4", "trainer.epochs=3", "sweep.keep=model")
-    processes = [place.begin(arguments, f"process{number}") for number in (1, 2)]
-    for done in [process.ended() for process in processes]:
+    processes = [place.start(arguments, f"process{number}") for number in (1, 2)]
+    for done in [process.wait() for process in processes]:
         assert done.code == 0, done.out
         assert "4 jobs: 4 completed" in done.out
     sweep = place.folder / "multirun" / "raced"
@@ -164,17 +164,17 @@ def test_two_processes_share_a_sweep_without_repeating_jobs_and_both_print_it(pl
 def test_suspended_process_keeps_its_lease_and_is_waited_for(place: Place) -> None:
     sweep = place.folder / "multirun" / "held"
     arguments = place.sweep("held", "seed=1,2", "trainer.epochs=30")
-    first = place.begin(arguments, "first")
+    first = place.start(arguments, "first")
     first.wait_for(lambda: read_metrics(sweep / "seed=1"))
     first.kill(signal.SIGSTOP)
-    second = place.begin(arguments, "second")
+    second = place.start(arguments, "second")
     try:
         second.wait_for(lambda: f"held by process {first.process.pid}" in second.log.read_text())
         assert result_of(sweep / "seed=2")["status"] == "completed", "jobs that no process holds are run first"
         assert attempts(sweep) == {"seed=1": 1, "seed=2": 1}
     finally:
         first.kill(signal.SIGCONT)
-    for done in (first.ended(), second.ended()):
+    for done in (first.wait(), second.wait()):
         assert done.code == 0, done.out
     assert attempts(sweep) == {"seed=1": 1, "seed=2": 1}
 
@@ -182,13 +182,13 @@ def test_suspended_process_keeps_its_lease_and_is_waited_for(place: Place) -> No
 def test_killed_lease_holder_is_noticed_at_once(place: Place) -> None:
     sweep = place.folder / "multirun" / "died"
     arguments = place.sweep("died", "seed=1,2", "trainer.epochs=30")
-    first = place.begin(arguments, "first")
+    first = place.start(arguments, "first")
     first.wait_for(lambda: read_metrics(sweep / "seed=1"))
     first.kill(signal.SIGSTOP)
-    second = place.begin(arguments, "second")
+    second = place.start(arguments, "second")
     second.wait_for(lambda: "waiting for it" in second.log.read_text())
     first.kill(signal.SIGKILL)
-    done = second.ended(timeout=30)
+    done = second.wait(timeout=30)
     assert done.code == 0, done.out
     assert attempts(sweep) == {"seed=1": 2, "seed=2": 1}
 
@@ -196,16 +196,16 @@ def test_killed_lease_holder_is_noticed_at_once(place: Place) -> None:
 def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) -> None:
     sweep = disk / "sweep"
     arguments = place.sweep(None, *OVERRIDES, f"hydra.sweep.dir={sweep}")
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for((sweep / "seed=1" / "checkpoint.pt").exists)
     _fill(disk / "filler")
-    done = process.ended()
+    done = process.wait()
     assert done.code == 1, done.out
     assert "Traceback" not in done.out
     assert any("No space left on device" in line and "make room" in line for line in done.out.splitlines())
     _check_readable(sweep)
     (disk / "filler").unlink()
-    done = place.begin(arguments).ended()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     for job in JOBS:
         assert_same_job(sweep / job, uninterrupted / job)
@@ -224,12 +224,12 @@ def _fill(file: Path) -> None:
 def test_file_size_limit_only_fails_jobs_and_the_next_launch_resumes(place: Place, uninterrupted: Path) -> None:
     sweep = place.folder / "multirun" / "limited"
     arguments = place.sweep("limited", *OVERRIDES)
-    done = place.begin(arguments, limit=_size_of_checkpoint(uninterrupted) // 2).ended()
+    done = place.start(arguments, limit=_size_of_checkpoint(uninterrupted) // 2).wait()
     assert done.code == 1, done.out
     assert statuses(sweep) == dict.fromkeys(JOBS, "failed")
     assert "File too large" in result_of(sweep / "seed=1")["error"]["message"]
     _check_readable(sweep)
-    done = place.begin(arguments).ended()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     for job in JOBS:
         assert_same_job(sweep / job, uninterrupted / job)
@@ -244,10 +244,10 @@ def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of two jobs of three epochs, killed during the first job when it had two checkpoints."""
     place = make_place(tmp_path_factory.mktemp("killed"))
     sweep = place.folder / "multirun" / "half"
-    process = place.begin(place.sweep("half", *OVERRIDES))
+    process = place.start(place.sweep("half", *OVERRIDES))
     process.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
     process.kill(signal.SIGKILL)
-    process.ended()
+    process.wait()
     assert (LeaseMonitor().state(sweep / "seed=1"), result_of(sweep / "seed=1")["status"]) == ("dead", "running")
     return sweep
 
@@ -259,7 +259,7 @@ def half_done(place: Place, killed_once: Path) -> Path:
 
 
 def _finish(place: Place, uninterrupted: Path) -> str:
-    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
+    done = place.start(place.sweep("half", *OVERRIDES)).wait()
     assert done.code == 0, done.out
     for job in JOBS:
         assert_same_job(place.folder / "multirun" / "half" / job, uninterrupted / job)
@@ -300,7 +300,7 @@ def test_truncated_line_of_metrics_is_removed_and_rewritten(place: Place, half_d
 def test_unreadable_result_is_not_touched(place: Place, half_done: Path, content: str, message: str) -> None:
     (half_done / "seed=1" / "result.json").write_text(content)
     before = _files(half_done / "seed=1")
-    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
+    done = place.start(place.sweep("half", *OVERRIDES)).wait()
     assert done.code == 1
     (line,) = (line for line in done.out.splitlines() if line.startswith("seed=1: unreadable: "))
     assert message in line
@@ -312,7 +312,7 @@ def test_unreadable_result_is_not_touched(place: Place, half_done: Path, content
 def test_unreadable_sweep_is_not_touched(place: Place, half_done: Path) -> None:
     (half_done / "sweep.json").write_text('{"format": 2, "jobs": []}')
     before = _files(half_done)
-    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
+    done = place.start(place.sweep("half", *OVERRIDES)).wait()
     assert (done.code, len(done.out.splitlines())) == (2, 1), done.out
     assert done.out.startswith("error: multirun/half/sweep.json: ")
     assert "format 2, and this version reads format 1" in done.out
@@ -339,7 +339,7 @@ def test_foreign_files_in_the_sweep_folder_are_kept_and_ignored(
 def test_file_in_place_of_a_job_folder_is_reported_and_kept(place: Place, half_done: Path) -> None:
     shutil.rmtree(half_done / "seed=2", ignore_errors=True)
     (half_done / "seed=2").write_text("mine")
-    done = place.begin(place.sweep("half", *OVERRIDES)).ended()
+    done = place.start(place.sweep("half", *OVERRIDES)).wait()
     assert done.code in (1, 2), done.out
     assert "Traceback" not in done.out
     assert any("seed=2" in line and "Not a directory" in line for line in done.out.splitlines()), done.out

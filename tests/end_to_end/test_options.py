@@ -11,7 +11,7 @@ import pytest
 
 from mnist_resnet.job_folder import BATCH_LOSSES, read_metrics
 from tests.idx_files import write_idx_files
-from tests.small_sweeps import CHECKOUT, Ended, Place, make_place, result_of, run_here, statuses
+from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, result_of, run_in_process, statuses
 
 CONF = CHECKOUT / "conf"
 MY_CONF = str(CHECKOUT / "tests" / "end_to_end" / "my_project" / "conf")
@@ -48,11 +48,11 @@ class Run:
             monkeypatch.delenv(name)
         monkeypatch.setenv("NETRC", "/nonexistent")
 
-    def __call__(self, *overrides: str, sweep: str | None = None) -> Ended:
+    def __call__(self, *overrides: str, sweep: str | None = None) -> CommandResult:
         words = self._place.sweep(sweep, *overrides)
         if sweep is None:
             words.remove("-m")
-        return run_here(words, self._place, self._monkeypatch, self._capfd)
+        return run_in_process(words, self._place, self._monkeypatch, self._capfd)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_debug_step_runs_one_step_of_everything(place: Place, run: Run) -> None:
 def test_debug_overfit_memorizes_its_batch(place: Place, run: Run) -> None:
     words = ["data=mnist", f"data.root={place.images}", "data.verify=false", "data.batch_size=32", "debug=overfit"]
     small = ["model.width=8", "model.blocks=[1,1]", "trainer.precision=fp32", "trainer.threads=1", "sweep.keep=none"]
-    ended = run_here([*words, *small, "optim.lr=0.01"], place, run._monkeypatch, run._capfd)
+    ended = run_in_process([*words, *small, "optim.lr=0.01"], place, run._monkeypatch, run._capfd)
     assert ended.code == 0, ended.out + ended.err
     result = result_of(job_folder(place))
     assert result["choices"]["regularization"] == "none"

@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Place:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted search, with which interrupted ones are compared."""
     place = make_place(tmp_path_factory.mktemp("uninterrupted"))
-    done = place.begin(place.sweep("whole", *SPACE)).ended()
+    done = place.start(place.sweep("whole", *SPACE)).wait()
     assert done.code == 0, done.out
     return place.folder / "multirun" / "whole"
 
@@ -42,11 +42,11 @@ def started_trials(sweep: Path) -> int:
 def test_search_killed_twice_has_the_same_trials_as_an_uninterrupted_one(place: Place, uninterrupted: Path) -> None:
     sweep, arguments = place.folder / "multirun" / "killed", place.sweep("killed", *SPACE)
     for number in (1, 3):
-        process = place.begin(arguments, f"attempt{number}")
+        process = place.start(arguments, f"attempt{number}")
         process.wait_for(lambda count=number: started_trials(sweep) >= count)  # type: ignore[misc]
         process.kill(signal.SIGKILL)
-        process.ended()
-    done = place.begin(arguments).ended()
+        process.wait()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     for killed, whole in zip(read_sweep(sweep).jobs, read_sweep(uninterrupted).jobs, strict=True):
         assert killed.name == whole.name, "each trial has the same parameters"
@@ -61,20 +61,20 @@ def test_search_killed_twice_has_the_same_trials_as_an_uninterrupted_one(place: 
 
 def test_interrupted_search_exits_cleanly_and_resumes(place: Place) -> None:
     sweep, arguments = place.folder / "multirun" / "s", place.sweep("s", *SPACE)
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for(lambda: started_trials(sweep) >= 2)
     process.kill(signal.SIGTERM)
-    done = process.ended()
+    done = process.wait()
     assert done.code == 143, done.out
     assert "Traceback" not in done.out
-    assert place.begin(arguments).ended().code == 0
+    assert place.start(arguments).wait().code == 0
     assert list(statuses(sweep).values()) == ["completed"] * 4
 
 
 def test_second_process_joins_the_search(place: Place) -> None:
     sweep, arguments = place.folder / "multirun" / "s", place.sweep("s", *SPACE, "sweep.trials=8")
-    workers = [place.begin(arguments, f"worker{number}") for number in range(2)]
-    ends = [worker.ended() for worker in workers]
+    workers = [place.start(arguments, f"worker{number}") for number in range(2)]
+    ends = [worker.wait() for worker in workers]
     assert [end.code for end in ends] == [0, 0], ends[0].out + ends[1].out
     assert Counter(statuses(sweep).values()) == {"completed": 8}
     assert Counter(attempts(sweep).values()) == {1: 8}, "no trial is run twice"
@@ -86,7 +86,7 @@ def test_second_process_joins_the_search(place: Place) -> None:
 def test_workers_share_the_trials(place: Place) -> None:
     sweep = place.folder / "multirun" / "s"
     workers = ("hydra/launcher=workers", "hydra.launcher.workers=2")
-    done = place.begin(place.sweep("s", *SPACE, *workers)).ended()
+    done = place.start(place.sweep("s", *SPACE, *workers)).wait()
     assert done.code == 0, done.out
     assert Counter(statuses(sweep).values()) == {"completed": 4}
     assert len({result_of(sweep / job.name)["attempts"][0]["pid"] for job in read_sweep(sweep).jobs}) == 2
@@ -94,11 +94,11 @@ def test_workers_share_the_trials(place: Place) -> None:
 
 def test_killed_worker_is_replaced_and_its_trial_resumes(place: Place) -> None:
     sweep = place.folder / "multirun" / "s"
-    process = place.begin(place.sweep("s", *SPACE, "hydra/launcher=workers", "hydra.launcher.workers=1"))
+    process = place.start(place.sweep("s", *SPACE, "hydra/launcher=workers", "hydra.launcher.workers=1"))
     process.wait_for(lambda: started_trials(sweep) >= 2)
     second = sweep / read_sweep(sweep).jobs[1].name
     os.kill(result_of(second)["attempts"][-1]["pid"], signal.SIGKILL)
-    done = process.ended()
+    done = process.wait()
     assert done.code == 0, done.out
     assert Counter(statuses(sweep).values()) == {"completed": 4}
     assert len(read_metrics(second)) == 3

@@ -29,12 +29,12 @@ def test_stop_ends_all_jobs_with_a_checkpoint_and_the_next_launch_resumes(
     place = make_place(tmp_path)
     arguments = place.sweep("stopped", *LONG, *launcher)
     sweep = place.folder / "multirun" / "stopped"
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
     stopped = _stop(sweep)
     assert stopped.returncode == 0, stopped.stderr
     assert "stopping: seed=1 (process " in stopped.stdout
-    done = process.ended()
+    done = process.wait()
     assert done.code == 143, done.out
     assert "ended by a stop request" in done.out
     ended = statuses(sweep)
@@ -44,11 +44,11 @@ def test_stop_ends_all_jobs_with_a_checkpoint_and_the_next_launch_resumes(
         assert [attempt["status"] for attempt in attempts(sweep / name)] == [Status.INTERRUPTED]
     if launcher != ("hydra/launcher=sequential",):
         return
-    again = place.begin(arguments)
+    again = place.start(arguments)
     again.wait_for(lambda: statuses(sweep)["seed=1"] == Status.RUNNING, timeout=120)
     assert result_of(sweep / "seed=1")["attempt"] == 2, "a launch ignores earlier stop requests"
     assert _stop(sweep).returncode == 0
-    assert again.ended().code == 143
+    assert again.wait().code == 143
 
 
 def _stop(sweep: Path) -> "subprocess.CompletedProcess[str]":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_sweeps import CHECKOUT, Ended, Place, attempts, make_place, run_here, statuses
+from tests.small_sweeps import CHECKOUT, CommandResult, Place, attempts, make_place, run_in_process, statuses
 
 JOBS_PER_SEED = {
     "report_ablation": 5,
@@ -20,7 +20,7 @@ JOBS_PER_SEED = {
     "lean_ablation": 12,
 }
 
-Train = Callable[..., Ended]
+Train = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def train(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Train:
     """Runs `train.py` with the given arguments in the folder of `place`."""
-    return lambda *arguments: run_here(arguments, place, monkeypatch, capfd)
+    return lambda *arguments: run_in_process(arguments, place, monkeypatch, capfd)
 
 
-def _planned(ended: Ended) -> list[str]:
+def _planned(ended: CommandResult) -> list[str]:
     """Return the names of the jobs that a dry run lists."""
     assert ended.code == 0, ended.err
     return [match[1] for line in ended.out.splitlines() if (match := re.match(r"\d+ (\S+) +queued +run$", line))]

@@ -54,8 +54,8 @@ def run(place: Place, *command: str) -> "subprocess.CompletedProcess[str]":
 def test_one_of_two_processes_writes_and_the_other_names_it(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("both", "seed=1,2,3")
-    processes = [place.begin(arguments, log) for log in ("one", "other")]
-    ended = [process.ended() for process in processes]
+    processes = [place.start(arguments, log) for log in ("one", "other")]
+    ended = [process.wait() for process in processes]
     sweep = place.folder / "multirun" / "both"
     assert [done.code for done in ended] == [0, 0], ended
     assert writers(sweep) == [Status.COMPLETED]

@@ -24,7 +24,7 @@ OVERRIDES = (
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same sweep, run without interruption by one process."""
     place = make_place(tmp_path_factory.mktemp("uninterrupted"))
-    done = place.begin(place.sweep("whole", *OVERRIDES)).ended()
+    done = place.start(place.sweep("whole", *OVERRIDES)).wait()
     assert done.code == 0, done.out
     return place.folder / "multirun" / "whole"
 
@@ -39,10 +39,10 @@ def test_workers_write_checkpoints_and_end_with_their_launcher(
     place = make_place(tmp_path)
     arguments = place.sweep("ended", *OVERRIDES, *WORKERS)
     sweep = place.folder / "multirun" / "ended"
-    process = place.begin(arguments)
+    process = place.start(arguments)
     process.wait_for(lambda: any(read_metrics(job) for job in sweep.glob("seed=*")), timeout=120)
     process.kill(signal_number)
-    done = process.ended()
+    done = process.wait()
     assert done.code == code, done.out
     pids = [attempt["pid"] for job in sweep.glob("seed=*") for attempt in attempts(job)]
     _wait_until_gone(pids)
@@ -54,7 +54,7 @@ def test_workers_write_checkpoints_and_end_with_their_launcher(
     if code > 0:
         assert f"ended by {signal_number.name}" in done.out
         assert (sweep / "table.md").exists()
-    done = place.begin(arguments).ended()
+    done = place.start(arguments).wait()
     assert done.code == 0, done.out
     for name in ("seed=1", "seed=2", "seed=3"):
         assert_same_job(sweep / name, uninterrupted / name)
@@ -81,7 +81,7 @@ def test_different_jobs_run_side_by_side_and_a_diverging_one_does_not_affect_the
     place = make_place(tmp_path)
     mixed = ("model=stem3x3,stem7x7", "optim.lr=0.001,1e35", "trainer.epochs=1,2", "trainer.threads=1")
     for name, launcher in (("packed", WORKERS), ("alone", ())):
-        done = place.begin(place.sweep(name, *mixed, *launcher)).ended()
+        done = place.start(place.sweep(name, *mixed, *launcher)).wait()
         assert done.code == 0, done.out
     packed, alone = (place.folder / "multirun" / name for name in ("packed", "alone"))
     ends = statuses(packed)

@@ -1,4 +1,4 @@
-"""Twelve small jobs on any engine, and the faults that they must survive: helpers of the tests in this folder."""
+"""A sweep of twelve small jobs and the faults that it must survive, on any engine; helpers of the tests here."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import read_metrics, write_atomically
-from mnist_resnet.jobs.lease import attempts
 from tests.small_sweeps import CHECKOUT, Place, assert_same_job, make_place, result_of, statuses
 
 JOBS = 12
@@ -21,7 +21,7 @@ from pathlib import Path
 from mnist_resnet.models.resnet import ResNet
 
 NAP = Path(__file__).with_name("nap")
-SEES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+RECORDED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 class Sleepy(ResNet):
     def forward(self, images):
@@ -31,48 +31,51 @@ class Sleepy(ResNet):
 
 def network(**arguments):
     node = str(Path("/proc/self/ns/pid").readlink())
-    sees = {name: os.environ.get(name) for name in SEES} | {"node": node}
-    Path(__file__).with_name(f"seen-{os.getpid()}-{node}.json").write_text(json.dumps(sees))
+    seen = {name: os.environ.get(name) for name in RECORDED} | {"node": node}
+    Path(__file__).with_name(f"seen-{os.getpid()}-{node}.json").write_text(json.dumps(seen))
     return Sleepy(**arguments)
 """
-"""A user's own network, which takes as long as a file says at the time and computes the same; it tells what it sees."""
+"""Source of a user's network that sleeps in each step, for as long as a file says, and records its environment.
+
+Sleeping changes no result.
+"""
 
 TWELVE = (
     f"seed={','.join(str(seed) for seed in range(1, JOBS + 1))}",
     *("model._target_=sleepy.network", "trainer.epochs=8", "schedule=onecycle"),
     *("sweep.keep=model", "trainer.checkpoint_interval=0"),
 )
-"""Epochs of 4 steps, with dropout, a schedule, and a checkpoint at each end."""
+"""Overrides of the sweep: 8 epochs of 4 steps, with dropout, a schedule, and a checkpoint after each epoch."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A place to run sweeps of twelve in.
+class Sandbox:
+    """A folder to run sweeps of twelve jobs in.
 
     Attributes:
-        place: of the tests.
-        modules: on the path of every process.
+        place: The folder and its common overrides.
+        modules: Folder on the module search path of every process.
     """
 
     place: Place
     modules: Path
 
     def folder(self, name: str) -> Path:
-        """Of a sweep."""
+        """Return the folder of a sweep."""
         return self.place.folder / "multirun" / name
 
-    def nap(self, seconds: float) -> None:
-        """Let every step take so much longer from now on, in whichever process."""
+    def set_step_delay(self, seconds: float) -> None:
+        """Let every step take so many seconds longer from now on, in all processes."""
         write_atomically(self.modules / "nap", str(seconds))
 
-    def seen(self) -> list[dict[str, str]]:
-        """What each process that built a network on a node saw: its GPU, its threads, and which node that was."""
+    def recorded_environments(self) -> list[dict[str, str]]:
+        """Return what each process that built a network on a node recorded: its GPU, threads and node."""
         here = str(Path("/proc/self/ns/pid").readlink())
-        seen = [json.loads(file.read_text()) for file in self.modules.glob("seen-*.json")]
-        return [one for one in seen if one["node"] != here]
+        recorded = [json.loads(file.read_text()) for file in self.modules.glob("seen-*.json")]
+        return [environment for environment in recorded if environment["node"] != here]
 
-    def forget(self) -> None:
-        """Forget what was seen."""
+    def clear_records(self) -> None:
+        """Delete the recorded environments."""
         for file in self.modules.glob("seen-*.json"):
             file.unlink()
 
@@ -83,7 +86,7 @@ class Ground:
         environment: Mapping[str, str] | None = None,
         inside: Callable[..., list[str]] = lambda *command: list(command),
     ) -> "Launch":
-        """Launch the sweep of twelve."""
+        """Launch the sweep of twelve jobs."""
         log = self.place.folder / f"{name}.txt"
         arguments = self.place.sweep(name, *TWELVE, *overrides)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "HYDRA"))}
@@ -105,105 +108,105 @@ class Launch:
     """A process that launched a sweep.
 
     Attributes:
-        process: of the operating system.
-        log: with what it printed.
-        folder: of the sweep.
+        process: The process.
+        log: File with its output.
+        folder: The sweep folder.
     """
 
     process: subprocess.Popen[bytes]
     log: Path
     folder: Path
 
-    def wait_for(self, what: Callable[[], object], timeout: float = 300) -> None:
-        """Wait until `what` gives something true."""
-        until = time.monotonic() + timeout
-        while not what():
-            assert time.monotonic() < until, f"waited in vain:\n{self.told()}"
+    def wait_for(self, condition: Callable[[], object], timeout: float = 300) -> None:
+        """Wait until the condition holds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"timed out:\n{self.describe()}"
             time.sleep(0.05)
 
     def ended(self, timeout: float = 600) -> int:
-        """Wait for its end; gives the exit code."""
+        """Wait for the process to end; return its exit code."""
         self.wait_for(lambda: self.process.poll() is not None, timeout)
         return int(self.process.wait())
 
     def kill(self) -> None:
-        """Kill it, and nothing else."""
+        """Kill the process, but not its workers."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def told(self) -> str:
-        """What it and the workers printed, and how the jobs stand."""
+    def describe(self) -> str:
+        """Return the output of the process and its workers, and the jobs' statuses."""
         logs = [self.log, *sorted(self.folder.glob("launches/*.log"))]
         return "\n".join([*(f"--- {log.name}\n{log.read_text()}" for log in logs), str(statuses(self.folder))])
 
     def running(self) -> list[int]:
-        """The workers that are within a job, an epoch or more after its start, by their numbers."""
-        found = []
+        """Return the numbers of the workers that have completed an epoch of the job they are running."""
+        workers = []
         for job in self.folder.glob("seed=*/result.json"):
             last, result = attempts(job.parent)[-1], result_of(job.parent)
-            # What the result says of epochs was written when the attempt began.
+            # The result's number of epochs was written when the attempt started.
             is_its = last["ended"] is None and result["attempt"] == last["number"]
             if is_its and len(read_metrics(job.parent)) > result["epochs_completed"]:
-                found.append(int(last["worker"]))
-        return found
+                workers.append(int(last["worker"]))
+        return workers
 
     def pid(self, worker: int) -> int | None:
-        """Of the process of a worker, as this machine counts."""
-        wanted = [str(self.folder.resolve()).encode(), b"--worker", str(worker).encode()]
+        """Return the process ID of a worker on this machine; None if there is none."""
+        expected = [str(self.folder.resolve()).encode(), b"--worker", str(worker).encode()]
         for file in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = file.read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"mnist_resnet.work" in words and all(word in words for word in wanted):
+            if b"mnist_resnet.work" in words and all(word in words for word in expected):
                 return int(file.parent.name)
         return None
 
     def kill_a_worker(self) -> int:
-        """Kill the process of a worker that is within a job; gives its number."""
-        found: dict[int, int] = {}
+        """Kill the process of a worker that is running a job; return its number."""
+        pids: dict[int, int] = {}
 
-        def somebody_is_at_work() -> bool:
-            # A worker that is dead already may be taken for one at work, until its job is taken over.
-            found.update({worker: pid for worker in self.running() if (pid := self.pid(worker))})
-            return bool(found)
+        def any_worker_runs() -> bool:
+            # A worker that is dead already may count as running, until its job is taken over.
+            pids.update({worker: pid for worker in self.running() if (pid := self.pid(worker))})
+            return bool(pids)
 
-        self.wait_for(somebody_is_at_work)
-        worker, pid = next(iter(found.items()))
+        self.wait_for(any_worker_runs)
+        worker, pid = next(iter(pids.items()))
         os.kill(pid, signal.SIGKILL)
         return worker
 
     def all_completed(self) -> bool:
-        """Whether every job has a result, and has been let go by whoever made it."""
+        """Return whether every job is completed and its lease released."""
         done = [job for job, status in statuses(self.folder).items() if status == "completed"]
         return len(done) == JOBS and all(attempts(self.folder / job)[-1]["ended"] for job in done)
 
 
-def make_ground(folder: Path) -> Ground:
-    """A place in `folder`, with the network on the path."""
+def make_sandbox(folder: Path) -> Sandbox:
+    """Create a sandbox in `folder`, with the network on the module search path."""
     modules = folder / "modules"
     modules.mkdir()
     (modules / "sleepy.py").write_text(SLEEPY)
-    ground = Ground(make_place(folder), modules)
-    ground.nap(0)
-    return ground
+    sandbox = Sandbox(make_place(folder), modules)
+    sandbox.set_step_delay(0)
+    return sandbox
 
 
-def assert_quiet(launch: Launch, quiet: Path) -> None:
-    """Every job has one accepted result, with the bits of the quiet sweep's."""
-    assert launch.all_completed(), launch.told()
+def assert_same_results(launch: Launch, reference: Path) -> None:
+    """Assert that every job was completed exactly once, with the same bits as in the reference sweep."""
+    assert launch.all_completed(), launch.describe()
     for job in sorted(launch.folder.glob("seed=*")):
         assert [attempt["status"] for attempt in attempts(job)].count("completed") == 1, attempts(job)
         assert attempts(job)[-1]["status"] == "completed"
-        assert_same_job(job, quiet / job.name)
+        assert_same_job(job, reference / job.name)
 
 
-def reasons(folder: Path) -> Sequence[str]:
-    """Why attempts at the sweep's jobs died."""
+def crash_reasons(folder: Path) -> Sequence[str]:
+    """Return why attempts at the sweep's jobs died."""
     return [attempt["reason"] for job in folder.glob("seed=*") for attempt in attempts(job) if "reason" in attempt]
 
 
-def ends(folder: Path) -> Sequence[str]:
-    """How attempts at the sweep's jobs ended that said so themselves."""
+def end_statuses(folder: Path) -> Sequence[str]:
+    """Return the statuses of attempts at the sweep's jobs that ended by themselves."""
     every = [attempt for job in folder.glob("seed=*") for attempt in attempts(job)]
     return [attempt["status"] for attempt in every if attempt["ended"] and "reason" not in attempt]

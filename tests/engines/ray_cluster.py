@@ -1,8 +1,8 @@
-"""A Ray cluster of two nodes on this machine, on loopback alone, ended afterwards.
+"""A temporary Ray cluster of two nodes on this machine, on the loopback interface only.
 
-Ray listens on the machine's network address wherever it finds one. So all of it lives in a network namespace that has
-loopback alone, and so must whoever talks to it (`RayCluster.inside`). Each node has a process table of its own, so that
-its processes end with it, and others learn of their end by their silence alone, as between machines.
+Ray listens on the machine's network address if there is one. So the cluster runs in a network namespace with only a
+loopback interface, and so must its clients (`RayCluster.inside`). Each node has its own process namespace: its
+processes end with it, and other nodes notice that only by missing heartbeats, as between machines.
 """
 
 import os
@@ -18,30 +18,30 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PORT = 6379
-"""In a network namespace of its own, so that nobody else has it."""
+"""Free, since the cluster has its own network namespace."""
 OBJECT_STORE = 80_000_000
-"""Bytes; the least that Ray takes, and more than is needed."""
+"""Bytes. Ray's minimum, and more than the tests need."""
 
 
-def why_not() -> str | None:
-    """Why no cluster can be started here; None: it can."""
+def unavailable_reason() -> str | None:
+    """Return why no cluster can be started here; None if it can."""
     if find_spec("ray") is None:
         return "Ray is not installed (pip install -e '.[ray]')"
     missing = [name for name in ("unshare", "nsenter", "ip") if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed (apt-get install util-linux iproute2)"
-    tried = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
-    return "no network namespace may be made here" if tried.returncode else None
+    done = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
+    return "no permission to create a network namespace" if done.returncode else None
 
 
 @dataclass
 class RayCluster:
-    """A cluster that runs.
+    """A running cluster.
 
     Attributes:
-        folder: with its logs and sockets.
-        network: the process that keeps the network namespace.
-        nodes: `head` and `n2`.
+        folder: Folder of its logs and sockets.
+        network: Process that holds the network namespace.
+        nodes: Processes of the nodes `head` and `n2`.
     """
 
     folder: Path
@@ -50,11 +50,11 @@ class RayCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that Ray's processes and clients need."""
+        """Environment variables of Ray's processes and clients."""
         return {
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Seconds and tries after which a node that is silent is given up.
+            # A node counts as lost after 3 missed health checks, one each second.
             "RAY_health_check_period_ms": "1000",
             "RAY_health_check_failure_threshold": "3",
             "RAY_health_check_timeout_ms": "3000",
@@ -63,48 +63,48 @@ class RayCluster:
 
     @property
     def address(self) -> str:
-        """For `ray.init`."""
+        """The cluster's address for `ray.init`."""
         return f"127.0.0.1:{PORT}"
 
     def inside(self, *command: str) -> list[str]:
-        """The command that runs `command` where the cluster is."""
+        """Return a command that runs `command` in the cluster's network namespace."""
         return ["nsenter", f"--net=/proc/{self.network.pid}/ns/net", *command]
 
     def lose(self, node: str) -> None:
-        """Kill a node: its daemon, and every process that it started."""
+        """Kill a node's daemon and all its processes."""
         process = self.nodes.pop(node)
         process.kill()
         process.wait()
 
     def add(self, node: str, cpus: int, *options: str) -> None:
-        """Start a node, and wait until it is there."""
-        own = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        """Start a node, and wait until it runs."""
+        isolation = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
         ray = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
         size = (f"--num-cpus={cpus}", f"--num-gpus={cpus}", f"--object-store-memory={OBJECT_STORE}")
         file = self.folder / f"{node}.out"
         with file.open("wb") as output:
             self.nodes[node] = subprocess.Popen(
-                self.inside(*own, *ray, *size, *options),
+                self.inside(*isolation, *ray, *size, *options),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=os.environ | self.environment,
                 start_new_session=True,
             )
-        until = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while "Ray runtime started" not in file.read_text():
-            assert time.monotonic() < until, file.read_text()
+            assert time.monotonic() < deadline, file.read_text()
             assert self.nodes[node].poll() is None, file.read_text()
             time.sleep(0.1)
 
 
 @contextmanager
 def ray_cluster(cpus: int = 1) -> Iterator[RayCluster]:
-    """A cluster of two nodes that pretend to have so many CPUs each, and as many GPUs."""
-    # Sockets have short names.
+    """Run a cluster of two nodes that claim to have so many CPUs, and as many GPUs, each."""
+    # Socket paths must be short.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    keep = "ip link set lo up && echo && exec sleep infinity"
-    network = subprocess.Popen(["unshare", "--net", "sh", "-c", keep], stdout=subprocess.PIPE)
+    hold = "ip link set lo up && echo && exec sleep infinity"
+    network = subprocess.Popen(["unshare", "--net", "sh", "-c", hold], stdout=subprocess.PIPE)
     cluster = RayCluster(folder, network)
     try:
         assert network.stdout is not None

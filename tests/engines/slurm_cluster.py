@@ -1,8 +1,8 @@
-"""A Slurm cluster of two nodes on this machine: real daemons on loopback alone, without systemd, ended afterwards.
+"""A temporary Slurm cluster of two nodes on this machine: real daemons on the loopback interface, without systemd.
 
-Each node has a process table of its own, so that its processes end with it, and others learn of their end by their
-silence alone, as between machines. Two partitions on the same nodes: jobs of `high` preempt those of `low`, which are
-queued again. There is no accounting.
+Each node has its own process namespace: its processes end with it, and other nodes notice that only by missing
+heartbeats, as between machines. Two partitions share the nodes: jobs of `high` preempt jobs of `low`, which are
+requeued. There is no accounting.
 """
 
 import os
@@ -19,27 +19,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REQUEUED_AFTER = 10
-"""Seconds until a task that was preempted may start again: its credential must have expired (2 minutes by default)."""
+"""Seconds until a preempted task may restart: its credential must have expired (2 minutes by default)."""
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "unshare")
 KILL_WAIT = 10
 """Seconds between Slurm's SIGTERM and its SIGKILL."""
 
 
-def why_not() -> str | None:
-    """Why no cluster can be started here; None: it can."""
+def unavailable_reason() -> str | None:
+    """Return why no cluster can be started here; None if it can."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed (apt-get install slurm-wlm munge)"
-    return None if os.geteuid() == 0 else "Slurm's daemons want to be root"
+    return None if os.geteuid() == 0 else "Slurm's daemons must run as root"
 
 
 @dataclass
 class SlurmCluster:
-    """A cluster that runs.
+    """A running cluster.
 
     Attributes:
-        folder: with its configuration, logs and sockets.
-        daemons: its processes by name.
+        folder: Folder of its configuration, logs and sockets.
+        daemons: Its processes by name.
     """
 
     folder: Path
@@ -47,39 +47,39 @@ class SlurmCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that Slurm's commands need."""
+        """Environment variables of Slurm's commands."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def ask(self, *command: str) -> str:
-        """Run one of Slurm's commands; gives what it prints."""
+        """Run one of Slurm's commands; return its output."""
         environment = os.environ | self.environment
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
     def states(self) -> list[str]:
-        """Of all tasks in the queue, running or pending."""
+        """Return the states of all tasks in the queue, running or pending."""
         return self.ask("squeue", "--noheader", "--array", "--format=%T").split()
 
-    def let_time_run_out(self) -> None:
-        """Send what Slurm sends before a time limit to a task that runs, if there is one."""
+    def send_time_limit_signal(self) -> None:
+        """Send the signal that Slurm sends before the time limit to a running task, if there is one."""
         running = self.ask("squeue", "--noheader", "--states=RUNNING", "--partition=low", "--format=%A").split()
         for job in running[:1]:
             self.ask("scancel", "--signal=USR2", job)
 
     def log(self) -> str:
-        """What the controller has logged."""
+        """Return the controller's log."""
         return (self.folder / "slurmctld.log").read_text()
 
     def lose(self, node: str) -> None:
-        """Kill a node: its daemon, and every process that it started."""
+        """Kill a node's daemon and all its processes."""
         daemon = self.daemons.pop(node)
         daemon.kill()
         daemon.wait()
 
 
 def start(cluster: SlurmCluster, cpus: int) -> None:
-    """Start its daemons, and wait until both nodes are there."""
+    """Start the daemons, and wait until both nodes are idle."""
     folder = cluster.folder
     (folder / "munge.key").write_bytes(secrets.token_bytes(1024))
     (folder / "munge.key").chmod(0o400)
@@ -91,21 +91,21 @@ def start(cluster: SlurmCluster, cpus: int) -> None:
     _wait_for((folder / "munge.socket").exists, "munged")
     (folder / "slurm.conf").write_text(_configuration(folder, cpus))
     for gpu in range(cpus):
-        # Slurm wants a device; to it /dev/null is as good as any.
+        # Slurm needs a device file for each GPU; a copy of /dev/null will do.
         os.mknod(folder / f"gpu{gpu}", stat.S_IFCHR | 0o600, os.makedev(1, 3))
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{cpus - 1}]\n")
     cluster.daemons["slurmctld"] = _daemon(cluster, "slurmctld", "-D")
     for node in ("n1", "n2"):
-        # Who kills unshare kills all that is in its process namespace.
-        own = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-        cluster.daemons[node] = _daemon(cluster, *own, "slurmd", "-D", "-N", node)
+        # Killing unshare kills all processes in its namespace.
+        isolation = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        cluster.daemons[node] = _daemon(cluster, *isolation, "slurmd", "-D", "-N", node)
     _wait_for(lambda: _idle_nodes(cluster) == 2, "both nodes")
 
 
 @contextmanager
 def slurm_cluster(cpus: int = 1) -> Iterator[SlurmCluster]:
-    """A cluster of two nodes that pretend to have so many CPUs each, and as many GPUs."""
-    # Sockets have short names.
+    """Run a cluster of two nodes that claim to have so many CPUs, and as many GPUs, each."""
+    # Socket paths must be short.
     folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
     folder.chmod(0o700)
     cluster = SlurmCluster(folder)
@@ -185,16 +185,16 @@ def _idle_nodes(cluster: SlurmCluster) -> int:
 
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    for opened in sockets:
+        opened.bind(("127.0.0.1", 0))
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
     return ports
 
 
-def _wait_for(what: Callable[[], bool], name: str, timeout: float = 60) -> None:
-    until = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < until, f"waited in vain for {name}"
+def _wait_for(condition: Callable[[], bool], name: str, timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out waiting for {name}"
         time.sleep(0.1)

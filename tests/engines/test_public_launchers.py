@@ -1,4 +1,4 @@
-"""Launchers of others, as their users know them, on what a sweep has: folders, skipping, going on, the table."""
+"""Tests of public Hydra launchers with a sweep's features: job folders, skipping, resuming, the summary table."""
 
 import os
 import signal
@@ -10,62 +10,62 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
+from mnist_resnet.attempts import attempts
 from mnist_resnet.config.hydra_errors import EXTRAS
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.jobs.lease import attempts
 from mnist_resnet.launchers import ray as ray_engine
 from mnist_resnet.launchers import slurm as slurm_engine
 from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, Launch
-from tests.small_sweeps import CHECKOUT, assert_same_job, run_here, statuses
+from tests.engines.faults import Launch, Sandbox
+from tests.small_sweeps import CHECKOUT, assert_same_job, run_in_process, statuses
 from tests.wandb_history import begun
 
 TWO = "seed=1,2"
-QUIET = [TWO]
+REFERENCE = [TWO]
 TRACKED = (TWO, "tracking=wandb", "tracking.mode=offline")
 
 
-def assert_sweep(launch: Launch, quiet: Path, code: int) -> None:
-    assert code == 0, launch.told()
+def assert_sweep(launch: Launch, reference: Path, code: int) -> None:
+    assert code == 0, launch.describe()
     assert statuses(launch.folder) == {"seed=1": "completed", "seed=2": "completed"}
     for job in ("seed=1", "seed=2"):
-        assert_same_job(launch.folder / job, quiet / job)
+        assert_same_job(launch.folder / job, reference / job)
         (run,) = unsent_runs(launch.folder / job)
         assert begun(run)["run_group"] == launch.folder.name
     assert "2 jobs: 2 completed" in launch.log.read_text()
-    # Nothing is written beside the sweep's own folder.
+    # Nothing is written outside the sweep folder.
     assert all((folder / "sweep.json").exists() for folder in launch.folder.parent.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "ray"])
-def test_two_jobs(name: str, ground: Ground, quiet: Path) -> None:
+def test_two_jobs(name: str, sandbox: Sandbox, reference: Path) -> None:
     package = EXTRAS[name][0].replace("-", "_")
     if find_spec(f"hydra_plugins.{package}") is None:
         pytest.skip(f"{EXTRAS[name][0]} is not installed (pip install -e '.[{EXTRAS[name][1]}]')")
 
     def inside(*command: str) -> list[str]:
-        # A Ray that is started for the occasion would listen on the machine's address.
-        alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-        return [*alone, *command] if name == "ray" else list(command)
+        # A Ray cluster started by the launcher would listen on the machine's network address.
+        isolated = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        return [*isolated, *command] if name == "ray" else list(command)
 
     environment = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    launch = ground.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
-    assert_sweep(launch, quiet, launch.ended())
-    again = ground.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
+    launch = sandbox.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
+    assert_sweep(launch, reference, launch.ended())
+    again = sandbox.begin(name, *TRACKED, f"hydra/launcher={name}", environment=environment, inside=inside)
     assert again.ended() == 0
     assert "0 of 2 jobs to run" in again.log.read_text()
 
 
 @pytest.mark.slow
-def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(
-    ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster
+def test_submitit_on_slurm_resumes_after_a_time_limit_and_a_preemption(
+    sandbox: Sandbox, reference: Path, slurm_nodes: slurm.SlurmCluster
 ) -> None:
     own = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=low", "hydra.launcher.mem_gb=1"]
     own += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=60"]
-    ground.nap(0.3)
-    launch = ground.begin("submitit_slurm", *TRACKED, *own, environment=slurm_nodes.environment)
+    sandbox.set_step_delay(0.3)
+    launch = sandbox.begin("submitit_slurm", *TRACKED, *own, environment=slurm_nodes.environment)
     launch.wait_for(lambda: len([job for job in launch.folder.glob("seed=*") if read_metrics(job)]) == 2)
     slurm_nodes.ask("scancel", "--signal=USR2", "1_0")
     launch.wait_for(lambda: attempts(launch.folder / "seed=1")[0]["status"] == "interrupted")
@@ -73,17 +73,17 @@ def test_submitit_on_slurm_goes_on_after_a_time_limit_and_a_preemption(
     for node in ("n1", "n2"):
         slurm_nodes.ask(*preemption, f"--nodelist={node}")
     launch.wait_for(lambda: attempts(launch.folder / "seed=2")[0]["status"] == "interrupted")
-    ground.nap(0)
-    assert_sweep(launch, quiet, launch.ended())
+    sandbox.set_step_delay(0)
+    assert_sweep(launch, reference, launch.ended())
 
 
-def test_signal_that_a_job_of_others_heard_reaches_whoever_heard_it_before(ground: Ground) -> None:
-    """As submitit's handler, which has the job queued again: it may act once the checkpoint is written."""
-    ground.nap(0.3)
+def test_signal_during_a_job_reaches_the_handler_installed_before(sandbox: Sandbox) -> None:
+    """For example submitit's handler, which requeues the job: it must run after the checkpoint is written."""
+    sandbox.set_step_delay(0.3)
     program = "\n".join(
         [
             "import signal, sys, runpy",
-            "signal.signal(signal.SIGUSR2, lambda *_: print('queued again', flush=True))",
+            "signal.signal(signal.SIGUSR2, lambda *_: print('requeued', flush=True))",
             f"sys.argv = sys.argv[1:]; runpy.run_path({str(CHECKOUT / 'train.py')!r}, run_name='__main__')",
         ]
     )
@@ -91,36 +91,38 @@ def test_signal_that_a_job_of_others_heard_reaches_whoever_heard_it_before(groun
     def inside(*command: str) -> list[str]:
         return [sys.executable, "-c", program, *command[1:]]
 
-    launch = ground.begin("signalled", TWO, "hydra/launcher=basic", inside=inside)
+    launch = sandbox.begin("signalled", TWO, "hydra/launcher=basic", inside=inside)
     launch.wait_for(lambda: read_metrics(launch.folder / "seed=1"))
     os.kill(launch.process.pid, signal.SIGUSR2)
     launch.ended()
-    ground.nap(0)
-    said = launch.log.read_text()
-    assert said.index("ended by SIGUSR2") < said.index("queued again")
+    sandbox.set_step_delay(0)
+    output = launch.log.read_text()
+    assert output.index("ended by SIGUSR2") < output.index("requeued")
     assert attempts(launch.folder / "seed=1")[0]["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("name", EXTRAS)
-def test_missing_extra_is_named(
-    name: str, ground: Ground, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_missing_launcher_error_names_the_extra(
+    name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # What is installed has its configs registered; without it they are not there.
+    # Installed launchers have registered their configs. Remove them, as if they were not installed.
     Plugins.instance()
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml", raising=False)
-    done = run_here(["-m", TWO, f"hydra/launcher={name}"], ground.place, monkeypatch, capfd)
+    done = run_in_process(["-m", TWO, f"hydra/launcher={name}"], sandbox.place, monkeypatch, capfd)
     package, extra = EXTRAS[name]
-    said = f"error: hydra/launcher={name}: needs {package}, which is not installed: pip install -e '.[{extra}]'\n"
-    assert (done.code, done.err) == (2, said)
+    message = f"error: hydra/launcher={name}: needs {package}, which is not installed: pip install -e '.[{extra}]'\n"
+    assert (done.code, done.err) == (2, message)
 
 
 @pytest.mark.parametrize(("engine", "package"), [("slurm", "submitit"), ("ray", "Ray")])
-def test_missing_extra_of_an_engine_is_named(
-    engine: str, package: str, ground: Ground, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_missing_engine_error_names_the_extra(
+    engine: str, package: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for module in (slurm_engine, ray_engine):
         monkeypatch.setattr(module, "find_spec", lambda _: None)
     own = ["hydra/launcher=workers", f"hydra.launcher.engine={engine}"]
-    done = run_here(ground.place.sweep("missing", TWO, *own), ground.place, monkeypatch, capfd)
-    said = f"error: hydra.launcher.engine={engine}: needs {package}, which is missing: pip install -e '.[{engine}]'\n"
-    assert (done.code, done.err) == (2, said)
+    done = run_in_process(sandbox.place.sweep("missing", TWO, *own), sandbox.place, monkeypatch, capfd)
+    message = (
+        f"error: hydra.launcher.engine={engine}: needs {package}, which is missing: pip install -e '.[{engine}]'\n"
+    )
+    assert (done.code, done.err) == (2, message)

@@ -1,4 +1,4 @@
-"""Workers that drain a sweep side by side: what each is given, what becomes of a job whose worker dies."""
+"""Tests of workers: their devices, their jobs, and how jobs of dead workers are retried."""
 
 import json
 import os
@@ -25,9 +25,18 @@ from mnist_resnet.launchers.local import LocalEngine
 from mnist_resnet.launchers.pool import choose_placements
 from mnist_resnet.launchers.worker import work
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
-from tests.small_sweeps import Ended, Place, assert_same_job, attempts, make_place, result_of, run_here, statuses
+from tests.small_sweeps import (
+    CommandResult,
+    Place,
+    assert_same_job,
+    attempts,
+    make_place,
+    result_of,
+    run_in_process,
+    statuses,
+)
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
 TARGET = "fateful.network"
@@ -74,10 +83,10 @@ def network(fate="lives", **rest):
         raise RuntimeError("on purpose")
     return Fateful(fate, **rest)
 """
-"""A user's own network, in a module that is found by the path of the process that starts the workers."""
+"""Source of a user's network. Workers find its module through the search path of the process that starts them."""
 
 
-def _furnished(folder: Path, patch: pytest.MonkeyPatch) -> Place:
+def _make_place(folder: Path, patch: pytest.MonkeyPatch) -> Place:
     (folder / "modules").mkdir()
     (folder / "modules" / "fateful.py").write_text(FATEFUL)
     patch.syspath_prepend(str(folder / "modules"))
@@ -87,15 +96,15 @@ def _furnished(folder: Path, patch: pytest.MonkeyPatch) -> Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return _furnished(tmp_path, monkeypatch)
+    return _make_place(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a small sweep, launched by this process: `sweep(name, override, …)`."""
+    """Return a function that launches a small sweep from this process: `sweep(name, override, …)`."""
 
-    def run(name: str, *overrides: str) -> Ended:
-        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+    def run(name: str, *overrides: str) -> CommandResult:
+        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
 
     return run
 
@@ -104,7 +113,7 @@ def multirun(place: Place) -> Path:
     return place.folder / "multirun"
 
 
-def test_two_workers_run_six_jobs_once_each_and_to_the_bits_of_one_after_the_other(sweep: Run, place: Place) -> None:
+def test_two_workers_run_each_of_six_jobs_once_with_the_same_bits_as_in_sequence(sweep: Run, place: Place) -> None:
     jobs = ["seed=1,2,3,4,5,6", "sweep.keep=model"]
     done = sweep("side_by_side", *jobs, *WORKERS)
     assert done.code == 0, done.out + done.err
@@ -121,7 +130,7 @@ def test_two_workers_run_six_jobs_once_each_and_to_the_bits_of_one_after_the_oth
         assert any(line.startswith(f"seed={seed}: epoch 1/1  train ") for line in lines)
     assert "6 of 6 jobs ended" in lines
     assert done.out.count("written to multirun/side_by_side: table.md") == 1
-    assert not launches(folder), "nothing is left of the orders"
+    assert not launches(folder), "the worker options are removed"
     assert "0 of 6 jobs to run" in sweep("side_by_side", *jobs, *WORKERS).out
 
 
@@ -143,7 +152,7 @@ def test_each_worker_sees_one_gpu_and_its_share_of_the_cores(
     assert {result_of(folder)["numerics"]["threads"] for folder in (multirun(place) / "gpus").glob("model*")} == {1}
 
 
-def test_killed_worker_is_replaced_and_a_job_that_kills_its_workers_fails_alone(sweep: Run, place: Place) -> None:
+def test_killed_worker_is_replaced_and_only_the_job_that_kills_its_workers_fails(sweep: Run, place: Place) -> None:
     own = [f"model._target_={TARGET}", "sweep.keep=model", "trainer.checkpoint_interval=0"]
     fates = "+model.fate=raises,dies,dies_once,lives"
     done = sweep("dying", *own, fates, "sweep.retries=1", *WORKERS)
@@ -160,21 +169,21 @@ def test_killed_worker_is_replaced_and_a_job_that_kills_its_workers_fails_alone(
         "model.fate=dies_once": 2,
         "model.fate=lives": 1,
         "model.fate=raises": 1,
-    }, "two tries and the verdict; a job that failed by itself is not tried again by a new worker"
-    # The weights, dropout and order of the one that was killed are those of the one that was not.
+    }, "two tries and the final failure; a job that failed by itself is not retried by a new worker"
+    # Weights, dropout and batch order of the job that was killed equal those of the job that was not.
     assert_same_job(folder / "model.fate=dies_once", folder / "model.fate=lives")
-    died = result_of(folder / "model.fate=dies")
-    assert died["error"]["message"] == "killed by signal 9, out of memory? (2 times, sweep.retries=1)"
-    died_of = "killed by signal 9, out of memory?"
-    assert [attempt.get("reason") for attempt in died["attempts"]] == [died_of, died_of, None]
-    assert died["epochs_completed"] == 1
-    assert died["last"]["epoch"] == 0
+    failed = result_of(folder / "model.fate=dies")
+    assert failed["error"]["message"] == "killed by signal 9, out of memory? (2 times, sweep.retries=1)"
+    reason = "killed by signal 9, out of memory?"
+    assert [attempt.get("reason") for attempt in failed["attempts"]] == [reason, reason, None]
+    assert failed["epochs_completed"] == 1
+    assert failed["last"]["epoch"] == 0
     assert "model.fate=dies_once: killed by signal 9, out of memory?; goes on from its last checkpoint" in done.out
     assert "model.fate=dies: failed: ProcessDied: killed by signal 9" in done.out[done.out.index("Failed, or") :]
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("setting", "message"),
     [
         ("workers=0", "hydra.launcher.workers=0: must be 1 or more"),
         ("jobs_per_device=0", "hydra.launcher.jobs_per_device=0: must be 1 or more"),
@@ -187,28 +196,30 @@ def test_killed_worker_is_replaced_and_a_job_that_kills_its_workers_fails_alone(
         ("workers=1 trainer.device=cuda:1", "trainer.device=cuda:1"),
     ],
 )
-def test_wrong_numbers_are_one_line_and_start_nothing(sweep: Run, place: Place, asked: str, said: str) -> None:
-    done = sweep("wrong", "seed=1,2", "hydra/launcher=workers", *f"hydra.launcher.{asked}".split())
+def test_invalid_settings_are_a_one_line_error_and_start_nothing(
+    sweep: Run, place: Place, setting: str, message: str
+) -> None:
+    done = sweep("wrong", "seed=1,2", "hydra/launcher=workers", *f"hydra.launcher.{setting}".split())
     assert done.code == 2
-    assert done.err.startswith(f"error: {said}")
+    assert done.err.startswith(f"error: {message}")
     assert done.err.count("\n") == 1
     assert not multirun(place).exists()
 
 
-def test_retries_are_checked_and_move_no_signature(sweep: Run, place: Place) -> None:
+def test_retries_are_checked_and_change_no_signature(sweep: Run, place: Place) -> None:
     assert sweep("retries", "seed=1,2", "sweep.retries=-1").err == "error: sweep.retries=-1: must be 0 or more\n"
     sweep("retries", "seed=1,2")
     assert "0 of 2 jobs to run" in sweep("retries", "seed=1,2", "sweep.retries=7").out
 
 
 @pytest.fixture(scope="module")
-def unbegun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a sweep whose two jobs have not been begun: one raises, and one does not."""
-    folder = tmp_path_factory.mktemp("unbegun")
+def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep with two jobs that have not started: one of them raises an error."""
+    folder = tmp_path_factory.mktemp("unstarted")
     with pytest.MonkeyPatch.context() as patch:
-        place = _furnished(folder, patch)
+        place = _make_place(folder, patch)
         own = [f"model._target_={TARGET}", "+model.fate=raises,lives"]
-        done = place.begin(place.sweep("frozen", *own)).ended()
+        done = place.start(place.sweep("frozen", *own)).wait()
     assert done.code == 1, done.out
     for job in multirun(place).glob("frozen/model*"):
         shutil.rmtree(job)
@@ -216,67 +227,67 @@ def unbegun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def frozen(unbegun: Path, place: Place) -> Sweep:
-    """A copy of it."""
-    return read_sweep(Path(shutil.copytree(unbegun, multirun(place) / "frozen")))
+def frozen(unstarted: Path, place: Place) -> Sweep:
+    """A copy of the sweep with two jobs that have not started."""
+    return read_sweep(Path(shutil.copytree(unstarted, multirun(place) / "frozen")))
 
 
-def ordered(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:
+def write_options(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:
     options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
     options.write()
     return options
 
 
-def test_orders_are_read_as_they_were_written(frozen: Sweep) -> None:
-    options = ordered(frozen, "stop")
+def test_worker_options_are_read_as_written(frozen: Sweep) -> None:
+    options = write_options(frozen, "stop")
     assert read_worker_options(options.folder, "1234") == options
 
 
-def test_job_that_failed_since_the_launch_is_not_run_by_a_worker_that_comes_later(frozen: Sweep) -> None:
-    ordered(frozen)
+def test_job_that_failed_since_the_launch_is_not_run_by_a_later_worker(frozen: Sweep) -> None:
+    write_options(frozen)
     assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
     assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 1}
 
 
-def test_after_a_failure_no_worker_begins_a_job_if_so_asked(frozen: Sweep) -> None:
-    ordered(frozen, "stop")
+def test_no_worker_starts_a_job_after_a_failure_with_on_failure_stop(frozen: Sweep) -> None:
+    write_options(frozen, "stop")
     assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
     assert statuses(frozen.folder) == {"model.fate=raises": "failed"}
 
 
-def test_worker_runs_nothing_from_a_folder_that_it_was_not_told_to_trust(frozen: Sweep) -> None:
-    ordered(frozen)
+def test_worker_refuses_untrusted_targets(frozen: Sweep) -> None:
+    write_options(frozen)
     with pytest.raises(UsageError, match=r"_target_=fateful\.network: not on the list"):
         work(frozen.folder, "1234", 1, [])
     assert statuses(frozen.folder) == {}
 
 
-def test_without_orders_a_worker_runs_all_that_is_missing(frozen: Sweep) -> None:
+def test_worker_without_a_launch_runs_all_unfinished_jobs(frozen: Sweep) -> None:
     assert work(frozen.folder, None, 0, [TARGET]) == 0
     assert statuses(frozen.folder) == {"model.fate=lives": "completed", "model.fate=raises": "failed"}
 
 
-def test_job_of_a_dead_worker_waits_for_the_verdict_and_fails_after_the_last_retry(frozen: Sweep) -> None:
-    options, monitor = ordered(frozen), LeaseMonitor()
+def test_job_of_a_dead_worker_waits_for_its_supervisor_and_fails_after_the_last_retry(frozen: Sweep) -> None:
+    options, monitor = write_options(frozen), LeaseMonitor()
     job = frozen.jobs[0]
     folder = frozen.folder_of(job)
     for number in (1, 2):
         assert options.may_take_over(folder)
         _abandon(folder, launch="1234", worker=number)
-        assert not options.may_take_over(folder), "its own launch leaves it alone"
+        assert not options.may_take_over(folder), "workers of its own launch wait for the supervisor"
         assert WorkerOptions(frozen.folder, "another", {}, "continue", "").may_take_over(folder)
-        casualty = CrashedAttempt.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
-        assert casualty is not None
-        assert casualty.crashes == number
-        assert handle_crash(job, casualty, retries=1, monitor=monitor) == (number == 2)
-        assert CrashedAttempt.of(folder, "1234", number, "again") is None, "it is said once"
+        crashed = CrashedAttempt.of(folder, "1234", number, "killed by signal 11 (Segmentation fault)")
+        assert crashed is not None
+        assert crashed.crashes == number
+        assert handle_crash(job, crashed, retries=1, monitor=monitor) == (number == 2)
+        assert CrashedAttempt.of(folder, "1234", number, "again") is None, "a crash is counted once"
     assert job_state(frozen, job, monitor).status == "failed"
     message = "killed by signal 11 (Segmentation fault) (2 times, sweep.retries=1)"
     assert result_of(folder)["error"]["message"] == message
     assert [attempt["status"] for attempt in result_of(folder)["attempts"]] == ["interrupted", "interrupted", "failed"]
 
 
-def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
+def test_crashes_of_another_launch_do_not_count(frozen: Sweep) -> None:
     folder = frozen.folder_of(frozen.jobs[0])
     _abandon(folder, launch="before", worker=1)
     before = CrashedAttempt.of(folder, "before", 1, "killed")
@@ -288,14 +299,14 @@ def test_deaths_of_another_launch_do_not_count(frozen: Sweep) -> None:
     assert (now.attempt, now.crashes) == (2, 1)
 
 
-def unattended(sweep: Sweep) -> WorkerOptions:
+def write_unsupervised_options(sweep: Sweep) -> WorkerOptions:
     options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
     options.write()
     return options
 
 
-def test_whoever_takes_over_a_job_that_nobody_watches_counts_its_deaths(frozen: Sweep) -> None:
-    unattended(frozen)
+def test_unsupervised_worker_that_takes_over_a_job_counts_its_crashes(frozen: Sweep) -> None:
+    write_unsupervised_options(frozen)
     job = next(job for job in frozen.jobs if "lives" in job.name)
     folder = frozen.folder_of(job)
     for number in (1, 2, 3):
@@ -308,8 +319,8 @@ def test_whoever_takes_over_a_job_that_nobody_watches_counts_its_deaths(frozen: 
     assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 4}
 
 
-def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen: Sweep) -> None:
-    unattended(frozen)
+def test_job_within_its_retry_budget_is_continued_and_interruptions_do_not_count(frozen: Sweep) -> None:
+    write_unsupervised_options(frozen)
     folder = frozen.folder_of(next(job for job in frozen.jobs if "lives" in job.name))
     _abandon(folder, launch="1234", worker=1)
     for _ in range(3):
@@ -321,7 +332,7 @@ def test_job_that_died_as_often_as_is_allowed_or_was_interrupted_goes_on(frozen:
     assert result_of(folder)["status"] == "completed"
 
 
-CLAIMING = """
+ACQUIRING = """
 import os, sys
 from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
@@ -332,14 +343,14 @@ os._exit(0)
 
 
 def _abandon(folder: Path, launch: str, worker: int) -> None:
-    """Leave an attempt as a process does that was killed: held by nobody, ended by nobody."""
+    """Leave an attempt as a killed process does: neither held nor ended."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", CLAIMING, str(folder), launch, str(worker)]
+    command = [sys.executable, "-c", ACQUIRING, str(folder), launch, str(worker)]
     subprocess.run(command, check=True, env=environment)
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reason"),
     [
         ("", None),
         ("raise SystemExit(3)", "ended with exit code 3"),
@@ -348,39 +359,39 @@ def _abandon(folder: Path, launch: str, worker: int) -> None:
         ("raise SystemExit(143)", "ended by signal 15 (Terminated)"),
     ],
 )
-def test_why_a_process_ended_is_said(code: str, said: str | None) -> None:
+def test_exit_reason_of_a_worker_process(code: str, reason: str | None) -> None:
     output = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the worker)
     command = [sys.executable, "-c", f"import os; print('one\\ntwo', end='', flush=True); {code}"]
     worker = WorkerProcess(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output), output)
-    assert worker.exit_reason() == said
+    assert worker.exit_reason() == reason
     assert worker.lines() == ["one", "two"]
     worker.send(signal.SIGTERM)
     assert not worker.is_alive()
 
 
-def test_workers_are_dealt_out_over_the_gpus_and_the_cores() -> None:
-    dealt = placements(3, ["0", "5"], cores=16)
-    assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in dealt] == ["0", "5", "0"]
-    assert {place.environment["OMP_NUM_THREADS"] for place in dealt} == {"5"}
-    assert [place.environment["OMP_NUM_THREADS"] for place in placements(3, [], cores=2)] == ["1", "1", "1"]
+def test_workers_are_assigned_to_gpus_in_turn_and_share_the_cores() -> None:
+    assigned = placements(3, ["0", "5"], cores=16)
+    assert [placement.environment["CUDA_VISIBLE_DEVICES"] for placement in assigned] == ["0", "5", "0"]
+    assert {placement.environment["OMP_NUM_THREADS"] for placement in assigned} == {"5"}
+    assert [placement.environment["OMP_NUM_THREADS"] for placement in placements(3, [], cores=2)] == ["1", "1", "1"]
     assert "CUDA_VISIBLE_DEVICES" not in placements(1, [], cores=2)[0].environment
 
 
-def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "usable_cores", lambda: 4)
     monkeypatch.setattr(devices, "visible_gpus", list)
     assert len(choose_placements({"auto"}, 100, None, 1)) == 4
     assert len(choose_placements({"auto"}, 100, None, 2)) == 8
     assert len(choose_placements({"auto"}, 100, 3, 1)) == 3
-    assert len(choose_placements({"auto"}, 2, None, 1)) == 2, "no more than jobs"
+    assert len(choose_placements({"auto"}, 2, None, 1)) == 2, "at most one worker for each job"
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
     assert len(choose_placements({"auto"}, 100, None, 3)) == 6
-    assert len(choose_placements({"cpu"}, 100, None, 1)) == 4, "no GPU is for jobs of the CPU"
+    assert len(choose_placements({"cpu"}, 100, None, 1)) == 4, "jobs on the CPU use no GPU"
     assert LocalEngine({"cpu"}).default_workers(100) == 4
     assert LocalEngine({"cpu", "auto"}, jobs_per_device=2).default_workers(100) == 4
 
 
-def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(devices, "GPU_FILES", (str(tmp_path / "nvidiactl"),))
     monkeypatch.setattr(devices, "COUNTING", "print('devices:', 3)")
     monkeypatch.setattr(sys, "platform", "linux")

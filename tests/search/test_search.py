@@ -1,4 +1,4 @@
-"""Adaptive search: the space, what is proposed, and what becomes of trials; the real program on tiny networks."""
+"""Tests of the search: its space, proposals and trials. They run the real program on tiny networks."""
 
 import importlib
 import math
@@ -32,17 +32,17 @@ from mnist_resnet.search.study import (
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import (
     CHECKOUT,
-    Ended,
+    CommandResult,
     Place,
     attempts,
     make_place,
     result_of,
-    run_here,
+    run_in_process,
     statuses,
     without_times,
 )
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 LR = "optim.lr=tag(log,interval(1e-4,1e-1))"
 TPE = {"_target_": "optuna.samplers.TPESampler"}
@@ -56,11 +56,11 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def search(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a small search in this process: `search(name, override, …)`."""
+    """Return a function that runs a small search in this process: `search(name, override, …)`."""
 
-    def run(name: str | None, *overrides: str) -> Ended:
+    def run(name: str | None, *overrides: str) -> CommandResult:
         small = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", *overrides)
-        return run_here(place.sweep(name, *small), place, monkeypatch, capfd)
+        return run_in_process(place.sweep(name, *small), place, monkeypatch, capfd)
 
     return run
 
@@ -86,7 +86,7 @@ def space_of(*overrides: str) -> list[Parameter]:
         ("1,2", CategoricalDistribution(["1", "2"])),
     ],
 )
-def test_hydras_syntax_is_the_space(typed: str, expected: Any) -> None:
+def test_hydra_overrides_become_distributions(typed: str, expected: Any) -> None:
     (parameter,) = space_of(f"optim.lr={typed}")
     assert parameter.distribution == expected
     assert read_parameter(parameter.as_dict()) == parameter
@@ -106,14 +106,14 @@ def test_hydras_syntax_is_the_space(typed: str, expected: Any) -> None:
         ("optim.lr=0.1", "nothing is searched"),
     ],
 )
-def test_what_can_not_be_searched_is_told_in_one_line(override: str, words: str) -> None:
+def test_invalid_space_is_a_one_line_error(override: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as refused:
         space_of(override)
     assert "\n" not in str(refused.value)
 
 
-def found(space: list[Parameter], sampler: dict[str, Any], seed: int, trials: int) -> float:
-    """The best value of a known function: the highest at lr = 10 ** -2.3 with the 3 x 3 stem and width 24."""
+def best_value(space: list[Parameter], sampler: dict[str, Any], seed: int, trials: int) -> float:
+    """Return the best value found of a function with its maximum at lr = 10 ** -2.3, the 3 x 3 stem and width 24."""
     study = optuna.create_study(direction="maximize")
     for number in range(trials):
         study.sampler = build_sampler(sampler | {"seed": seed}, space, number)
@@ -126,12 +126,12 @@ def found(space: list[Parameter], sampler: dict[str, Any], seed: int, trials: in
 def test_tpe_beats_random_on_a_known_function_over_20_seeds() -> None:
     quiet_optuna()
     space = space_of(LR, "model=stem3x3,stem7x7", "model.width=int(interval(4,64))")
-    gains = [found(space, TPE, seed, 30) - found(space, RANDOM, seed, 30) for seed in range(20)]
+    gains = [best_value(space, TPE, seed, 30) - best_value(space, RANDOM, seed, 30) for seed in range(20)]
     assert sum(gain > 0 for gain in gains) >= 15, gains  # by chance in 2 % of all cases
     assert np.mean(gains) > 0
 
 
-def test_a_trial_does_not_depend_on_who_asks_for_it(tmp_path: Path) -> None:
+def test_proposals_do_not_depend_on_the_worker(tmp_path: Path) -> None:
     quiet_optuna()
     space, proposals = space_of(LR, "model=stem3x3,stem7x7"), []
     for workers in (1, 3):
@@ -148,20 +148,20 @@ def test_a_trial_does_not_depend_on_who_asks_for_it(tmp_path: Path) -> None:
     assert len({str(params) for params in proposals[0]}) == 14
 
 
-def test_a_process_that_died_while_asking_leaves_a_trial_that_is_completed(tmp_path: Path) -> None:
+def test_trial_of_a_process_that_died_while_proposing_is_completed(tmp_path: Path) -> None:
     space = space_of(LR, "model=stem3x3,stem7x7")
     storage = open_storage(tmp_path)
     make_study(storage, "val_accuracy")
     load_study(storage).ask().suggest_float("optim.lr", 1e-4, 1e-1, log=True)
     study = load_study(storage, build_sampler(RANDOM | {"seed": 1}, space, 0))
-    (unborn,) = study.trials
-    trial_id, values = propose(study, space, unborn)
-    assert trial_id == unborn._trial_id
-    assert values["optim.lr"] == pytest.approx(unborn.params["optim.lr"], rel=1e-3)
+    (incomplete,) = study.trials
+    trial_id, values = propose(study, space, incomplete)
+    assert trial_id == incomplete._trial_id
+    assert values["optim.lr"] == pytest.approx(incomplete.params["optim.lr"], rel=1e-3)
     assert [trial.params for trial in study.trials] == [values]
 
 
-def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path: Path) -> None:
+def test_incomplete_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
     make_study(open_storage(tmp_path), "val_accuracy")
     load_study(open_storage(tmp_path)).ask()
     with (tmp_path / JOURNAL).open("ab") as file:
@@ -178,7 +178,7 @@ def test_objective_is_of_the_last_or_the_best_epoch() -> None:
     assert objective_value([], "val_loss", "last") is None
 
 
-def test_a_search_ends_with_its_best_config_ready_to_run(
+def test_best_config_reproduces_the_best_trial(
     search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     done = search("s", LR, "model=choice(stem3x3,stem7x7)", "sweep.trials=4", "+optim.foreach=false", "scale=full")
@@ -191,7 +191,7 @@ def test_a_search_ends_with_its_best_config_ready_to_run(
     best = max((result_of(folder / job.name) for job in read_sweep(folder).jobs), key=_val_accuracy)
     assert f"best: {100 * best['last']['val_accuracy']:.2f} %" in done.out
     single = ["--config-dir", str(folder), "experiment=best", f"data.root={place.images}", "data.verify=false"]
-    again = run_here([*single, "tracking=none", "hydra.run.dir=again"], place, monkeypatch, capfd)
+    again = run_in_process([*single, "tracking=none", "hydra.run.dir=again"], place, monkeypatch, capfd)
     assert again.code == 0, again.err
     result = result_of(place.folder / "again")
     assert result["signature"] == best["signature"]
@@ -215,7 +215,7 @@ def test_more_trials_are_added_and_fewer_change_nothing(search: Run, place: Plac
     assert [job.name for job in read_sweep(folder).jobs] == jobs
 
 
-def test_a_grid_is_done_once(search: Run, place: Place) -> None:
+def test_grid_runs_each_point_once(search: Run, place: Place) -> None:
     grid = ("hydra/sweeper/sampler=grid", "optim.lr=0.01,0.001", "data.batch_size=range(8,17,8)", "sweep.trials=9")
     done = search("grid", *grid, "trainer.epochs=1")
     assert done.code == 0, done.err
@@ -225,15 +225,15 @@ def test_a_grid_is_done_once(search: Run, place: Place) -> None:
     assert "4 trials: 4 completed" in done.out
 
 
-def test_equal_trials_are_one_job(search: Run, place: Place) -> None:
+def test_equal_trials_share_one_job(search: Run, place: Place) -> None:
     done = search("s", "optim.lr=0.01,0.001", "sweep.trials=5", "trainer.epochs=1")
     assert done.code == 0, done.err
     assert "5 trials: 5 completed" in done.out
     assert attempts(place.folder / "multirun" / "s") == {"optim.lr=0.01": 1, "optim.lr=0.001": 1}
 
 
-def test_a_pruned_job_ends_as_pruned_and_keeps_its_metrics(search: Run, place: Place) -> None:
-    # No accuracy is above 2: every trial is pruned at the first judgement.
+def test_pruned_job_has_status_pruned_and_keeps_its_metrics(search: Run, place: Place) -> None:
+    # No accuracy is above 2, so that every trial is pruned after its first epoch.
     pruner = ("hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2")
     done = search("s", LR, "sweep.trials=2", "trainer.epochs=3", *pruner, "sweep.keep=model")
     assert done.code == 0, done.out
@@ -247,13 +247,13 @@ def test_a_pruned_job_ends_as_pruned_and_keeps_its_metrics(search: Run, place: P
     assert set(attempts(folder).values()) == {1}
 
 
-def test_a_job_is_not_pruned_at_its_last_epoch(search: Run, place: Place) -> None:
+def test_job_is_not_pruned_after_its_last_epoch(search: Run, place: Place) -> None:
     pruner = ("hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2")
     assert search("s", LR, "sweep.trials=1", "trainer.epochs=1", *pruner).code == 0
     assert list(statuses(place.folder / "multirun" / "s").values()) == ["completed"]
 
 
-def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_trial_is_retried_as_the_same_trial(search: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = ("model.stem=3x3,7x7", "sweep.trials=2", "hydra/sweeper/sampler=grid", "trainer.epochs=1")
     study = (*grid, "model._target_=tests.search.test_search.fragile")
     monkeypatch.setenv("FRAGILE", "broken")
@@ -270,14 +270,14 @@ def test_a_failed_trial_goes_on_as_the_same_trial(search: Run, place: Place, mon
 
 
 def fragile(**settings: Any) -> ResNet:
-    """The report's network, unless it is broken."""
+    """Build the report's network, or fail if the environment says so."""
     if "FRAGILE" in os.environ:
         raise RuntimeError(os.environ["FRAGILE"])
     return ResNet(**settings)
 
 
-def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) -> None:
-    # 33 images in batches of 16 leave a last one of a single image.
+def test_trial_with_invalid_config_is_left_out(search: Run, place: Place) -> None:
+    # 33 images in batches of 16 leave a last batch of one image.
     grid = ("hydra/sweeper/sampler=grid", "data.train_size=32,33", "data.batch_size=11,16", "trainer.epochs=1")
     done = search("s", *grid)
     assert done.code == 0, done.out + done.err
@@ -303,7 +303,7 @@ def test_values_that_do_not_go_together_are_left_out(search: Run, place: Place) 
         (("model.width=interval(2,4)",), "whole number"),
     ],
 )
-def test_bad_input_is_one_line_and_starts_nothing(
+def test_invalid_input_is_a_one_line_error_and_starts_nothing(
     search: Run, place: Place, overrides: tuple[str, ...], words: str
 ) -> None:
     done = search("s", LR, *overrides)
@@ -314,29 +314,29 @@ def test_bad_input_is_one_line_and_starts_nothing(
     assert not (place.folder / "multirun").exists()
 
 
-def test_a_searchs_hands_without_a_search_are_told(search: Run) -> None:
+def test_pruner_without_a_search_is_an_error(search: Run) -> None:
     done = search("s", "hydra/sweeper=ablation", "optim.lr=0.1,0.2", "data.val_size=0")
     assert done.code == 2
     assert done.err == "error: hydra/sweeper/pruner: belongs to a search; add hydra/sweeper=search\n"
 
 
-def test_a_study_is_not_mixed_with_another(search: Run, place: Place) -> None:
-    one = ("sweep.trials=1", "trainer.epochs=1")
-    assert search("s", LR, *one).code == 0
+def test_folder_of_another_search_is_refused(search: Run, place: Place) -> None:
+    short = ("sweep.trials=1", "trainer.epochs=1")
+    assert search("s", LR, *short).code == 0
     for overrides, words in [
         (("optim.lr=interval(0.1,0.2)",), "searches tag(log,interval(1e-4,1e-1)), not interval(0.1,0.2)"),
         ((LR, "sweep.objective=val_loss"), "val_accuracy last"),
         ((LR, "data.val_size=8"), "data.val_size=8"),
         ((LR, "optim.eps=1e-4,1e-8"), "optim.eps"),
     ]:
-        done = search("s", *one, *overrides)
+        done = search("s", *short, *overrides)
         assert done.code == 2, done.out
         assert words in done.err
         assert done.err.count("\n") == 1
     assert read_json(place.folder / "multirun" / "s" / SEARCH)["trials"] == 1
 
 
-def test_a_sweep_is_not_made_a_search(search: Run, place: Place) -> None:
+def test_folder_of_a_sweep_is_refused(search: Run, place: Place) -> None:
     folder = place.folder / "multirun" / "s"
     folder.mkdir(parents=True)
     (folder / SWEEP).write_text("{}")
@@ -345,7 +345,7 @@ def test_a_sweep_is_not_made_a_search(search: Run, place: Place) -> None:
     assert "not a search" in done.err
 
 
-def test_a_dry_run_tells_the_space_and_writes_nothing(search: Run, place: Place) -> None:
+def test_dry_run_prints_the_space_and_writes_nothing(search: Run, place: Place) -> None:
     done = search("s", LR, "sweep.dry_run=true", "sweep.trials=7")
     assert done.code == 0
     assert "optim.lr: tag(log,interval(1e-4,1e-1))" in done.out
@@ -353,14 +353,14 @@ def test_a_dry_run_tells_the_space_and_writes_nothing(search: Run, place: Place)
     assert not (place.folder / "multirun").exists()
 
 
-def test_without_optuna_the_extra_is_named(search: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_optuna_error_names_the_extra(search: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("hydra_plugins.search"), "find_spec", lambda _: None)
     done = search("s", LR)
     assert done.code == 2
     assert "'.[search]'" in done.err
 
 
-def test_a_journal_is_taken_from_a_dead_holder_wherever_the_sweep_is_started(
+def test_lock_of_a_dead_journal_writer_is_taken_over_with_a_relative_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnist_resnet.search.study.GRACE", 3)
@@ -368,6 +368,6 @@ def test_a_journal_is_taken_from_a_dead_holder_wherever_the_sweep_is_started(
     folder = Path("multirun/lr")
     folder.mkdir(parents=True)
     make_study(open_storage(folder), "val_accuracy")
-    # What somebody leaves who is killed while writing.
+    # The lock of a process that was killed while writing.
     _lock(folder / JOURNAL).acquire()
     assert load_study(open_storage(folder)).trials == []

@@ -1,4 +1,4 @@
-"""A search's folder is a search's: gone on with as one, and kept apart from sweeps; the real program, tiny networks."""
+"""Tests of a search's folder: it can be resumed, and is not mixed with a sweep's. Real program, tiny networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 
 from mnist_resnet.resume import resume
 from mnist_resnet.search.study import load_study, open_storage
-from tests.small_sweeps import Ended, Place, make_place, run_here, statuses
+from tests.small_sweeps import CommandResult, Place, make_place, run_in_process, statuses
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 SEARCH = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", "optim.lr=interval(1e-4,1e-2)")
 
@@ -22,17 +22,15 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a small sweep in this process: `sweep(name, override, …)`."""
+    """Return a function that runs a small sweep in this process: `sweep(name, override, …)`."""
 
-    def run(name: str | None, *overrides: str) -> Ended:
-        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+    def run(name: str | None, *overrides: str) -> CommandResult:
+        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
 
     return run
 
 
-def test_search_is_gone_on_with_from_its_folder_alone(
-    sweep: Run, place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_search_is_resumed_from_its_folder_alone(sweep: Run, place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
     folder = place.folder / "multirun" / "s"
     spec = folder / "search.json"
@@ -44,7 +42,7 @@ def test_search_is_gone_on_with_from_its_folder_alone(
     assert list(statuses(folder).values()) == ["completed"] * 3
 
 
-def test_folder_of_a_search_is_no_place_for_a_sweep(sweep: Run) -> None:
+def test_folder_of_a_search_is_refused_for_a_sweep(sweep: Run) -> None:
     assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
     done = sweep("s", "seed=1,2")
     assert (done.code, done.err.count("\n")) == (2, 1)
@@ -52,10 +50,10 @@ def test_folder_of_a_search_is_no_place_for_a_sweep(sweep: Run) -> None:
 
 
 @pytest.mark.parametrize("setting", ["sweep.trials=30", "sweep.objective=val_loss", "sweep.objective_epoch=best"])
-def test_settings_of_a_search_are_refused_where_there_is_none(
+def test_settings_of_a_search_are_refused_without_a_search(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], setting: str
 ) -> None:
-    single = run_here([*place.common, setting], place, monkeypatch, capfd)
+    single = run_in_process([*place.common, setting], place, monkeypatch, capfd)
     for done in (sweep("s", "seed=1,2", setting), single):
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert f"{setting}: is for a search; add -m hydra/sweeper=search, or leave it out" in done.err

@@ -13,17 +13,17 @@ from mnist_resnet.resume import resume
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import (
     CHECKOUT,
-    Ended,
+    CommandResult,
     Place,
     attempts,
     make_place,
     result_of,
-    run_here,
+    run_in_process,
     small_disk,
     statuses,
 )
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def place(tmp_path: Path) -> Place:
 def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs a small sweep in this process: `sweep(name, override, …)`."""
 
-    def run(name: str | None, *overrides: str) -> Ended:
-        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+    def run(name: str | None, *overrides: str) -> CommandResult:
+        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
 
     return run
 

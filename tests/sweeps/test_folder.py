@@ -13,17 +13,17 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import SWEEP, read_metrics
 from mnist_resnet.jobs.lease import acquire_lease
 from tests.small_sweeps import (
-    Ended,
+    CommandResult,
     Place,
     assert_same_job,
     attempts,
     make_place,
     result_of,
-    run_here,
+    run_in_process,
     statuses,
 )
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 LR = "optim.lr=0.02,0.001"
 STEM = "model=stem3x3,stem7x7"
@@ -38,8 +38,8 @@ def place(tmp_path: Path) -> Place:
 def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Runs a small sweep in this process: `sweep(name, override, …)`."""
 
-    def run(name: str | None, *overrides: str) -> Ended:
-        return run_here(place.sweep(name, *overrides), place, monkeypatch, capfd)
+    def run(name: str | None, *overrides: str) -> CommandResult:
+        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
 
     return run
 
@@ -254,6 +254,21 @@ def test_checkpoint_is_only_deleted_after_the_result_is_written(
     )
     sweep("kept", "seed=1")
     assert statuses_at_deletion == ["completed"]
+
+
+def test_weights_that_a_killed_process_left_are_removed_by_the_next_launch(sweep: Run, place: Place) -> None:
+    sweep("kept", "seed=1", "sweep.keep=model")
+    job = place.folder / "multirun" / "kept" / "seed=1"
+    (job / "checkpoint.pt").write_bytes(b"left by a process that was killed after it wrote the result")
+    sweep("kept", "seed=1", "sweep.keep=none")
+    assert not (job / "checkpoint.pt").exists()
+    assert (job / "model.pt").exists(), "the setting that the job ran with counts"
+
+
+def test_a_checkpoint_that_the_job_was_to_keep_stays(sweep: Run, place: Place) -> None:
+    sweep("kept", "seed=1", "sweep.keep=checkpoint")
+    sweep("kept", "seed=1", "sweep.keep=none")
+    assert (place.folder / "multirun" / "kept" / "seed=1" / "checkpoint.pt").exists()
 
 
 @pytest.mark.parametrize(
