@@ -1,4 +1,4 @@
-"""What W&B's own reader finds in an offline run."""
+"""Reads an offline W&B run with W&B's own reader."""
 
 import json
 import subprocess
@@ -8,24 +8,24 @@ from typing import Any
 
 
 def inspect(run: Path, *options: str) -> str:
-    """What `wandb leet inspect --json` prints of a run."""
+    """Return what `wandb leet inspect --json` prints for a run."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(run)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def summary(run: Path) -> Any:
-    """What the run is called, its config, summary and end."""
+    """Return the run's name, config, summary and exit code."""
     return json.loads(inspect(run, "--summary"))
 
 
 def begun(run: Path) -> dict[str, Any]:
-    """How the run was begun: its id, names, group and config."""
+    """Return the record that started the run: its id, names, group and config."""
     (record,) = (record["run"] for record in _records(run) if record["type"] == "run")
     return dict(record)
 
 
 def history(run: Path) -> list[dict[str, Any]]:
-    """The rows that were logged, in order."""
+    """Return the logged rows, in order."""
     return [record["history"]["item"] for record in _records(run) if record["type"] == "history"]
 
 

@@ -1,4 +1,4 @@
-"""W&B as users meet it: real runs, offline and against a server on loopback, read back with W&B's own reader."""
+"""The W&B tracker: real runs, offline and with a local server, read back with W&B's own reader."""
 
 import json
 import os
@@ -22,14 +22,14 @@ from tests.wandb_history import history, summary
 from tests.wandb_server import WandbServer
 
 STEPS = 5
-"""Optimiser steps in an epoch; every second one's loss is told."""
+"""Optimiser steps in an epoch; the loss of every second one is reported."""
 
 CONFIG = {"seed": 1, "optim": {"_target_": "torch.optim.Adam", "lr": 0.02}, "trainer": {"epochs": 3}}
 
 
 @pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    _forget()
+def _without_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    _reset_wandb()
     for name in [name for name in os.environ if name.startswith("WANDB")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
@@ -37,11 +37,11 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     yield
-    _forget()
+    _reset_wandb()
 
 
-def _forget() -> None:
-    """Let W&B and the trackers look at the environment anew, as a new process would."""
+def _reset_wandb() -> None:
+    """Reset W&B and the tracker, so that they read the environment again as a new process would."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     wandb_mode._unreachable.clear()
@@ -51,11 +51,11 @@ def _forget() -> None:
 def _use(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    _reset_wandb()
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the user was told; W&B's own log goes to its files."""
+    """Return this program's warnings; W&B's own log goes to its files."""
     return [record.getMessage() for record in caplog.records if record.name == "mnist_resnet"]
 
 
@@ -85,7 +85,7 @@ def _run(folder: Path, done: int = 0, identity: str = "0123456789abcdef") -> Run
 
 
 def _train(tracker: Callback, run: RunInfo, until: int, status: str = "completed") -> None:
-    """Tell a tracker of a job that goes on from `run.history` up to epoch `until`."""
+    """Report a job to a tracker that resumes after `run.history` and ends before epoch `until`."""
     tracker.begin(run)
     for epoch in range(len(run.history), until):
         for global_step, loss in _batches(range(epoch, epoch + 1)):
@@ -102,8 +102,8 @@ def _offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.glob("wandb/offline-run-*"))
 
 
-def _check_whole(rows: list[dict[str, Any]], epochs: int = 3) -> None:
-    """Each epoch and each told batch stands there once, in order."""
+def _check_complete(rows: list[dict[str, Any]], epochs: int = 3) -> None:
+    """Check that each epoch and each reported batch was logged once, in order."""
     assert [row["epoch"] for row in rows if "epoch" in row] == list(range(epochs))
     batches = [(row["global_step"], row["batch_loss"]) for row in rows if "batch_loss" in row]
     assert batches == _batches(range(epochs))
@@ -112,7 +112,7 @@ def _check_whole(rows: list[dict[str, Any]], epochs: int = 3) -> None:
 
 
 def _sync(folder: Path, server: WandbServer) -> str:
-    """Paste the sync line into bash, at a user's place."""
+    """Run the sync command in bash, as a user would."""
     line = sync_command(folder)
     assert line is not None
     shell = os.environ | server.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -122,7 +122,7 @@ def _sync(folder: Path, server: WandbServer) -> str:
     return done.stdout + done.stderr
 
 
-def test_three_jobs_of_one_process_are_three_runs(tmp_path: Path) -> None:
+def test_three_jobs_in_one_process_are_three_runs(tmp_path: Path) -> None:
     tracker = WandbTracker(mode="offline", project="mine")
     for index, status in enumerate(["completed", "failed", "diverged"]):
         _train(tracker, _run(tmp_path / f"lr={index}", identity=f"id{index}"), until=3, status=status)
@@ -132,7 +132,7 @@ def test_three_jobs_of_one_process_are_three_runs(tmp_path: Path) -> None:
         assert found["config"] | {"_wandb": 0} == CONFIG | {"name": f"lr={index}", "_wandb": 0}
         assert (found["run_id"], found["name"], found["project"]) == (f"id{index}", f"lr={index}", "mine")
         assert (found["exit_code"], found["summary"]["status"]) == (exit_code, status)
-        _check_whole(history(run))
+        _check_complete(history(run))
 
 
 def test_summary_holds_last_and_best(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_resumed_offline_job_is_one_run_with_each_step_once(tmp_path: Path) -> N
     _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
     _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
     (run,) = _offline_runs(job)
-    _check_whole(history(run))
-    assert len(list(job.glob("wandb/superseded/*"))) == 1, "the first attempt's file is kept, out of the way"
+    _check_complete(history(run))
+    assert len(list(job.glob("wandb/superseded/*"))) == 1, "the first attempt's run is set aside"
 
 
 def test_resume_within_an_epoch(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
         tracker.batch(1, step, 1.0 + STEPS + step, 0.5)
     tracker.epoch(_metrics(1))
     tracker.end({"status": "completed"})
-    _check_whole(history(_offline_runs(tmp_path / "job")[0]), epochs=2)
+    _check_complete(history(_offline_runs(tmp_path / "job")[0]), epochs=2)
 
 
 KILLED = """
@@ -185,7 +185,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_killed_job_goes_on_as_one_run(tmp_path: Path) -> None:
+def test_killed_job_resumes_as_one_run(tmp_path: Path) -> None:
     job = tmp_path / "job"
     child = subprocess.run([sys.executable, "-c", KILLED, str(job)], cwd=Path(__file__).parents[2])
     assert child.returncode == -signal.SIGKILL
@@ -198,18 +198,18 @@ def test_killed_job_goes_on_as_one_run(tmp_path: Path) -> None:
     assert [row["epoch"] for row in sent.history if "epoch" in row] == [0, 1, 2]
 
 
-def test_job_that_goes_on_after_a_sync_adds_to_the_sent_run(tmp_path: Path) -> None:
+def test_job_resumed_after_a_sync_appends_to_the_uploaded_run(tmp_path: Path) -> None:
     job = tmp_path / "job"
     with WandbServer() as server:
         for until in (1, 2, 3):
             _train(WandbTracker(mode="offline"), _run(job, done=until - 1), until=until, status="interrupted")
             _sync(job, server)
         (sent,) = server.runs.values()
-    _check_whole(sent.history)
-    assert sync_command(job) is None, "all is sent"
+    _check_complete(sent.history)
+    assert sync_command(job) is None, "everything is uploaded"
 
 
-def test_sync_line_works_as_pasted(tmp_path: Path) -> None:
+def test_sync_command_works_when_pasted(tmp_path: Path) -> None:
     study = tmp_path / "it's a study, $HOME"
     sweep = study / "lr_vs_stem"
     names = ["model=stem3x3,optim.lr=0.02", "naïve name & more"]
@@ -223,21 +223,21 @@ def test_sync_line_works_as_pasted(tmp_path: Path) -> None:
         _sync(study, server)
         assert {run.records["displayName"] for run in server.runs.values()} == {*names, "lr_vs_stem: table"}
         assert {run.records["groupName"] for run in server.runs.values()} == {"lr_vs_stem"}
-        _check_whole(server.runs["id0"].history)
+        _check_complete(server.runs["id0"].history)
     assert sync_command(study) is None
 
 
-def test_no_sync_line_where_nothing_waits(tmp_path: Path) -> None:
+def test_no_sync_command_if_nothing_is_unsent(tmp_path: Path) -> None:
     assert sync_command(tmp_path) is None
     assert sync_command(tmp_path / "missing") is None
 
 
-def test_online_run_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_run_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WandbServer() as server:
         _use(server, monkeypatch)
         _train(WandbTracker(mode="auto", project="mine", entity="us"), _run(tmp_path / "job"), until=3)
         (sent,) = server.runs.values()
-    _check_whole(sent.history)
+    _check_complete(sent.history)
     assert sent.config == CONFIG | {"name": "job"}
     assert sent.summary["best/test_accuracy"] == 0.95
     assert [row["_step"] for row in sent.history] == [row["global_step"] for row in sent.history]
@@ -253,25 +253,25 @@ def test_resumed_online_job_is_one_run(
     with WandbServer() as server:
         _use(server, monkeypatch)
         _train(WandbTracker(mode="online"), _run(job), until=2, status="interrupted")
-        # The checkpoint was older than what W&B got: epoch 1 comes again.
+        # The checkpoint was older than what W&B received: epoch 1 is logged again.
         _train(WandbTracker(mode="online"), _run(job, done=1), until=3)
         (sent,) = server.runs.values()
-    _check_whole(sent.history)
+    _check_complete(sent.history)
     assert _warnings(caplog) == []
 
 
-def test_offline_beginning_is_sent_by_the_online_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_start_is_uploaded_by_the_online_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = tmp_path / "job"
     _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
     with WandbServer() as server:
         _use(server, monkeypatch)
         _train(WandbTracker(mode="auto"), _run(job, done=1), until=3)
         (sent,) = server.runs.values()
-    _check_whole(sent.history)
+    _check_complete(sent.history)
     assert sync_command(job) is None
 
 
-def test_online_beginning_goes_on_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_start_resumes_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = tmp_path / "job"
     with WandbServer() as server:
         _use(server, monkeypatch)
@@ -279,10 +279,10 @@ def test_online_beginning_goes_on_offline(tmp_path: Path, monkeypatch: pytest.Mo
         _train(WandbTracker(mode="offline"), _run(job, done=1), until=3)
         _sync(job, server)
         (sent,) = server.runs.values()
-    _check_whole(sent.history)
+    _check_complete(sent.history)
 
 
-def test_reachability_is_found_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_is_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WandbServer() as server:
         _use(server, monkeypatch)
         assert [wandb_mode.decide_mode("auto") for _ in range(20)] == ["online"] * 20
@@ -291,50 +291,50 @@ def test_reachability_is_found_out_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_modes_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
     assert [wandb_mode.decide_mode(mode) for mode in ("auto", "offline")] == ["offline", "offline"]
-    assert _warnings(caplog) == [], "nothing went wrong"
+    assert _warnings(caplog) == [], "offline is not a failure"
     assert [wandb_mode.decide_mode("online") for _ in range(3)] == ["offline"] * 3
     assert len(_warnings(caplog)) == 1
     assert "no API key" in _warnings(caplog)[0]
 
 
-def test_key_in_netrc_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_in_netrc_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WandbServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         key = server.environment["WANDB_API_KEY"]
         (tmp_path / "no_netrc").write_text(f"machine {server.url.removeprefix('http://')} login user password {key}\n")
-        _forget()
+        _reset_wandb()
         assert wandb_mode.decide_mode("auto") == "online"
 
 
-def test_users_own_wandb_mode_holds_in_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_mode_of_the_user_overrides_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WandbServer() as server:
         _use(server, monkeypatch)
         monkeypatch.setenv("WANDB_MODE", "offline")
-        _forget()
+        _reset_wandb()
         assert wandb_mode.decide_mode("auto") == "offline"
         assert wandb_mode.decide_mode("online") == "online"
         monkeypatch.setenv("WANDB_MODE", "disabled")
-        _forget()
+        _reset_wandb()
         _train(WandbTracker(mode="auto"), _run(tmp_path / "job"), until=3)
         assert not (tmp_path / "job" / "wandb").exists()
 
 
-def test_closed_port_makes_jobs_offline_with_one_line(
+def test_closed_port_makes_jobs_offline_with_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with WandbServer() as server:
         environment = server.environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    _reset_wandb()
     for index in range(3):
         _train(WandbTracker(mode="auto"), _run(tmp_path / str(index), identity=f"id{index}"), until=3)
-        _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
+        _check_complete(history(_offline_runs(tmp_path / str(index))[0]))
     assert len(_warnings(caplog)) == 1
     assert "can't be reached" in _warnings(caplog)[0]
 
 
-def test_server_that_only_fails_makes_jobs_offline_with_one_line(
+def test_failing_server_makes_jobs_offline_with_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with WandbServer(status=500) as server:
@@ -342,12 +342,12 @@ def test_server_that_only_fails_makes_jobs_offline_with_one_line(
         for index in range(2):
             run = _run(tmp_path / str(index), identity=f"id{index}")
             _train(WandbTracker(mode="auto", timeout=2.0), run, until=3)
-            _check_whole(history(_offline_runs(tmp_path / str(index))[0]))
+            _check_complete(history(_offline_runs(tmp_path / str(index))[0]))
     assert len(_warnings(caplog)) == 1
     assert "refused" in _warnings(caplog)[0]
 
 
-def test_server_lost_in_the_middle_keeps_what_it_missed(
+def test_unsent_rows_are_kept_when_the_server_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = WandbTracker(mode="online", timeout=2.0)
@@ -358,12 +358,12 @@ def test_server_lost_in_the_middle_keeps_what_it_missed(
         tracker.epoch(_metrics(0))
         tracker.end({"status": "completed"})
         server.status = 200
-        assert wandb_mode.decide_mode("online") == "offline", "later jobs don't wait for it again"
+        assert wandb_mode.decide_mode("online") == "offline", "later jobs do not wait for the server again"
     assert len(_warnings(caplog)) == 1
     assert "wandb sync --include-online" in _warnings(caplog)[0]
 
 
-def test_folder_that_cannot_be_written_stops_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unwritable_folder_does_not_stop_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = _run(tmp_path / "job")
     (run.folder / "wandb").write_text("in the way")
     _train(WandbTracker(mode="offline"), run, until=3)
@@ -372,7 +372,9 @@ def test_folder_that_cannot_be_written_stops_no_job(tmp_path: Path, caplog: pyte
     assert "\n" not in _warnings(caplog)[0]
 
 
-def test_bad_project_stops_no_job_and_keeps_the_earlier_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_project_does_not_stop_the_job_and_keeps_the_earlier_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     job = tmp_path / "job"
     _train(WandbTracker(mode="offline"), _run(job), until=1, status="interrupted")
     _train(WandbTracker(mode="offline", project="no/such?"), _run(job, done=1), until=3)
@@ -380,7 +382,7 @@ def test_bad_project_stops_no_job_and_keeps_the_earlier_run(tmp_path: Path, capl
     assert len(_offline_runs(job)) == 1
 
 
-def test_no_tracker_takes_the_same_keys_and_imports_nothing() -> None:
+def test_no_tracker_accepts_the_same_keys_and_does_not_import_wandb() -> None:
     code = (
         "import sys; from mnist_resnet.tracking.no_tracker import NoTracker\n"
         "from mnist_resnet.tracking.wandb import WandbTracker\n"
@@ -394,9 +396,9 @@ def test_no_tracker_takes_the_same_keys_and_imports_nothing() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
-def test_both_trackers_are_observers() -> None:
-    observers: list[Callback] = [NoTracker(), WandbTracker()]
-    assert len(observers) == 2
+def test_both_trackers_are_callbacks() -> None:
+    callbacks: list[Callback] = [NoTracker(), WandbTracker()]
+    assert len(callbacks) == 2
 
 
 def _summary_run(sweep: Path, mode: str = "offline", files: tuple[Path, ...] = ()) -> None:
@@ -425,7 +427,7 @@ def _files(folder: Path) -> tuple[Path, ...]:
     return files
 
 
-def test_summary_run_holds_the_table_and_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_summary_run_has_the_table_and_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sweep = tmp_path / "sweep"
     for _ in range(2):
         _summary_run(sweep, files=_files(tmp_path))
@@ -436,7 +438,7 @@ def test_summary_run_holds_the_table_and_is_replaced(tmp_path: Path, caplog: pyt
     assert _warnings(caplog) == []
 
 
-def test_summary_run_online_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_summary_run_is_updated_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WandbServer() as server:
         _use(server, monkeypatch)
         for _ in range(2):
@@ -444,7 +446,7 @@ def test_summary_run_online_stays_one(tmp_path: Path, monkeypatch: pytest.Monkey
         _check_summary_run(server, tmp_path / "sweep")
 
 
-def test_summary_run_that_fails_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_summary_run_only_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "wandb").write_text("in the way")
     _summary_run(tmp_path)
     assert len(_warnings(caplog)) == 1

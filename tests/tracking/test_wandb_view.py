@@ -1,4 +1,4 @@
-"""The view on W&B: what is saved, seen by a server on loopback; and what can't be, in one line."""
+"""Workspaces and reports on W&B: what is sent to a local server, and one-line errors."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ INSTALLED = importlib.util.find_spec("wandb_workspaces") is not None
 
 
 class ViewServer(WandbServer):
-    """Also takes workspaces and reports; `views` holds what was sent."""
+    """A server that also accepts workspaces and reports; `views` holds what it received."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,8 +56,9 @@ def sweep(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
-def test_workspace_and_report_show_the_sweeps_runs(sweep: Path, server: ViewServer) -> None:
-    # A process of its own: wandb reads its server and key once. Whoever starts it may have ended its W&B.
+def test_workspace_and_report_show_the_runs_of_the_sweep(sweep: Path, server: ViewServer) -> None:
+    # In a new process, because wandb reads its server and key only once; the service inherited from the parent may be
+    # gone.
     command = [sys.executable, "-m", "mnist_resnet.compare", str(sweep), "--wandb"]
     environment = {**environ, "WANDB_SERVICE": "3-1-unix-/no/such/socket", **server.environment}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
@@ -73,7 +74,7 @@ def test_workspace_and_report_show_the_sweeps_runs(sweep: Path, server: ViewServ
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
-def test_without_a_key_one_line_says_how_to_get_one(sweep: Path, tmp_path: Path) -> None:
+def test_missing_key_is_a_one_line_error(sweep: Path, tmp_path: Path) -> None:
     bare = {key: value for key, value in environ.items() if not key.startswith("WANDB_")}
     done = subprocess.run(
         [sys.executable, "-m", "mnist_resnet.compare", str(sweep), "--wandb"],
@@ -84,16 +85,16 @@ def test_without_a_key_one_line_says_how_to_get_one(sweep: Path, tmp_path: Path)
 
 
 @pytest.mark.skipif(INSTALLED, reason="the wandb-view extra is installed")
-def test_without_the_extra_one_line_names_it(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_extra_is_a_one_line_error(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sweep), "--wandb"]) == 2
     assert "[wandb-view]" in capsys.readouterr().err
 
 
-def test_sweeps_that_wandb_never_saw_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_untracked_sweep_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
     assert main([str(folder), "--wandb"]) == 2
     assert "no job was tracked" in capsys.readouterr().err
 
 
-def test_a_groups_choice_is_told_by_what_it_sets(sweep: Path) -> None:
+def test_group_is_replaced_by_its_varying_keys(sweep: Path) -> None:
     assert config_keys(load_sweep(sweep), ["sweep", "model", "optim.lr"]) == ["model.stem", "optim.lr"]
