@@ -93,4 +93,5 @@ def _build(name: str, node: dict[str, Any], kind: type[Any]) -> Any:
 
 
 def _trial_seed(seed: int, number: int) -> int:
+    """Derive the seed of one trial from the search's seed."""
     return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4])

@@ -1,4 +1,4 @@
-"""What these tests stand on: a ground with the undisturbed sweep, and clusters that start and end with a test."""
+"""Fixtures: a sandbox, the reference sweep without faults, and clusters that run for one test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,27 +7,27 @@ import pytest
 
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, make_ground
+from tests.engines.faults import Sandbox, make_sandbox
 
 
 @pytest.fixture(scope="module")
-def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return make_ground(tmp_path_factory.mktemp(request.path.stem))
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return make_sandbox(tmp_path_factory.mktemp(request.path.stem))
 
 
 @pytest.fixture(scope="module")
-def quiet(request: pytest.FixtureRequest, ground: Ground) -> Path:
-    """The sweep that nothing happened to; a module may say which one it is about (QUIET)."""
-    launch = ground.begin("quiet", *getattr(request.module, "QUIET", ()))
-    assert launch.ended() == 0, launch.told()
+def reference(request: pytest.FixtureRequest, sandbox: Sandbox) -> Path:
+    """The folder of the sweep run without faults; a test module may add overrides to it (REFERENCE)."""
+    launch = sandbox.begin("reference", *getattr(request.module, "REFERENCE", ()))
+    assert launch.ended() == 0, launch.describe()
     return launch.folder
 
 
 @pytest.fixture
 def slurm_nodes() -> Iterator[slurm.SlurmCluster]:
-    why = slurm.why_not()
-    if why:
-        pytest.skip(why)
+    reason = slurm.unavailable_reason()
+    if reason:
+        pytest.skip(reason)
     pytest.importorskip("submitit", reason="submitit is not installed (pip install -e '.[slurm]')")
     with slurm.slurm_cluster(cpus=2) as cluster:
         yield cluster
@@ -35,8 +35,8 @@ def slurm_nodes() -> Iterator[slurm.SlurmCluster]:
 
 @pytest.fixture
 def ray_nodes() -> Iterator[ray.RayCluster]:
-    why = ray.why_not()
-    if why:
-        pytest.skip(why)
+    reason = ray.unavailable_reason()
+    if reason:
+        pytest.skip(reason)
     with ray.ray_cluster(cpus=2) as cluster:
         yield cluster

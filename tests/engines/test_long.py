@@ -1,4 +1,4 @@
-"""The long form of `test_engines.py`: many faults, their order and moments drawn at random, and a minute's silence."""
+"""The long form of `test_engines.py`: many faults in random order at random times, and the default lease timeout."""
 
 import random
 import time
@@ -9,65 +9,65 @@ import pytest
 
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
-from tests.engines.faults import Ground, Launch, assert_quiet, ends, reasons
+from tests.engines.faults import Launch, Sandbox, assert_same_results, crash_reasons, end_statuses
 
 pytestmark = pytest.mark.slow
 
-NAP = 1.0
-"""Seconds for each of a job's 32 steps, until the last fault."""
+STEP_DELAY = 1.0
+"""Seconds for each of a job's 32 steps until the last fault."""
 LONGEST_WAIT = 8.0
-"""Seconds between two faults, at most."""
+"""Maximum seconds between two faults."""
 Fault = tuple[str, Callable[[], object]]
 
 
-def endure(ground: Ground, launch: Launch, faults: list[Fault], draw: random.Random) -> None:
-    """Let all faults strike once each, then let the sweep end."""
+def run_with_faults(sandbox: Sandbox, launch: Launch, faults: list[Fault], rng: random.Random) -> None:
+    """Inject each fault once, then let the sweep end."""
     launch.wait_for(launch.running)
-    for name, strike in draw.sample(faults, len(faults)):
-        time.sleep(draw.uniform(0, LONGEST_WAIT))
+    for name, inject in rng.sample(faults, len(faults)):
+        time.sleep(rng.uniform(0, LONGEST_WAIT))
         launch.wait_for(launch.running)
-        print(f"{name}: {sorted(launch.running())} at work")
-        strike()
-    ground.nap(0)
+        print(f"{name}: {sorted(launch.running())} running")
+        inject()
+    sandbox.set_step_delay(0)
     launch.wait_for(launch.all_completed, timeout=600)
-    print(f"deaths: {', '.join(reasons(launch.folder))}")
+    print(f"crashes: {', '.join(crash_reasons(launch.folder))}")
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_slurm(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster, seed: int) -> None:
+def test_slurm(sandbox: Sandbox, reference: Path, slurm_nodes: slurm.SlurmCluster, seed: int) -> None:
     own = ("hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=4", "sweep.retries=9")
-    ground.nap(NAP)
-    launch = ground.begin(f"on_slurm_{seed}", *own, environment=slurm_nodes.environment)
+    sandbox.set_step_delay(STEP_DELAY)
+    launch = sandbox.begin(f"on_slurm_{seed}", *own, environment=slurm_nodes.environment)
     preemption = ("sbatch", "--partition=high", "--nodelist=n2", "--exclusive", "--output=/dev/null")
     faults: list[Fault] = [
         *[("a worker is killed", launch.kill_a_worker)] * 3,
         *[("a job of a higher partition", lambda: slurm_nodes.ask(*preemption, "--wrap=sleep 5"))] * 2,
-        ("time runs out", slurm_nodes.let_time_run_out),
+        ("the time limit is reached", slurm_nodes.send_time_limit_signal),
         ("the command is killed", launch.kill),
         ("a node is lost", lambda: slurm_nodes.lose("n1")),
     ]
-    endure(ground, launch, faults, random.Random(seed))
-    assert_quiet(launch, quiet)
+    run_with_faults(sandbox, launch, faults, random.Random(seed))
+    assert_same_results(launch, reference)
 
 
-def test_slurm_s_own_time_limit(ground: Ground, quiet: Path, slurm_nodes: slurm.SlurmCluster) -> None:
-    """Nobody but Slurm ends anything: jobs longer than the limit are done in pieces, and none counts as dead."""
+def test_slurm_time_limit(sandbox: Sandbox, reference: Path, slurm_nodes: slurm.SlurmCluster) -> None:
+    """Jobs longer than Slurm's time limit run in pieces, and no attempt counts as a crash."""
     own = ["hydra/launcher=workers", "hydra.launcher.engine=slurm", "hydra.launcher.workers=4", "sweep.retries=0"]
     own += ["hydra.launcher.slurm.time=2", "hydra.launcher.slurm.grace=60"]
-    ground.nap(6 * NAP)
-    launch = ground.begin("short_of_time", *own, environment=slurm_nodes.environment)
-    launch.wait_for(lambda: ends(launch.folder).count("interrupted") == 4)
-    ground.nap(0)
+    sandbox.set_step_delay(6 * STEP_DELAY)
+    launch = sandbox.begin("time_limit", *own, environment=slurm_nodes.environment)
+    launch.wait_for(lambda: end_statuses(launch.folder).count("interrupted") == 4)
+    sandbox.set_step_delay(0)
     launch.wait_for(launch.all_completed, timeout=600)
-    assert reasons(launch.folder) == []
-    assert_quiet(launch, quiet)
+    assert crash_reasons(launch.folder) == []
+    assert_same_results(launch, reference)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ray(ground: Ground, quiet: Path, ray_nodes: ray.RayCluster, seed: int) -> None:
-    ground.nap(NAP)
+def test_ray(sandbox: Sandbox, reference: Path, ray_nodes: ray.RayCluster, seed: int) -> None:
+    sandbox.set_step_delay(STEP_DELAY)
     own = ("hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={ray_nodes.address}")
-    launch = ground.begin(
+    launch = sandbox.begin(
         f"on_ray_{seed}", *own, "sweep.retries=9", environment=ray_nodes.environment, inside=ray_nodes.inside
     )
     faults: list[Fault] = [
@@ -75,25 +75,25 @@ def test_ray(ground: Ground, quiet: Path, ray_nodes: ray.RayCluster, seed: int) 
         ("the command is killed", launch.kill),
         ("a node is lost", lambda: ray_nodes.lose("n2")),
     ]
-    endure(ground, launch, faults, random.Random(seed))
-    assert_quiet(launch, quiet)
+    run_with_faults(sandbox, launch, faults, random.Random(seed))
+    assert_same_results(launch, reference)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_local(ground: Ground, quiet: Path, seed: int) -> None:
+def test_local(sandbox: Sandbox, reference: Path, seed: int) -> None:
     own = ("hydra/launcher=workers", "hydra.launcher.workers=3", "sweep.retries=9")
-    name, draw = f"on_this_machine_{seed}", random.Random(seed)
-    ground.nap(NAP)
-    launch = ground.begin(name, *own)
+    name, rng = f"on_this_machine_{seed}", random.Random(seed)
+    sandbox.set_step_delay(STEP_DELAY)
+    launch = sandbox.begin(name, *own)
     faults: list[Fault] = [("a worker is killed", launch.kill_a_worker)] * 4
     launch.wait_for(launch.running)
-    for what, strike in faults:
-        time.sleep(draw.uniform(0, LONGEST_WAIT))
-        print(f"{what}: {sorted(launch.running())} at work")
-        strike()
+    for what, inject in faults:
+        time.sleep(rng.uniform(0, LONGEST_WAIT))
+        print(f"{what}: {sorted(launch.running())} running")
+        inject()
     launch.wait_for(launch.running)
     launch.kill()
-    ground.nap(0)
-    again = ground.begin(name, *own)
-    assert again.ended() == 0, again.told()
-    assert_quiet(again, quiet)
+    sandbox.set_step_delay(0)
+    again = sandbox.begin(name, *own)
+    assert again.ended() == 0, again.describe()
+    assert_same_results(again, reference)
