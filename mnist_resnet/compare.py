@@ -1,4 +1,4 @@
-"""Compare jobs: `python -m mnist_resnet.compare SWEEP_DIR… [--by FACTOR…] [--format …]`."""
+"""Compares jobs: `python -m mnist_resnet.compare SWEEP_DIR… [--by FACTOR…] [--format …]`."""
 
 import argparse
 import sys
@@ -17,21 +17,18 @@ from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
-"""Folder for png and svg inside the first folder, unless `--output` says otherwise."""
-
 WIDTH = 200
-"""Columns of a table that goes to no terminal, and that must not be cut to the 80 of one."""
+"""Width in characters of a table that is not printed on a terminal; the default of 80 would cut it off."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 2 for bad input, told in one line."""
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.compare") -> int:
+    """Run the command and return its exit code: 2 for bad input, after one line on it."""
+    options = _parser(program).parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):
-        # a terminal that can't show a dash, or a name from elsewhere, gets a question mark and the rest
+        # print a question mark for any character that the terminal can't show
         sys.stdout.reconfigure(errors="replace")
     try:
-        run(chosen)
+        run(options)
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -41,39 +38,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Compare as the command line asks.
+def run(options: argparse.Namespace) -> None:
+    """Write the comparison that the options describe.
 
     Raises:
-        UsageError: a factor, metric, job or folder that is not there.
+        UsageError: a factor, metric, job or folder does not exist.
         OSError: the output can't be written.
     """
-    folders: list[Path] = chosen.folders
+    folders: list[Path] = options.folders
     missing = [folder for folder in folders if not folder.exists()]
     if missing:
         raise UsageError(f"{missing[0]}: no such folder; give a sweep's folder, such as multirun/NAME")
-    if chosen.format == "html":
-        _dashboard(folders, chosen.output)
+    if options.format == "html":
+        _dashboard(folders, options.output)
         return
     jobs, remarks = load_jobs(folders)
-    if chosen.format in ("png", "svg"):
-        _figures(jobs, chosen)
+    if options.format in ("png", "svg"):
+        _figures(jobs, options)
         return
-    pair = (chosen.pair[0], chosen.pair[1]) if chosen.pair else None
-    report = sweep_report(jobs, remarks, chosen.by, chosen.metric or DEFAULT_METRICS, pair)
-    if chosen.wandb:
-        _wandb(jobs, report, chosen.by)
+    pair = (options.pair[0], options.pair[1]) if options.pair else None
+    report = sweep_report(jobs, remarks, options.by, options.metric or DEFAULT_METRICS, pair)
+    if options.wandb:
+        _wandb(jobs, report, options.by)
         return
-    if chosen.format == "csv":
+    if options.format == "csv":
         print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
-        _put(report.jobs.to_csv(index=False), chosen.output)
-    elif chosen.format == "rich":
-        _show(report, chosen.output)
+        _write(report.jobs.to_csv(index=False), options.output)
+    elif options.format == "rich":
+        _print(report, options.output)
     else:
-        _put(report.markdown() if chosen.format == "markdown" else report.latex(), chosen.output)
+        _write(report.markdown() if options.format == "markdown" else report.latex(), options.output)
 
 
-def _show(report: Report, output: Path | None) -> None:
+def _print(report: Report, output: Path | None) -> None:
     if output is None:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(report)
         return
@@ -82,30 +79,33 @@ def _show(report: Report, output: Path | None) -> None:
     write_atomically(output, console.export_text())
 
 
-def _figures(jobs: Sequence[Job], chosen: argparse.Namespace) -> None:
+def _figures(jobs: Sequence[Job], options: argparse.Namespace) -> None:
     from mnist_resnet.comparing.figures import write_figures
 
-    for path in write_figures(jobs, chosen.output or chosen.folders[0] / FIGURES, chosen.format, chosen.by):
+    for path in write_figures(jobs, options.output or options.folders[0] / FIGURES, options.format, options.by):
         print(path)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mnist_resnet.compare",
-        description="Tables, statistics and verdicts on sweeps and single runs, finished or still running.",
+        prog=program,
+        description="Print tables, statistics and verdicts on sweeps and single runs, finished or still running.",
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="SWEEP_DIR", help="a sweep, a job, or a folder of them"
+        "folders", nargs="+", type=Path, metavar="SWEEP_DIR", help="a sweep, a job, or a folder that contains them"
     )
     parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
     parser.add_argument(
         "--metric", nargs="+", metavar="METRIC", help=f"metrics to summarise; default: {', '.join(DEFAULT_METRICS)}"
     )
-    parser.add_argument("--format", choices=FORMATS, default="rich", help="rich is for the terminal; html a dashboard")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there; a folder for png and svg")
-    parser.add_argument("--wandb", action="store_true", help="make a workspace and a report on W&B instead")
+    parser.add_argument("--format", choices=FORMATS, default="rich", help="rich: for a terminal; html: a dashboard")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="output file; a folder for png and svg")
+    parser.add_argument("--wandb", action="store_true", help="create a workspace and a report on W&B instead")
     parser.add_argument(
-        "--pair", nargs=2, metavar="SIDE", help="image by image: two jobs by name, or groups such as model=stem3x3"
+        "--pair",
+        nargs=2,
+        metavar="SIDE",
+        help="compare image by image: two jobs by name, or groups such as model=stem3x3",
     )
     return parser
 
@@ -121,11 +121,11 @@ def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
 def _wandb(jobs: Sequence[Job], report: Report, by: Sequence[str] | None) -> None:
     from mnist_resnet.tracking.wandb_view import save_view
 
-    for address in save_view(jobs, report, by):
-        print(address)
+    for url in save_view(jobs, report, by):
+        print(url)
 
 
-def _put(text: str, output: Path | None) -> None:
+def _write(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:

@@ -1,8 +1,8 @@
-"""Classify image files: `python -m mnist_resnet.predict MODEL IMAGE…`.
+"""Classifies image files: `python -m mnist_resnet.predict MODEL IMAGE…`.
 
-MODEL is a `model.pt2`, a `model.pt` or a job folder. A model file may come from elsewhere: it is screened before
-torch's loaders, which trust what they read, get to see it (`mnist_resnet/models/safe_load.py` says against
-what), and `--trust-model` leaves that out. Pictures are decoded by Pillow.
+MODEL is a `model.pt2`, a `model.pt` or a job folder. A model file may come from an untrusted source. It is therefore
+screened before torch loads it, since torch's loaders trust what they read; `mnist_resnet/models/safe_load.py` describes
+the threats, and `--trust-model` skips the screening. Pillow decodes the images.
 """
 
 import argparse
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line for each image: file, class, the probability of every class.
+def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.predict") -> int:
+    """Print one line per image: file, predicted class, probability of every class.
 
     Returns:
-        0, or 2 if the model or any of the images can't be read; then nothing is classified, and each has its line.
+        The exit code: 0, or 2 if the model or any image can't be read. In that case nothing is classified, and each
+        problem is printed on its own line.
     """
-    asked = _parser().parse_args(arguments)
+    options = _parser(program).parse_args(arguments)
     try:
-        lines = _classify(asked.model, asked.images, asked.trust_model)
+        lines = _classify(options.model, options.images, options.trust_model)
     except (UsageError, UnreadableFolder) as error:
         print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return 2
@@ -35,11 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.predict", description="Classify image files.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Classify image files.")
     parser.add_argument("model", type=Path, metavar="MODEL", help="model.pt2, model.pt or a job folder")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="of any size and format")
-    parser.add_argument("--trust-model", action="store_true", help="load a model file that could run code of its own")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image file of any size and format")
+    parser.add_argument(
+        "--trust-model", action="store_true", help="load the model file even if it could run code of its own"
+    )
     return parser
 
 
@@ -50,25 +53,26 @@ def _classify(model: Path, images: list[Path], trust: bool) -> list[str]:
 
     loaded = load_model(find_model(model), trusted=trust)
     description = loaded.description
-    pictures = _read_all(images, description.channels, description.height, description.width, description.ink_side)
-    probabilities = loaded.log_probabilities(torch.from_numpy(pictures)).exp()
+    pixels = _read_images(images, description.channels, description.height, description.width, description.ink_side)
+    probabilities = loaded.log_probabilities(torch.from_numpy(pixels)).exp()
     return [_line(path, description.class_names, row) for path, row in zip(images, probabilities.tolist(), strict=True)]
 
 
-def _read_all(paths: list[Path], channels: int, height: int, width: int, ink_side: int) -> "NDArray[np.uint8]":
+def _read_images(paths: list[Path], channels: int, height: int, width: int, ink_side: int) -> "NDArray[np.uint8]":
+    """Read the images as uint8 [n, channels, height, width]; if any can't be read, raise one error on all of them."""
     import numpy as np
 
     from mnist_resnet.data.image_file import read_image_file
 
-    pictures, problems = [], []
+    images, problems = [], []
     for path in paths:
         try:
-            pictures.append(read_image_file(path, channels, height, width, ink_side))
+            images.append(read_image_file(path, channels, height, width, ink_side))
         except UsageError as error:
             problems.append(str(error))
     if problems:
         raise UsageError("\n".join(problems))
-    return np.stack(pictures)
+    return np.stack(images)
 
 
 def _line(path: Path, class_names: Sequence[str], probabilities: list[float]) -> str:

@@ -1,10 +1,11 @@
-"""`python -m mnist_resnet.publish SWEEP_DIR`: keep a sweep's record as small text files, to be committed and shared."""
+"""Copies a sweep's results to a small folder of text files and plots: `python -m mnist_resnet.publish SWEEP_DIR`."""
 
 import argparse
 import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +27,42 @@ from mnist_resnet.job_folder import (
 from mnist_resnet.sweeps.folder import read_sweep
 
 RECORDS = Path("multirun/records")
-PRIVATE = {"root", "host", "pid", "traceback"}
-"""Keys that say where somebody's files lie or what their machine is called, and nothing about a figure."""
-PLACES = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
-"""Beginnings of what was typed and names a place."""
+PRIVATE_KEYS = {"root", "host", "pid", "traceback"}
+"""Keys that name the user's paths or machine and are irrelevant to the results."""
+PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
+"""Prefixes of command-line arguments that contain a path."""
 
 
 def publish(sweep: Path, record: Path) -> None:
-    """Copy what a reader needs of the sweep in `sweep` to `record`, and write its table and plots there.
+    """Copy the results of the sweep in `sweep` to `record`, and write its table and plots there.
 
-    `compare` reads the record as it reads a sweep, but for what needs predictions. Left out are weights, predictions,
-    logs, W&B's files, the dashboard (its plotting library alone has 5 MB; `compare --format html` makes it again), and
-    what says whose machine it was.
+    `compare` reads the record like a sweep, except for what needs predictions. The record omits weights, predictions,
+    logs, W&B's files, the dashboard (its plotting library alone has 5 MB; `compare --format html` writes it again), and
+    everything that identifies the machine.
 
     Raises:
-        UnreadableFolder: `sweep` holds no sweep, or a job that can't be read.
-        UsageError: there is a record already, or nothing to draw.
+        UnreadableFolder: `sweep` holds no sweep, or has a job that can't be read.
+        UsageError: the record already exists, or there is nothing to plot.
     """
     if record.exists():
-        raise UsageError(f"{record}: there is a record already; move it away or choose another --output")
+        raise UsageError(f"{record}: the record already exists; move it away or choose another --output")
     jobs = read_sweep(sweep).jobs
     record.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=record.parent, prefix=f".{record.name}.") as name:
-        beside = Path(name) / record.name
-        beside.mkdir()
+        unfinished = Path(name) / record.name
+        unfinished.mkdir()
         for job in jobs:
-            _copy_job(sweep / job.name, beside / job.name)
+            _copy_job(sweep / job.name, unfinished / job.name)
         content = read_json(sweep / SWEEP)
         content["command"] = [Path(content["command"][0]).name, *content["command"][1:]] if content["command"] else []
-        _write(beside / SWEEP, _without_private(content))
+        _write(unfinished / SWEEP, _without_private(content))
         freezes = sorted(sweep.glob(f"*/{ENVIRONMENT}/freeze.txt"))
         if freezes:
-            shutil.copyfile(freezes[0], beside / "freeze.txt")
-        write_table(beside)
+            shutil.copyfile(freezes[0], unfinished / "freeze.txt")
+        write_table(unfinished)
         for suffix in ("png", "svg"):
-            write_figures(load_jobs([beside])[0], beside / FIGURES, suffix)
-        beside.rename(record)
+            write_figures(load_jobs([unfinished])[0], unfinished / FIGURES, suffix)
+        unfinished.rename(record)
 
 
 def _copy_job(job: Path, copy: Path) -> None:
@@ -80,9 +81,9 @@ def _copy_job(job: Path, copy: Path) -> None:
 def _without_private(content: Any) -> Any:
     if isinstance(content, dict):
         kept = {key: value for key, value in content.items() if key != "data.root"}
-        return {key: None if key in PRIVATE else _without_private(value) for key, value in kept.items()}
+        return {key: None if key in PRIVATE_KEYS else _without_private(value) for key, value in kept.items()}
     if isinstance(content, list):
-        return [_without_private(value) for value in content if not str(value).startswith(PLACES)]
+        return [_without_private(value) for value in content if not str(value).startswith(PATH_ARGUMENTS)]
     return content
 
 
@@ -90,20 +91,28 @@ def _write(path: Path, content: Any) -> None:
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.publish", description=__doc__)
-    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="instead of multirun/records/NAME")
-    arguments = parser.parse_args()
-    record = arguments.output or RECORDS / arguments.sweep.resolve().name
+def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.publish") -> int:
+    """Run the command and return its exit code."""
+    options = _parser(program).parse_args(arguments)
+    record = options.output or RECORDS / options.sweep.resolve().name
     try:
-        publish(arguments.sweep, record)
+        publish(options.sweep, record)
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     print(f"written to {record}")
+    return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Copy a sweep's results to a small folder of text files and plots, to commit and share.",
+    )
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: multirun/records/NAME")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m mnist_resnet.resume SWEEP_DIR`: run what is missing of a sweep or search, from its folder alone."""
+"""Runs the unfinished jobs of a sweep or search: `python -m mnist_resnet.resume SWEEP_DIR`."""
 
 import argparse
 import sys
@@ -11,11 +11,15 @@ from mnist_resnet.job_folder import SEARCH, UnreadableFolder
 
 
 def resume(folder: Path, trusted: Sequence[str]) -> int:
-    """Carry out what is missing in `folder`; gives the exit code.
+    """Run the unfinished jobs of the sweep in `folder` and return the exit code.
+
+    Args:
+        folder: the sweep folder; nothing else is read.
+        trusted: names of `_target_`s that may run besides the shipped ones.
 
     Raises:
-        UsageError: a frozen config would run something that is not trusted, or there is no room for the jobs.
-        UnreadableFolder: the folder holds no sweep, or one without a job.
+        UsageError: a frozen config names a `_target_` that is not trusted, or the disk lacks space for the jobs.
+        UnreadableFolder: the folder holds no sweep, or a sweep without jobs.
     """
     if (folder / SEARCH).exists():
         if find_spec("optuna") is None:
@@ -23,17 +27,17 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         from mnist_resnet.search.run import resume_search
 
         return resume_search(folder, trusted)
+    from mnist_resnet.attempts import LeaseMonitor
     from mnist_resnet.config.allowed_targets import check_targets
     from mnist_resnet.config.schema import check
     from mnist_resnet.jobs.disk_space import check_disk_space
-    from mnist_resnet.jobs.lease import LeaseMonitor
     from mnist_resnet.sweeps.finish import run_sweep
     from mnist_resnet.sweeps.folder import job_state, read_sweep
     from mnist_resnet.sweeps.runner import run_jobs
 
     sweep = read_sweep(folder)
     if not sweep.jobs:
-        raise UnreadableFolder(f"{folder}: its job list is empty; give the command that began it again")
+        raise UnreadableFolder(f"{folder}: its job list is empty; run the command that started it again")
     for job in sweep.jobs:
         check_targets(job.config, trusted)
         check(job.config)
@@ -43,18 +47,24 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     return run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], on_failure))
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.resume", description=__doc__)
-    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
-    parser.add_argument("--trust", action="append", default=[], metavar="TARGET", help="a _target_ of your own to run")
-    arguments = parser.parse_args()
+def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.resume") -> int:
+    """Run the command and return its exit code."""
+    options = _parser(program).parse_args(arguments)
     try:
-        sys.exit(resume(arguments.sweep, arguments.trust))
+        return resume(options.sweep, options.trust)
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Run the unfinished jobs of a sweep or search.")
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="TARGET", help="allow this _target_ of your own to run"
+    )
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,7 @@
-"""`python -m mnist_resnet.sweep SWEEP_DIR`: how a sweep stands, from its folder alone, whoever runs it and where."""
+"""Shows, watches, stops or scales up a sweep: `python -m mnist_resnet.sweep SWEEP_DIR`.
+
+Only the sweep's folder is read, so it works wherever the sweep's workers run.
+"""
 
 import argparse
 import sys
@@ -20,20 +23,20 @@ from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY
 from mnist_resnet.tracking.console import plain_console
 
-INTERVAL = 2.0
-"""Seconds between two looks, at least."""
-SHARE = 0.2
-"""Of the watcher's time that may go into looking, at most."""
+MIN_INTERVAL = 2.0
+"""Shortest time between two readings of the status, in seconds."""
+MAX_SHARE = 0.2
+"""Largest share of the watcher's time to spend on reading the status."""
 PLAIN_INTERVAL = 60.0
-"""Seconds between two lines where nothing has changed but the time left."""
+"""Seconds between two printed lines if nothing but the time left has changed."""
 STOP_INTERVAL = 0.5
-"""Seconds between two looks at jobs that are asked to end."""
-PATIENCE = 10.0
-"""Seconds without anybody at work after which a sweep without a launch is called left, and no table is expected."""
+"""Seconds between two readings of the status while jobs are stopping."""
+IDLE_TIMEOUT = 10.0
+"""Seconds after which a sweep without workers or a launch counts as abandoned, and a missing summary is not awaited."""
 
 
 def show(folder: Path, console: Console) -> int:
-    """Print how the sweep stands; gives the exit code, 0.
+    """Print the sweep's status and return the exit code, 0.
 
     Raises:
         UnreadableFolder: the folder holds no sweep.
@@ -43,7 +46,7 @@ def show(folder: Path, console: Console) -> int:
 
 
 def watch(folder: Path, console: Console) -> int:
-    """Show how the sweep stands until it ends; gives the exit code: 1 if jobs failed or were left.
+    """Show the sweep's status until it ends; return the exit code: 1 if jobs failed or are unfinished.
 
     Raises:
         UnreadableFolder: the folder holds no sweep.
@@ -51,30 +54,30 @@ def watch(folder: Path, console: Console) -> int:
     reader = StatusReader(folder)
     status = reader.read()
     idle_since: float | None = None
-    with _Board(console) as board:
+    with _StatusDisplay(console) as display:
         while True:
-            board.show(status)
-            looked = time.monotonic()
+            display.show(status)
+            now = time.monotonic()
             if not status.left:
                 break
-            idle_since = (idle_since or looked) if _is_left(status) else None
-            if idle_since is not None and looked - idle_since >= PATIENCE:
+            idle_since = (idle_since or now) if _is_abandoned(status) else None
+            if idle_since is not None and now - idle_since >= IDLE_TIMEOUT:
                 break
-            time.sleep(board.pause)
+            time.sleep(display.pause)
             started = time.monotonic()
             status = reader.read()
-            board.pause = max(INTERVAL, (time.monotonic() - started) / SHARE)
+            display.pause = max(MIN_INTERVAL, (time.monotonic() - started) / MAX_SHARE)
     if not status.left:
-        _await_end(folder)
+        _await_summary(folder)
     console.print(status_text(status))
-    return 0 if all(one.status in DONE for one in status.jobs) and not status.left else 1
+    return 0 if all(job.status in DONE for job in status.jobs) and not status.left else 1
 
 
 def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Console) -> int:
-    """Start workers on this machine for what is missing of the sweep, and return; gives the exit code, 0.
+    """Start workers on this machine for the sweep's unfinished jobs, without waiting for them; return the exit code, 0.
 
     Raises:
-        UsageError: a frozen config would run something that is not trusted, or asks for what no worker sees.
+        UsageError: a frozen config names a `_target_` that is not trusted, or needs a device that no worker has.
         UnreadableFolder: the folder holds no sweep.
     """
     status = StatusReader(folder).read()
@@ -82,7 +85,7 @@ def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Conso
     if not open_jobs:
         console.print(f"{headline(status)}: nothing is left to do", markup=False)
         return 0
-    # It takes PyTorch to know a search, and what devices there are.
+    # Imported late: it loads PyTorch, to list devices and to recognise a search.
     from mnist_resnet.launchers.scale_up import add_local_workers
 
     console.print(add_local_workers(folder, min(count, open_jobs), trusted), markup=False)
@@ -90,7 +93,7 @@ def add_workers(folder: Path, count: int, trusted: Sequence[str], console: Conso
 
 
 def stop(folder: Path, console: Console) -> int:
-    """Ask all who work on the sweep to end after a checkpoint, and wait until they have; gives the exit code, 0.
+    """Stop all workers of the sweep after a checkpoint, wait for them, and return the exit code, 0.
 
     Raises:
         UnreadableFolder: the folder holds no sweep.
@@ -100,44 +103,49 @@ def stop(folder: Path, console: Console) -> int:
     request_stop(folder)
     running: list[str] | None = None
     while status.counts[Status.RUNNING]:
-        before, running = running, [f"{one.job.name} ({one.holder})" for one in status.with_status(Status.RUNNING)]
+        before, running = running, [f"{job.job.name} ({job.holder})" for job in status.with_status(Status.RUNNING)]
         if running != before:
-            console.print(f"asked to end: {', '.join(running)}", markup=False)
+            console.print(f"stopping: {', '.join(running)}", markup=False)
         time.sleep(STOP_INTERVAL)
         status = reader.read()
     console.print(status_text(status))
     return 0
 
 
-def _is_left(status: SweepStatus) -> bool:
+def _is_abandoned(status: SweepStatus) -> bool:
     return resume_hint(status) is not None and not launches(status.sweep.folder)
 
 
-def _await_end(folder: Path) -> None:
-    """Wait for what sums up the sweep while somebody writes it, or may be about to."""
-    claims, until = LeaseMonitor(), time.monotonic() + PATIENCE
-    while claims.observe(folder / LAUNCHES / SUMMARY).state == "held" or (
-        not _is_summed_up(folder) and time.monotonic() < until
+def _await_summary(folder: Path) -> None:
+    """Wait while a process writes the sweep's summary, or may be about to."""
+    monitor, deadline = LeaseMonitor(), time.monotonic() + IDLE_TIMEOUT
+    while monitor.observe(folder / LAUNCHES / SUMMARY).state == "held" or (
+        not _has_summary(folder) and time.monotonic() < deadline
     ):
         time.sleep(STOP_INTERVAL)
 
 
-def _is_summed_up(folder: Path) -> bool:
+def _has_summary(folder: Path) -> bool:
+    """Return whether the dashboard is at least as new as every job's result."""
     dashboard = folder / DASHBOARD
     ends = [result.stat().st_mtime for result in folder.glob(f"*/{RESULT}")]
     return dashboard.exists() and dashboard.stat().st_mtime >= max(ends, default=0.0)
 
 
-class _Board:
-    """Where an overview is shown again and again: drawn in place on a terminal, a line for each change elsewhere."""
+class _StatusDisplay:
+    """Displays a changing status: in place on a terminal, elsewhere one line per change.
+
+    Attributes:
+        pause: seconds to wait before the next reading of the status.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.pause = INTERVAL
+        self.pause = MIN_INTERVAL
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._said: tuple[object, float] = (None, 0.0)
+        self._last: tuple[object, float] = (None, 0.0)
 
-    def __enter__(self) -> "_Board":
+    def __enter__(self) -> "_StatusDisplay":
         if self._live:
             self._live.start()
         return self
@@ -147,42 +155,54 @@ class _Board:
             self._live.stop()
 
     def show(self, status: SweepStatus) -> None:
-        """Draw it, or say what is new."""
+        """Display the status, or print one line if it has changed."""
         if self._live:
             self._live.update(status_text(status), refresh=True)
             return
         now = time.monotonic()
-        if status.counts != self._said[0] or now - self._said[1] >= PLAIN_INTERVAL:
-            self._said = status.counts, now
+        if status.counts != self._last[0] or now - self._last[1] >= PLAIN_INTERVAL:
+            self._last = status.counts, now
             self._console.print(headline(status), markup=False)
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m mnist_resnet.sweep", description=__doc__)
-    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--watch", action="store_true", help="show it until the sweep ends; Ctrl-C ends the showing")
-    what.add_argument("--stop", action="store_true", help="end all its workers after a checkpoint, wherever they run")
-    what.add_argument("--workers", type=int, metavar="N", help="start N more here, which outlive this terminal")
-    parser.add_argument("--trust", action="append", default=[], metavar="TARGET", help="a _target_ of your own to run")
-    arguments = parser.parse_args()
-    if arguments.workers is not None and arguments.workers < 1:
-        parser.error(f"--workers={arguments.workers}: must be 1 or more")
+def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.sweep") -> int:
+    """Run the command and return its exit code."""
+    parser = _parser(program)
+    options = parser.parse_args(arguments)
+    if options.workers is not None and options.workers < 1:
+        parser.error(f"--workers={options.workers}: must be 1 or more")
     try:
-        if arguments.workers:
-            sys.exit(add_workers(arguments.sweep, arguments.workers, arguments.trust, plain_console()))
-        act = watch if arguments.watch else stop if arguments.stop else show
-        sys.exit(act(arguments.sweep, plain_console()))
+        if options.workers:
+            return add_workers(options.sweep, options.workers, options.trust, plain_console())
+        act = watch if options.watch else stop if options.stop else show
+        return act(options.sweep, plain_console())
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except OSError as error:
-        print(f"error: {arguments.sweep}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {options.sweep}: {error.strerror}", file=sys.stderr)
+        return 2
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Show the status of a sweep, wherever its workers run; or watch it, stop it, add workers.",
+    )
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_DIR")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--watch", action="store_true", help="show the status until the sweep ends; Ctrl-C quits")
+    action.add_argument("--stop", action="store_true", help="stop all its workers after a checkpoint")
+    action.add_argument(
+        "--workers", type=int, metavar="N", help="start N more workers here, which outlive this terminal"
+    )
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="TARGET", help="allow this _target_ of your own to run"
+    )
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -142,7 +142,7 @@ def test_other_sizes_and_channels_of_a_network(tmp_path: Path) -> None:
     assert colour.shape == (3, 32, 32)
     assert not colour[:, 0].any(), "the wide sheet is padded above"
     assert colour[:, 16, 0].tolist() == [255] * 3
-    with pytest.raises(UsageError, match="1 or 3 channels, and this network takes 2"):
+    with pytest.raises(UsageError, match="1 or 3 channels, but this network takes 2"):
         read_image_file(tmp_path / "paper.png", 2, 28, 28, ink_side=20)
 
 

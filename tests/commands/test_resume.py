@@ -1,4 +1,4 @@
-"""`python -m mnist_resnet.resume` on folders that are no sweep, or not any more: one line, exit code 2, nothing run."""
+"""`python -m mnist_resnet.resume` on folders that hold no valid sweep: one error line, exit code 2, nothing is run."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ JOB = {"name": "a", "config": {}, "overrides": [], "swept": {}, "choices": {}, "
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ({"format": 1, "jobs": []}, "job list is empty"),
         ({"format": 1}, "job list can't be read"),
@@ -21,15 +21,12 @@ JOB = {"name": "a", "config": {}, "overrides": [], "swept": {}, "choices": {}, "
         ({"format": 99, "jobs": [JOB]}, "format 99"),
     ],
 )
-def test_one_line(
-    content: object, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_invalid_sweep_prints_one_line(
+    content: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps(content))
-    monkeypatch.setattr("sys.argv", ["resume", str(tmp_path)])
-    with pytest.raises(SystemExit) as end:
-        resume.main()
-    said = capsys.readouterr()
-    assert end.value.code == 2
-    assert says in said.err
-    assert said.err.count("\n") == 1
+    assert resume.main([str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
