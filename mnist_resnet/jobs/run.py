@@ -7,8 +7,8 @@ from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import Config, check
-from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, Status
+from mnist_resnet.config.schema import check
+from mnist_resnet.job_folder import CHECKPOINT, EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Status
 from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job
 from mnist_resnet.jobs.environment import code_version, write_environment
@@ -77,6 +77,7 @@ def run_job(
     try:
         before = read_result(folder)
         if before and before["status"] in DONE:
+            remove_unkept_weights(folder)
             lease.release(before["status"])
             return before
         crashes = retries.crashes(lease) if retries else []
@@ -129,7 +130,7 @@ def _run(
         )
         writer.end(Status.COMPLETED)
         # Only now: until the result is on the disk, the checkpoint is all that is left of the job.
-        _drop_weights(config, writer.folder)
+        remove_unkept_weights(writer.folder)
     except LeaseLost:
         is_lost = True
         raise
@@ -137,7 +138,7 @@ def _run(
         writer.end(Status.DIVERGED, error)
     except Pruned as pruned:
         writer.end(Status.PRUNED)
-        drop_checkpoints(writer.folder)
+        remove_unkept_weights(writer.folder)
         context.progress.log(f"  pruned {pruned}")
     except (Interrupted, KeyboardInterrupt):
         writer.end(Status.INTERRUPTED)
@@ -152,10 +153,22 @@ def _run(
                 callback.end(writer.result)
 
 
-def _drop_weights(config: Config, folder: Path) -> None:
-    """Remove the weights that `sweep.keep` does not keep of a completed job."""
-    if config.sweep.keep != "checkpoint":
+def remove_unkept_weights(folder: Path) -> None:
+    """Remove the weights that `sweep.keep` does not keep of an ended job.
+
+    For jobs that ended earlier this is repeated, because a process may have been killed before it got this far. The
+    setting that counts is the one that the job ran with.
+
+    Raises:
+        UnreadableFolder: The folder holds a `result.json` that this version can't read.
+    """
+    weights = (CHECKPOINT, PREVIOUS_CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL)
+    result = read_result(folder) if any((folder / name).exists() for name in weights) else None
+    if result is None or result["status"] not in (Status.COMPLETED, Status.PRUNED):
+        return
+    keep = result["config"]["sweep"]["keep"]
+    if keep != "checkpoint" or result["status"] == Status.PRUNED:
         drop_checkpoints(folder)
-    if config.sweep.keep == "none":
+    if keep == "none":
         for name in (TRACED_MODEL, EXPORTED_MODEL):
             (folder / name).unlink(missing_ok=True)

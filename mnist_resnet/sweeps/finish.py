@@ -14,6 +14,7 @@ from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
+from mnist_resnet.jobs.run import remove_unkept_weights
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.sweeps.folder import DONE, JobState, Sweep, job_state
 from mnist_resnet.sweeps.live_dashboard import write_sweep_dashboard, write_sweep_plots
@@ -39,6 +40,9 @@ def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: b
     monitor = LeaseMonitor()
     states = [job_state(sweep, job, monitor) for job in sweep.jobs]
     due = [state.job for state in states if state.is_due]
+    for state in states:
+        if state.status in DONE:
+            remove_unkept_weights(sweep.folder_of(state.job))
     console.print(f"{sweep.folder}: {_job_counts(len(due), len(sweep.jobs))}", markup=False)
     code = run_launcher(due, start, console) if due else 0
     if detach and due and not code:
