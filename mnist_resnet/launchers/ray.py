@@ -44,12 +44,12 @@ class RayEngine:
             raise UsageError("hydra.launcher.engine=ray: needs Ray, which is missing: pip install -e '.[ray]'")
         if jobs_per_device != 1:
             raise UsageError(
-                f"hydra.launcher.jobs_per_device={jobs_per_device}: Ray's workers share a GPU by a fraction of it; "
-                f"take hydra.launcher.ray.num_gpus={1 / jobs_per_device:g}"
+                f"hydra.launcher.jobs_per_device={jobs_per_device}: workers on Ray share a GPU by requesting "
+                f"a fraction of it; take hydra.launcher.ray.num_gpus={1 / jobs_per_device:g}"
             )
         if detach and settings.address is None:
             raise UsageError(
-                "sweep.detach=true: a Ray that is started for this command ends with it; start one that stays "
+                "sweep.detach=true: a Ray cluster started for this command ends with it; start a lasting one "
                 "(ray start --head) and take hydra.launcher.ray.address=auto, or hydra.launcher.engine=local"
             )
         self._settings = settings

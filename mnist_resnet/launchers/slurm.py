@@ -50,7 +50,9 @@ class SlurmEngine:
         if find_spec("submitit") is None:
             raise UsageError("hydra.launcher.engine=slurm: needs submitit, which is missing: pip install -e '.[slurm]'")
         if shutil.which("sbatch") is None or shutil.which("srun") is None:
-            raise UsageError("hydra.launcher.engine=slurm: this machine has no sbatch; start it where Slurm's jobs are")
+            raise UsageError(
+                "hydra.launcher.engine=slurm: needs sbatch and srun, which are missing; run it on the Slurm cluster"
+            )
         self._settings, self._jobs_per_device = settings, jobs_per_device
 
     def default_workers(self, jobs: int) -> int:
