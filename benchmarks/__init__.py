@@ -1,1 +1,1 @@
-"""What is said about speed, as commands that say it again: `throughput`, `startup` and `many_jobs`."""
+"""Benchmarks: every statement on speed as a command that measures it again, such as `python -m benchmarks.startup`."""

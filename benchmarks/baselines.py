@@ -1,21 +1,20 @@
-"""What the project's loop is measured against: the report's own loop, and the stack of lightning-hydra-template."""
+"""The baselines of `throughput`: the report's own loop, and the stack of lightning-hydra-template."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.pace import Pace
-
-if TYPE_CHECKING:
-    from benchmarks.contenders import Work
+from benchmarks.round_timer import RoundTimer
+from benchmarks.workload import LEARNING_RATE, Workload
 
 MEAN, STD = (0.1307,), (0.3081,)
-LR = 0.001
-TEMPLATE_SPLIT = (55_000, 5_000)
-"""Of training and validation images, of the 70,000 that there are; the rest is for tests."""
+"""Mean and standard deviation of MNIST's training pixels, scaled to 0…1."""
 
 
-def report_loop(work: "Work", pace: Pace) -> None:
-    """The report's: DataLoader, ToTensor and Normalize for each image, PyTorch's defaults, `.item()` each step."""
+def report_loop(workload: Workload, timer: RoundTimer) -> None:
+    """Train with the report's loop until the timer ends it.
+
+    It uses a DataLoader, ToTensor and Normalize for each image, PyTorch's defaults, and `.item()` in each step.
+    """
     import torch
     from torch.nn.functional import cross_entropy
     from torch.utils.data import DataLoader
@@ -23,15 +22,16 @@ def report_loop(work: "Work", pace: Pace) -> None:
 
     from mnist_resnet.models.resnet import ResNet
 
-    pace.imported()
+    timer.imports_done()
     torch.manual_seed(1)
-    loader = DataLoader(MNIST(work.torchvision_root, transform=_transform()), batch_size=work.batch_size, shuffle=True)
-    model = ResNet(work.stem, work.width).to(work.device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+    data_set = MNIST(workload.torchvision_root, transform=_transform())
+    loader = DataLoader(data_set, batch_size=workload.batch_size, shuffle=True)
+    model = ResNet(workload.stem, workload.width).to(workload.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     while True:
         total_loss, correct = 0.0, 0
         for images, labels in loader:
-            images, labels = images.to(work.device), labels.to(work.device)
+            images, labels = images.to(workload.device), labels.to(workload.device)
             optimizer.zero_grad()
             logits = model(images)
             loss = cross_entropy(logits, labels)
@@ -39,20 +39,23 @@ def report_loop(work: "Work", pace: Pace) -> None:
             optimizer.step()
             total_loss += loss.item()
             correct += (logits.argmax(1) == labels).sum().item()
-            pace.step(len(labels))
+            timer.step(len(labels))
 
 
-def lightning_loop(work: "Work", pace: Pace) -> None:
-    """The template's: Lightning's Trainer with its callbacks, torchmetrics, a data module over torchvision's MNIST."""
+def lightning_loop(workload: Workload, timer: RoundTimer) -> None:
+    """Train with the template's stack until the timer ends it.
+
+    It uses Lightning's Trainer with the template's callbacks, torchmetrics, and a data module over torchvision's MNIST.
+    """
     from lightning import Trainer
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichModelSummary, RichProgressBar
 
-    from benchmarks.lightning_stack import Images, Network, Turns
+    from benchmarks.lightning_stack import Images, Network, TimerCallback
 
-    pace.imported()
-    folder = Path(work.torchvision_root) / "lightning"
+    timer.imports_done()
+    folder = Path(workload.torchvision_root) / "lightning"
     trainer = Trainer(
-        accelerator="gpu" if work.device.startswith("cuda") else "cpu",
+        accelerator="gpu" if workload.device.startswith("cuda") else "cpu",
         devices=1,
         min_epochs=1,
         max_epochs=-1,
@@ -63,21 +66,14 @@ def lightning_loop(work: "Work", pace: Pace) -> None:
             EarlyStopping(monitor="val/acc", patience=100, mode="max"),
             RichModelSummary(max_depth=-1),
             RichProgressBar(),
-            Turns(pace),
+            TimerCallback(timer),
         ],
     )
-    trainer.fit(Network(work.stem, work.width), Images(work.torchvision_root, work.batch_size, _transform()))
+    network = Network(workload.stem, workload.width)
+    trainer.fit(network, Images(workload.torchvision_root, workload.batch_size, _transform()))
 
 
 def _transform() -> Any:
     from torchvision.transforms import Compose, Normalize, ToTensor
 
     return Compose([ToTensor(), Normalize(MEAN, STD)])
-
-
-def synchronise_on(device: str) -> None:
-    """Wait for what was queued on `device`."""
-    import torch
-
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)

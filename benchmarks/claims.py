@@ -1,8 +1,8 @@
-"""What it costs to hand out jobs: many processes drain a sweep of empty ones, which end as soon as they are claimed.
+"""Measures the cost of assigning jobs: many processes take the empty jobs of one sweep.
 
-Run `python -m benchmarks.claims`. The processes import no PyTorch; they take jobs by the queue and the claims that
-workers use, longest first. Each claim is timed from the search for a free job to the claim on it, by the order in
-which the sweep's claims were taken; afterwards every job's folder is read, and `status` timed on the whole.
+Run `python -m benchmarks.claims`. The processes do not import PyTorch. They use the same queue and leases as workers,
+with the longest jobs first. Each claim is timed from the search for a free job until its lease is acquired. Afterwards,
+every job folder is checked, and the command for the sweep's status is timed.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.machine import described, headline, table, write_results
+from benchmarks.machine import describe_machine, headline, table, write_results
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import FORMAT, RESULT, SWEEP, Status, write_atomically
-from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.sweeps.cost import CostModel
 from mnist_resnet.sweeps.folder import job_state, read_sweep
@@ -37,24 +37,25 @@ CONFIG = {
     "claims": [],
     "comparisons": [],
 }
-"""A frozen job's, so that the job list is as long as a real one's."""
+"""Config of the empty jobs, the size of a real job's, so that the sweep's job list is as long as a real one."""
 
 ROOT = Path(__file__).parents[1]
 STATUS_RUNS = 3
+"""Number of times that the status command is timed."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the table, write the results."""
+    """Run the benchmark, print its table and write its results."""
     options = _options(arguments)
     if options.worker:
-        print(json.dumps(drain(Path(options.worker))))
+        print(json.dumps(take_jobs(Path(options.worker))))
         return
-    with tempfile.TemporaryDirectory(dir=options.folder) as place:
-        folder = Path(place) / "empty"
+    with tempfile.TemporaryDirectory(dir=options.folder) as parent:
+        folder = Path(parent) / "empty"
         freeze(folder, options.jobs)
-        figures = measured(folder, options.workers)
-    machine = described()
-    lines = [*table(rows(figures["claims"], figures["began"])), "", *said(options, figures)]
+        figures = measure(folder, options.workers)
+    machine = describe_machine()
+    lines = [*table(rows(figures["claims"], figures["began"])), "", *_notes(options, figures)]
     print("\n".join([headline(machine), *lines]))
     if options.write:
         path = write_results("claims", machine, lines, {key: figures[key] for key in ("seconds", "status", "imports")})
@@ -62,13 +63,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def freeze(folder: Path, jobs: int) -> None:
-    """A sweep of empty jobs, frozen as a launch would."""
+    """Write the sweep folder of this many empty jobs, as a launch does."""
     folder.mkdir()
-    listed = []
+    specs = []
     for index in range(jobs):
         config = {"seed": index, **CONFIG}
         name = f"seed={index}"
-        listed.append(
+        specs.append(
             {
                 "name": name,
                 "config": config,
@@ -80,109 +81,123 @@ def freeze(folder: Path, jobs: int) -> None:
                 "sweep": folder.name,
             }
         )
-    write_atomically(folder / SWEEP, json.dumps({"format": FORMAT, "name": folder.name, "jobs": listed}, indent=1))
+    write_atomically(folder / SWEEP, json.dumps({"format": FORMAT, "name": folder.name, "jobs": specs}, indent=1))
 
 
-def measured(folder: Path, workers: int) -> dict[str, Any]:
-    """Have the sweep drained, check it, and time `status`.
+def measure(folder: Path, workers: int) -> dict[str, Any]:
+    """Let the workers take all jobs, check the sweep, and time its status command.
+
+    Returns:
+        `claims` of all workers in the order of time; `began`, the time of the first worker's start; `seconds` of the
+        whole; `imports`, whether a worker imported PyTorch; `status`, the seconds of each status command.
 
     Raises:
-        SystemExit: a job was taken twice, or was forgotten, or PyTorch was imported.
+        SystemExit: A job was taken twice or not at all, or a worker imported PyTorch.
     """
     command = [sys.executable, "-m", "benchmarks.claims", "--worker", str(folder)]
     started = time.time()
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
-    drained = [json.loads(process.communicate()[0]) for process in processes]
+    reports = [json.loads(process.communicate()[0]) for process in processes]
     seconds = time.time() - started
-    _check(folder, [claim["job"] for one in drained for claim in one["claims"]], drained)
+    _check(folder, reports)
     return {
-        "claims": sorted((claim for one in drained for claim in one["claims"]), key=lambda claim: claim["at"]),
-        "began": min(one["began"] for one in drained),
+        "claims": sorted((claim for report in reports for claim in report["claims"]), key=lambda claim: claim["at"]),
+        "began": min(report["began"] for report in reports),
         "seconds": seconds,
-        "imports": any(one["torch"] for one in drained),
-        "status": [_status(folder) for _ in range(STATUS_RUNS)],
+        "imports": any(report["torch"] for report in reports),
+        "status": [_time_status(folder) for _ in range(STATUS_RUNS)],
     }
 
 
-def drain(folder: Path) -> dict[str, Any]:
-    """Be one of the processes: take jobs until none is left; gives when each claim was taken, and what it cost."""
-    sweep, watch = read_sweep(folder), LeaseMonitor()
-    queue = Queue(sweep, [job_state(sweep, job, watch) for job in sweep.jobs], watch, CostModel())
-    began, claims, searched = time.time(), [], time.perf_counter()
-    used = time.process_time()
+def take_jobs(folder: Path) -> dict[str, Any]:
+    """Act as one worker: take jobs and complete them until none is left.
+
+    Returns:
+        `began`, the start in seconds since 1970; `claims`, one entry per job with its name, the time `at` which it was
+        taken, and the wall-clock `seconds` and `cpu` seconds that taking it cost; `torch`, whether PyTorch is imported.
+    """
+    sweep, monitor = read_sweep(folder), LeaseMonitor()
+    queue = Queue(sweep, [job_state(sweep, job, monitor) for job in sweep.jobs], monitor, CostModel())
+    began, claims, search_started = time.time(), [], time.perf_counter()
+    cpu_started = time.process_time()
     while len(queue):
         turn = queue.take(lambda _: True)
         if turn is None:
             time.sleep(0.1)
-            searched, used = time.perf_counter(), time.process_time()
+            search_started, cpu_started = time.perf_counter(), time.process_time()
             continue
-        job, place = turn.now.job, sweep.folder_of(turn.now.job)
-        claim = acquire_lease(place, watch, after=turn.now.attempt)
-        if claim is not None:
-            taken = {"job": job.name, "at": time.time(), "seconds": time.perf_counter() - searched}
-            claims.append(taken | {"cpu": time.process_time() - used})
+        job, job_folder = turn.now.job, sweep.folder_of(turn.now.job)
+        lease = acquire_lease(job_folder, monitor, after=turn.now.attempt)
+        if lease is not None:
+            claim = {"job": job.name, "at": time.time(), "seconds": time.perf_counter() - search_started}
+            claims.append(claim | {"cpu": time.process_time() - cpu_started})
             result = {"format": FORMAT, "status": "completed", "signature": job.signature, "name": job.name}
-            write_atomically(place / RESULT, json.dumps(result))
-            claim.release(Status.COMPLETED)
-            searched, used = time.perf_counter(), time.process_time()
+            write_atomically(job_folder / RESULT, json.dumps(result))
+            lease.release(Status.COMPLETED)
+            search_started, cpu_started = time.perf_counter(), time.process_time()
         queue.update(turn)
     return {"began": began, "claims": claims, "torch": "torch" in sys.modules}
 
 
 def rows(claims: list[dict[str, Any]], began: float, size: int = 1000) -> list[dict[str, str]]:
-    """One row for each thousand claims: how many a second there were, and what one cost."""
+    """Return one row for each `size` claims: claims per second, and the cost of a claim."""
     shown = []
     for first in range(0, len(claims), size):
-        some = claims[first : first + size]
+        group = claims[first : first + size]
+        waits = sorted(claim["seconds"] for claim in group)
         since = claims[first - 1]["at"] if first else began
         shown.append(
             {
-                "claims": f"{first + 1:,} to {first + len(some):,}",
-                "a second": f"{len(some) / (some[-1]['at'] - since):.0f}",
-                "CPU time of one, ms": f"{1000 * mean(claim['cpu'] for claim in some):.1f}",
-                "wait for one, median ms": f"{1000 * median(claim['seconds'] for claim in some):.0f}",
-                "95 % within, ms": f"{1000 * sorted(claim['seconds'] for claim in some)[int(0.95 * len(some))]:.0f}",
+                "claims": f"{first + 1:,} to {first + len(group):,}",
+                "per second": f"{len(group) / (group[-1]['at'] - since):.0f}",
+                "CPU time per claim, ms": f"{1000 * mean(claim['cpu'] for claim in group):.1f}",
+                "median wait, ms": f"{1000 * median(waits):.0f}",
+                "95 % wait at most, ms": f"{1000 * waits[int(0.95 * len(group))]:.0f}",
             }
         )
     return shown
 
 
-def said(options: argparse.Namespace, figures: dict[str, Any]) -> list[str]:
-    """What the table does not say."""
+def _notes(options: argparse.Namespace, figures: dict[str, Any]) -> list[str]:
     return [
         f"{options.workers} processes without PyTorch, {options.jobs:,} empty jobs in {figures['seconds']:.0f} s: "
-        "none was taken twice, none was forgotten. CPU time and wait: from the search for a free job to the claim.",
+        "no job was taken twice or left out. CPU time and wait: from the search for a free job until its lease is "
+        "acquired.",
         f"`python -m mnist_resnet.sweep` on that folder, {STATUS_RUNS} times: "
         f"{', '.join(f'{seconds:.2f}' for seconds in figures['status'])} s.",
     ]
 
 
-def _check(folder: Path, taken: list[str], drained: list[dict[str, Any]]) -> None:
-    sweep = read_sweep(folder)
-    names = {job.name for job in sweep.jobs}
-    twice = len(taken) - len(set(taken))
+def _check(folder: Path, reports: list[dict[str, Any]]) -> None:
+    names = {job.name for job in read_sweep(folder).jobs}
+    taken = [claim["job"] for report in reports for claim in report["claims"]]
+    repeated = len(taken) - len(set(taken))
     attempts = [len(list((folder / name / "attempts").glob("*.json"))) for name in names]
-    forgotten = [name for name in names if not (folder / name / RESULT).exists()]
-    if twice or forgotten or set(attempts) != {1} or any(one["torch"] for one in drained):
-        raise SystemExit(f"{twice} taken twice, {len(forgotten)} forgotten, attempts at a job: {set(attempts)}")
+    missing = [name for name in names if not (folder / name / RESULT).exists()]
+    imported = sum(report["torch"] for report in reports)
+    if repeated or missing or set(attempts) != {1} or imported:
+        raise SystemExit(
+            f"{repeated} jobs taken twice, {len(missing)} without a result, attempts per job: {set(attempts)}, "
+            f"{imported} workers imported PyTorch"
+        )
 
 
-def _status(folder: Path) -> float:
+def _time_status(folder: Path) -> float:
     started = time.perf_counter()
     command = [sys.executable, "-m", "mnist_resnet.sweep", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - started
     if "completed" not in done.stdout:
-        raise SystemExit(f"status says: {done.stdout}")
+        raise SystemExit(f"unexpected output of the status command: {done.stdout}")
     return seconds
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=10_000, help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=10_000, help="jobs in the sweep (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=32, help="processes (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="on the file system to be measured (default: the temporary one)")
-    parser.add_argument("--write", action="store_true", help="keep the figures in benchmarks/results/")
+    parser.add_argument("--folder", type=Path, help="folder on the file system to measure (default: temporary folder)")
+    parser.add_argument("--write", action="store_true", help="write the results to benchmarks/results/")
     parser.add_argument("--worker", metavar="SWEEP_DIR", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

@@ -1,8 +1,8 @@
-"""What logging, metrics, tracking and checkpoints cost a run: each with the others off, in turns, beside none of them.
+"""Measures the overhead of logging, metrics, tracking and checkpoints in a run, each with the others turned off.
 
-Run `python -m benchmarks.overhead`. A round of each: two epochs, with all that is done at the first one's end and a
-checkpoint that is written while the second one trains. The steps are real ones, if few:
-what is measured is seconds, and shares are given for the report's epochs of 938 steps and a checkpoint a minute.
+Run `python -m benchmarks.overhead`. The variants take turns in rounds. A round is two epochs, with everything that is
+done at the end of the first, and a checkpoint that is written while the second trains. The epochs are short: the table
+shows seconds, and their share for the report's epochs of 938 steps and one checkpoint per minute.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.composed import composed, container
-from benchmarks.machine import described, headline, table, write_results
+from benchmarks.config import checked_config, resolved_config
+from benchmarks.machine import describe_machine, headline, table, write_results
 
 if TYPE_CHECKING:
     from mnist_resnet.jobs.checkpoint import Checkpoints
@@ -23,64 +23,71 @@ if TYPE_CHECKING:
     from mnist_resnet.training.loop import Training
 
 STEPS = 938
-"""Of the report's epochs."""
+"""Optimiser steps in the report's epochs."""
 NEVER = 1e9
-KINDS = ("none of them", "lines and files", "W&B offline", "checkpoints", "all of them")
+"""Checkpoint interval in seconds that turns checkpoints off."""
+VARIANTS = ("none of them", "lines and files", "W&B offline", "checkpoints", "all of them")
 
 Seconds = dict[str, list[float]]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the table, write the results."""
+    """Run the benchmark, print its table and write its results."""
     options = _options(arguments)
-    machine = described(options.device)
+    machine = describe_machine(options.device)
     print(headline(machine))
-    seconds = measured(options)
+    seconds = measure(options)
     lines = [*table(rows(seconds, options.steps)), "", *_notes(options)]
     print("\n".join(lines))
     if options.write:
         print(f"written: {write_results('overhead', machine, lines, {'seconds': seconds})}.md and .json")
 
 
-def measured(options: argparse.Namespace) -> Seconds:
-    """Seconds of each round of each kind; the first round of each warms up and does not count."""
+def measure(options: argparse.Namespace) -> Seconds:
+    """Return the seconds of each round by variant; an additional first round of each warms up and does not count."""
     overrides = [
         *(f"model.width={options.width}", f"data={options.data}", f"data.train_size={64 * options.steps}"),
         *("data.test_size=64", "data.test_batch_size=64", f"trainer.device={options.device}", "trainer.compile=auto"),
         *("tracking=wandb", "tracking.mode=offline"),
     ]
-    training = _begun(overrides)
-    seconds: Seconds = {kind: [] for kind in KINDS}
-    with tempfile.TemporaryDirectory() as folder, _watched(training, overrides, Path(folder)) as kinds:
+    training = _training(overrides)
+    seconds: Seconds = {variant: [] for variant in VARIANTS}
+    with tempfile.TemporaryDirectory() as folder, _variants(training, overrides, Path(folder)) as variants:
         for number in range(options.repeats + 1):
-            for kind, (callbacks, checkpoints) in kinds.items():
-                taken = _round(training, callbacks, checkpoints)
+            for variant, (callbacks, checkpoints) in variants.items():
+                elapsed = _time_round(training, callbacks, checkpoints)
                 if number:
-                    seconds[kind].append(taken)
+                    seconds[variant].append(elapsed)
             print(f"round {number} of {options.repeats} done")
     return seconds
 
 
 def rows(seconds: Seconds, steps: int) -> list[dict[str, str]]:
-    """Medians; differences are medians of those within a round."""
-    base, shown = seconds[KINDS[0]], []
-    step = median(base) / 2 / steps
-    for kind, rounds in seconds.items():
-        more = median(one - other for one, other in zip(rounds, base, strict=True))
-        # A round holds one end of an epoch and two epochs' reports; a checkpoint is written once a minute at most.
-        per = max(60.0, STEPS * step) if kind == "checkpoints" else 2 * step * steps
-        share = "" if kind in (KINDS[0], KINDS[-1]) else f"{100 * more / per:.2f} %"
-        shown.append({"with": kind, "s a round": f"{median(rounds):.3f}", "more": f"{more:+.3f}", "share": share})
+    """Return the table's rows: medians over the rounds, and medians of the differences within a round.
+
+    Args:
+        seconds: seconds of each round, by variant.
+        steps: optimiser steps in an epoch.
+    """
+    base, shown = seconds[VARIANTS[0]], []
+    seconds_per_step = median(base) / 2 / steps
+    for variant, rounds in seconds.items():
+        difference = median(with_it - without for with_it, without in zip(rounds, base, strict=True))
+        # A round has one end of an epoch and the reports of two epochs. Checkpoints are at least a minute apart.
+        period = max(60.0, STEPS * seconds_per_step) if variant == "checkpoints" else 2 * seconds_per_step * steps
+        share = "" if variant in (VARIANTS[0], VARIANTS[-1]) else f"{100 * difference / period:.2f} %"
+        row = {"with": variant, "s per round": f"{median(rounds):.3f}", "overhead, s": f"{difference:+.3f}"}
+        shown.append(row | {"share": share})
     return shown
 
 
-def _begun(overrides: Sequence[str]) -> "Training":
+def _training(overrides: Sequence[str]) -> "Training":
     from mnist_resnet.data.batches import load
     from mnist_resnet.training.compile import set_up
     from mnist_resnet.training.loop import Training
     from mnist_resnet.training.numerics import resolve
 
-    config = composed(overrides)
+    config = checked_config(overrides)
     numerics = resolve(config.trainer)
     numerics.apply()
     training = Training(config, load(config.data, numerics.device), numerics)
@@ -89,45 +96,46 @@ def _begun(overrides: Sequence[str]) -> "Training":
 
 
 @contextmanager
-def _watched(
+def _variants(
     training: "Training", overrides: Sequence[str], folder: Path
 ) -> Iterator[dict[str, tuple[list["Callback"], "Checkpoints"]]]:
-    """For each kind, who is told of the run and what saves it; all are begun, and ended with the `with`."""
+    """Yield the callbacks and the checkpoint writer of each variant; start them before and end them after."""
+    from mnist_resnet.attempts import LeaseMonitor
     from mnist_resnet.config.job_spec import JobSpec
     from mnist_resnet.jobs.checkpoint import Checkpoints
-    from mnist_resnet.jobs.lease import LeaseMonitor, acquire_lease
+    from mnist_resnet.jobs.lease import acquire_lease
     from mnist_resnet.jobs.result_writer import ResultWriter
-    from mnist_resnet.jobs.run import ResultCallback
-    from mnist_resnet.tracking.callback import Run
+    from mnist_resnet.jobs.task_run import ResultCallback
+    from mnist_resnet.tracking.callback import RunInfo
     from mnist_resnet.tracking.console import ProgressConsole
     from mnist_resnet.tracking.guarded import GuardedTracker
     from mnist_resnet.tracking.log_file import LogFile
 
     config = training.config
-    claim = acquire_lease(folder, LeaseMonitor())
-    assert claim is not None
-    record = ResultWriter(JobSpec("overhead", container(overrides), [], {}, {}, "of a benchmark"), claim, None)
+    lease = acquire_lease(folder, LeaseMonitor())
+    assert lease is not None
+    record = ResultWriter(JobSpec("overhead", resolved_config(overrides), [], {}, {}, "of a benchmark"), lease, None)
     with ProgressConsole() as progress:
         log = LogFile(len(training.splits.train), len(training.splits.test), 64, 64)
-        files: list[Callback] = [progress, log, ResultCallback(record, training, progress)]
+        files: list[Callback] = [progress, log, ResultCallback(record, training, config, progress)]
         tracker: list[Callback] = [GuardedTracker(config.tracking.model_dump(by_alias=True))]
         for callback in [*files, *tracker]:
             callback.begin(
-                Run("0" * 16, "overhead", None, [], folder, record.result["config"], training.steps_per_epoch, 1)
+                RunInfo("0" * 16, "overhead", None, [], folder, record.result["config"], training.steps_per_epoch, 1)
             )
-        never, always = (Checkpoints(folder, "of a benchmark", every, None, claim.check) for every in (NEVER, 0.0))
-        told: list[tuple[list[Callback], Checkpoints]] = [
+        never, always = (Checkpoints(folder, "of a benchmark", every, None, lease.check) for every in (NEVER, 0.0))
+        variants: list[tuple[list[Callback], Checkpoints]] = [
             *(([], never), (files, never), (tracker, never), ([], always)),
             ([*files, *tracker], always),
         ]
         with always.closing():
-            yield dict(zip(KINDS, told, strict=True))
+            yield dict(zip(VARIANTS, variants, strict=True))
         for callback in [*files, *tracker]:
             callback.end(record.result | {"status": "completed"})
-    claim.release("completed")
+    lease.release("completed")
 
 
-def _round(training: "Training", callbacks: list["Callback"], checkpoints: "Checkpoints") -> float:
+def _time_round(training: "Training", callbacks: list["Callback"], checkpoints: "Checkpoints") -> float:
     from mnist_resnet.jobs.signals import Interrupt
     from mnist_resnet.training.loop import epoch_metrics, train_epoch
 
@@ -141,10 +149,10 @@ def _round(training: "Training", callbacks: list["Callback"], checkpoints: "Chec
     _rewind(training)
     train_epoch(training, callbacks, checkpoints, Interrupt())
     _rewind(training)
-    taken = time.perf_counter() - started
-    with checkpoints.closing():  # what is still being written belongs to nobody's round
+    elapsed = time.perf_counter() - started
+    with checkpoints.closing():  # wait for a checkpoint that is still being written, outside of the timing
         pass
-    return taken
+    return elapsed
 
 
 def _rewind(training: "Training") -> None:
@@ -155,20 +163,20 @@ def _rewind(training: "Training") -> None:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=64, help="of the network (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="of an epoch (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds of each (default: %(default)s)")
-    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="images (default: %(default)s)")
-    parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
+    parser.add_argument("--width", type=int, default=64, help="network width (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="steps in an epoch (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of each variant (default: %(default)s)")
+    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="data set (default: %(default)s)")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")
     return parser.parse_args(arguments)
 
 
 def _notes(options: argparse.Namespace) -> list[str]:
     return [
-        f"Width {options.width}, batches of 64, {options.steps} steps an epoch, two epochs a round, medians over "
-        f"{options.repeats} rounds in turns; differences are medians of those within a round.",
-        "Share: of the round; of checkpoints, of a minute (`trainer.checkpoint_interval`) or of an epoch of 938 steps, "
-        "whichever is longer.",
+        f"Width {options.width}, batches of 64, {options.steps} steps per epoch, two epochs per round; medians over "
+        f"{options.repeats} rounds in turns. Overhead: median of the differences to the first row in the same round.",
+        "Share: of the round's time; for checkpoints, of a minute (`trainer.checkpoint_interval`) or of an epoch of "
+        "938 steps, whichever is longer.",
     ]
 
 

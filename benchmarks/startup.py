@@ -1,6 +1,6 @@
-"""How long the program takes to start, from the shell: its help against Hydra's bare example, and a run's first step.
+"""Measures the start-up time from the shell: of `--help`, compared with Hydra's minimal example, and to the first step.
 
-Run `python -m benchmarks.startup`. The cases take turns; the table gives medians.
+Run `python -m benchmarks.startup`. The cases take turns; the table shows medians.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.composed import ROOT
-from benchmarks.machine import described, headline, table, write_results
+from benchmarks.config import ROOT
+from benchmarks.machine import describe_machine, headline, table, write_results
 
 BARE = """import hydra
 from omegaconf import DictConfig
@@ -31,8 +31,8 @@ app()
 """Hydra's own first example, https://hydra.cc/docs/tutorials/basic/your_first_app/config_file."""
 
 BARE_CONFIG = "db:\n  driver: mysql\n  user: omry\n  pass: secret\n"
-POLL = 0.005
-PATIENCE = 120.0
+POLL_SECONDS = 0.005
+FIRST_STEP_TIMEOUT = 120.0
 """Seconds to wait for a first step."""
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
@@ -41,15 +41,15 @@ FIRST_STEP = "first step"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the table, write the results."""
+    """Run the benchmark, print its table and write its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="of each case (default: %(default)s)")
-    parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
-    parser.add_argument("overrides", nargs="*", help="of the runs whose first step is timed, such as data=digits")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of each case (default: %(default)s)")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")
+    parser.add_argument("overrides", nargs="*", help="overrides for the first-step cases, such as data=digits")
     options = parser.parse_args(arguments)
-    machine = described()
+    machine = describe_machine()
     print(headline(machine))
-    times = measured(cases(options.overrides), options.repeats)
+    times = measure(cases(options.overrides), options.repeats)
     base = median(times[BASE])
     rows = [
         {
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         }
         for name, seconds in times.items()
     ]
-    lines = [*table(rows), "", f"Medians over {options.repeats} turns; ratio to Hydra's bare example."]
+    lines = [*table(rows), "", f"Medians over {options.repeats} repeats; ratios to Hydra's bare example."]
     print("\n".join(lines))
     if options.write:
         path = write_results("startup", machine, lines, {"seconds": times})
@@ -68,69 +68,74 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def cases(overrides: Sequence[str]) -> dict[str, Callable[[Path], float]]:
-    """What is timed, by name: each takes an empty folder to work in and gives seconds."""
-    plain = ["trainer.device=cpu", *overrides]
+    """Return the timed cases by name; each function takes an empty folder to work in and returns seconds."""
+    first_step = ["trainer.device=cpu", *overrides]
     return {
-        BASE: _bare_example,
-        HELP: lambda folder: _to_the_end([*TRAIN, "--help"], folder),
-        "import torch": lambda folder: _to_the_end([sys.executable, "-c", "import torch"], folder),
-        f"{FIRST_STEP} of train.py trainer.device=cpu tracking=none": lambda folder: _to_the_first_step(
-            [*plain, "tracking=none"], folder
+        BASE: _time_bare_example,
+        HELP: lambda folder: _time_command([*TRAIN, "--help"], folder),
+        "import torch": lambda folder: _time_command([sys.executable, "-c", "import torch"], folder),
+        f"{FIRST_STEP} of train.py trainer.device=cpu tracking=none": lambda folder: _time_first_step(
+            [*first_step, "tracking=none"], folder
         ),
-        f"{FIRST_STEP} of train.py trainer.device=cpu (W&B offline)": lambda folder: _to_the_first_step(plain, folder),
+        f"{FIRST_STEP} of train.py trainer.device=cpu (W&B offline)": lambda folder: _time_first_step(
+            first_step, folder
+        ),
     }
 
 
-def measured(cases: dict[str, Callable[[Path], float]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each case, in turns; a first turn, which fills the disk's cache, does not count."""
+def measure(cases: dict[str, Callable[[Path], float]], repeats: int) -> dict[str, list[float]]:
+    """Time the cases in turns, and return the seconds of each repeat by case.
+
+    An additional first turn fills the disk cache and does not count.
+    """
     times: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(repeats + 1):
+    for repeat in range(repeats + 1):
         for name, case in cases.items():
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 seconds = case(Path(folder))
-            if turn:
+            if repeat:
                 times[name].append(seconds)
     return times
 
 
 def environment() -> dict[str, str]:
-    """This process's, without what would let a timed run reach an account."""
+    """Return the environment for timed runs: this process's, without W&B's and Hydra's settings and credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "HYDRA"))}
     return kept | {"NETRC": os.devnull}
 
 
-def _bare_example(folder: Path) -> float:
+def _time_bare_example(folder: Path) -> float:
     (folder / "app.py").write_text(BARE, encoding="utf-8")
     (folder / "config.yaml").write_text(BARE_CONFIG, encoding="utf-8")
-    return _to_the_end([sys.executable, "app.py", "--help"], folder)
+    return _time_command([sys.executable, "app.py", "--help"], folder)
 
 
-def _to_the_end(command: Sequence[str], folder: Path) -> float:
+def _time_command(command: Sequence[str], folder: Path) -> float:
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
-def _to_the_first_step(overrides: Sequence[str], folder: Path) -> float:
-    """Until `train.log` has the first step's loss; the run is killed then."""
-    with (folder / "said").open("w+") as said:
+def _time_first_step(overrides: Sequence[str], folder: Path) -> float:
+    """Return the seconds until `train.log` has the first step's loss; then kill the run."""
+    with (folder / "output").open("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
             [*TRAIN, *overrides, "hydra.run.dir=run"],
             cwd=folder,
             env=environment(),
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             process_group=0,
         )
         try:
             while not _has_stepped(folder / "run" / "train.log"):
-                if process.poll() is not None or time.perf_counter() - started > PATIENCE:
-                    raise SystemExit(f"no first step came: {(folder / 'said').read_text()}")
-                time.sleep(POLL)
+                if process.poll() is not None or time.perf_counter() - started > FIRST_STEP_TIMEOUT:
+                    raise SystemExit(f"no first step in {FIRST_STEP_TIMEOUT:g} s: {(folder / 'output').read_text()}")
+                time.sleep(POLL_SECONDS)
             return time.perf_counter() - started
         finally:
-            # W&B has a process of its own.
+            # Kill the whole process group: W&B runs a process of its own.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 

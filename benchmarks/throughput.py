@@ -1,6 +1,7 @@
-"""Images a second of the report's loop, of lightning-hydra-template's stack and of ours, taking turns on one machine.
+"""Measures training images per second of the report's loop, lightning-hydra-template's stack and our loop.
 
-Run `python -m benchmarks.throughput`. The table and a plot go into `benchmarks/results/`, by the device's name.
+Run `python -m benchmarks.throughput`. The loops take turns on one machine. The table and a plot are written to
+`benchmarks/results/`, named after the device.
 """
 
 import argparse
@@ -11,23 +12,27 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.composed import ROOT
-from benchmarks.contenders import CONTENDERS, LIMIT, Contender, Work
-from benchmarks.images import write_for_torchvision
-from benchmarks.machine import described, headline, table, write_results
+from benchmarks.config import ROOT
+from benchmarks.contenders import CONTENDERS, LIMIT, Contender
+from benchmarks.machine import describe_machine, headline, table, write_results
 from benchmarks.rounds import Rounds
+from benchmarks.torchvision_files import write_for_torchvision
+from benchmarks.workload import Workload
 
 STEPS = {"cpu": 12, "cuda": 400}
-"""In a round: some seconds of training by the slowest."""
+"""Optimiser steps in a round: a few seconds of training for the slowest contender."""
 STARTS = {"cpu": 3, "cuda": 1}
+"""Starts of each contender, to time its first step."""
 REPEATS = {"cpu": 7, "cuda": 5}
+"""Rounds of each contender."""
 MATRICES = {"cpu": [1024, 2048, 4096], "cuda": [4096, 8192]}
+"""Sizes of the matrices that measure the machine's limit."""
 
 Row = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the table, write the results."""
+    """Run the benchmark, print its table and write its results."""
     options = _options(arguments)
     kind = options.device.partition(":")[0]
     contenders = [
@@ -36,35 +41,45 @@ def main(arguments: list[str] | None = None) -> None:
         if kind in contender.limit and (not options.only or any(part in contender.name for part in options.only))
     ]
     options.repeats, options.starts = options.repeats or REPEATS[kind], options.starts or STARTS[kind]
-    machine = described(options.device)
+    machine = describe_machine(options.device)
     print(headline(machine))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        work = _work(options, kind, folder)
-        flops = flops_per_image(work)
-        with Rounds([LIMIT, *contenders], work, options.starts, print) as rounds:
+        workload = _workload(options, kind, folder)
+        flops = flops_per_image(workload)
+        with Rounds([LIMIT, *contenders], workload, options.starts, print) as rounds:
             for number in range(options.repeats):
-                rounds.go_round()
+                rounds.run_round()
                 print(f"round {number + 1} of {options.repeats} done, {time.perf_counter() - started:.0f} s")
     limits = {
         precision: median(figures[precision] for figures in rounds.rounds[LIMIT.name])
         for precision in rounds.rounds[LIMIT.name][0]
     }
-    rows = rows_of(rounds, contenders, kind, flops, limits)
-    lines = [*table([_shown(row) for row in rows]), "", *_notes(work, options, flops, limits, rounds.failed)]
+    rows = result_rows(rounds, contenders, kind, flops, limits)
+    lines = [*table([_formatted(row) for row in rows]), "", *_notes(workload, options, flops, limits, rounds.failed)]
     print("\n".join(lines))
     if options.write:
-        work_done = {**asdict(work), "data_root": None, "torchvision_root": None}
-        figures = {"work": work_done, "flops_per_image": flops, "gflops_limit": limits, "rows": rows}
+        without_paths = {**asdict(workload), "data_root": None, "torchvision_root": None}
+        figures = {"work": without_paths, "flops_per_image": flops, "gflops_limit": limits, "rows": rows}
         path = write_results("throughput", machine, lines, figures)
         plot(rows, machine, path.with_suffix(".png"))
         print(f"written: {path.relative_to(ROOT)}.md, .json, .png")
 
 
-def rows_of(
+def result_rows(
     rounds: Rounds, contenders: list[Contender], kind: str, flops: float, limits: dict[str, float]
 ) -> list[Row]:
-    """Medians over the rounds, one row a contender; ratios are medians of the ratios within a round."""
+    """Return one row per contender, without those that failed.
+
+    Figures are medians over the rounds. Ratios are medians of the ratios to the first contender in the same round.
+
+    Args:
+        rounds: the measurements.
+        contenders: the contenders in the order of the rows.
+        kind: `cpu` or `cuda`.
+        flops: floating-point operations of training on one image.
+        limits: the machine's limit in GFLOP/s, by precision.
+    """
     base = [figures["images"] / figures["seconds"] for figures in rounds.rounds[contenders[0].name]]
     rows: list[Row] = []
     for contender in contenders:
@@ -88,8 +103,8 @@ def rows_of(
     return rows
 
 
-def flops_per_image(work: Work) -> float:
-    """Floating-point operations of training on one image, forward and backward, as PyTorch counts them."""
+def flops_per_image(workload: Workload) -> float:
+    """Return the floating-point operations of training on one image, forward and backward, as PyTorch counts them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -97,12 +112,12 @@ def flops_per_image(work: Work) -> float:
 
     images = 2
     with FlopCounterMode(display=False) as counter:
-        ResNet(work.stem, work.width)(torch.zeros(images, 1, 28, 28)).sum().backward()
+        ResNet(workload.stem, workload.width)(torch.zeros(images, 1, 28, 28)).sum().backward()
     return float(counter.get_total_flops()) / images
 
 
 def plot(rows: list[Row], machine: dict[str, Any], path: Path) -> None:
-    """Bars of images a second, with the slowest and the fastest round, and the ratio to the first row written on."""
+    """Plot images per second as bars, with the range over the rounds, labelled with the ratio to the first row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.6 * len(rows) + 1.4), layout="constrained")
@@ -112,12 +127,11 @@ def plot(rows: list[Row], machine: dict[str, Any], path: Path) -> None:
     below = [row["images_per_second"] - row["slowest"] for row in rows]
     above = [row["fastest"] - row["images_per_second"] for row in rows]
     bars = axes.barh(names, rates, xerr=[below, above], color="#4477aa", ecolor="#222222", capsize=3)
-    shown = [_shown(row) for row in rows]
-    labels = [f"{row['ratio']} ×, {row['share of limit']}'s limit" for row in shown]
+    labels = [f"{row['ratio']} ×, {row['share of limit']}'s limit" for row in map(_formatted, rows)]
     axes.bar_label(bars, labels=labels, padding=8)
     axes.set_xlim(0, 1.75 * max(row["fastest"] for row in rows))
     axes.invert_yaxis()
-    axes.set_xlabel("training images a second: median, slowest and fastest round")
+    axes.set_xlabel("training images per second: median, slowest and fastest round")
     axes.set_title(f"{machine['gpu'] or machine['cpu']}, torch {machine['versions']['torch']}", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
@@ -127,25 +141,29 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--stem", choices=("3x3", "7x7"), default="3x3")
-    parser.add_argument("--width", type=int, default=64, help="of the network (default: %(default)s, the report's)")
-    parser.add_argument("--steps", type=int, help=f"in a round (default: {STEPS})")
+    parser.add_argument("--width", type=int, default=64, help="network width (default: %(default)s, the report's)")
+    parser.add_argument("--steps", type=int, help=f"steps in a round (default: {STEPS})")
     parser.add_argument("--repeats", type=int, help=f"rounds of each contender (default: {REPEATS})")
-    parser.add_argument("--starts", type=int, help=f"of each but the compiled, for the first step (default: {STARTS})")
-    parser.add_argument("--only", action="append", metavar="PART", help="contenders with PART in their names")
-    parser.add_argument("--matrices", type=int, nargs="+", help=f"sizes for the machine's limit (default: {MATRICES})")
-    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="images (default: %(default)s)")
-    parser.add_argument("--data-root", help="as data.root; default: as MNIST_RESNET_DATA says")
-    parser.add_argument("--no-write", dest="write", action="store_false", help="leave benchmarks/results alone")
+    parser.add_argument(
+        "--starts", type=int, help=f"starts to time the first step; compiled contenders: 1 (default: {STARTS})"
+    )
+    parser.add_argument("--only", action="append", metavar="PART", help="run only contenders with PART in their names")
+    parser.add_argument(
+        "--matrices", type=int, nargs="+", help=f"matrix sizes for the machine's limit (default: {MATRICES})"
+    )
+    parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="data set (default: %(default)s)")
+    parser.add_argument("--data-root", help="folder with data sets, like data.root (default: $MNIST_RESNET_DATA)")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")
     return parser.parse_args(arguments)
 
 
-def _work(options: argparse.Namespace, kind: str, folder: str) -> Work:
+def _workload(options: argparse.Namespace, kind: str, folder: str) -> Workload:
     from mnist_resnet.data import sources
 
-    whole = getattr(sources, options.data)(options.data_root)
-    write_for_torchvision(whole, Path(folder))
+    data_set = getattr(sources, options.data)(options.data_root)
+    write_for_torchvision(data_set, Path(folder))
     batch_size, steps = 64, options.steps or STEPS[kind]
-    return Work(
+    return Workload(
         device=options.device,
         stem=options.stem,
         width=options.width,
@@ -154,12 +172,12 @@ def _work(options: argparse.Namespace, kind: str, folder: str) -> Work:
         data=options.data,
         data_root=options.data_root,
         torchvision_root=folder,
-        train_size=min(steps * batch_size, len(whole.train)),
+        train_size=min(steps * batch_size, len(data_set.train)),
         matrices=options.matrices or MATRICES[kind],
     )
 
 
-def _shown(row: Row) -> dict[str, str]:
+def _formatted(row: Row) -> dict[str, str]:
     return {
         "loop": row["name"],
         "images/s": f"{row['images_per_second']:,.0f}",
@@ -172,17 +190,18 @@ def _shown(row: Row) -> dict[str, str]:
 
 
 def _notes(
-    work: Work, options: argparse.Namespace, flops: float, limits: dict[str, float], failed: dict[str, str]
+    workload: Workload, options: argparse.Namespace, flops: float, limits: dict[str, float], failed: dict[str, str]
 ) -> list[str]:
-    reached = ", ".join(f"{precision} {gflops:,.0f}" for precision, gflops in limits.items())
+    gflops = ", ".join(f"{precision} {limit:,.0f}" for precision, limit in limits.items())
     return [
-        f"Stem {work.stem}, width {work.width}, batches of {work.batch_size}, {work.steps} steps a round; medians over "
-        f"{options.repeats} rounds in turns, first steps over {options.starts} starts (of the compiled: 1).",
-        f"Limit, GFLOP/s, by the fastest of matrix products and (on a CPU) a 3 × 3 convolution: {reached}. Training "
-        f"takes {flops / 1e9:.3f} GFLOP an image.",
-        "First step: its loss known on the host; from the process's start, and from the end of the imports "
+        f"Stem {workload.stem}, width {workload.width}, batches of {workload.batch_size}, {workload.steps} steps per "
+        f"round; medians over {options.repeats} rounds in turns, first steps over {options.starts} starts (of compiled "
+        "contenders: 1).",
+        f"Limit in GFLOP/s, the fastest of matrix products and (on a CPU) a 3 × 3 convolution: {gflops}. Training "
+        f"takes {flops / 1e9:.3f} GFLOP per image.",
+        "First step: until its loss is on the host; since the process started, and since the imports ended "
         "(data, network, optimiser, the step).",
-        *(f"Not measured: {name} ({why})." for name, why in failed.items()),
+        *(f"Not measured: {name} ({reason})." for name, reason in failed.items()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A config of this project's, composed from `conf/` as `train.py` would."""
+"""Composes the project's configs from `conf/`, as `train.py` does."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,15 +9,16 @@ if TYPE_CHECKING:
     from mnist_resnet.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
+"""The repository."""
 
 
-def merged(*overrides: str) -> list[str]:
-    """Each key once, as it was said last: what a user types comes after what a benchmark sets."""
+def merge_overrides(*overrides: str) -> list[str]:
+    """Keep the last override of each key, so that the user's overrides replace those of a benchmark."""
     return list({override.partition("=")[0]: override for override in overrides}.values())
 
 
-def container(overrides: "Sequence[str]") -> dict[str, Any]:
-    """The resolved config, as a job keeps it."""
+def resolved_config(overrides: "Sequence[str]") -> dict[str, Any]:
+    """Return the composed and resolved config as plain containers, as a job stores it."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -27,8 +28,12 @@ def container(overrides: "Sequence[str]") -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def composed(overrides: "Sequence[str]") -> "Config":
-    """The same, checked."""
+def checked_config(overrides: "Sequence[str]") -> "Config":
+    """Return the composed, resolved and validated config.
+
+    Raises:
+        UsageError: A value is invalid.
+    """
     from mnist_resnet.config.schema import check
 
-    return check(container(overrides))
+    return check(resolved_config(overrides))
