@@ -135,8 +135,8 @@ def test_claims_without_a_figure_are_answered_and_seeds_can_be_added(train: Trai
 
 
 def test_a_users_claims_get_verdicts(train: Train, place: Place) -> None:
-    """The README's example, as it is printed but for a smaller network and fewer epochs."""
-    text = (CHECKOUT / "README.md").read_text()
+    """The example of docs/comparing.md, as it is printed but for a smaller network and fewer epochs."""
+    text = (CHECKOUT / "docs/comparing.md").read_text()
     example = re.search(r"```yaml\n(# @package.*?)```", text, re.DOTALL)
     command = re.search(r"^    python train.py (.*sweep.name=table2.*)$", text, re.MULTILINE)
     assert example

@@ -191,8 +191,8 @@ def test_wandb_agent_runs_the_same_entry_point(place: Place) -> None:
         assert run.summary[metric] == job["best"]["test_accuracy"]
 
 
-def test_readme_leet_command_shows_the_runs(place: Place, offline: tuple[Path, str]) -> None:
-    line = re.search(r"^    (runs=.*wandb leet.*)$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+def test_documented_leet_command_shows_the_runs(place: Place, offline: tuple[Path, str]) -> None:
+    line = re.search(r"^    (runs=.*wandb leet.*)$", (CHECKOUT / "docs/wandb.md").read_text(), re.MULTILINE)
     assert line
     sweep = offline[0].relative_to(place.folder)
     shown = ["[4 items]", *(run.name[:26] for run in place.folder.glob(f"{sweep}/*/wandb/offline-run-*"))]
