@@ -225,7 +225,7 @@ def test_run_links_to_its_mistakes(browser: Chrome) -> None:
     pressed = browser.find_element(By.CSS_SELECTOR, "#mistakes .confusion button[aria-pressed=true]")
     items = browser.find_elements(By.CSS_SELECTOR, "#mistakes .pictures li")
     assert len(items) == int(pressed.text) < everything
-    label, predicted = str(pressed.get_attribute("aria-label")).partition(":")[0].split(" taken for ")
+    label, predicted = str(pressed.get_attribute("aria-label")).partition(":")[0].split(" predicted as ")
     assert {item.text.split(" ")[0:3] == [label, "→", predicted] for item in items} == {True}
     assert "url(" in items[0].find_element(By.CLASS_NAME, "picture").value_of_css_property("background-image")
 

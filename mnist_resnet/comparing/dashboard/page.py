@@ -21,7 +21,7 @@ SCRIPTS = (
     "plot.js",
     "header.js",
     "table.js",
-    "judgement.js",
+    "results.js",
     "curves.js",
     "parallel.js",
     "mistakes.js",

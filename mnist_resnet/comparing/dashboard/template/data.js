@@ -1,4 +1,4 @@
-// The page's data, how numbers are written, and which runs are shown.
+// The page's data, number formats, and the selection of shown runs.
 const data = JSON.parse(document.getElementById("data").textContent);
 const jobs = data.jobs;
 const factors = data.factors;
@@ -14,24 +14,24 @@ const duration = (seconds) => {
   const two = (number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 };
-const surely = (probability) => (probability > 0.9995 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %`);
+const probabilityText = (probability) => (probability > 0.9995 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %`);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-const ABOVE = "(max-width: 48rem)"; // the width from which page.css stacks things, and plots write their labels above the rows
+const NARROW = "(max-width: 48rem)"; // as in page.css; plots then write their labels above the rows
 const level = (job, factor) => factors[factor].levels[job.levels[factor]];
 
-// What the reader filters by; every section that depends on it is told when it changes.
-const chosen = { levels: {}, status: "", words: "" };
+// The current filters; `listeners` are called when they change.
+const filters = { levels: {}, status: "", words: "" };
 let shown = jobs.map((_, number) => number);
 const listeners = [];
 
 function isShown(job) {
-  if (chosen.status && job.status !== chosen.status) return false;
-  for (const [factor, wanted] of Object.entries(chosen.levels)) if (job.levels[factor] !== wanted) return false;
-  return !chosen.words || job.name.toLowerCase().includes(chosen.words);
+  if (filters.status && job.status !== filters.status) return false;
+  for (const [factor, level] of Object.entries(filters.levels)) if (job.levels[factor] !== level) return false;
+  return !filters.words || job.name.toLowerCase().includes(filters.words);
 }
 
-function choose(change) {
-  Object.assign(chosen, change);
+function setFilters(change) {
+  Object.assign(filters, change);
   shown = jobs.flatMap((job, number) => (isShown(job) ? [number] : []));
   for (const listener of listeners) listener();
 }

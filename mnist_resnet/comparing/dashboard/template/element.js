@@ -1,13 +1,13 @@
-// Elements, made without ever reading text as HTML: names and values come from configs.
+// Creates elements without ever parsing text as HTML, since names and values come from configs.
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value == null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("on")) created.addEventListener(name.slice(2), value);
+    else created.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
-  return made;
+  created.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  return created;
 }
 
 function definitions(pairs) {
@@ -19,31 +19,31 @@ function definitions(pairs) {
   );
 }
 
-// columns: [{head, number, wrap}], rows: arrays of text or elements
+// columns: [{head, number, wrap}]; rows: arrays of text or elements
 function plainTable(columns, rows) {
   const kind = (column) => (column.number ? "number" : column.wrap ? "wrap" : null);
   const head = columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.head));
-  const cell = (content, at) =>
-    element(at ? "td" : "th", { scope: at ? null : "row", class: kind(columns[at]) }, content);
+  const cell = (content, index) =>
+    element(index ? "td" : "th", { scope: index ? null : "row", class: kind(columns[index]) }, content);
   const body = rows.map((row) =>
     element(
       "tr",
       {},
-      row.map((content, at) => cell(content ?? ABSENT, at)),
+      row.map((content, index) => cell(content ?? ABSENT, index)),
     ),
   );
-  const whole = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
-  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
+  const table = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
+  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, table);
 }
 
 function selector(label, options, pick, selected) {
-  const made = options.map(([value, text]) =>
+  const items = options.map(([value, text]) =>
     element("option", { value, selected: String(value) === String(selected) }, text),
   );
-  return element("label", {}, label, element("select", { onchange: (event) => pick(event.target.value) }, made));
+  return element("label", {}, label, element("select", { onchange: (event) => pick(event.target.value) }, items));
 }
 
-// Shows a section and gives the place for its content.
+// Shows a section and returns the element for its content.
 function unhide(id) {
   const section = document.getElementById(id);
   section.hidden = false;

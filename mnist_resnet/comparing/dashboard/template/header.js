@@ -1,9 +1,9 @@
-// Above all: which sweeps, what became of their jobs, on what they ran, what they have in common.
+// The header: sweeps, job statuses, numerics, shared settings.
 function counted(statuses) {
   const parts = Object.entries(statuses).map(([status, count]) =>
     element("span", { class: status }, `${count.toLocaleString("en")} ${status}`),
   );
-  return parts.flatMap((part, at) => (at ? [" · ", part] : [part]));
+  return parts.flatMap((part, index) => (index ? [" · ", part] : [part]));
 }
 
 function sweepLines(sweep) {
@@ -21,7 +21,7 @@ function constants() {
   const choices = data.constant.filter(([, value, choice]) => choice && value !== "null");
   const keys = data.constant.filter(([, , choice]) => !choice);
   return [
-    choices.flatMap((entry, at) => (at ? ["  ", setting(entry)] : [setting(entry)])),
+    choices.flatMap((entry, index) => (index ? ["  ", setting(entry)] : [setting(entry)])),
     keys.length &&
       element(
         "details",
@@ -35,24 +35,23 @@ function constants() {
 function showHeader() {
   const numerics = Object.entries(data.numerics);
   const started = numerics.reduce((sum, [, count]) => sum + count, 0);
-  const words = numerics.map(([text, count]) => (numerics.length > 1 ? `${text} (${count} of ${started})` : text));
+  const descriptions = numerics.map(([text, count]) =>
+    numerics.length > 1 ? `${text} (${count} of ${started})` : text,
+  );
   const live = (data.statuses.running ?? 0) + (data.statuses.queued ?? 0);
   document.getElementById("header").append(
     element("h1", {}, data.title),
     definitions([
       ["Runs", [plural(jobs.length, "run"), jobs.length ? ": " : "", counted(data.statuses)]],
-      ["Numerics", words.join("; ")],
-      ["The same in all", data.constant.length ? constants() : null],
+      ["Numerics", descriptions.join("; ")],
+      ["Shared by all", data.constant.length ? constants() : null],
       [
         "Notes",
         data.notes.length
           ? data.notes.map(([note, count]) => element("div", {}, `${note} (${plural(count, "run")})`))
           : null,
       ],
-      [
-        "Written",
-        live ? `${data.written}, while ${plural(live, "run")} still had to finish; reload to see more` : data.written,
-      ],
+      ["Written", live ? `${data.written}, with ${plural(live, "run")} unfinished; reload to update` : data.written],
     ]),
   );
   const several = data.sweeps.length > 1;

@@ -1,33 +1,33 @@
-// Which test images were misread, by one run, by the shown runs together, and by most runs.
+// Misread test images: of one run, of all shown runs, and those misread most often.
 const PICTURES_AT_ONCE = 60;
-const SIZE = 56; // of a picture, in pixels of the screen, as in page.css
-const seen = { run: "", pair: null, most: PICTURES_AT_ONCE };
+const SIZE = 56; // of a picture in CSS pixels, as in page.css
+const view = { run: "", pair: null, most: PICTURES_AT_ONCE };
 
 function picture(set, place, words) {
   if (place < 0) return element("span", { class: "picture none" }, "no picture kept");
   const sheet = `sheet${data.mistakes.sets.indexOf(set)}`;
-  const made = element("span", { class: `picture ${sheet}`, role: "img", "aria-label": words });
+  const created = element("span", { class: `picture ${sheet}`, role: "img", "aria-label": words });
   const [left, top] = [(place % set.across) * SIZE, Math.floor(place / set.across) * SIZE];
-  made.style.backgroundPosition = `${-left}px ${-top}px`;
-  return made;
+  created.style.backgroundPosition = `${-left}px ${-top}px`;
+  return created;
 }
 
-// One rule for each sheet of pictures: in each picture's own style its megabyte would stand many times.
+// One CSS rule per sprite sheet; a style on each picture would repeat the sheet's megabyte.
 function showSheets() {
-  const rule = ({ sheet, across, down }, at) =>
-    `.sheet${at} { background-image: url(${sheet}); background-size: ${across * SIZE}px ${down * SIZE}px; }`;
+  const rule = ({ sheet, across, down }, index) =>
+    `.sheet${index} { background-image: url(${sheet}); background-size: ${across * SIZE}px ${down * SIZE}px; }`;
   document.head.append(element("style", {}, data.mistakes.sets.map(rule).join("\n")));
 }
 
-// Sum of the confusion matrices of some runs, as rows of counts.
+// The summed confusion matrix of some runs, as rows of counts.
 function summed(numbers) {
   const matrices = numbers.map((number) => data.mistakes.confusion[number]).filter(Boolean);
   const classes = Math.max(0, ...matrices.map((matrix) => Math.sqrt(matrix.length)));
   const total = Array.from({ length: classes }, () => Array(classes).fill(0));
   for (const matrix of matrices) {
     const own = Math.sqrt(matrix.length);
-    matrix.forEach((count, at) => {
-      total[Math.floor(at / own)][at % own] += count;
+    matrix.forEach((count, index) => {
+      total[Math.floor(index / own)][index % own] += count;
     });
   }
   return { total, runs: matrices.length };
@@ -37,16 +37,16 @@ const short = (count) => (count < 10000 ? String(count) : `${Math.round(count / 
 
 function pairButton(count, label, predicted, highest, pick) {
   if (!count) return element("span", { class: "quiet" }, "·");
-  const pressed = seen.pair?.[0] === label && seen.pair?.[1] === predicted;
-  const words = `${label} taken for ${predicted}: ${count}`;
-  const made = element(
+  const pressed = view.pair?.[0] === label && view.pair?.[1] === predicted;
+  const words = `${label} predicted as ${predicted}: ${count}`;
+  const created = element(
     "button",
     { type: "button", title: words, "aria-label": words, "aria-pressed": String(pressed) },
     short(count),
   );
-  made.style.setProperty("--share", `${Math.round(75 * Math.sqrt(count / highest))}%`);
-  made.addEventListener("click", () => pick(pressed ? null : [label, predicted]));
-  return made;
+  created.style.setProperty("--share", `${Math.round(75 * Math.sqrt(count / highest))}%`);
+  created.addEventListener("click", () => pick(pressed ? null : [label, predicted]));
+  return created;
 }
 
 function confusionTable(total, pick) {
@@ -62,7 +62,7 @@ function confusionTable(total, pick) {
           ? element(
               "td",
               { class: "diagonal" },
-              element("span", { title: `${label} read right: ${count}` }, short(count)),
+              element("span", { title: `${label} classified correctly: ${count}` }, short(count)),
             )
           : element("td", {}, pairButton(count, label, predicted, highest, pick)),
       ),
@@ -77,37 +77,40 @@ function confusionTable(total, pick) {
   return element(
     "table",
     { class: "confusion" },
-    element("caption", { class: "axis" }, "rows: the image's label; columns: what it was taken for"),
+    element("caption", { class: "axis" }, "rows: label; columns: predicted class"),
     element("thead", {}, heads),
     element("tbody", {}, rows),
   );
 }
 
-function misreadItem(set, [place, index, label, predicted, sure, ofLabel]) {
-  const words = `${label} taken for ${predicted}`;
+function misreadItem(set, [place, index, label, predicted, confidence, labelProbability]) {
+  const words = `${label} predicted as ${predicted}`;
   return element(
     "li",
     {},
     picture(set, place, words),
     element("b", {}, `${label} → ${predicted}`),
-    ` ${surely(sure)}`,
+    ` ${probabilityText(confidence)}`,
     element("br"),
-    element("span", { class: "quiet" }, `as ${label}: ${surely(ofLabel)}`),
+    element("span", { class: "quiet" }, `as ${label}: ${probabilityText(labelProbability)}`),
     element("br"),
     element("span", { class: "quiet" }, `image ${index}`),
   );
 }
 
-function misreadOf(number, again) {
+function misreadOf(number, refresh) {
   const { misread, sets, set } = data.mistakes;
-  const fits = ([, , label, predicted]) => !seen.pair || (label === seen.pair[0] && predicted === seen.pair[1]);
-  const found = misread[number].filter(fits);
+  const matches = ([, , label, predicted]) => !view.pair || (label === view.pair[0] && predicted === view.pair[1]);
+  const found = misread[number].filter(matches);
   const matrix = data.mistakes.confusion[number];
   const classes = Math.sqrt(matrix.length);
-  const wrong = matrix.reduce((sum, count, at) => sum + (Math.floor(at / classes) === at % classes ? 0 : count), 0);
-  const all = seen.pair ? (matrix[seen.pair[0] * classes + seen.pair[1]] ?? 0) : wrong;
-  const visible = found.slice(0, seen.most);
-  const what = seen.pair ? `${seen.pair[0]} taken for ${seen.pair[1]}` : "misread";
+  const wrong = matrix.reduce(
+    (sum, count, index) => sum + (Math.floor(index / classes) === index % classes ? 0 : count),
+    0,
+  );
+  const all = view.pair ? (matrix[view.pair[0] * classes + view.pair[1]] ?? 0) : wrong;
+  const visible = found.slice(0, view.most);
+  const what = view.pair ? `predicted as ${view.pair[1]} instead of ${view.pair[0]}` : "misread";
   const more =
     found.length > visible.length &&
     element(
@@ -115,15 +118,15 @@ function misreadOf(number, again) {
       {
         type: "button",
         onclick: () => {
-          seen.most += PICTURES_AT_ONCE;
-          again();
+          view.most += PICTURES_AT_ONCE;
+          refresh();
         },
       },
       "More",
     );
   return [
-    element("h3", {}, `${plural(all, "image")} ${what}, what it was surest of first`),
-    found.length < all && element("p", { class: "quiet" }, `The page carries ${found.length} of them.`),
+    element("h3", {}, `${plural(all, "image")} ${what}, most confident first`),
+    found.length < all && element("p", { class: "quiet" }, `This page contains ${found.length} of them.`),
     element(
       "ul",
       { class: "pictures" },
@@ -135,14 +138,14 @@ function misreadOf(number, again) {
 
 function oftenItem(set, { index, place, label, jobs: count, taken }) {
   const [first, ...others] = taken;
-  const part = ([predicted, times, sure]) => `${label} → ${predicted}: ${times}×, ${surely(sure)}`;
+  const part = ([predicted, times, confidence]) => `${label} → ${predicted}: ${times}×, ${probabilityText(confidence)}`;
   return element(
     "li",
     { title: taken.map(part).join("\n") },
     picture(set, place, `${label}, misread by ${count} runs`),
     element("b", {}, `${count} of ${set.jobs}`),
     element("br"),
-    `${label} → ${first[0]} ${surely(first[2])}`,
+    `${label} → ${first[0]} ${probabilityText(first[2])}`,
     element("br"),
     element(
       "span",
@@ -153,35 +156,35 @@ function oftenItem(set, { index, place, label, jobs: count, taken }) {
 }
 
 function oftenMisread() {
-  const fits = ({ label, taken }) =>
-    !seen.pair || (label === seen.pair[0] && taken.some(([predicted]) => predicted === seen.pair[1]));
+  const matches = ({ label, taken }) =>
+    !view.pair || (label === view.pair[0] && taken.some(([predicted]) => predicted === view.pair[1]));
   return data.mistakes.sets.flatMap((set) => [
     element(
       "h3",
       {},
-      `Misread by most runs${data.mistakes.sets.length > 1 ? `, on test set ${set.sha256} (${plural(set.jobs, "run")})` : ""}`,
+      `Most often misread${data.mistakes.sets.length > 1 ? `, on test set ${set.sha256} (${plural(set.jobs, "run")})` : ""}`,
     ),
     element(
       "p",
       { class: "quiet" },
-      `Of all ${plural(set.jobs, "run")} with predictions, whatever the table shows: how many misread the image, what most of them took it for and how surely on average.`,
+      `All ${plural(set.jobs, "run")} with predictions, regardless of the filters: the number of runs that misread the image, their most frequent prediction and its mean confidence.`,
     ),
     element(
       "ul",
       { class: "pictures" },
-      set.often.filter(fits).map((entry) => oftenItem(set, entry)),
+      set.often.filter(matches).map((entry) => oftenItem(set, entry)),
     ),
   ]);
 }
 
 function fillMistakes(place) {
-  const again = () => fillMistakes(place);
+  const refresh = () => fillMistakes(place);
   const pick = (pair) => {
-    seen.pair = pair;
-    seen.most = PICTURES_AT_ONCE;
-    again();
+    view.pair = pair;
+    view.most = PICTURES_AT_ONCE;
+    refresh();
   };
-  const numbers = seen.run === "" ? shown : [Number(seen.run)];
+  const numbers = view.run === "" ? shown : [Number(view.run)];
   const { total, runs } = summed(numbers);
   const wrong = total
     .flatMap((row, label) => row.filter((_, predicted) => predicted !== label))
@@ -194,16 +197,16 @@ function fillMistakes(place) {
       element(
         "p",
         {},
-        `${plural(wrong, "misread image")} in ${plural(runs, "run")} with predictions. Press a count to see those images alone.`,
+        `${plural(wrong, "misread image")} in ${plural(runs, "run")} with predictions. Click a count to see only those images.`,
       ),
       element("div", { class: "scroll" }, confusionTable(total, pick)),
       element(
         "div",
         { class: "controls" },
-        seen.pair && element("button", { type: "button", onclick: () => pick(null) }, "All pairs"),
+        view.pair && element("button", { type: "button", onclick: () => pick(null) }, "All pairs"),
       ),
     ),
-    element("div", {}, seen.run === "" ? oftenMisread() : misreadOf(Number(seen.run), again)),
+    element("div", {}, view.run === "" ? oftenMisread() : misreadOf(Number(view.run), refresh)),
   );
   if (focus)
     [...place.querySelectorAll(".confusion button")]
@@ -216,23 +219,23 @@ function showMistakes() {
   showSheets();
   const place = unhide("mistakes");
   const runs = jobs.flatMap((job, number) => (data.mistakes.confusion[number] ? [[number, job.name]] : []));
-  if (runs.length === 1) seen.run = runs[0][0];
+  if (runs.length === 1) view.run = runs[0][0];
   const content = element("div", { class: "two" });
   const list = selector(
     "Mistakes of",
-    [["", "all runs that the table shows"], ...runs],
+    [["", "all runs shown in the table"], ...runs],
     (run) => {
-      seen.run = run;
-      seen.pair = null;
-      seen.most = PICTURES_AT_ONCE;
+      view.run = run;
+      view.pair = null;
+      view.most = PICTURES_AT_ONCE;
       fillMistakes(content);
     },
-    seen.run,
+    view.run,
   );
   list.querySelector("select").id = "mistakes-of";
   place.append(element("div", { class: "controls" }, list), content);
   fillMistakes(content);
   listeners.push(() => {
-    if (seen.run === "") fillMistakes(content);
+    if (view.run === "") fillMistakes(content);
   });
 }

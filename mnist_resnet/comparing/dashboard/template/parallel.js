@@ -1,5 +1,5 @@
-// Parallel coordinates: one line a run, over factors and what came of them. Drawn as plain lines, eight traces for any
-// number of runs, so that it needs no WebGL.
+// Parallel coordinates: one line per run across factors and results. Drawn as plain lines in one trace per colour,
+// whatever the number of runs, so that it needs no WebGL.
 const SHADES = ["#00224e", "#2d446c", "#575d6d", "#7c7b78", "#a69d75", "#d3c164", "#fee838"]; // cividis
 const DARK_SHADES = ["#4a6fb0", "#6684b0", "#8494a8", "#a0a193", "#bdaf7a", "#dcc75e", "#fee838"];
 const WIDTH_OF_AXIS = 120;
@@ -10,14 +10,14 @@ const RESULTS = [
   ["seconds", "time, s", (job) => job.seconds],
 ];
 
-// A factor's levels at equal distances, of many numbers by rank; runs of one level a little apart, so that one sees how many.
-function factorAxis(factor, at) {
+// A factor's levels at equal distances, by rank; runs of one level are spread a little, to show how many there are.
+function factorAxis(factor, index) {
   const last = Math.max(1, factor.levels.length - 1);
-  const apart = (number) => ((((number * 0.618034) % 1) - 0.5) * 0.5) / (last + 4);
+  const jitter = (number) => ((((number * 0.618034) % 1) - 0.5) * 0.5) / (last + 4);
   const every = Math.ceil(factor.levels.length / 12);
   return {
     title: factor.key,
-    place: (number) => jobs[number].levels[at] / last + apart(number),
+    place: (number) => jobs[number].levels[index] / last + jitter(number),
     ticks: factor.levels.flatMap((text, index) => (index % every ? [] : [[index / last, text]])),
   };
 }
@@ -25,13 +25,13 @@ function factorAxis(factor, at) {
 function resultAxis([, title, value]) {
   const present = jobs
     .map(value)
-    .filter((found) => found != null && found > 0)
+    .filter((result) => result != null && result > 0)
     .map(Math.log10);
   if (!present.length) return null;
   const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
   const place = (number) => {
-    const found = value(jobs[number]);
-    return found == null ? null : found <= 0 ? 0 : high > low ? (Math.log10(found) - low) / (high - low) : 0.5;
+    const result = value(jobs[number]);
+    return result == null ? null : result <= 0 ? 0 : high > low ? (Math.log10(result) - low) / (high - low) : 0.5;
   };
   const ticks = (high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]).map((share) => [
     share,
@@ -54,24 +54,24 @@ function parallelPlot(axes, colouring) {
     hoverinfo: "none",
   }));
   for (const number of shown) {
-    const places = axes.map((one) => one.place(number));
+    const places = axes.map((item) => item.place(number));
     const share = colouring.place(number);
     if (share == null || places.includes(null)) continue;
     const trace = traces[Math.min(shades.length - 1, Math.floor(share * shades.length))];
-    trace.x.push(...places.map((_, at) => at), null);
+    trace.x.push(...places.map((_, index) => index), null);
     trace.y.push(...places, null);
     trace.customdata.push(...places.map(() => number), null);
   }
-  const above = axes.map((one, at) => ({
-    x: at,
+  const titles = axes.map((item, index) => ({
+    x: index,
     y: 1.1,
     yanchor: "bottom",
     showarrow: false,
-    text: `<b>${inert(one.title)}</b>`,
+    text: `<b>${inert(item.title)}</b>`,
   }));
-  const beside = axes.flatMap((one, at) =>
-    one.ticks.map(([y, text]) => ({
-      x: at,
+  const tickLabels = axes.flatMap((item, index) =>
+    item.ticks.map(([y, text]) => ({
+      x: index,
       y,
       xanchor: "left",
       xshift: 4,
@@ -82,10 +82,10 @@ function parallelPlot(axes, colouring) {
       font: { size: 11 },
     })),
   );
-  const uprights = axes.map((_, at) => ({
+  const axisLines = axes.map((_, index) => ({
     type: "line",
-    x0: at,
-    x1: at,
+    x0: index,
+    x1: index,
     y0: -0.03,
     y1: 1.03,
     line: { color: colour("quiet"), width: 1 },
@@ -95,13 +95,13 @@ function parallelPlot(axes, colouring) {
     layout: layout({
       height: 420,
       hovermode: "closest",
-      annotations: [...above, ...beside],
-      shapes: uprights,
+      annotations: [...titles, ...tickLabels],
+      shapes: axisLines,
       dragmode: false,
       xaxis: { visible: false, fixedrange: true, range: [-0.25, axes.length - 1 + 0.75] },
       yaxis: { visible: false, fixedrange: true, range: [-0.08, 1.2] },
     }),
-    description: `Parallel coordinates of ${shown.length} runs over ${axes.map((one) => one.title).join(", ")}`,
+    description: `Parallel coordinates of ${shown.length} runs over ${axes.map((item) => item.title).join(", ")}`,
   };
 }
 
@@ -119,9 +119,9 @@ function showParallel() {
       { class: "controls" },
       selector(
         "Colour by",
-        axes.map((one, at) => [at, one.title]),
-        (at) => {
-          colouring = axes[at];
+        axes.map((item, index) => [index, item.title]),
+        (index) => {
+          colouring = axes[index];
           inner.redraw();
         },
         axes.indexOf(colouring),
@@ -131,7 +131,7 @@ function showParallel() {
     element(
       "p",
       { class: "quiet" },
-      "One line is one run that the table above shows; those without a test result have none. Results stand on logarithmic axes, best at the bottom; dark is low, yellow high. The filters above the table choose lines.",
+      "One line per run shown in the table above; runs without a test result are left out. Results have logarithmic axes with the best values at the bottom; dark is low, yellow is high. The filters above the table select the lines.",
     ),
   );
   listeners.push(() => inner.redraw());

@@ -1,13 +1,13 @@
-// What all plots share: colours of the page, the layout, and that they are drawn only when they come into view.
+// Shared by all plots: colours, layout, and drawing only when a plot comes into view.
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const seriesColour = (number) => colour(`c${number % 8}`);
 const DASHES = ["solid", "dash", "dot"];
 
-// Plotly reads a little HTML in its labels, and names come from configs.
+// Plotly interprets some HTML in its labels, and names come from configs.
 const inert = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 function faded(hex, share) {
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const [red, green, blue] = [1, 3, 5].map((index) => parseInt(hex.slice(index, index + 2), 16));
   return `rgba(${red},${green},${blue},${share})`;
 }
 
@@ -39,11 +39,11 @@ function layout(more = {}) {
   };
 }
 
-// Names of a plot's rows: at its left, or in a narrow window above each row.
+// Labels of a plot's rows: on its left, or above each row in a narrow window.
 function rowLabels(names) {
-  const above = matchMedia(ABOVE).matches;
+  const above = matchMedia(NARROW).matches;
   const short = (text) => inert(text.length > 58 ? `${text.slice(0, 57)}…` : text);
-  const written = (text, y) => ({
+  const annotation = (text, y) => ({
     x: 0,
     xref: "paper",
     y,
@@ -56,12 +56,12 @@ function rowLabels(names) {
   });
   const ticks = {
     tickmode: "array",
-    tickvals: names.map((_, at) => at),
+    tickvals: names.map((_, index) => index),
     ticktext: names.map(inert),
     showticklabels: !above,
   };
   return {
-    annotations: above ? names.map(written) : [],
+    annotations: above ? names.map(annotation) : [],
     yaxis: axis({ ...ticks, range: [names.length - 0.5, -0.7], showgrid: !above, zeroline: false }),
     height: names.length * (above ? 48 : 30),
   };
@@ -79,11 +79,11 @@ const watcher = new IntersectionObserver(
   },
   { rootMargin: "300px" },
 );
-const drawn = new Map();
+const makers = new Map();
 
 function draw(place) {
   waiting.delete(place);
-  const { traces, layout: arrangement, description } = drawn.get(place)();
+  const { traces, layout: plotLayout, description } = makers.get(place)();
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
   const config = {
@@ -92,20 +92,20 @@ function draw(place) {
     modeBarButtons: [["toImage"]],
     toImageButtonOptions: { filename: name },
   };
-  place.style.height = `${arrangement.height}px`;
-  Plotly.react(place, traces, arrangement, config);
+  place.style.height = `${plotLayout.height}px`;
+  Plotly.react(place, traces, plotLayout, config);
 }
 
-// A place for a plot; `make` gives {traces, layout, description}. Its `redraw` draws it now, or when next in view.
+// Returns an element for a plot; `make` returns {traces, layout, description}. Its `redraw` draws it now if in view, else later.
 function plot(make, attributes = {}) {
   const place = element("div", { class: "plot", role: "img", ...attributes });
-  drawn.set(place, make);
+  makers.set(place, make);
   waiting.set(place, true);
   watcher.observe(place);
   place.redraw = () => (inView.has(place) ? draw(place) : waiting.set(place, true));
   return place;
 }
 
-for (const query of ["(prefers-color-scheme: dark)", ABOVE]) {
-  matchMedia(query).addEventListener("change", () => drawn.forEach((_, place) => place.redraw()));
+for (const query of ["(prefers-color-scheme: dark)", NARROW]) {
+  matchMedia(query).addEventListener("change", () => makers.forEach((_, place) => place.redraw()));
 }

@@ -1,11 +1,11 @@
-// One run, opened from its row: what sets it apart, how it went, where it ran, what it said.
+// One run in a dialog: results, differences from the base config, environment, log.
 function ownCurves(number) {
   const series = [
     ["test_accuracy", "test"],
     ["train_accuracy", "training"],
     ["val_accuracy", "held-out"],
   ].filter(([measure]) => data.curves[measure]?.[number]?.some((value) => value != null));
-  const traces = series.map(([measure, name], at) => {
+  const traces = series.map(([measure, name], index) => {
     const errors = data.curves[measure][number].map((value) => (value == null ? null : 100 * (1 - value)));
     return {
       x: errors.map((_, epoch) => epoch),
@@ -14,7 +14,7 @@ function ownCurves(number) {
       type: "scatter",
       mode: "lines+markers",
       marker: { size: 5 },
-      line: { color: seriesColour(at), width: 2 },
+      line: { color: seriesColour(index), width: 2 },
       hovertemplate: `${name}: %{y:.3~g} %<extra></extra>`,
     };
   });
@@ -84,11 +84,11 @@ function figuresOf(job) {
 }
 
 function changedTable(job) {
-  if (!job.changed.length) return element("p", {}, "Nothing: this is the sweep's base.");
+  if (!job.changed.length) return element("p", {}, "Nothing: this run has the sweep's base config.");
   return plainTable([{ head: "key" }, { head: "most runs of the sweep" }, { head: "this run" }], job.changed);
 }
 
-function seeMistakes(number) {
+function showMistakesOf(number) {
   document.getElementById("run").close();
   const list = document.getElementById("mistakes-of");
   list.value = number;
@@ -101,11 +101,11 @@ function openRun(number) {
   const job = jobs[number];
   const dialog = document.getElementById("run");
   const part = (title, ...content) => [element("h3", {}, title), ...content];
-  const begun = Object.values(data.curves).some((runs) => runs[number]?.length);
+  const hasEpochs = Object.values(data.curves).some((runs) => runs[number]?.length);
   const mistakes =
     data.mistakes.confusion[number] &&
-    element("button", { type: "button", onclick: () => seeMistakes(number) }, "Its mistakes");
-  const figure = begun ? plot(() => ownCurves(number)) : null;
+    element("button", { type: "button", onclick: () => showMistakesOf(number) }, "Its mistakes");
+  const figure = hasEpochs ? plot(() => ownCurves(number)) : null;
   dialog.replaceChildren(
     element(
       "header",
@@ -133,7 +133,7 @@ function openRun(number) {
       mistakes && element("div", { class: "controls" }, mistakes),
       figure,
       part(
-        "Config: what differs from the sweep's base",
+        "Config: differences from the sweep's base",
         changedTable(job),
         element(
           "details",
@@ -154,7 +154,7 @@ function openRun(number) {
     opened.classList.remove("open");
     if (figure) {
       watcher.unobserve(figure);
-      drawn.delete(figure);
+      makers.delete(figure);
       waiting.delete(figure);
     }
     if (opened.isConnected && !document.activeElement.closest("#mistakes"))

@@ -1,4 +1,4 @@
-// Fills the page.
+// Builds the page.
 showHeader();
 showTable();
 showGroups();

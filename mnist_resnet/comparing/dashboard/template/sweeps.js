@@ -1,4 +1,4 @@
-// Several sweeps: the same configs in both paired, and what changed between them.
+// Comparison of sweeps: paired configs, and what changed.
 function pairsTable(pair) {
   const rows = pair.pairs.map(([name, first, second, difference]) => [
     name,
@@ -11,7 +11,7 @@ function pairsTable(pair) {
   return table;
 }
 
-function differenceWords(pair) {
+function differenceText(pair) {
   if (!pair.count) return "No config was completed in both.";
   const share = (end) => (end == null ? null : 100 * end);
   const mean = `${plural(pair.count, "config")} completed in both. Test accuracy changed by ${signed(share(pair.mean))} percentage points on average`;
@@ -25,7 +25,7 @@ function showSweeps() {
     const changes = plainTable([words("what"), prose(pair.first), prose(pair.second)], pair.changes);
     place.append(
       element("h3", {}, `${pair.first} and ${pair.second}`),
-      element("p", {}, differenceWords(pair)),
+      element("p", {}, differenceText(pair)),
       ...(pair.count ? [pairsTable(pair)] : []),
       element("h3", {}, "What changed in config, code and environment"),
       pair.changes.length ? changes : element("p", {}, "Nothing."),

@@ -1,5 +1,5 @@
-// The table of runs: sorted by any column, filtered by factor level, status and words of the name.
-const MOST_LEVELS = 40; // a factor with more levels is searched by its words, not picked from a list
+// The table of runs: sortable by any column, filtered by factor level, status and name.
+const MOST_LEVELS = 40; // a factor with more levels gets no list; use the name filter
 
 const has = (measure) => jobs.some((job) => job[measure] != null);
 const rowOf = new Map();
@@ -7,10 +7,10 @@ const rowOf = new Map();
 const columns = [
   { head: "Run", value: (job) => shortName(job), run: true },
   { head: "Status", value: (job) => job.status, status: true },
-  ...factors.map((factor, at) => ({
+  ...factors.map((factor, index) => ({
     head: factor.key,
-    value: (job) => job.levels[at],
-    text: (job) => level(job, at),
+    value: (job) => job.levels[index],
+    text: (job) => level(job, index),
     number: factor.numeric,
   })),
   measured("Test\naccuracy, %", "test_accuracy"),
@@ -54,13 +54,13 @@ function bestHead() {
 
 let sorted = { column: null, descending: false };
 
-// The name without what the factors' columns say, else the run's number.
+// The name without the levels shown in the factors' columns, or the run's number if nothing is left.
 function shortName(job) {
-  const told = new Set(factors.map((factor, at) => `${factor.key}=${level(job, at)}`));
+  const inColumns = new Set(factors.map((factor, index) => `${factor.key}=${level(job, index)}`));
   return (
     job.name
       .split(",")
-      .filter((part) => !told.has(part))
+      .filter((part) => !inColumns.has(part))
       .join(",") || `run ${job.index ?? ""}`
   );
 }
@@ -80,9 +80,9 @@ function row(job, number) {
 }
 
 function compare(a, b) {
-  const [one, other] = [sorted.column.value(jobs[a]), sorted.column.value(jobs[b])];
-  if (one == null || other == null) return (one == null) - (other == null) || a - b; // without a value: last
-  const order = typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
+  const [first, second] = [sorted.column.value(jobs[a]), sorted.column.value(jobs[b])];
+  if (first == null || second == null) return (first == null) - (second == null) || a - b; // missing values come last
+  const order = typeof first === "string" ? first.localeCompare(second, "en", { numeric: true }) : first - second;
   return (sorted.descending ? -order : order) || a - b;
 }
 
@@ -92,7 +92,7 @@ function fillTable() {
   body.replaceChildren(...order.map((number) => rowOf.get(number)));
   for (const name of body.querySelectorAll(".name[tabindex='0']")) name.tabIndex = -1;
   if (body.firstChild) body.firstChild.querySelector(".name").tabIndex = 0;
-  const all = `${plural(jobs.length, "run")}.${jobs.length > 1 ? " Arrow keys move between them, Enter opens one." : ""}`;
+  const all = `${plural(jobs.length, "run")}.${jobs.length > 1 ? " Arrow keys move between runs, Enter opens one." : ""}`;
   document.getElementById("count").textContent =
     shown.length === jobs.length ? all : `${shown.length.toLocaleString("en")} of ${plural(jobs.length, "run")} shown.`;
 }
@@ -123,26 +123,26 @@ function moveFocus(event) {
 }
 
 function showFilters() {
-  const words = element("input", {
+  const name = element("input", {
     type: "search",
-    oninput: (event) => choose({ words: event.target.value.trim().toLowerCase() }),
+    oninput: (event) => setFilters({ words: event.target.value.trim().toLowerCase() }),
   });
   const statuses = Object.keys(data.statuses).map((status) => [status, status]);
-  const status = selector("Status", [["", "any"], ...statuses], (value) => choose({ status: value }));
-  const pick = (at) => (value) => {
-    const { [at]: _, ...others } = chosen.levels;
-    choose({ levels: value === "" ? others : { ...others, [at]: Number(value) } });
+  const status = selector("Status", [["", "any"], ...statuses], (value) => setFilters({ status: value }));
+  const pick = (index) => (value) => {
+    const { [index]: _, ...others } = filters.levels;
+    setFilters({ levels: value === "" ? others : { ...others, [index]: Number(value) } });
   };
-  const lists = factors.map((factor, at) =>
+  const lists = factors.map((factor, index) =>
     factor.levels.length > 1 && factor.levels.length <= MOST_LEVELS
-      ? selector(factor.key, [["", "any"], ...factor.levels.map((text, number) => [number, text])], pick(at))
+      ? selector(factor.key, [["", "any"], ...factor.levels.map((text, number) => [number, text])], pick(index))
       : null,
   );
   const clear = element("button", { type: "reset" }, "Show all");
   const form = document.getElementById("filters");
-  form.append(element("label", {}, "Name contains", words), status, ...lists.filter(Boolean), clear);
+  form.append(element("label", {}, "Name contains", name), status, ...lists.filter(Boolean), clear);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => choose({ levels: {}, status: "", words: "" }));
+  form.addEventListener("reset", () => setFilters({ levels: {}, status: "", words: "" }));
 }
 
 function showTable() {

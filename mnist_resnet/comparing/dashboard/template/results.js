@@ -1,29 +1,35 @@
-// What the sweep says: groups of seeds, claims against measurement, the effect of each factor.
+// Results: groups of seeds, claims compared with measurements, the effect of each factor.
 const error = (accuracy) => (accuracy == null ? null : 100 * (1 - accuracy));
 const signed = (points) => {
   if (points == null) return ABSENT;
   const size = Math.abs(points).toFixed(2);
   return Number(size) === 0 ? size : `${points > 0 ? "+" : "−"}${size}`;
 };
-const between = ([low, high], write) => (low == null ? ABSENT : `${write(low)} to ${write(high)}`);
+const between = ([low, high], format) => (low == null ? ABSENT : `${format(low)} to ${format(high)}`);
 const heads = (...names) => names.map((name) => (typeof name === "string" ? { head: name, number: true } : name));
 const words = (head) => ({ head });
 const prose = (head) => ({ head, wrap: true });
 
-const timed = data.groups.filter((group) => group.test_accuracy.mean != null && group.training_seconds.mean != null);
+const timedGroups = data.groups.filter(
+  (group) => group.test_accuracy.mean != null && group.training_seconds.mean != null,
+);
 
-// Where each group of seeds stands between accuracy and the time that its training takes.
+// Accuracy against training time for each group of seeds.
 function timesPlot() {
   const keys = factors.filter((factor) => factor.key !== "seed").map((factor) => factor.key);
-  const names = timed.map((group) => {
-    const whole = group.levels.map((level, at) => `${keys[at]}=${level}`).join(", ") || "all";
-    return group.short ? (group.short.length === 1 ? `${group.short}: ${whole}` : group.short) : whole;
+  const names = timedGroups.map((group) => {
+    const longName = group.levels.map((level, index) => `${keys[index]}=${level}`).join(", ") || "all";
+    return group.short ? (group.short.length === 1 ? `${group.short}: ${longName}` : group.short) : longName;
   });
   const bars = (metric, factor) => ({
     type: "data",
     symmetric: false,
-    array: timed.map(({ [metric]: one }) => (one.high == null ? 0 : factor * (one.high - one.mean))),
-    arrayminus: timed.map(({ [metric]: one }) => (one.low == null ? 0 : factor * (one.mean - one.low))),
+    array: timedGroups.map(({ [metric]: summary }) =>
+      summary.high == null ? 0 : factor * (summary.high - summary.mean),
+    ),
+    arrayminus: timedGroups.map(({ [metric]: summary }) =>
+      summary.low == null ? 0 : factor * (summary.mean - summary.low),
+    ),
     color: colour("quiet"),
     thickness: 1,
     width: 3,
@@ -31,14 +37,14 @@ function timesPlot() {
   return {
     traces: [
       {
-        x: timed.map((group) => group.training_seconds.mean),
-        y: timed.map((group) => 100 * group.test_accuracy.mean),
+        x: timedGroups.map((group) => group.training_seconds.mean),
+        y: timedGroups.map((group) => 100 * group.test_accuracy.mean),
         error_x: bars("training_seconds", 1),
         error_y: bars("test_accuracy", 100),
         text: names.map(inert),
         type: "scatter",
         mode: "markers",
-        marker: { size: 10, color: timed.map((_, at) => seriesColour(at)) },
+        marker: { size: 10, color: timedGroups.map((_, index) => seriesColour(index)) },
         hovertemplate: "%{text}<br>%{y:.2f} % in %{x:.3g} s<extra></extra>",
       },
     ],
@@ -47,7 +53,7 @@ function timesPlot() {
       xaxis: axis({ title: { text: "training, seconds" }, type: "log" }),
       yaxis: axis({ title: { text: "test accuracy, %" } }),
     }),
-    description: "Test accuracy against seconds of training, mean of each group with its 95 % intervals",
+    description: "Test accuracy against seconds of training: mean of each group with 95 % intervals",
   };
 }
 
@@ -69,7 +75,7 @@ function showGroups() {
       ];
     }),
     percent(group.best_test_accuracy.mean),
-    ...(timed.length ? [significant(group.training_seconds.mean)] : []),
+    ...(timedGroups.length ? [significant(group.training_seconds.mean)] : []),
   ]);
   const columns = [
     ...(by.length ? by : [words("runs")]),
@@ -84,18 +90,18 @@ function showGroups() {
       "sd",
       "95 % interval",
       "best epoch's test, %",
-      ...(timed.length ? ["training, s"] : []),
+      ...(timedGroups.length ? ["training, s"] : []),
     ),
   ];
   const table = plainTable(columns, rows);
   table.classList.add("tall");
   unhide("groups").append(
-    ...(timed.length > 1 ? [plot(timesPlot)] : []),
+    ...(timedGroups.length > 1 ? [plot(timesPlot)] : []),
     table,
     element(
       "p",
       { class: "quiet" },
-      `Last epoch: mean, standard deviation between seeds, and interval of the mean (Student's t) over n completed runs. ${data.picked}`,
+      `Figures of the last epoch over n completed runs: mean, standard deviation between seeds, and confidence interval of the mean (Student's t). ${data.picked}`,
     ),
   );
 }
@@ -104,12 +110,12 @@ function claimsPlot(claims) {
   const labels = rowLabels(
     claims.map((claim) => `${claim.group}: ${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`),
   );
-  const everything = claims.flatMap((claim) => [...claim.values, claim.value].map(error)).filter((value) => value > 0);
-  const floor = Math.min(...everything) / 2;
-  const at = (accuracy) => Math.max(floor, error(accuracy));
+  const positive = claims.flatMap((claim) => [...claim.values, claim.value].map(error)).filter((value) => value > 0);
+  const floor = Math.min(...positive) / 2;
+  const plotted = (accuracy) => Math.max(floor, error(accuracy)); // zero has no place on a log scale
   const bars = (name, pick, hue, width) => {
     const ends = claims.map((claim) =>
-      claim[pick][0] == null ? [null, null, null] : [at(claim[pick][1]), at(claim[pick][0]), null],
+      claim[pick][0] == null ? [null, null, null] : [plotted(claim[pick][1]), plotted(claim[pick][0]), null],
     );
     const rows = claims.flatMap((_, row) => [row, row, null]);
     return {
@@ -125,7 +131,7 @@ function claimsPlot(claims) {
   };
   const marks = (name, points, marker) => ({
     name,
-    x: points.map(([, value]) => at(value)),
+    x: points.map(([, value]) => plotted(value)),
     y: points.map(([row]) => row),
     type: "scatter",
     mode: "markers",
@@ -140,7 +146,7 @@ function claimsPlot(claims) {
   const means = rows.filter(([, claim]) => claim.mean != null).map(([row, claim]) => [row, claim.mean]);
   return {
     traces: [
-      bars("where one further run falls, 95 %", "prediction", faded(colour("c0"), 0.28), 12),
+      bars("95 % prediction interval for one further run", "prediction", faded(colour("c0"), 0.28), 12),
       bars("95 % interval of the mean", "interval", colour("c0"), 3),
       marks("one run", runs, { color: colour("quiet"), size: 5 }),
       marks("mean of the runs", means, {
@@ -160,11 +166,11 @@ function claimsPlot(claims) {
       yaxis: labels.yaxis,
     }),
     description:
-      "Claimed figures against the runs, their mean with its interval, and the prediction interval for one further run; the table below says the same",
+      "Claimed figures, the runs, their mean with its interval, and the prediction interval for one further run; the table below lists the same values",
   };
 }
 
-const writerOf = (claim) => (claim.accuracy ? (value) => percent(value) : (value) => significant(value, 4));
+const formatter = (claim) => (claim.accuracy ? (value) => percent(value) : (value) => significant(value, 4));
 
 const claimName = (claim) => [
   [claim.group, data.sweeps.length > 1 ? ` (${claim.sweep})` : ""],
@@ -172,41 +178,44 @@ const claimName = (claim) => [
 ];
 
 function claimRow(claim) {
-  const write = writerOf(claim);
+  const format = formatter(claim);
   return [
     claimName(claim),
-    [write(claim.value), claim.words && element("div", { class: "quiet" }, `“${claim.words}”`)],
+    [format(claim.value), claim.words && element("div", { class: "quiet" }, `“${claim.words}”`)],
     [element("span", { class: "verdict" }, claim.verdict), element("div", { class: "quiet" }, claim.reason)],
     claim.n === claim.jobs ? `${claim.n}` : `${claim.n} of ${claim.jobs}`,
-    write(claim.mean),
-    between(claim.interval, write),
-    between(claim.prediction, write),
+    format(claim.mean),
+    between(claim.interval, format),
+    between(claim.prediction, format),
   ];
 }
 
 function claimsTable() {
-  const measured = heads("n", "measured mean", "95 % interval", "a further run, 95 %");
+  const measured = heads("n", "measured mean", "95 % interval", "95 % prediction interval");
   return plainTable(
     [prose("config and figure"), words("claimed"), prose("verdict"), ...measured],
     data.claims.map(claimRow),
   );
 }
 
-// Accuracy swings from epoch to epoch: what a claim would have met in the others.
-function swingTable() {
-  const told = data.claims.filter((claim) => claim.swing);
-  const rows = told.map((claim) => [
+// The claimed figures in every epoch, since accuracy varies from one epoch to the next.
+function epochsTable() {
+  const recorded = data.claims.filter((claim) => claim.swing);
+  const rows = recorded.map((claim) => [
     claimName(claim),
-    writerOf(claim)(claim.value),
+    formatter(claim)(claim.value),
     claim.epochs || ABSENT,
-    ...claim.swing.map(writerOf(claim)),
+    ...claim.swing.map(formatter(claim)),
   ]);
   const [claimed, ...figures] = heads("claimed", "lowest", "median", "highest");
   return plainTable([prose("config and figure"), claimed, words("epochs at or beyond the claim"), ...figures], rows);
 }
 
 function questionRow(answer) {
-  const side = (one) => [`${one.level}: ${significant(one.mean)}`, element("div", { class: "quiet" }, `n = ${one.n}`)];
+  const side = ({ level, mean, n }) => [
+    `${level}: ${significant(mean)}`,
+    element("div", { class: "quiet" }, `n = ${n}`),
+  ];
   const difference =
     answer.effect?.mean == null
       ? ABSENT
@@ -231,12 +240,16 @@ function showClaims() {
   if (drawable.length) {
     place.append(
       plot(() => claimsPlot(drawable)),
-      element("p", { class: "quiet" }, "A claim is one run: it stands if it lies where one further run falls."),
+      element(
+        "p",
+        { class: "quiet" },
+        "A claim is treated as one run: it stands if it lies in the prediction interval for one further run.",
+      ),
     );
   }
   if (data.claims.length) place.append(claimsTable(), element("p", { class: "quiet" }, "Accuracies in per cent."));
   if (data.claims.some((claim) => claim.swing)) {
-    place.append(element("h3", {}, "The same figures in every epoch of every completed run"), swingTable());
+    place.append(element("h3", {}, "The same figures in every epoch of every completed run"), epochsTable());
   }
   if (data.questions.length) {
     place.append(
@@ -257,13 +270,17 @@ function showClaims() {
 }
 
 const effectName = (effect) =>
-  effect.factors.map((factor, at) => `${factor}: ${effect.levels[at][0]} → ${effect.levels[at][1]}`).join(" × ");
+  effect.factors
+    .map((factor, index) => `${factor}: ${effect.levels[index][0]} → ${effect.levels[index][1]}`)
+    .join(" × ");
 
 function effectsPlot(effects) {
   const labels = rowLabels(effects.map(effectName));
   const means = effects.map((effect) => 100 * effect.mean);
   const reach = (end, sign) =>
-    effects.map((effect, at) => (effect.interval[end] == null ? 0 : sign * (100 * effect.interval[end] - means[at])));
+    effects.map((effect, index) =>
+      effect.interval[end] == null ? 0 : sign * (100 * effect.interval[end] - means[index]),
+    );
   const hue = effects.map((effect) => (effect.shown ? colour("c0") : colour("quiet")));
   return {
     traces: [
@@ -307,7 +324,7 @@ function effectsPlot(effects) {
       }),
       yaxis: labels.yaxis,
     }),
-    description: "Effect of each factor on the test error with 95 % intervals; the table below says the same",
+    description: "Effect of each factor on the test error with 95 % intervals; the table below lists the same values",
   };
 }
 
@@ -366,10 +383,13 @@ function showEffects() {
     );
   if (data.changes.length) {
     const bases = new Map(data.changes.map(({ base, levels }) => [base, levels]));
-    const written = ([base, levels]) => `${base} is ${Object.entries(levels).map((pair) => pair.join("=")).join(", ")}.`;
+    const definition = ([base, levels]) =>
+      `${base} is ${Object.entries(levels)
+        .map((pair) => pair.join("="))
+        .join(", ")}.`;
     place.append(
       element("h3", {}, "One change at a time"),
-      element("p", { class: "quiet" }, [...bases].map(written).join(" ")),
+      element("p", { class: "quiet" }, [...bases].map(definition).join(" ")),
       changesTable(),
     );
   }
@@ -378,10 +398,17 @@ function showEffects() {
       element("h3", {}, "Two factors together"),
       plainTable(columns("interaction"), together.map(effectRow)),
     );
-  const paired =
-    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect whose interval spans zero is not shown. p values are not corrected for the number of effects.";
-  if (alone.length) place.append(element("p", { class: "quiet" }, paired));
+  const method =
+    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect counts as shown if its interval excludes zero. p values are not corrected for the number of effects.";
+  if (alone.length) place.append(element("p", { class: "quiet" }, method));
   if (unpaired.length)
-    place.append(element("p", {}, `No two completed runs differ in one of these alone: ${unpaired.join(", ")}.`));
-  if (leftOut.length) place.append(element("p", {}, `Too many levels to pair runs by: ${leftOut.join(", ")}.`));
+    place.append(
+      element(
+        "p",
+        {},
+        `Effects that can't be determined, since no two completed runs differ in the factor alone: ${unpaired.join(", ")}.`,
+      ),
+    );
+  if (leftOut.length)
+    place.append(element("p", {}, `Left out, since they have too many levels: ${leftOut.join(", ")}.`));
 }
