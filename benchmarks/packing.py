@@ -23,7 +23,10 @@ from mnist_resnet.job_folder import RESULT, read_json
 TOGETHER = {"cpu": [1, 2], "cuda": [1, 2, 4, 8]}
 """Numbers of simultaneous jobs."""
 WITHOUT_MPS = {"CUDA_MPS_PIPE_DIRECTORY": os.devnull}
-"""Environment that keeps the launcher from starting a Multi-Process Service: it finds one configured, which is none."""
+"""Environment that keeps the launcher from starting a Multi-Process Service (MPS).
+
+The launcher starts none if a pipe directory is configured; this one is not a directory, so that no service is used.
+"""
 
 Outcome = dict[str, Any]
 """Figures of one run of the sweep, as `run` returns them."""

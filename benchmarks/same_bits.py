@@ -1,8 +1,9 @@
-"""Prove that a refactoring computes nothing else: `python -m benchmarks.same_bits BASELINE_CHECKOUT`.
+"""Checks that two checkouts compute bitwise the same, for example before and after a refactoring.
 
-One job of each kind is run by the baseline's `train.py` and by this checkout's: batch losses, metrics without times,
-final weights and signatures must be equal, bit by bit. Both run on one CPU thread of this machine, on scikit-learn's
-digits; the baseline needs no environment of its own. Prints one line a kind, and exits with 1 if any differs.
+Run `python -m benchmarks.same_bits BASELINE_CHECKOUT`. It runs one job of each kind with the `train.py` of the baseline
+and of this checkout, and compares their batch losses, metrics (without times), final weights and signatures bitwise.
+Both run on one CPU thread of this machine, on scikit-learn's digits, in the same Python environment. It prints one line
+per kind, and exits with code 1 if any differs.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.config import ROOT, merge_overrides
+
 TIMES = {"seconds", "training_seconds", "images_per_second"}
 COMMON = (
     *("data=digits", "data.train_size=700", "data.test_size=100", "data.batch_size=32", "trainer.epochs=4"),
@@ -43,7 +45,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    """Compare each kind of job."""
+    """Compare each kind of job, and exit with code 1 if any differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.same_bits", description=__doc__)
     parser.add_argument("baseline", type=Path, help="a checkout of the commit before")
     baseline = parser.parse_args().baseline.resolve()
@@ -60,9 +62,8 @@ def main() -> None:
 
 
 def _bits_of(checkout: Path, overrides: tuple[str, ...], interrupts: bool) -> dict[str, dict[str, str]]:
-    """Run a sweep of one or more jobs; return the hashes of what each computed, by job name."""
-    last = {override.partition("=")[0]: override for override in [*COMMON, *overrides]}
-    command = [sys.executable, "-P", str(checkout / "train.py"), "-m", *last.values()]
+    """Run a sweep of one or more jobs, and return the hashes of each job's results, by job name."""
+    command = [sys.executable, "-P", str(checkout / "train.py"), "-m", *merge_overrides(*COMMON, *overrides)]
     with tempfile.TemporaryDirectory() as folder:
         sweep = Path(folder) / "multirun" / "same_bits"
         if interrupts:

@@ -140,7 +140,7 @@ def plot(rows: list[Row], machine: dict[str, Any], path: Path) -> None:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--stem", choices=("3x3", "7x7"), default="3x3")
+    parser.add_argument("--stem", choices=("3x3", "7x7"), default="3x3", help="network stem (default: %(default)s)")
     parser.add_argument("--width", type=int, default=64, help="network width (default: %(default)s, the report's)")
     parser.add_argument("--steps", type=int, help=f"steps in a round (default: {STEPS})")
     parser.add_argument("--repeats", type=int, help=f"rounds of each contender (default: {REPEATS})")

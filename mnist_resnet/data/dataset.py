@@ -44,7 +44,7 @@ class LabelledImages:
         return len(self.labels)
 
     def to(self, device: str) -> "LabelledImages":
-        """Return a copy on `device`, such as `cpu` or `cuda:0`."""
+        """Return the same images on `device`, such as `cpu` or `cuda:0`."""
         return LabelledImages(self.pixels.to(device), self.labels.to(device))
 
 
@@ -72,7 +72,7 @@ class DataSet:
             raise UsageError(f"data set: training images are {train}, test images {test}; they must be the same")
 
     def to(self, device: str) -> "DataSet":
-        """Return a copy on `device`, such as `cpu` or `cuda:0`."""
+        """Return the same images on `device`, such as `cpu` or `cuda:0`."""
         return DataSet(self.train.to(device), self.test.to(device))
 
 

@@ -28,9 +28,9 @@ _WHITE, _BLACK = 255, 0
 def read_image_file(path: Path, channels: int, height: int, width: int, ink_side: int) -> Pixels:
     """Read an image file and prepare it for the network.
 
-    A one-channel image that already has this size and a pure black or pure white background keeps its pixels (white is
-    inverted). Any other one-channel image gets MNIST's preparation. A three-channel image is scaled to fit and padded
-    with black.
+    With `channels=1`, an image that already has this size and a pure black or white background keeps its pixels (white
+    is inverted); any other image gets MNIST's preparation. With `channels=3`, the image is scaled to fit, padded with
+    black.
 
     Args:
         path: a file in any format that Pillow reads; only its first frame is used.
