@@ -138,17 +138,18 @@ def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:
     return recorded, precision
 
 
-def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trust: list[str]) -> "Split":
+def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trusted: list[str]) -> "Split":
     from hydra.errors import InstantiationException
 
-    from mnist_resnet.config.allowed_targets import check_targets
+    from mnist_resnet.config.allowed_targets import check_targets, trust
     from mnist_resnet.config.schema import check
     from mnist_resnet.data.batches import load
 
     config = result.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
         raise UnreadableFolder(f"{job / RESULT}: holds no config")
-    check_targets(config["data"], trust)
+    trust(trusted)
+    check_targets(config["data"])
     data = config["data"] if data_root is None else config["data"] | {"root": data_root}
     try:
         return load(check(config | {"data": data}).data, "cpu").test

@@ -28,13 +28,14 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
 
         return resume_search(folder, trusted)
     from mnist_resnet.attempts import LeaseMonitor
-    from mnist_resnet.config.allowed_targets import check_targets
+    from mnist_resnet.config.allowed_targets import check_targets, trust
     from mnist_resnet.config.schema import check
     from mnist_resnet.jobs.disk_space import check_disk_space
     from mnist_resnet.sweeps.finish import run_sweep
     from mnist_resnet.sweeps.folder import job_state, read_sweep
     from mnist_resnet.sweeps.runner import run_jobs
 
+    trust(trusted)
     sweep = read_sweep(folder)
     if not sweep.jobs:
         raise UnreadableFolder(f"{folder}: its job list is empty; run the command that started it again")

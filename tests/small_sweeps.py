@@ -152,6 +152,8 @@ def run_in_process(
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     # train.py sets this variable itself; if it is already set, train.py shows full tracebacks.
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    # A new process allows nothing that an earlier command composed.
+    monkeypatch.setattr("mnist_resnet.config.allowed_targets._allowed_here", set())
     capfd.readouterr()
     code = 0
     try:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.data.batches import load
 from mnist_resnet.job_folder import Metrics
@@ -46,11 +47,17 @@ SMALL = (
 
 
 @lru_cache(maxsize=64)
-def resolved(*overrides: str) -> dict[str, Any]:
+def _resolved(*overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
         container = OmegaConf.to_container(compose("config", [*SMALL, *overrides]), resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def resolved(*overrides: str) -> dict[str, Any]:
+    container = _resolved(*overrides)
+    allow(container)
+    return container
 
 
 def small(*overrides: str) -> Config:

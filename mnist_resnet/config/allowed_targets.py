@@ -2,11 +2,12 @@
 
 Hydra's `instantiate` calls whatever a `_target_` names. Configs composed from the user's own `conf/` are trusted. A
 stored config may come from anywhere, such as a copied sweep folder: it may build only the targets listed here or named
-by the user. (Hydra 1.4 plans a similar list, called an execution whitelist.)
+by the user. The list is asked where things are built (`build`), so no way in goes past it. (Hydra 1.4 plans a similar
+list, called an execution whitelist.)
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mnist_resnet.config.signature import flatten
@@ -31,6 +32,13 @@ TRUSTED_TARGETS = frozenset(
         "mnist_resnet.data.sources.mnist",
         "mnist_resnet.tracking.no_tracker.NoTracker",
         "mnist_resnet.tracking.wandb.WandbTracker",
+        "optuna.pruners.HyperbandPruner",
+        "optuna.pruners.MedianPruner",
+        "optuna.pruners.NopPruner",
+        "optuna.pruners.SuccessiveHalvingPruner",
+        "optuna.samplers.GridSampler",
+        "optuna.samplers.RandomSampler",
+        "optuna.samplers.TPESampler",
         "torch.nn.CrossEntropyLoss",
         "torch.nn.Identity",
         "torch.optim.Adagrad",
@@ -49,32 +57,46 @@ TRUST_VARIABLE = "MNIST_RESNET_TRUST"
 """Environment variable with further allowed targets, separated by commas, for programs without a `--trust` option."""
 
 
+_allowed_here: set[str] = set()
+"""Targets that the user of this process composed or named, beside `TRUSTED_TARGETS`."""
+
+
+def allow(config: Any) -> None:
+    """Allow the targets of a config that this process has composed from the user's own files.
+
+    Args:
+        config: Composed config, or part of one.
+    """
+    _allowed_here.update(targets(config))
+
+
+def trust(named: Iterable[str]) -> None:
+    """Allow targets that the user named, each by its full name."""
+    _allowed_here.update(named)
+
+
 def targets(config: Any) -> Iterator[str]:
     """Yield every `_target_` in a resolved config, at any depth."""
-    if isinstance(config, dict):
+    if isinstance(config, Mapping):
         if "_target_" in config:
             yield str(config["_target_"])
         config = list(config.values())
-    if isinstance(config, list):
+    if isinstance(config, list | tuple):
         for value in config:
             yield from targets(value)
 
 
-def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
-    """Check that a stored config builds only allowed targets.
+def check_allowed(config: Any, trusted: Iterable[str] = ()) -> None:
+    """Check that a resolved config names allowed targets only.
 
-    Allowed are `TRUSTED_TARGETS`, `trusted`, and those named by the environment variable `MNIST_RESNET_TRUST`.
-
-    Args:
-        config: resolved config from an untrusted folder.
-        trusted: full names of further allowed targets.
+    Allowed are `TRUSTED_TARGETS`, targets of configs that were composed in this process (`allow`), `trusted`, and those
+    named by the environment variable `MNIST_RESNET_TRUST`.
 
     Raises:
-        UsageError: the config names other targets, or contains an interpolation such as `${oc.env:NAME}`, by which
-            OmegaConf would read this machine's environment.
+        UsageError: It names others.
     """
     from_environment = (target.strip() for target in os.environ.get(TRUST_VARIABLE, "").split(","))
-    allowed = TRUSTED_TARGETS.union(trusted, from_environment)
+    allowed = TRUSTED_TARGETS.union(_allowed_here, trusted, filter(None, from_environment))
     rejected = list(dict.fromkeys(target for target in targets(config) if target not in allowed))
     if rejected:
         options = " ".join(f"--trust {target}" for target in rejected)
@@ -82,6 +104,20 @@ def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
             f"_target_={', '.join(rejected)}: not on the list of what a stored config may run; if you know and trust "
             f"{'it' if len(rejected) == 1 else 'them'}: {options} (or {TRUST_VARIABLE}={','.join(rejected)})"
         )
+
+
+def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
+    """Check that a stored config builds allowed targets only (see `check_allowed`), and interpolates nothing.
+
+    Args:
+        config: Config from a folder that may come from anywhere.
+        trusted: Full names of further allowed targets.
+
+    Raises:
+        UsageError: It names other targets, or contains an interpolation such as `${oc.env:NAME}`, by which OmegaConf
+            would read this machine's environment.
+    """
+    check_allowed(config, trusted)
     for key, value in flatten(config).items():
         if "${" in str(value):
             raise UsageError(f"{key}={value}: a stored config must hold plain values, no interpolations")

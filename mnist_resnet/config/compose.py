@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
@@ -121,6 +122,7 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
         HydraConfig.instance().cfg = before
     assert isinstance(container, dict)
     content: dict[str, Any] = {str(key): value for key, value in container.items()}
+    allow(content)
     choices = {
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }

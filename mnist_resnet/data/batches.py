@@ -12,9 +12,9 @@ from typing import Any
 import numpy
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import Tensor
 
+from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Data
 from mnist_resnet.data.dataset import DataSet
 from mnist_resnet.errors import UsageError
@@ -135,7 +135,7 @@ def _on_device(source_node: str, device: str) -> DataSet:
 @lru_cache(maxsize=4)
 def _decoded(source_node: str) -> DataSet:
     try:
-        loaded: Any = instantiate(json.loads(source_node), _convert_="all")
+        loaded: Any = build(json.loads(source_node))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 
+from mnist_resnet.config.build import build
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 
@@ -58,7 +58,7 @@ def parameter_count(model: str) -> int:
     """Count the parameters of a model (JSON of its config node) on the meta device; 0 if it can't be built."""
     try:
         with torch.device("meta"):
-            built = instantiate(json.loads(model), _convert_="all")
+            built = build(json.loads(model))
     except (Exception, SystemExit):
         return 0
     return sum(parameter.numel() for parameter in built.parameters())

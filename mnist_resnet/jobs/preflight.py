@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.config.allowed_targets import check_allowed
 from mnist_resnet.config.schema import Config, Data, check
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.task import load_task
@@ -71,6 +72,7 @@ def _with_inner(key: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 @lru_cache(maxsize=1000)
 def _check_call(key: str, node: str) -> None:
     content = json.loads(node)
+    check_allowed(content)
     arguments = {name: value for name, value in content.items() if name not in SETTINGS}
     shown = f"{key}._target_={content['_target_']}"
     try:

@@ -181,6 +181,7 @@ class WorkerPool:
         interrupt: Interrupt,
     ) -> None:
         self._pending, self._options, self._retries, self._starter = pending, options, retries, starter
+        self._targets = sorted(pending.targets())
         self._progress, self._interrupt = progress, interrupt
         self._slots: list[_Slot] = []
         self._monitor, self._page = LeaseMonitor(), LiveDashboard(options.folder)
@@ -214,8 +215,7 @@ class WorkerPool:
 
     def _start(self, placement: Placement) -> _Slot:
         self._started += 1
-        # All targets were checked at launch.
-        request = WorkerRequest(self._options.folder, self._options.launch, 1, list(self._pending.targets()))
+        request = WorkerRequest(self._options.folder, self._options.launch, 1, self._targets)
         return _Slot(placement, self._started, self._starter.start(request.arguments(self._started), placement))
 
     def _check(self, slot: _Slot) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.config.allowed_targets import check_targets
+from mnist_resnet.config.allowed_targets import check_targets, trust
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import SEARCH
@@ -32,6 +32,7 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
         UsageError: A frozen config would run a target that is not trusted, or requests a device that no worker sees.
         UnreadableFolder: The folder holds no sweep.
     """
+    trust(trusted)
     jobs, attempts = _search_jobs(folder, trusted) if (folder / SEARCH).exists() else _sweep_jobs(folder, trusted)
     requested = requested_devices(jobs)
     on_failure = check(jobs[-1].config).sweep.on_failure
@@ -48,9 +49,9 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
 def _sweep_jobs(folder: Path, trusted: Sequence[str]) -> tuple[list[JobSpec], dict[str, int]]:
     """Return a sweep's unfinished jobs, and the number of attempts at each by name."""
     sweep, monitor = read_sweep(folder), LeaseMonitor()
+    for job in sweep.jobs:
+        check_targets(job.config, trusted)
     due = [state for job in sweep.jobs if (state := job_state(sweep, job, monitor)).is_due]
-    for state in due:
-        check_targets(state.job.config, trusted)
     return [state.job for state in due], {state.job.name: state.attempt for state in due}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mnist_resnet.config.allowed_targets import check_targets
+from mnist_resnet.config.allowed_targets import check_targets, trust
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import SEARCH
 from mnist_resnet.jobs.run import ProcessContext
@@ -38,6 +38,7 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UnreadableFolder: The folder holds no sweep, or the launch is over.
     """
     interrupt = Interrupt()
+    trust(trusted)
     options = read_worker_options(folder, launch) if launch else None
     before = options.request if options else None
     with interrupt.listening(), stop_on_request(folder, interrupt, before), WorkerConsole() as progress:

@@ -5,29 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from mnist_resnet.config.build import build
 from mnist_resnet.errors import UsageError
 from mnist_resnet.search.space import Parameter
 
 GRID = "optuna.samplers.GridSampler"
 FIXED_SEED_SAMPLERS = frozenset([GRID, "optuna.samplers.QMCSampler", "optuna.samplers.CmaEsSampler"])
 """Samplers that need one seed for all trials: they index one sequence by the trial's number, or add it to the seed."""
-
-TRUSTED_COMPONENTS = frozenset(
-    [
-        GRID,
-        "optuna.samplers.TPESampler",
-        "optuna.samplers.RandomSampler",
-        "optuna.pruners.HyperbandPruner",
-        "optuna.pruners.MedianPruner",
-        "optuna.pruners.NopPruner",
-        "optuna.pruners.SuccessiveHalvingPruner",
-    ]
-)
-"""Samplers and pruners that a stored spec may name."""
 
 
 def build_sampler(node: Mapping[str, Any], space: Sequence[Parameter], number: int) -> BaseSampler:
@@ -83,7 +70,7 @@ def build_pruner(node: Mapping[str, Any], epochs: int) -> BasePruner:
 def _build(name: str, node: dict[str, Any], kind: type[Any]) -> Any:
     shown = f"hydra.sweeper.{name}._target_={node['_target_']}"
     try:
-        built = instantiate(node, _convert_="all")
+        built = build(node)
     except (HydraException, ImportError) as error:
         cause = error.__cause__ or error
         raise UsageError(f"{shown}: {' '.join(str(cause).split())}") from None

@@ -13,6 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.compose import Composer
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
@@ -45,6 +46,7 @@ def compose_spec(
     sampler, pruner = (_component_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
     spec = SearchSpec(space, fixed, shared_configs, sampler, pruner, trials=1, command=sys.argv)
     corner_jobs = spec.corner_jobs()
+    allow([sampler, pruner, *(job.config for job in corner_jobs)])
     _check_settings(corner_jobs)
     build_sampler(sampler, space, 0)
     build_pruner(pruner, check(corner_jobs[0].config).epochs)

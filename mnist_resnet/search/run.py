@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.config.allowed_targets import trust
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.schema import check
@@ -96,6 +97,7 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
         UsageError: The spec would run a target that is not trusted, or the disk has no space for the trials.
         UnreadableFolder: The folder holds no search.
     """
+    trust(trusted)
     spec = read_spec(folder)
     spec.check_trusted(trusted)
     started = len(all_trials(Trials(folder, spec, LeaseMonitor(), print).storage))

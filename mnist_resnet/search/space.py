@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,20 @@ class Parameter:
             raise UsageError(f"{self.key}={self.typed}: a grid needs a list or a range of values, as in {self.key}=a,b")
         steps = round((distribution.high - distribution.low) / distribution.step)
         return [self.rounded(distribution.low + step * distribution.step) for step in range(steps + 1)]
+
+    def check_stored(self) -> None:
+        """Check a parameter that was read from a folder: its values are plain, and none is a target.
+
+        Raises:
+            UsageError: It sets a target, or a value holds a target or an interpolation.
+        """
+        if any(part.startswith("_") for part in re.split(r"[./@]", self.name)):
+            raise UsageError(f"{self.name}: a stored search can't search a target; run the command that started it")
+        for choice in getattr(self.distribution, "choices", ()):
+            if "${" in str(choice) or "_target_" in str(choice):
+                raise UsageError(
+                    f"{self.name}={choice}: a stored search must hold plain values, no interpolations or targets"
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict; `read_parameter` reads it."""

@@ -14,7 +14,6 @@ from mnist_resnet.config.allowed_targets import check_targets, targets
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, write_atomically
-from mnist_resnet.search.components import TRUSTED_COMPONENTS
 from mnist_resnet.search.space import Parameter, corners, read_parameter
 
 REFERENCE = re.compile(r"\$\{[\w.]+\}")
@@ -98,9 +97,14 @@ class SearchSpec:
         Raises:
             UsageError: It does not.
         """
-        check_targets({"sampler": self.sampler, "pruner": self.pruner}, [*trusted, *TRUSTED_COMPONENTS])
+        check_targets({"sampler": self.sampler, "pruner": self.pruner}, trusted)
+        for parameter in self.space:
+            parameter.check_stored()
         for shared in self.commons:
             check_targets(json.loads(REFERENCE.sub("", json.dumps(shared.config))), trusted)
+        # A reference may lead to a target: what is built is the resolved config.
+        for job in self.corner_jobs():
+            check_targets(job.config, trusted)
 
     def targets(self) -> set[str]:
         """Return the targets that the trials run."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
@@ -32,6 +33,8 @@ def run_task(config: DictConfig) -> int:
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    # What Hydra composed here is the user's own; the frozen config names the same targets.
+    allow(OmegaConf.to_container(config, resolve=False))
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
         return _run_sweep_job(Path(hydra.sweep.dir), folder.name)
     with_hydra = config.copy()

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
+from mnist_resnet.config.build import build
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import RunInfo, Tracker
 from mnist_resnet.tracking.wandb_mode import one_line, warn_once
@@ -22,7 +22,7 @@ class GuardedTracker:
         self._target = str(node["_target_"])
         self._tracker: Tracker | None = None
         try:
-            self._tracker = instantiate(node)
+            self._tracker = build(node, convert="none")
         except Exception as error:
             self._disable(error)
 

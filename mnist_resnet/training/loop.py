@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, Split, shuffled
 from mnist_resnet.job_folder import Metrics
@@ -81,22 +81,18 @@ class Training:
     def __init__(self, config: Config, splits: DataSplits, numerics: Numerics) -> None:
         self.config, self.splits, self.numerics = config, splits, numerics
         seed_everything(config.seed)
-        self.model: nn.Module = instantiate(_node(config.model), _convert_="all").to(numerics.device)
+        self.model: nn.Module = build(_node(config.model)).to(numerics.device)
         use_channels_last(self.model, numerics)
-        self.optimizer: Optimizer = instantiate(_node(config.optim), _convert_="all")(self.model.parameters())
+        self.optimizer: Optimizer = build(_node(config.optim))(self.model.parameters())
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
-        self.schedule: LRScheduler = instantiate(_node(config.schedule), _convert_="all")(
-            self.optimizer, total_steps=total_steps
-        )
-        self.averaging: Averaging = instantiate(_node(config.averaging), _convert_="all")(
-            self.model, total_steps=total_steps
-        )
+        self.schedule: LRScheduler = build(_node(config.schedule))(self.optimizer, total_steps=total_steps)
+        self.averaging: Averaging = build(_node(config.averaging))(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
         black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
-        self.augment: Callable[[Tensor], Tensor] = instantiate(_node(config.augmentation), _convert_="all")(black)
-        self.loss: LossFunction = instantiate(_node(config.loss), _convert_="all")
+        self.augment: Callable[[Tensor], Tensor] = build(_node(config.augmentation))(black)
+        self.loss: LossFunction = build(_node(config.loss))
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
@@ -333,6 +329,6 @@ def log_probabilities(training: Training, split: Split) -> Tensor:
 
 
 def _node(component: object) -> dict[str, object]:
-    """Return a part of the config as the mapping that `instantiate` takes."""
+    """Return a part of the config as the mapping that `build` takes."""
     dump = component.model_dump(by_alias=True, exclude_unset=True)  # type: ignore[attr-defined]
     return dict(dump)
