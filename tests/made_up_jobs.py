@@ -1,4 +1,4 @@
-"""Job folders with the very figures that a test wants."""
+"""Writes job folders with given metrics, predictions and losses."""
 
 import copy
 import json
@@ -25,11 +25,11 @@ def write_job(
     sweep: str | None = None,
     **result: Any,
 ) -> Path:
-    """Write a job folder whose test accuracy was `accuracies`, epoch by epoch; training accuracy is 0.001 above."""
+    """Write a job folder with `accuracies` as test accuracy by epoch; training accuracy is 0.001 higher."""
     folder.mkdir(parents=True)
-    whole = copy.deepcopy(base_config(len(accuracies), 10_000, val=False))
+    full_config = copy.deepcopy(base_config(len(accuracies), 10_000, val=False))
     for key, value in {"seed": seed, **(config or {})}.items():
-        set_key(whole, key, value)
+        set_key(full_config, key, value)
     epochs = [epoch_line(number, accuracy) for number, accuracy in enumerate(accuracies)]
     best = max(epochs, key=lambda epoch: epoch["test_accuracy"], default=None)
     content = {
@@ -38,7 +38,7 @@ def write_job(
         "name": folder.name,
         "sweep": sweep,
         "signature": f"{sorted((config or {}).items())}{seed}",
-        "config": whole,
+        "config": full_config,
         "choices": {**CHOICES, **(choices or {})},
         "epochs": len(accuracies),
         "epochs_completed": len(accuracies),
@@ -68,7 +68,7 @@ def epoch_line(number: int, accuracy: float) -> Metrics:
 
 
 def seeds(folder: Path, lasts: Sequence[float], **more: Any) -> list[Job]:
-    """Jobs of one config with seeds 1, 2, …, whose last test accuracies these are, after a first epoch at 0.5."""
+    """Write and load jobs of one config with seeds 1, 2, …; each has two epochs, at 0.5 and at its value in `lasts`."""
     folder.mkdir(exist_ok=True)
     paths = [
         write_job(folder / f"{more.get('prefix', 'seed')}{n}", (0.5, last), seed=n, **without_prefix(more))
@@ -82,10 +82,10 @@ def without_prefix(more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_predictions(folder: Path, right: Sequence[bool], test_set: str = "same") -> None:
-    """Write `predictions.npz`: all labels are 3, a wrong answer is 5."""
-    answers = np.where(np.asarray(right), 3, 5).astype(np.uint8)
+    """Write `predictions.npz` with all labels 3; a wrong prediction is 5."""
+    predicted = np.where(np.asarray(right), 3, 5).astype(np.uint8)
     np.savez(
-        folder / PREDICTIONS, label=np.full(len(answers), 3, np.uint8), predicted=answers, test_set_sha256=test_set
+        folder / PREDICTIONS, label=np.full(len(predicted), 3, np.uint8), predicted=predicted, test_set_sha256=test_set
     )
 
 

@@ -1,9 +1,9 @@
-"""Sweep folders made up from chance, true to the contract of `mnist_resnet.job_folder`, to try the comparing half on.
+"""Writes random sweep folders that follow `mnist_resnet.job_folder`, to test `mnist_resnet.comparing`.
 
     SyntheticSweep(epochs=5).write(tmp_path / "sweep")
 
-Nothing is trained: error rates come from the factors (`EFFECTS`) and a seeded random generator, so a sweep of a
-thousand jobs is there in seconds, the same each time. Hard test images are hard for every job, as in life.
+Nothing is trained: error rates come from the factors (`EFFECTS`) and a seeded random generator. A sweep of a thousand
+jobs takes seconds and is reproducible. Hard test images are hard for every job, as in real sweeps.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ EFFECTS: Mapping[tuple[str, Any], float] = {
     ("model", "stem7x7"): 1.6,
     ("regularization", "none"): 1.25,
 }
-"""By how much a factor's level multiplies the error rate; levels not named here change nothing."""
+"""Factor by which a level multiplies the error rate; other levels change nothing."""
 
 GROUPS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("model", "stem3x3"): {"model.stem": "3x3"},
@@ -46,7 +46,7 @@ GROUPS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("regularization", "none"): {"regularization.dropout": 0.0, "model.dropout": 0.0},
     ("optim", "sgd"): {"optim._target_": "torch.optim.SGD"},
 }
-"""What a group's option sets in the config; options not named here set nothing."""
+"""Config values set by a group's option; other options set nothing."""
 
 CHOICES: Mapping[str, str | None] = {
     "model": "stem3x3",
@@ -68,24 +68,24 @@ MOST_MISREAD_KEPT = 200
 
 @dataclass(frozen=True)
 class SyntheticSweep:
-    """A sweep to be written: every combination of the factors' levels is a job, in order, the last factor fastest.
+    """A synthetic sweep with one job per combination of levels; the last factor changes fastest.
 
     Attributes:
-        name: of the sweep.
+        name: the sweep's name.
         factors: levels by key; a key of `CHOICES` is a config group, any other a dotted config key.
-        rows: in place of `factors`, the swept values of each job.
-        epochs: that each job trains.
-        test_images: size of the test set; 10,000 is written as the whole one.
-        statuses: by job index, where it isn't `completed`; None is a job that never started (no folder).
-        names: by job index, a `name` of result.json other than the folder's.
-        claims: `claims` of each job's config.
-        base: dotted config keys set to other values in every job.
-        choices: config groups' options other than `CHOICES`.
-        val: whether training images are held out (metrics then have `val_loss` and `val_accuracy`).
+        rows: the swept values of each job, instead of `factors`.
+        epochs: number of epochs of each job.
+        test_images: size of the test set; 10,000 is written as the full set.
+        statuses: status by job index if it isn't `completed`; None is a job that never started (no folder).
+        names: `name` in result.json by job index, if it differs from the folder's.
+        claims: `claims` in each job's config.
+        base: values of dotted config keys for every job.
+        choices: options of config groups that differ from `CHOICES`.
+        val: whether training images are held out (metrics then include `val_loss` and `val_accuracy`).
         predictions: whether completed jobs have a `predictions.npz`.
-        commit, dirty, torch, numerics: as result.json tells them.
-        notes: of each job.
-        luck: another number draws other results for the same sweep.
+        commit, dirty, torch, numerics: recorded in result.json.
+        notes: notes of each job.
+        luck: a different number gives different results for the same sweep.
     """
 
     name: str = "lr_vs_stem"
@@ -112,7 +112,7 @@ class SyntheticSweep:
     luck: int = 0
 
     def write(self, folder: Path) -> Path:
-        """Write the sweep into `folder` (made if missing) and return it."""
+        """Write the sweep to `folder` (created if missing) and return the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         jobs = [self._job(index, swept) for index, swept in enumerate(self._combinations())]
         for job in jobs:
@@ -138,7 +138,7 @@ class SyntheticSweep:
         return (dict(zip(self.factors, levels, strict=True)) for levels in itertools.product(*self.factors.values()))
 
     def _job(self, index: int, swept: dict[str, Any]) -> dict[str, Any]:
-        """The job's entry of `sweep.json`."""
+        """Return the job's entry in `sweep.json`."""
         overrides = [f"{key}={value}" for key, value in swept.items()]
         choices = {**CHOICES, **self.choices, **{key: swept[key] for key in swept if key in CHOICES}}
         config = self._config(swept)
@@ -183,7 +183,7 @@ class SyntheticSweep:
         (folder / RESULT).write_text(json.dumps(self._result(job, status, epochs)))
 
     def _metrics(self, job: dict[str, Any], status: Status, random: np.random.Generator) -> list[Metrics]:
-        """The epochs as far as a job of this status came: half of them, where it isn't completed."""
+        """Return the metrics by epoch; a job that isn't completed has half of its epochs."""
         planned = job["config"]["trainer"]["epochs"]
         done = planned if status is Status.COMPLETED else planned // 2
         factor = float(np.prod([EFFECTS.get(item, 1.0) for item in job["swept"].items()]))
@@ -252,7 +252,7 @@ class SyntheticSweep:
 
 
 def base_config(epochs: int, test_images: int, val: bool) -> dict[str, Any]:
-    """The resolved config that the factors are set upon."""
+    """Return the resolved config before the factors are set."""
     return {
         "seed": 1,
         "model": {
@@ -308,21 +308,21 @@ def base_config(epochs: int, test_images: int, val: bool) -> dict[str, Any]:
 
 
 def set_key(config: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key, making the mappings on the way to it."""
-    *way, last = key.split(".")
-    for name in way:
+    """Set a dotted key, creating missing mappings."""
+    *parents, last = key.split(".")
+    for name in parents:
         config = config.setdefault(name, {})
     config[last] = value
 
 
 def signature(config: Mapping[str, Any]) -> str:
-    """A stand-in for the running half's signature: a hash of what changes numbers, in which `seed` has a part."""
-    counted = {key: config[key] for key in config if key not in ("tracking", "sweep", "claims", "scale")}
-    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+    """Return a stand-in for a job's signature: a hash of the values that change the numbers, including `seed`."""
+    relevant = {key: config[key] for key in config if key not in ("tracking", "sweep", "claims", "scale")}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def error(status: Status) -> dict[str, Any] | None:
-    """What result.json says of a job that didn't go well."""
+    """Return the `error` entry of result.json for this status."""
     if status is Status.FAILED:
         trace = (
             'Traceback (most recent call last):\n  File "train.py", line 1, in <module>\nValueError: no such <image>'
@@ -336,17 +336,17 @@ def error(status: Status) -> dict[str, Any] | None:
 def write_predictions(
     path: Path, accuracy: float, sweep: SyntheticSweep, random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Write a `predictions.npz` of about this accuracy; the harder an image, the more jobs misread it.
+    """Write a `predictions.npz` with about this accuracy; harder images are misread by more jobs.
 
     Returns:
         Labels and predicted classes, uint8 [n].
     """
     label, hardness = test_set(sweep.test_images)
-    taken_for = (label + 1 + np.minimum((hardness * 3).astype(int), 8)) % 10
+    wrong_class = (label + 1 + np.minimum((hardness * 3).astype(int), 8)) % 10
     order = np.argsort(hardness + random.normal(0, 0.5, len(label)))
     wrong = order[len(label) - round((1 - accuracy) * len(label)) :]
     predicted = label.copy()
-    predicted[wrong] = taken_for[wrong]
+    predicted[wrong] = wrong_class[wrong]
     confidence = np.log(random.uniform(0.9, 1.0, len(label)))
     of_label = confidence.copy()
     confidence[wrong] = np.log(random.uniform(0.5, 0.99, len(wrong)))
@@ -368,14 +368,14 @@ def write_predictions(
 
 @lru_cache
 def test_set(images: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Labels, uint8 [n], and each image's hardness, float64 [n], of the made-up test set of that size."""
+    """Return labels, uint8 [n], and each image's hardness, float64 [n], of the synthetic test set of this size."""
     random = np.random.default_rng(images)
     return random.integers(0, 10, images).astype(np.uint8), random.exponential(1.0, images)
 
 
 @lru_cache(maxsize=20_000)
 def picture(index: int, label: int) -> NDArray[np.uint8]:
-    """Test image `index`: its label drawn a little askew, uint8 [28, 28]."""
+    """Return test image `index`: its label drawn slightly rotated, uint8 [28, 28]."""
     random = np.random.default_rng(index)
     canvas = Image.new("L", (28, 28))
     across, down = (int(c) for c in random.integers((5, -1), (10, 4)))

@@ -1,4 +1,4 @@
-"""The command, on folders in every state."""
+"""The compare command on folders in every state."""
 
 import csv
 import importlib.util
@@ -22,7 +22,7 @@ def compare(*arguments: str | Path, encoding: str = "utf-8") -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, env=environment, encoding="utf-8", check=False)
 
 
-def test_a_partial_running_and_mixed_version_sweep_as_a_process(tmp_path: Path) -> None:
+def test_compare_process_reads_a_partial_sweep_of_mixed_versions(tmp_path: Path) -> None:
     statuses = {1: Status.RUNNING, 2: None, 3: Status.DIVERGED}
     folder = SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep")
     newer = folder / "optim.lr=0.02,model=stem3x3,seed=1" / RESULT
@@ -35,13 +35,13 @@ def test_a_partial_running_and_mixed_version_sweep_as_a_process(tmp_path: Path) 
     assert "format 99" in done.stdout
 
 
-def test_a_terminal_without_dashes_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_ascii_terminal_is_supported(tmp_path: Path) -> None:
     done = compare(SyntheticSweep(statuses={0: None}, predictions=False).write(tmp_path / "sweep"), encoding="ascii")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("kind", ["empty folder", "empty sweep", "torn sweep", "no sweep file", "foreign"])
-def test_folders_without_a_job_say_so(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_without_jobs_are_reported(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     content = {
         "empty sweep": '{"format": 1, "jobs": []}',
         "torn sweep": '{"for',
@@ -54,7 +54,7 @@ def test_folders_without_a_job_say_so(tmp_path: Path, kind: str, capsys: pytest.
     assert "0 jobs" in capsys.readouterr().out
 
 
-def test_one_broken_folder_beside_a_sound_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_folder_does_not_hide_a_valid_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound = SyntheticSweep(predictions=False).write(tmp_path / "sound")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / SWEEP).write_text("{")
@@ -65,7 +65,7 @@ def test_one_broken_folder_beside_a_sound_one(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message"),
     [
         (["nowhere"], "nowhere"),
         (["SWEEP", "--by", "modle"], "modle"),
@@ -75,27 +75,29 @@ def test_one_broken_folder_beside_a_sound_one(tmp_path: Path, capsys: pytest.Cap
         (["SWEEP", "--format", "markdown", "--output", "/nowhere/table.md"], "/nowhere"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(
-    tmp_path: Path, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+def test_bad_input_prints_one_line_and_exits_with_2(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
     assert main([str(folder) if argument == "SWEEP" else argument for argument in arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
-    assert named in captured.err
+    assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
 
 
-@pytest.mark.parametrize(("style", "sign"), [("markdown", "| --- |"), ("latex", "\\midrule"), ("rich", "Over seeds")])
-def test_formats_go_to_the_screen_or_to_a_file(
-    tmp_path: Path, style: str, sign: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("style", "expected"), [("markdown", "| --- |"), ("latex", "\\midrule"), ("rich", "Over seeds")]
+)
+def test_formats_are_printed_or_written_to_a_file(
+    tmp_path: Path, style: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
     assert main([str(folder), "--format", style]) == 0
-    assert sign in capsys.readouterr().out
+    assert expected in capsys.readouterr().out
     assert main([str(folder), "--format", style, "--output", str(tmp_path / "out")]) == 0
-    assert sign in (tmp_path / "out").read_text()
+    assert expected in (tmp_path / "out").read_text()
 
 
 def test_two_jobs_are_compared_image_by_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,14 +106,14 @@ def test_two_jobs_are_compared_image_by_image(tmp_path: Path, capsys: pytest.Cap
     assert "McNemar's exact test" in capsys.readouterr().out
 
 
-def test_two_sweeps_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_sweeps_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [SyntheticSweep(name=name, luck=luck).write(tmp_path / name) for luck, name in enumerate(("one", "two"))]
     assert main([*map(str, folders)]) == 0
     assert "12 configs were completed in both" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
-def test_figures_are_written_for_a_paper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claims = [{"metric": "test_accuracy", "value": 0.99, "words": "99 %"}]
     folder = SyntheticSweep(claims=claims, predictions=False).write(tmp_path / "sweep")
     assert main([str(folder), "--format", "svg"]) == 0
@@ -121,13 +123,13 @@ def test_figures_are_written_for_a_paper(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is not None, reason="the plots extra is installed")
-def test_without_the_extra_figures_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_without_the_extra_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
     assert main([str(folder), "--format", "png"]) == 2
     assert "[plots]" in capsys.readouterr().err
 
 
-def test_the_dashboard_is_written_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dashboard_is_written_to_the_sweep_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
     assert main([str(folder), "--format", "html"]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "dashboard.html")

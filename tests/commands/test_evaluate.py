@@ -1,4 +1,4 @@
-"""The evaluate command: a saved job is scored again, and its record holds, or differs, or can't be checked."""
+"""The evaluate command: a saved job is scored again; its record holds, differs, or can't be checked."""
 
 import copy
 import json
@@ -56,11 +56,11 @@ def trained(splits: DataSplits, epochs: int = 8) -> ResNet:
     return network.eval()
 
 
-def record(folder: Path, said: Tensor, splits: DataSplits, precision: str) -> None:
-    """What a job that said this of its test images leaves of it."""
+def record(folder: Path, log_probabilities: Tensor, splits: DataSplits, precision: str) -> None:
+    """Write the files of a job with these log-probabilities on its test images."""
     test = splits.test
-    write_predictions(folder, test.labels, said, test.pixels, test_set_sha256(test.pixels, test.labels))
-    accuracy = (said.argmax(1) == test.labels).double().mean().item()
+    write_predictions(folder, test.labels, log_probabilities, test.pixels, test_set_sha256(test.pixels, test.labels))
+    accuracy = (log_probabilities.argmax(1) == test.labels).double().mean().item()
     result = {"format": 1, "status": "completed", "config": CONFIG, "last": {"epoch": 0, "test_accuracy": accuracy}}
     result["numerics"] = {"device": "cpu", "precision": precision, "threads": 1, "compiled": False}
     (folder / RESULT).write_text(json.dumps(result))
@@ -80,12 +80,12 @@ def network(splits: DataSplits) -> ResNet:
 def job(tmp_path: Path, network: ResNet, splits: DataSplits) -> Path:
     folder = tmp_path / "job"
     folder.mkdir()
-    record(folder, answers(network, splits), splits, "fp32")
+    record(folder, log_probabilities_of(network, splits), splits, "fp32")
     export_model(network, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), folder)
     return folder
 
 
-def answers(network: ResNet, splits: DataSplits, dtype: torch.dtype | None = None) -> Tensor:
+def log_probabilities_of(network: ResNet, splits: DataSplits, dtype: torch.dtype | None = None) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype is not None):
         given: Tensor = network(splits.test.normalise(splits.test.pixels)).float().log_softmax(1)
     return given
@@ -108,36 +108,39 @@ def test_record_of_the_saved_network_holds(job: Path, capsys: pytest.CaptureFixt
     ]
 
 
-@pytest.mark.parametrize("gone", [EXPORTED_MODEL, TRACED_MODEL])
-def test_either_file_of_the_network_is_enough(job: Path, gone: str) -> None:
-    (job / gone).unlink()
+@pytest.mark.parametrize("missing", [EXPORTED_MODEL, TRACED_MODEL])
+def test_either_model_file_is_enough(job: Path, missing: str) -> None:
+    (job / missing).unlink()
     assert evaluate.main([str(job)]) == 0
 
 
-def test_record_made_in_bf16_holds_within_its_rounding(job: Path, network: ResNet, splits: DataSplits) -> None:
-    record(job, answers(network, splits, torch.bfloat16), splits, "bf16")
+def test_bf16_record_holds_within_rounding(job: Path, network: ResNet, splits: DataSplits) -> None:
+    record(job, log_probabilities_of(network, splits, torch.bfloat16), splits, "bf16")
     assert evaluate.main([str(job)]) == 0
 
 
-def one_changed(said: Tensor, apart: float) -> Tensor:
-    """Answers in which one image got its second likeliest class: an image where the two are about this far apart."""
-    two = said.topk(2, dim=1)
-    distance = two.values[:, 0] - two.values[:, 1]
-    image = int((distance - apart).abs().argmin())
-    changed = said.clone()
+def change_one(log_probabilities: Tensor, difference: float) -> Tensor:
+    """Return log-probabilities with one image changed to its second most likely class.
+
+    It is the image whose two most likely classes differ most nearly by `difference`.
+    """
+    two = log_probabilities.topk(2, dim=1)
+    differences = two.values[:, 0] - two.values[:, 1]
+    image = int((differences - difference).abs().argmin())
+    changed = log_probabilities.clone()
     changed[image, two.indices[image, 1]] = 0.0
     return changed
 
 
-@pytest.mark.parametrize(("precision", "apart", "code"), [("bf16", 0.2, 0), ("fp32", 0.2, 1), ("bf16", 3.0, 1)])
-def test_changed_class_is_rounding_only_where_the_two_are_close(
-    job: Path, network: ResNet, splits: DataSplits, precision: str, apart: float, code: int
+@pytest.mark.parametrize(("precision", "difference", "code"), [("bf16", 0.2, 0), ("fp32", 0.2, 1), ("bf16", 3.0, 1)])
+def test_changed_class_counts_as_rounding_only_for_near_ties(
+    job: Path, network: ResNet, splits: DataSplits, precision: str, difference: float, code: int
 ) -> None:
-    record(job, one_changed(answers(network, splits), apart), splits, precision)
+    record(job, change_one(log_probabilities_of(network, splits), difference), splits, precision)
     assert evaluate.main([str(job)]) == code
 
 
-def test_figure_that_its_own_predictions_contradict_differs(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figure_that_contradicts_its_own_predictions_differs(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(job, lambda result: result["last"].update(test_accuracy=result["last"]["test_accuracy"] + 1 / 300))
     assert evaluate.main([str(job)]) == 1
     printed = capsys.readouterr().out
@@ -145,9 +148,7 @@ def test_figure_that_its_own_predictions_contradict_differs(job: Path, capsys: p
     assert printed.splitlines()[-1] == "the recorded figure DIFFERS"
 
 
-def test_another_network_under_the_record_s_name_differs(
-    job: Path, splits: DataSplits, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_record_of_another_network_differs(job: Path, splits: DataSplits, capsys: pytest.CaptureFixture[str]) -> None:
     other = trained(splits, epochs=3)
     export_model(other, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), job)
     assert evaluate.main([str(job)]) == 1
@@ -159,7 +160,7 @@ def data(**changes: Any) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda result: result.update(status="running"), "the job is running"),
         (lambda result: result.update(status="diverged"), "the job is diverged"),
@@ -173,27 +174,29 @@ def data(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (data(surprise=1), "surprise"),
     ],
 )
-def test_what_can_t_be_checked_is_one_line_and_2(
-    job: Path, change: Callable[[dict[str, Any]], None], says: str, capsys: pytest.CaptureFixture[str]
+def test_job_that_cannot_be_evaluated_prints_one_line_and_exits_with_2(
+    job: Path, change: Callable[[dict[str, Any]], None], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(job, change)
     assert evaluate.main([str(job)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ")
-    assert says in printed.err
+    assert message in printed.err
     assert len(printed.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("gone", [[RESULT], [PREDICTIONS], [EXPORTED_MODEL, TRACED_MODEL]])
-def test_missing_file_is_one_line_and_2(job: Path, gone: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    for name in gone:
+@pytest.mark.parametrize("missing", [[RESULT], [PREDICTIONS], [EXPORTED_MODEL, TRACED_MODEL]])
+def test_missing_file_prints_one_line_and_exits_with_2(
+    job: Path, missing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in missing:
         (job / name).unlink()
     assert evaluate.main([str(job)]) == 2
-    assert f"{gone[0]}" in capsys.readouterr().err
+    assert f"{missing[0]}" in capsys.readouterr().err
 
 
-def test_data_root_says_where_the_data_lies_here(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_root_overrides_the_recorded_path(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(job, data(_target_="tests.commands.test_evaluate.rooted", root="/nowhere/on/this/machine"))
     (tmp_path / "here").mkdir()
     trust = ["--trust", "tests.commands.test_evaluate.rooted"]
@@ -203,7 +206,7 @@ def test_data_root_says_where_the_data_lies_here(job: Path, tmp_path: Path, caps
 
 
 def rooted(root: str, **_: Any) -> Any:
-    """A data source of a user's own, which is nothing but the digits where its root exists."""
+    """A user's own data source: the digits, if its root exists."""
     from mnist_resnet.data.sources import digits
     from mnist_resnet.errors import UsageError
 

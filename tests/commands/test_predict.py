@@ -1,4 +1,4 @@
-"""The predict command: pictures of every kind are brought to the form the network knows, and classified."""
+"""The predict command: images of every kind are prepared for the network and classified."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 
 def seven() -> Pixels:
-    """A 7 in MNIST's form, uint8 [28, 28]: drawn large, shrunk to 20 × 20, placed by its centre of mass."""
+    """Return a 7 prepared like MNIST, uint8 [28, 28]: drawn large, scaled to 20 × 20, placed by its centre of mass."""
     large = Image.new("L", (400, 400))
     draw = ImageDraw.Draw(large)
     draw.line([(60, 30), (340, 30), (160, 370)], fill=255, width=56, joint="curve")
@@ -48,19 +48,19 @@ def enlarged(factor: int = 10) -> Image.Image:
     return Image.fromarray(seven()).resize((28 * factor, 28 * factor), Image.Resampling.BICUBIC)
 
 
-def assert_same_digit(given: Pixels) -> None:
-    """Same place, same strokes: a shift by one pixel alone makes the mean difference 12 and more."""
-    assert given.dtype == np.uint8
-    assert np.abs(given.astype(int) - seven()).mean() < 6
+def assert_same_digit(pixels: Pixels) -> None:
+    """Assert the same position and strokes: a shift by one pixel gives a mean difference of 12 or more."""
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.astype(int) - seven()).mean() < 6
 
 
-def test_the_yardstick_of_these_tests_tells_a_shift_by_one_pixel() -> None:
+def test_assert_same_digit_detects_a_shift_by_one_pixel() -> None:
     for axis in (0, 1):
         with pytest.raises(AssertionError):
             assert_same_digit(np.roll(seven(), 1, axis))
 
 
-def test_image_in_the_network_s_form_keeps_its_pixels(tmp_path: Path) -> None:
+def test_prepared_image_keeps_its_pixels(tmp_path: Path) -> None:
     Image.fromarray(seven()).save(tmp_path / "grey.png")
     Image.fromarray(seven()).convert("RGB").save(tmp_path / "colour.png")
     Image.fromarray(255 - seven()).save(tmp_path / "inverted.png")
@@ -74,25 +74,25 @@ def test_real_digits_saved_as_files_keep_their_pixels(tmp_path: Path) -> None:
         assert np.array_equal(read(tmp_path / "digit.png"), pixels[0])
 
 
-def large_on_white(ground: int = 255, ink: tuple[int, int, int] = (20, 20, 90)) -> Image.Image:
-    """Ink on a wide sheet, the digit off its middle."""
+def large_on_white(background: int = 255, ink: tuple[int, int, int] = (20, 20, 90)) -> Image.Image:
+    """Return ink on a wide sheet with the digit off centre."""
     mask = enlarged(12)
-    sheet = Image.new("RGB", (700, 500), (ground,) * 3)
+    sheet = Image.new("RGB", (700, 500), (background,) * 3)
     sheet.paste(Image.new("RGB", mask.size, ink), (310, 40), mask)
     return sheet
 
 
-def test_dark_on_light_and_light_on_dark(tmp_path: Path) -> None:
+def test_dark_ink_on_light_and_light_ink_on_dark(tmp_path: Path) -> None:
     large_on_white().save(tmp_path / "paper.png")
-    large_on_white(ground=40, ink=(250, 250, 200)).save(tmp_path / "board.png")
-    large_on_white(ground=170, ink=(90, 40, 40)).save(tmp_path / "faint.png")
+    large_on_white(background=40, ink=(250, 250, 200)).save(tmp_path / "board.png")
+    large_on_white(background=170, ink=(90, 40, 40)).save(tmp_path / "faint.png")
     for name in ("paper", "board", "faint"):
         assert_same_digit(read(tmp_path / f"{name}.png"))
 
 
-def test_noise_of_a_photograph_is_no_ink(tmp_path: Path) -> None:
+def test_noise_in_a_photograph_is_not_ink(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 4, (500, 700, 3))
-    noisy = np.clip(np.asarray(large_on_white(ground=220), np.float64) + noise, 0, 255).astype(np.uint8)
+    noisy = np.clip(np.asarray(large_on_white(background=220), np.float64) + noise, 0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / "photo.jpg", quality=85)
     assert_same_digit(read(tmp_path / "photo.jpg"))
 
@@ -105,7 +105,7 @@ def test_thin_strokes_do_not_fade(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
-def test_every_colour_mode(tmp_path: Path, mode: str) -> None:
+def test_every_colour_mode_is_supported(tmp_path: Path, mode: str) -> None:
     grey = Image.fromarray(255 - np.asarray(enlarged()))
     if mode == "I;16":
         Image.fromarray(np.asarray(grey, np.uint16) * 257).save(tmp_path / "digit.png")
@@ -115,7 +115,7 @@ def test_every_colour_mode(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("ink", [0, 255])
-def test_ink_on_a_transparent_ground(tmp_path: Path, ink: int) -> None:
+def test_ink_on_a_transparent_background(tmp_path: Path, ink: int) -> None:
     mask = enlarged()
     picture = Image.new("RGBA", mask.size, (ink, ink, ink, 0))
     picture.putalpha(mask)
@@ -126,14 +126,14 @@ def test_ink_on_a_transparent_ground(tmp_path: Path, ink: int) -> None:
 
 
 @pytest.mark.parametrize(("orientation", "stored"), [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90)])
-def test_a_camera_s_rotation_is_undone(tmp_path: Path, orientation: int, stored: Image.Transpose) -> None:
+def test_camera_rotation_is_undone(tmp_path: Path, orientation: int, stored: Image.Transpose) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     large_on_white().transpose(stored).save(tmp_path / "photo.jpg", exif=exif, quality=95)
     assert_same_digit(read(tmp_path / "photo.jpg"))
 
 
-def test_other_sizes_and_channels_of_a_network(tmp_path: Path) -> None:
+def test_other_image_sizes_and_channels(tmp_path: Path) -> None:
     large_on_white().save(tmp_path / "paper.png")
     small = read_image_file(tmp_path / "paper.png", 1, 8, 8, ink_side=8)
     assert small.shape == (1, 8, 8)
@@ -146,7 +146,7 @@ def test_other_sizes_and_channels_of_a_network(tmp_path: Path) -> None:
         read_image_file(tmp_path / "paper.png", 2, 28, 28, ink_side=20)
 
 
-def test_wide_and_tall_ink_stays_inside(tmp_path: Path) -> None:
+def test_wide_and_tall_ink_fits_inside(tmp_path: Path) -> None:
     for name, size in {"wide": (900, 40), "tall": (40, 900), "dot": (1, 1)}.items():
         sheet = Image.new("L", (1000, 1000), 255)
         sheet.paste(0, (50, 50, 50 + size[0], 50 + size[1]))
@@ -162,13 +162,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("job")
     images = torch.from_numpy(seven())[None, None]
     network = ResNet(width=4, blocks=[1, 1, 1, 1])
-    network(torch.randn(64, 1, 28, 28))  # gives its norms statistics, so that images differ in their logits
+    network(torch.randn(64, 1, 28, 28))  # gives the batch norms statistics, so that images differ in their logits
     export_model(network, images, ModelDescription.of(images, 0.1307, 0.3081, 10), folder)
     return folder
 
 
 @pytest.mark.parametrize("model", ["", EXPORTED_MODEL, TRACED_MODEL])
-def test_one_line_an_image_with_class_and_all_probabilities(
+def test_one_line_per_image_with_class_and_all_probabilities(
     tmp_path: Path, job: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images: Tensor = torch.from_numpy(np.stack([seven(), seven().T]))[:, None]
@@ -217,7 +217,7 @@ def missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [blank, no_image, cut_off, bomb, folder, transparent, missing])
-def test_what_can_t_be_classified_gives_one_line_and_2_and_nothing_else(
+def test_unreadable_image_prints_one_line_and_exits_with_2(
     tmp_path: Path, job: Path, make: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(seven()).save(tmp_path / "good.png")
@@ -229,7 +229,7 @@ def test_what_can_t_be_classified_gives_one_line_and_2_and_nothing_else(
     assert len(printed.err.splitlines()) == 1
 
 
-def test_every_bad_image_has_its_line(tmp_path: Path, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_image_is_reported(tmp_path: Path, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blank(tmp_path / "blank.png")
     assert predict.main([str(job), str(tmp_path / "blank.png"), str(tmp_path / "missing.png")]) == 2
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
@@ -239,7 +239,7 @@ def test_every_bad_image_has_its_line(tmp_path: Path, job: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("model", ["missing", "missing.pt2", "empty"])
-def test_missing_model_is_one_line(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_model_prints_one_line(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert predict.main([str(tmp_path / model), "any.png"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / model}: ")

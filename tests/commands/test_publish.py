@@ -1,4 +1,4 @@
-"""A published record: small, readable by `compare`, and silent about whose machine it was."""
+"""A published record is small, readable by `compare`, and free of private details."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def sweep(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_record_says_what_the_sweep_says(sweep: Path, tmp_path: Path) -> None:
+def test_record_agrees_with_the_sweep(sweep: Path, tmp_path: Path) -> None:
     publish(sweep, tmp_path / "record")
     ours, theirs = load_sweep(sweep), load_sweep(tmp_path / "record")
     assert theirs["test_accuracy"].tolist() == ours["test_accuracy"].tolist()
@@ -30,7 +30,7 @@ def test_the_record_says_what_the_sweep_says(sweep: Path, tmp_path: Path) -> Non
     assert list((tmp_path / "record" / "figures").glob("*.svg"))
 
 
-def test_no_weights_no_predictions_no_places(sweep: Path, tmp_path: Path) -> None:
+def test_record_omits_weights_predictions_and_paths(sweep: Path, tmp_path: Path) -> None:
     for result in sweep.glob("*/result.json"):
         content = json.loads(result.read_text())
         content["config"].setdefault("data", {})["root"] = "/home/somebody"
@@ -50,7 +50,7 @@ def test_no_weights_no_predictions_no_places(sweep: Path, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "record" / "sweep.json").read_text())["command"] == ["train.py", "-m"]
 
 
-def test_a_job_name_cannot_lead_out_of_the_record(sweep: Path, tmp_path: Path) -> None:
+def test_job_name_cannot_leave_the_record(sweep: Path, tmp_path: Path) -> None:
     listed = json.loads((sweep / "sweep.json").read_text())
     listed["jobs"][0]["name"] = "../elsewhere"
     (sweep / "sweep.json").write_text(json.dumps(listed))
@@ -59,13 +59,13 @@ def test_a_job_name_cannot_lead_out_of_the_record(sweep: Path, tmp_path: Path) -
     assert not (tmp_path / "records").exists()
 
 
-def test_a_record_is_not_overwritten(sweep: Path, tmp_path: Path) -> None:
+def test_existing_record_is_not_overwritten(sweep: Path, tmp_path: Path) -> None:
     publish(sweep, tmp_path / "record")
     with pytest.raises(UsageError, match="record already"):
         publish(sweep, tmp_path / "record")
 
 
-def test_a_folder_without_a_sweep_gets_one_line(tmp_path: Path) -> None:
+def test_folder_without_a_sweep_prints_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mnist_resnet.publish", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The page's data and its file: what it says of a sweep, what it escapes, and what it makes of broken folders."""
+"""The dashboard's data and HTML file: content, escaping, and handling of broken folders."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.job_folder import LOG, METRICS, PREDICTIONS, RESULT, SWEEP, Status
 from tests.synthetic_sweep import SyntheticSweep
 
-HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
+MALICIOUS = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 def page(folders: Sequence[Path], output: Path) -> str:
@@ -32,7 +32,7 @@ def page(folders: Sequence[Path], output: Path) -> str:
 
 
 def data_of(text: str) -> dict[str, Any]:
-    """What the page's scripts will read; fails on JSON that a browser would refuse."""
+    """Return the JSON that the page's scripts read; fails on JSON that a browser would reject."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found
     data: dict[str, Any] = json.loads(found[1], parse_constant=pytest.fail)
@@ -51,34 +51,34 @@ def edit_result(job: Path, **changes: Any) -> None:
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     statuses = {1: Status.FAILED, 2: Status.DIVERGED, 4: Status.RUNNING, 5: None}
-    return SyntheticSweep(statuses=statuses, names={0: HOSTILE}, epochs=4).write(tmp_path / "sweep")
+    return SyntheticSweep(statuses=statuses, names={0: MALICIOUS}, epochs=4).write(tmp_path / "sweep")
 
 
-def test_a_hostile_name_stays_data(sweep: Path, tmp_path: Path) -> None:
+def test_malicious_job_name_is_escaped(sweep: Path, tmp_path: Path) -> None:
     tame = page([SyntheticSweep(epochs=4).write(tmp_path / "tame")], tmp_path / "tame.html")
     text = page([sweep], tmp_path / "page.html")
-    assert data_of(text)["jobs"][0]["name"] == HOSTILE
+    assert data_of(text)["jobs"][0]["name"] == MALICIOUS
     assert "<img src=x" not in text
     assert text.count("</script") == tame.count("</script")
 
 
-def test_a_hostile_sweep_name_is_escaped_in_the_title(tmp_path: Path) -> None:
-    text = page([SyntheticSweep(name=f"</title>{HOSTILE}").write(tmp_path / "sweep")], tmp_path / "page.html")
+def test_malicious_sweep_name_is_escaped_in_the_title(tmp_path: Path) -> None:
+    text = page([SyntheticSweep(name=f"</title>{MALICIOUS}").write(tmp_path / "sweep")], tmp_path / "page.html")
     assert "<title>&lt;/title&gt;" in text
     assert "<img src=x" not in text
 
 
-def test_a_placeholder_in_a_name_is_not_filled(tmp_path: Path) -> None:
+def test_placeholder_in_a_name_is_not_replaced(tmp_path: Path) -> None:
     text = page([SyntheticSweep(names={0: "{{style}}"}).write(tmp_path / "sweep")], tmp_path / "page.html")
     assert data_of(text)["jobs"][0]["name"] == "{{style}}"
 
 
-def test_a_name_that_is_no_utf8_does_no_harm(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_accepted(tmp_path: Path) -> None:
     sweep = SyntheticSweep(name="a\udcffb", names={0: "\udcff"}).write(tmp_path / "sweep")
     assert data_of(page([sweep], tmp_path / "page.html"))["jobs"][0]["name"] == "\udcff"
 
 
-def test_every_status_is_counted_and_every_job_is_there(sweep: Path) -> None:
+def test_page_counts_every_status_and_lists_every_job(sweep: Path) -> None:
     data = page_data(sweep)
     assert data["statuses"] == {"completed": 8, "failed": 1, "diverged": 1, "running": 1, "queued": 1}
     assert len(data["jobs"]) == 12
@@ -88,7 +88,7 @@ def test_every_status_is_counted_and_every_job_is_there(sweep: Path) -> None:
     assert data["jobs"][5]["test_accuracy"] is None
 
 
-def test_the_rows_say_what_the_frame_says(sweep: Path) -> None:
+def test_job_entries_agree_with_the_frame(sweep: Path) -> None:
     frame = load_sweep(sweep)
     data = page_data(sweep)
     for job, (_, row) in zip(data["jobs"], frame.iterrows(), strict=True):
@@ -98,14 +98,14 @@ def test_the_rows_say_what_the_frame_says(sweep: Path) -> None:
             assert job["test_accuracy"] == pytest.approx(row["test_accuracy"], abs=1e-6)
 
 
-def test_levels_that_are_numbers_stand_in_order(tmp_path: Path) -> None:
+def test_numeric_levels_are_sorted(tmp_path: Path) -> None:
     factors: dict[str, list[Any]] = {"optim.lr": [0.02, 0.001, 0.01], "data.train_size": [None, 1000], "seed": [1]}
     data = page_data(SyntheticSweep(factors=factors).write(tmp_path / "sweep"))
     assert [factor["levels"] for factor in data["factors"]] == [["0.001", "0.01", "0.02"], ["1000", "null"]]
     assert [factor["numeric"] for factor in data["factors"]] == [True, False]
 
 
-def test_curves_are_the_epochs(sweep: Path) -> None:
+def test_curves_hold_the_metrics_by_epoch(sweep: Path) -> None:
     data = page_data(sweep)
     frame = load_sweep(sweep, epochs=True)
     first = frame[frame["index"] == 3]
@@ -114,7 +114,7 @@ def test_curves_are_the_epochs(sweep: Path) -> None:
     assert "val_accuracy" not in data["curves"]
 
 
-def test_a_job_tells_what_differs_from_the_base(tmp_path: Path) -> None:
+def test_job_entry_lists_differences_from_the_base(tmp_path: Path) -> None:
     rows = [{"optim.lr": lr, "seed": seed} for lr, seed in ((0.001, 1), (0.02, 1), (0.001, 2))]
     data = page_data(SyntheticSweep(rows=rows).write(tmp_path / "sweep"))
     assert data["jobs"][0]["changed"] == []
@@ -123,13 +123,13 @@ def test_a_job_tells_what_differs_from_the_base(tmp_path: Path) -> None:
     assert data["sweeps"][0]["base"]["model.stem"] == "3x3"
 
 
-def test_notes_of_the_jobs_are_counted_once(tmp_path: Path) -> None:
+def test_notes_are_counted(tmp_path: Path) -> None:
     sweep = SyntheticSweep(notes=["tested on <b>few</b> images"]).write(tmp_path / "sweep")
     edit_result(sweep / "optim.lr=0.001,model=stem3x3,seed=1", notes=["another"])
     assert page_data(sweep)["notes"] == [["tested on <b>few</b> images", 11], ["another", 1]]
 
 
-def test_claims_and_effects_are_those_of_their_rooms(tmp_path: Path) -> None:
+def test_claims_and_effects_agree_with_the_report(tmp_path: Path) -> None:
     claim = {"metric": "test_accuracy", "epoch": "last", "value": 0.9, "approximate": True, "words": "about 90 %"}
     sweep = SyntheticSweep(claims=[claim], test_images=10000).write(tmp_path / "sweep")
     data = page_data(sweep)
@@ -144,49 +144,53 @@ def test_claims_and_effects_are_those_of_their_rooms(tmp_path: Path) -> None:
     assert [group["n"] for group in data["groups"]] == [3, 3, 3, 3]
 
 
-def test_a_random_search_has_no_pairs_and_says_so(tmp_path: Path) -> None:
+def test_random_search_has_no_pairs_and_is_listed_as_left_out(tmp_path: Path) -> None:
     rows = [{"optim.lr": 0.001 * (1 + number / 100), "seed": 1} for number in range(30)]
     data = page_data(SyntheticSweep(rows=rows).write(tmp_path / "sweep"))
     assert data["effects"]["alone"] == []
     assert data["effects"]["left_out"] == ["optim.lr"]
 
 
-def test_the_confusion_matrix_counts_every_test_image(sweep: Path) -> None:
+def test_confusion_matrix_counts_every_test_image(sweep: Path) -> None:
     data = page_data(sweep)
-    said = np.load(sweep / "optim.lr=0.001,model=stem3x3,seed=1" / PREDICTIONS)
+    predictions = np.load(sweep / "optim.lr=0.001,model=stem3x3,seed=1" / PREDICTIONS)
     matrix = np.array(data["mistakes"]["confusion"][0]).reshape(10, 10)
-    assert matrix.sum() == len(said["label"]) == 500
-    assert matrix.trace() == np.sum(said["label"] == said["predicted"])
-    assert matrix[3].sum() == np.sum(said["label"] == 3)
+    assert matrix.sum() == len(predictions["label"]) == 500
+    assert matrix.trace() == np.sum(predictions["label"] == predictions["predicted"])
+    assert matrix[3].sum() == np.sum(predictions["label"] == 3)
     assert data["mistakes"]["confusion"][1] is None
 
 
-def test_misread_images_are_shown_as_they_were_stored(sweep: Path) -> None:
+def test_misread_images_keep_their_pixels(sweep: Path) -> None:
     data = page_data(sweep)["mistakes"]
-    said = np.load(sweep / "optim.lr=0.001,model=stem3x3,seed=1" / PREDICTIONS)
+    predictions = np.load(sweep / "optim.lr=0.001,model=stem3x3,seed=1" / PREDICTIONS)
     test_set = data["sets"][0]
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(test_set["sheet"].partition(",")[2]))))
-    assert len(data["misread"][0]) == len(said["misread_index"]) > 0
-    for place, index, label, predicted, sure, _ in data["misread"][0]:
+    assert len(data["misread"][0]) == len(predictions["misread_index"]) > 0
+    for place, index, label, predicted, confidence, _ in data["misread"][0]:
         top, left = place // test_set["across"] * 28, place % test_set["across"] * 28
-        stored = said["misread_pixels"][said["misread_index"].tolist().index(index)][0]
+        stored = predictions["misread_pixels"][predictions["misread_index"].tolist().index(index)][0]
         assert np.array_equal(sheet[top : top + 28, left : left + 28], stored)
-        assert (label, predicted) == (said["label"][index], said["predicted"][index])
-        assert sure == pytest.approx(np.exp(float(said["predicted_log_probability"][index])), abs=1e-4)
-    surest_first = [entry[4] for entry in data["misread"][0]]
-    assert surest_first == sorted(surest_first, reverse=True)
+        assert (label, predicted) == (predictions["label"][index], predictions["predicted"][index])
+        assert confidence == pytest.approx(np.exp(float(predictions["predicted_log_probability"][index])), abs=1e-4)
+    confidences = [entry[4] for entry in data["misread"][0]]
+    assert confidences == sorted(confidences, reverse=True)
 
 
-def test_the_images_that_most_jobs_misread_come_first(sweep: Path) -> None:
+def test_most_often_misread_images_come_first(sweep: Path) -> None:
     often = page_data(sweep)["mistakes"]["sets"][0]["often"]
     every = [np.load(path) for path in sweep.glob(f"*/{PREDICTIONS}")]
-    counts = Counter(int(index) for said in every for index in np.flatnonzero(said["label"] != said["predicted"]))
+    counts = Counter(
+        int(index)
+        for predictions in every
+        for index in np.flatnonzero(predictions["label"] != predictions["predicted"])
+    )
     assert [entry["jobs"] for entry in often] == sorted(counts.values(), reverse=True)[: len(often)]
     assert all(counts[entry["index"]] == entry["jobs"] for entry in often)
     assert all(sum(times for _, times, _ in entry["taken"]) == entry["jobs"] for entry in often)
 
 
-def test_jobs_with_other_test_sets_are_not_mixed(tmp_path: Path) -> None:
+def test_different_test_sets_are_kept_apart(tmp_path: Path) -> None:
     SyntheticSweep(name="large", test_images=300, factors={"seed": [1]}).write(tmp_path / "a")
     SyntheticSweep(name="small", test_images=200, factors={"seed": [1]}).write(tmp_path / "b")
     data = data_of(page([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html"))["mistakes"]
@@ -194,7 +198,7 @@ def test_jobs_with_other_test_sets_are_not_mixed(tmp_path: Path) -> None:
     assert [test_set["images"] for test_set in data["sets"]] == [300, 200]
 
 
-def test_what_is_broken_becomes_a_remark(sweep: Path) -> None:
+def test_broken_files_become_remarks(sweep: Path) -> None:
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
     (jobs[0] / PREDICTIONS).write_bytes(b"PK\x03\x04 torn")
     (jobs[1] / METRICS).write_text('{"epoch": 0, "test_acc')
@@ -207,14 +211,14 @@ def test_what_is_broken_becomes_a_remark(sweep: Path) -> None:
     assert data["statuses"]["unreadable"] == 1
 
 
-def test_a_result_of_odd_types_does_no_harm(sweep: Path) -> None:
+def test_results_of_unexpected_types_are_accepted(sweep: Path) -> None:
     job = sweep / "optim.lr=0.001,model=stem3x3,seed=1"
     odd = {"notes": {"a": 1}, "attempts": ["x"], "error": "text", "epochs": "ten", "environment": [], "best": 3}
     edit_result(job, **odd)
     assert page_data(sweep)["jobs"][0]["notes"] == []
 
 
-def test_what_is_not_finite_is_null(sweep: Path) -> None:
+def test_values_that_are_not_finite_become_null(sweep: Path) -> None:
     job = sweep / "optim.lr=0.001,model=stem3x3,seed=1"
     lines = '{"epoch": 0, "test_loss": NaN, "test_accuracy": 0.5}\n{"epoch": 1, "test_loss": Infinity}\n'
     (job / METRICS).write_text(lines)
@@ -225,24 +229,24 @@ def test_what_is_not_finite_is_null(sweep: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_folder_without_jobs_still_makes_a_page(tmp_path: Path, keep: bool) -> None:
+def test_folder_without_jobs_gives_a_page(tmp_path: Path, keep: bool) -> None:
     folder = SyntheticSweep(rows=[]).write(tmp_path / "sweep") if keep else tmp_path / "nowhere"
     data = data_of(page([folder], tmp_path / "page.html"))
     assert data["jobs"] == []
     assert keep or data["remarks"]
 
 
-def test_a_single_run_makes_a_page(sweep: Path, tmp_path: Path) -> None:
+def test_single_run_gives_a_page(sweep: Path, tmp_path: Path) -> None:
     job = tmp_path / "alone"
     shutil.copytree(sweep / "optim.lr=0.001,model=stem3x3,seed=1", job)
     edit_result(job, sweep=None, swept={})
     data = data_of(page([job], tmp_path / "page.html"))
-    assert [job["name"] for job in data["jobs"]] == [HOSTILE]
+    assert [job["name"] for job in data["jobs"]] == [MALICIOUS]
     assert data["factors"] == []
     assert data["pairs"] == []
 
 
-def test_a_live_sweep_is_written_again_and_nothing_else_is_left(sweep: Path, tmp_path: Path) -> None:
+def test_page_of_a_running_sweep_is_rewritten_without_leftover_files(sweep: Path, tmp_path: Path) -> None:
     output = tmp_path / "pages" / "dashboard.html"
     output.parent.mkdir()
     before = data_of(page([sweep], output))
@@ -254,7 +258,7 @@ def test_a_live_sweep_is_written_again_and_nothing_else_is_left(sweep: Path, tmp
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_two_sweeps_are_paired_and_what_changed_is_listed(tmp_path: Path) -> None:
+def test_two_sweeps_are_paired_with_a_list_of_changes(tmp_path: Path) -> None:
     SyntheticSweep(name="before").write(tmp_path / "a")
     SyntheticSweep(name="after", luck=1, commit="fedc987", torch="2.15.0").write(tmp_path / "b")
     data = data_of(page([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html"))
@@ -264,7 +268,7 @@ def test_two_sweeps_are_paired_and_what_changed_is_listed(tmp_path: Path) -> Non
     assert data["factors"][0] == {"key": "sweep", "levels": ["before", "after"], "numeric": False}
 
 
-def test_sweeps_of_one_name_in_two_places_are_two(tmp_path: Path) -> None:
+def test_sweeps_with_the_same_name_are_labelled_by_folder(tmp_path: Path) -> None:
     SyntheticSweep().write(tmp_path / "monday")
     SyntheticSweep(luck=1).write(tmp_path / "tuesday")
     data = data_of(page([tmp_path / "monday", tmp_path / "tuesday"], tmp_path / "page.html"))
@@ -272,19 +276,19 @@ def test_sweeps_of_one_name_in_two_places_are_two(tmp_path: Path) -> None:
     assert data["pairs"][0]["count"] == 12
 
 
-def test_the_page_asks_the_network_for_nothing(sweep: Path, tmp_path: Path) -> None:
+def test_page_makes_no_network_requests(sweep: Path, tmp_path: Path) -> None:
     text = page([sweep], tmp_path / "page.html")
     assert "default-src 'none'" in text
     assert not re.search(r"<(script|img|link|iframe)[^>]*(src|href)=[\"'](?!data:)", text)
 
 
-def test_a_sweep_file_that_lies_about_its_command_does_no_harm(sweep: Path) -> None:
+def test_malformed_sweep_file_is_escaped(sweep: Path) -> None:
     content = json.loads((sweep / SWEEP).read_text())
-    (sweep / SWEEP).write_text(json.dumps(content | {"command": {"a": [HOSTILE]}, "created": 3, "commit": []}))
-    assert HOSTILE in page_data(sweep)["sweeps"][0]["command"]
+    (sweep / SWEEP).write_text(json.dumps(content | {"command": {"a": [MALICIOUS]}, "created": 3, "commit": []}))
+    assert MALICIOUS in page_data(sweep)["sweeps"][0]["command"]
 
 
-def test_the_log_keeps_its_end(tmp_path: Path) -> None:
+def test_log_is_cut_to_its_end(tmp_path: Path) -> None:
     sweep = SyntheticSweep().write(tmp_path / "sweep")
     job = sweep / "optim.lr=0.001,model=stem3x3,seed=1"
     (job / LOG).write_text("".join(f"line number {number}\n" for number in range(10_000)))
@@ -295,7 +299,7 @@ def test_the_log_keeps_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_jobs_of_thirty_epochs_stay_small(tmp_path: Path) -> None:
+def test_page_of_a_thousand_jobs_stays_small(tmp_path: Path) -> None:
     factors: dict[str, list[Any]] = {
         "optim.lr": [0.001, 0.002, 0.005, 0.02],
         "model": ["stem3x3", "stem7x7"],

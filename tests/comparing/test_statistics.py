@@ -1,4 +1,4 @@
-"""Means and intervals against published figures and figures worked out by hand."""
+"""Means and intervals, checked against published and manually calculated figures."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from mnist_resnet.comparing.statistics import grouped, seeds_summary, spread
 
 
-def test_published_example_of_five_measurements() -> None:
+def test_spread_agrees_with_a_published_example() -> None:
     # Hahn and Meeker, Statistical Intervals (1991), chapter 3: mean 50.10, s 1.31, t(0.975, 4) = 2.776
     found = spread([51.4, 49.5, 48.7, 49.3, 51.6])
     assert found.n == 5
@@ -20,29 +20,29 @@ def test_published_example_of_five_measurements() -> None:
     assert (found.minimum, found.maximum) == (48.7, 51.6)
 
 
-def test_two_runs_worked_out_by_hand() -> None:
+def test_spread_of_two_runs_agrees_with_manual_calculation() -> None:
     # mean 2, s = √2, t(0.975, 1) = 12.706; s / √2 = 1; s · √(1 + 1/2) = √3
     found = spread([1.0, 3.0])
     assert (found.low, found.high) == pytest.approx((2 - 12.706, 2 + 12.706), abs=0.001)
     assert found.prediction_high == pytest.approx(2 + 12.706 * math.sqrt(3), abs=0.002)
 
 
-def test_one_run_has_a_mean_and_no_interval() -> None:
+def test_one_run_has_a_mean_without_an_interval() -> None:
     found = spread([0.5])
     assert (found.n, found.mean) == (1, 0.5)
     assert all(math.isnan(value) for value in (found.sd, found.low, found.high, found.prediction_low))
 
 
-def test_no_run_has_nothing() -> None:
+def test_no_runs_give_nan() -> None:
     assert spread([]).n == 0
     assert math.isnan(spread([]).mean)
 
 
-def test_what_is_not_finite_is_no_run() -> None:
+def test_values_that_are_not_finite_are_ignored() -> None:
     assert spread([0.5, float("nan"), 0.7, float("inf")]).values == (0.5, 0.7)
 
 
-def test_equal_runs_have_an_interval_of_no_width() -> None:
+def test_equal_runs_have_an_interval_of_zero_width() -> None:
     assert (spread([0.9] * 4).low, spread([0.9] * 4).prediction_high) == pytest.approx((0.9, 0.9))
 
 
@@ -50,7 +50,7 @@ def runs(**columns: object) -> pd.DataFrame:
     return pd.DataFrame({"status": "completed", "signature": None, **columns})
 
 
-def test_summary_says_of_how_many_jobs_a_mean_is() -> None:
+def test_summary_counts_all_and_completed_jobs() -> None:
     frame = runs(lr=[0.1, 0.1, 0.1, 0.2], test_accuracy=[0.8, 0.9, 0.1, 0.7])
     frame.loc[2, "status"] = "diverged"
     summary = seeds_summary(frame, ["lr"], ["test_accuracy"])
@@ -58,12 +58,12 @@ def test_summary_says_of_how_many_jobs_a_mean_is() -> None:
     assert summary["test_accuracy_mean"].tolist() == pytest.approx([0.85, 0.7])
 
 
-def test_the_same_seed_again_is_no_further_run() -> None:
+def test_repeated_seed_counts_once() -> None:
     frame = runs(signature=["a", "a", "b"], test_accuracy=[0.8, 0.8, 0.9])
     summary = seeds_summary(frame, [], ["test_accuracy"])
     assert (summary["n"][0], summary["jobs"][0]) == (2, 3)
 
 
-def test_groups_come_in_order_and_tell_levels_by_what_they_mean() -> None:
+def test_groups_keep_their_order_and_merge_equal_levels() -> None:
     frame = runs(level=[2, "a", 2.0, None])
     assert [(levels[0], len(group)) for levels, group in grouped(frame, ["level"])] == [(2, 2), ("a", 1), (None, 1)]

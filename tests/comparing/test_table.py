@@ -1,4 +1,4 @@
-"""The table of a sweep: its columns, what stands above it, its files, and its renderings."""
+"""The table of a sweep: columns, header lines, files and output formats."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from tests.made_up_jobs import seeds, write_job
 from tests.synthetic_sweep import SyntheticSweep
 
 
-def shown(report: Report) -> str:
+def terminal_text(report: Report) -> str:
     console = Console(width=250, file=StringIO(), record=True)
     console.print(report)
     return console.export_text()
@@ -31,7 +31,7 @@ def sweep(tmp_path: Path) -> Path:
     return SyntheticSweep(test_images=10_000, predictions=False).write(tmp_path / "sweep")
 
 
-def test_columns_are_what_varies_then_what_was_measured(sweep: Path) -> None:
+def test_columns_are_factors_then_measurements(sweep: Path) -> None:
     table = sweep_table(load_jobs([sweep])[0])
     assert list(table) == [
         "optim.lr", "model", "seed",
@@ -40,13 +40,13 @@ def test_columns_are_what_varies_then_what_was_measured(sweep: Path) -> None:
     assert len(table) == 12
 
 
-def test_runs_are_counted_in_whole_numbers_beside_numeric_levels(tmp_path: Path) -> None:
+def test_run_counts_are_integers_beside_numeric_levels(tmp_path: Path) -> None:
     folder = SyntheticSweep(factors={"optim.lr": [0.02, 0.001], "seed": [1, 2]}, predictions=False).write(tmp_path)
     sections = {section.title: section.table for section in sweep_report(*load_jobs([folder])).sections}
     assert set(sections["Over seeds"]["n"]) == {"2"}
 
 
-def test_status_is_a_column_once_not_all_completed(tmp_path: Path) -> None:
+def test_status_is_a_column_unless_all_jobs_completed(tmp_path: Path) -> None:
     statuses = {0: Status.DIVERGED, 3: None, 4: Status.RUNNING}
     jobs, _ = load_jobs([SyntheticSweep(statuses=statuses).write(tmp_path / "sweep")])
     status = sweep_table(jobs)["status"].tolist()
@@ -56,7 +56,7 @@ def test_status_is_a_column_once_not_all_completed(tmp_path: Path) -> None:
     assert any("12 jobs: 9 completed" in line for line in header_lines(jobs))
 
 
-def test_constants_and_numerics_are_said_once_above(sweep: Path) -> None:
+def test_shared_values_and_numerics_are_listed_above_the_table(sweep: Path) -> None:
     lines = " ".join(header_lines(load_jobs([sweep])[0]))
     assert "optim=adam" in lines
     assert "optim.lr" not in lines
@@ -64,13 +64,13 @@ def test_constants_and_numerics_are_said_once_above(sweep: Path) -> None:
     assert "picked on the test set itself" in lines
 
 
-def test_numerics_stand_with_every_table(sweep: Path) -> None:
+def test_every_table_lists_the_numerics(sweep: Path) -> None:
     tables = [section for section in sweep_report(load_jobs([sweep])[0]).sections if len(section.table)]
     assert [section.title for section in tables] == ["Jobs", "Over seeds", "Effects"]
     assert all("Numerics: cpu, float32, 2 threads, eager." in section.lines for section in tables)
 
 
-def test_numerics_are_a_column_where_they_differ(tmp_path: Path) -> None:
+def test_numerics_are_a_column_if_they_differ(tmp_path: Path) -> None:
     write_job(tmp_path / "a", seed=1)
     write_job(tmp_path / "b", seed=2, numerics={"device": "cuda", "precision": "bf16", "compiled": True})
     assert sweep_table(load_jobs([tmp_path])[0])["numerics"].tolist() == [
@@ -79,17 +79,17 @@ def test_numerics_are_a_column_where_they_differ(tmp_path: Path) -> None:
     ]
 
 
-def test_jobs_that_differ_in_nothing_go_by_their_names(tmp_path: Path) -> None:
+def test_jobs_without_varying_factors_are_listed_by_name(tmp_path: Path) -> None:
     write_job(tmp_path / "a")
     assert sweep_table(load_jobs([tmp_path])[0])["name"].tolist() == ["a"]
 
 
-def test_held_out_images_are_said_to_have_picked_the_best_epoch(tmp_path: Path) -> None:
+def test_header_names_held_out_images_if_they_pick_the_best_epoch(tmp_path: Path) -> None:
     jobs, _ = load_jobs([SyntheticSweep(val=True, predictions=False).write(tmp_path / "sweep")])
     assert any("held-out training images" in line for line in header_lines(jobs))
 
 
-def test_nothing_is_said_of_a_best_epoch_that_there_is_not(tmp_path: Path) -> None:
+def test_best_epoch_is_not_mentioned_without_one(tmp_path: Path) -> None:
     jobs, _ = load_jobs([SyntheticSweep(predictions=False).write(tmp_path / "sweep")])
     frame = jobs_frame(jobs)
     assert picked_text(frame)
@@ -102,7 +102,7 @@ def test_notes_are_shown_once(tmp_path: Path) -> None:
     assert header_lines(jobs).count("Note: resumed on another device") == 1
 
 
-def test_files_of_a_sweep_are_replaced_whole(sweep: Path) -> None:
+def test_files_of_a_sweep_are_replaced_atomically(sweep: Path) -> None:
     (sweep / "table.md").write_text("old")
     report = write_table(sweep)
     assert (sweep / "table.md").read_text() == report.markdown()
@@ -112,39 +112,39 @@ def test_files_of_a_sweep_are_replaced_whole(sweep: Path) -> None:
     assert not [path for path in sweep.iterdir() if path.name.startswith(".")]
 
 
-def test_every_rendering_shows_every_job_and_the_seeds_mean(sweep: Path) -> None:
+def test_every_format_shows_every_job_and_the_mean_over_seeds(sweep: Path) -> None:
     report = write_table(sweep)
     mean = f"{100 * sum(job.history.last['test_accuracy'] for job in load_jobs([sweep])[0][:3]) / 3:.2f}"
-    for text in (shown(report), report.markdown(), report.latex()):
+    for text in (terminal_text(report), report.markdown(), report.latex()):
         assert text.count("stem7x7") >= 6
         assert mean in text
     assert "\\toprule" in report.latex()
     assert "95 \\% interval" in report.latex()
 
 
-def test_an_unfinished_sweep_says_so_in_its_title(tmp_path: Path) -> None:
+def test_title_of_an_unfinished_sweep_says_so(tmp_path: Path) -> None:
     statuses = {0: None, 1: Status.RUNNING}
     report = write_table(SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep"))
     assert "not finished: 2 of 12" in report.title
 
 
-def test_an_empty_sweep_has_a_table(tmp_path: Path) -> None:
+def test_empty_sweep_has_a_table(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps({"format": 1, "name": "empty", "jobs": []}))
     assert "0 jobs" in write_table(tmp_path).markdown()
 
 
-def test_names_from_elsewhere_stay_text(tmp_path: Path) -> None:
+def test_untrusted_names_are_escaped(tmp_path: Path) -> None:
     name = "<script>alert(1)</script>|\x1b[31m_\n$%&"
     folder = write_job(tmp_path / "job", name=name)
     report = sweep_report(load_jobs([folder])[0])
     assert "<script>" not in report.markdown()
     assert "\\|" in report.markdown()
-    for text in (shown(report), report.markdown(), report.latex()):
+    for text in (terminal_text(report), report.markdown(), report.latex()):
         assert "\x1b[31m" not in text
     assert "\\$\\%\\&" in report.latex()
 
 
-def test_failures_and_remarks_are_listed_in_one_line_each(tmp_path: Path) -> None:
+def test_failures_and_remarks_are_one_line_each(tmp_path: Path) -> None:
     folder = SyntheticSweep(statuses={2: Status.FAILED}, predictions=False).write(tmp_path / "sweep")
     (folder / load_jobs([folder])[0][5].name / RESULT).write_text("{")
     text = write_table(folder).markdown()
@@ -153,7 +153,7 @@ def test_failures_and_remarks_are_listed_in_one_line_each(tmp_path: Path) -> Non
     assert "unreadable" in section
 
 
-def test_grouping_by_a_factor_takes_the_others_together(sweep: Path) -> None:
+def test_grouping_by_a_factor_merges_the_others(sweep: Path) -> None:
     report = sweep_report(load_jobs([sweep])[0], by=["model"], metrics=["test_accuracy"])
     (section,) = [section for section in report.sections if section.title == "Over seeds"]
     assert section.table["n"].tolist()[:2] == ["6", "6"]
@@ -162,12 +162,12 @@ def test_grouping_by_a_factor_takes_the_others_together(sweep: Path) -> None:
 
 
 @pytest.mark.parametrize(("by", "metrics"), [(["modle"], ["test_accuracy"]), (["model"], ["beauty"])])
-def test_unknown_factors_and_metrics_are_named(sweep: Path, by: list[str], metrics: list[str]) -> None:
+def test_unknown_factors_and_metrics_are_rejected_by_name(sweep: Path, by: list[str], metrics: list[str]) -> None:
     with pytest.raises(UsageError, match=r"modle|beauty"):
         sweep_report(load_jobs([sweep])[0], by=by, metrics=metrics)
 
 
-def test_claims_stand_in_the_report_with_every_epoch(tmp_path: Path) -> None:
+def test_report_lists_claims_and_every_epoch(tmp_path: Path) -> None:
     claims = [{"metric": "test_accuracy", "value": 0.85, "approximate": True, "words": "about 85 %"}]
     jobs = seeds(tmp_path / "runs", (0.9936, 0.9938, 0.9934), config={"claims": claims})
     text = sweep_report(jobs).markdown()
@@ -175,7 +175,7 @@ def test_claims_stand_in_the_report_with_every_epoch(tmp_path: Path) -> None:
     assert "at or below in 3 of 6 epochs, 3 of 3 runs" in text
 
 
-def test_an_experiments_name_stands_for_what_it_sets(tmp_path: Path) -> None:
+def test_experiment_name_replaces_the_factors_it_sets(tmp_path: Path) -> None:
     for name, lr in (("a", 0.02), ("b", 0.001)):
         for seed in (1, 2):
             write_job(
@@ -191,7 +191,7 @@ def test_an_experiments_name_stands_for_what_it_sets(tmp_path: Path) -> None:
 # side by side
 
 
-def test_the_same_configs_in_two_sweeps_are_paired_and_changes_listed(tmp_path: Path) -> None:
+def test_equal_configs_of_two_sweeps_are_paired_and_changes_listed(tmp_path: Path) -> None:
     lasts = {"before": (0.90, 0.92, 0.91), "after": (0.91, 0.94, 0.92)}
     for sweep, commit in (("before", "aaa"), ("after", "bbb")):
         for seed, last in enumerate(lasts[sweep]):
@@ -204,7 +204,7 @@ def test_the_same_configs_in_two_sweeps_are_paired_and_changes_listed(tmp_path: 
     assert "Mean difference, second less first: 1.33" in sweep_report(jobs).markdown()
 
 
-def test_a_changed_config_is_listed(tmp_path: Path) -> None:
+def test_changed_config_is_listed(tmp_path: Path) -> None:
     folders = [
         SyntheticSweep(name=name, base=base, predictions=False).write(tmp_path / name)
         for name, base in (("before", {}), ("after", {"data.batch_size": 128}))
@@ -214,6 +214,6 @@ def test_a_changed_config_is_listed(tmp_path: Path) -> None:
     assert ["data.batch_size", "64", "128"] in found.changes.to_numpy().tolist()
 
 
-def test_one_sweep_has_no_other_side(sweep: Path) -> None:
+def test_single_sweep_has_no_side_by_side(sweep: Path) -> None:
     assert side_by_side(load_jobs([sweep])[0]) == []
     assert side_by_side([]) == []

@@ -1,4 +1,4 @@
-"""One constructed case for each verdict, and what counts as the claim's own config and scale."""
+"""One constructed case per verdict, and the rules for the claimed config and scale."""
 
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,11 @@ def verdict(tmp_path: Path, claim: Claim, lasts: tuple[float, ...] = STEADY, **m
         (None, Verdict.NOT_STATED),
     ],
 )
-def test_a_claim_against_the_prediction_interval(tmp_path: Path, value: float | None, expected: Verdict) -> None:
+def test_claim_is_compared_with_the_prediction_interval(tmp_path: Path, value: float | None, expected: Verdict) -> None:
     assert verdict(tmp_path, claimed(value)).verdict == expected
 
 
-def test_the_prediction_interval_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:
+def test_prediction_interval_agrees_with_manual_calculation(tmp_path: Path) -> None:
     measured = verdict(tmp_path, claimed(0.99)).measured
     assert measured.prediction_high - measured.mean == pytest.approx(0.00048, abs=0.00001)
 
@@ -47,34 +47,34 @@ def test_two_runs_are_too_few(tmp_path: Path) -> None:
     assert found.verdict == Verdict.TOO_FEW
 
 
-def test_what_diverged_is_no_run_and_is_still_counted(tmp_path: Path) -> None:
+def test_diverged_job_is_listed_but_does_not_count_as_a_run(tmp_path: Path) -> None:
     jobs = seeds(tmp_path / "runs", (0.99, 0.98))
     jobs += seeds(tmp_path / "runs", (0.1,), prefix="diverged", status=Status.DIVERGED)
     found = judge(claimed(0.985), jobs)
     assert (found.verdict, found.measured.n, len(found.jobs)) == (Verdict.TOO_FEW, 2, 3)
 
 
-def test_one_seed_run_three_times_is_one_run(tmp_path: Path) -> None:
+def test_seed_that_was_run_three_times_counts_once(tmp_path: Path) -> None:
     jobs = [job for n in range(3) for job in seeds(tmp_path / f"again{n}", (0.99,))]
     assert judge(claimed(0.99), jobs).measured.n == 1
 
 
-def test_one_collapsed_seed_confirms_nothing_and_its_runs_are_shown(tmp_path: Path) -> None:
+def test_collapsed_seed_is_too_variable_and_its_runs_are_listed(tmp_path: Path) -> None:
     found = verdict(tmp_path, claimed(0.95), (0.993, 0.992, 0.994, 0.993, 0.113))
     assert found.verdict == Verdict.TOO_VARIABLE
     assert "99.30, 99.20, 99.40, 99.30, 11.30" in found.reason
 
 
-def test_a_wide_interval_still_leaves_out_what_lies_beyond_it(tmp_path: Path) -> None:
+def test_claim_outside_a_wide_interval_is_still_rejected(tmp_path: Path) -> None:
     assert verdict(tmp_path, claimed(0.85), (0.9991, 0.9995, 0.9999)).verdict == Verdict.LOWER
 
 
-def test_equal_runs_are_not_variable(tmp_path: Path) -> None:
+def test_equal_runs_are_not_too_variable(tmp_path: Path) -> None:
     assert verdict(tmp_path, claimed(0.99), (0.99, 0.99, 0.99)).verdict == Verdict.STANDS
 
 
 @pytest.mark.parametrize(
-    ("how", "because"),
+    ("options", "reason"),
     [
         ({"choices": {"scale": "quick"}}, "scale=quick"),
         ({"config": {"data.train_size": 4000}}, "data.train_size=4000"),
@@ -95,19 +95,19 @@ def test_equal_runs_are_not_variable(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_smaller_study_judges_nothing(tmp_path: Path, how: dict[str, Any], because: str) -> None:
-    found = verdict(tmp_path, claimed(0.9936), **how)
+def test_smaller_study_is_not_at_scale(tmp_path: Path, options: dict[str, Any], reason: str) -> None:
+    found = verdict(tmp_path, claimed(0.9936), **options)
     assert found.verdict == Verdict.NOT_AT_SCALE
-    assert because in found.reason
+    assert reason in found.reason
 
 
-def test_an_experiment_may_set_a_size_of_its_own(tmp_path: Path) -> None:
+def test_experiment_may_set_its_own_size(tmp_path: Path) -> None:
     own: dict[str, Any] = {"choices": {"experiment": "theirs"}, "config": {"data.train_size": 50_000}}
     overrides = ["experiment=theirs", "seed=1"]
     assert verdict(tmp_path, claimed(0.9936), overrides=overrides, **own).verdict == Verdict.STANDS
 
 
-def test_an_experiment_that_was_altered_is_another_config(tmp_path: Path) -> None:
+def test_overridden_experiment_is_another_config(tmp_path: Path) -> None:
     altered: dict[str, Any] = {
         "choices": {"experiment": "d"},
         "overrides": ["experiment=d", "optim.lr=0.1", "trainer.device=cpu"],
@@ -126,15 +126,15 @@ def test_an_experiment_that_was_altered_is_another_config(tmp_path: Path) -> Non
         (0.85, "most of them", 0.845, 0.855),
     ],
 )
-def test_an_approximate_claim_means_what_rounds_to_it(value: float, words: str, low: float, high: float) -> None:
+def test_approximate_claim_covers_values_that_round_to_it(value: float, words: str, low: float, high: float) -> None:
     assert claimed(value, words, approximate=True).bounds == pytest.approx((low, high))
 
 
-def test_an_exact_claim_means_its_value() -> None:
+def test_exact_claim_covers_its_value_alone() -> None:
     assert claimed(0.9936, "99.36 %").bounds == (0.9936, 0.9936)
 
 
-def test_best_is_the_epoch_picked_for_test_and_the_highest_for_training(tmp_path: Path) -> None:
+def test_best_is_the_picked_epoch_for_test_and_the_maximum_for_training(tmp_path: Path) -> None:
     job = seeds(tmp_path / "runs", (0.9,))[0]
     peak = write_job(tmp_path / "peak", (0.5, 0.97, 0.9))
     (job,) = [Job(peak, None, "completed", job.result | {"best": {"epoch": 1, "test_accuracy": 0.97}})]
@@ -143,7 +143,7 @@ def test_best_is_the_epoch_picked_for_test_and_the_highest_for_training(tmp_path
     assert judge(training, [job]).measured.mean == pytest.approx(0.971)
 
 
-def test_epochs_at_or_beyond_a_claim_are_counted_on_its_side_of_our_mean(tmp_path: Path) -> None:
+def test_epochs_at_or_beyond_a_claim_are_counted_on_its_side_of_the_mean(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     lines = [(0.99, 0.94, 0.99), (0.99, 0.99, 0.95), (0.99, 0.99, 0.99)]
     folders = [write_job(tmp_path / "runs" / str(n), line, seed=n) for n, line in enumerate(lines)]
@@ -168,13 +168,13 @@ def test_claims_are_read_from_the_config_of_each_group_of_seeds(tmp_path: Path) 
     jobs = seeds(tmp_path / "runs", STEADY, config={"claims": claims}, choices={"experiment": "d"})
     jobs += seeds(tmp_path / "runs", (0.9,), prefix="other", config={"optim.lr": 0.1})
     found = judgements(jobs)
-    assert [(one.group, one.verdict, len(one.jobs)) for one in found] == [
+    assert [(judgement.group, judgement.verdict, len(judgement.jobs)) for judgement in found] == [
         ("d", Verdict.STANDS, 5),
         ("d", Verdict.NOT_STATED, 5),
     ]
 
 
-def test_numerics_and_seed_make_no_group_of_their_own(tmp_path: Path) -> None:
+def test_numerics_and_seeds_do_not_split_groups_unless_swept(tmp_path: Path) -> None:
     jobs = seeds(tmp_path / "runs", (0.9, 0.8))
     jobs += seeds(tmp_path / "runs", (0.9,), prefix="gpu", config={"trainer.device": "cuda", "data.root": "/else"})
     assert len(group_by_config(jobs)) == 1
@@ -182,10 +182,10 @@ def test_numerics_and_seed_make_no_group_of_their_own(tmp_path: Path) -> None:
     assert len(group_by_config(jobs + swept)) == 2
 
 
-def test_groups_of_a_sweep_that_was_extended_are_told_apart_by_what_was_not_swept_at_first(tmp_path: Path) -> None:
+def test_groups_of_an_extended_sweep_are_named_by_the_added_factor(tmp_path: Path) -> None:
     claims = [{"metric": "test_accuracy", "value": 0.9936, "words": "99.36 %"}]
     for name, rate, swept in (("first", 0.001, {"seed": 1}), ("second", 0.02, {"optim.lr": 0.02})):
         config = {"claims": claims, "optim.lr": rate}
         write_job(tmp_path / name, (0.99,), sweep="s", config=config, swept=swept)
     found = judgements(load(tmp_path))
-    assert [one.group for one in found] == ["optim.lr=0.001", "optim.lr=0.02"]
+    assert [judgement.group for judgement in found] == ["optim.lr=0.001", "optim.lr=0.02"]
