@@ -30,13 +30,13 @@ class Predictions:
     """The content of `predictions.npz` for a test set of n images, in the test set's order.
 
     Attributes:
-        label: uint8 [n], the true class.
-        predicted: uint8 [n], the class of the greatest log-probability.
-        label_log_probability: float16 [n], natural logarithm, of the true class.
-        predicted_log_probability: float16 [n], of the predicted class.
-        test_set_sha256: The test set's hash; see `training.predictions.test_set_sha256`.
-        misread_index: int32 [m], which images the first m ≤ 200 misread ones are.
-        misread_pixels: uint8 [m, channels, height, width].
+        label: uint8 [n], true class.
+        predicted: uint8 [n], class with the largest log-probability.
+        label_log_probability: float16 [n], natural log-probability of the true class.
+        predicted_log_probability: float16 [n], natural log-probability of the predicted class.
+        test_set_sha256: hash of the test set; see `training.predictions.test_set_sha256`.
+        misread_index: int32 [m], indices of the first m ≤ 200 misclassified images.
+        misread_pixels: uint8 [m, channels, height, width], their pixels.
     """
 
     label: NDArray[np.uint8]
@@ -49,15 +49,15 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images read right, a fraction of one."""
+        """Share of correctly classified images, a fraction of one."""
         return float(np.mean(self.label == self.predicted))
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Return the predictions in a job folder. Nothing in the file is unpickled.
+    """Read the predictions in a job folder, without unpickling anything.
 
     Raises:
-        UnreadableFolder: There are none, or the file is damaged or holds something else.
+        UnreadableFolder: the file is missing, damaged, or not a predictions file.
     """
     path = folder / PREDICTIONS
     try:
@@ -73,6 +73,7 @@ def read_predictions(folder: Path) -> Predictions:
 
 
 def _misfit(content: dict[str, NDArray[Any]]) -> str | None:
+    """Return what is wrong with the arrays' names, types or lengths; None if nothing is."""
     kinds = {
         "label": ("uint8", 1),
         "predicted": ("uint8", 1),
