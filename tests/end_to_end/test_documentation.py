@@ -1,7 +1,8 @@
 """Every command line in the README, docs/ and the benchmarks' notes still works, and every path that they name exists.
 
-`python train.py` lines are composed and checked as dry runs. `python -m mnist_resnet…` lines run on a small sweep, and
-`python -m benchmarks…` lines run up to their arguments. `NOT_RUN` lists the others, with the reason.
+`python train.py` lines are composed and checked as dry runs. `python -m mnist_resnet…` and `mnist-resnet` lines run on
+a small sweep. `python -m benchmarks…` lines run until their arguments are parsed. `NOT_RUN` lists the others, with the
+reason.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
+from mnist_resnet import command_line
 from mnist_resnet.config.schema import check_launcher
 from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, run_in_process
 
@@ -108,11 +110,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def place(tmp_path: Path, finished: Place) -> Place:
-    """A folder such as the pages' reader has: a checkout with finished sweeps and the picture of a digit."""
+    """A folder such as the pages' reader has: the project's tests, a finished search, and the picture of a digit."""
     (tmp_path / "tests").symlink_to(CHECKOUT / "tests")
-    (tmp_path / "outputs").symlink_to(finished.folder / "outputs")
-    for name in ("small", "other"):
-        shutil.copytree(finished.folder / "multirun" / "small", tmp_path / "multirun" / name)
     best = tmp_path / "multirun" / "lr_search" / "experiment" / "best.yaml"
     best.parent.mkdir(parents=True)
     best.write_text("# @package _global_\noptim:\n  lr: 0.0123\n")
@@ -122,16 +121,25 @@ def place(tmp_path: Path, finished: Place) -> Place:
     return Place(tmp_path, finished.images)
 
 
+def add_finished(place: Place, finished: Place) -> None:
+    """Add the finished run, and two copies of the finished sweep."""
+    (place.folder / "outputs").symlink_to(finished.folder / "outputs")
+    for name in ("small", "other"):
+        shutil.copytree(finished.folder / "multirun" / "small", place.folder / "multirun" / name)
+
+
 @pytest.fixture
-def run(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> "Run":
-    return Run(place, monkeypatch, capfd)
+def run(place: Place, finished: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> "Run":
+    return Run(place, finished, monkeypatch, capfd)
 
 
 class Run:
     """Runs one command of a page in this process, and fails if the command does."""
 
-    def __init__(self, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._place, self._monkeypatch, self._capfd = place, monkeypatch, capfd
+    def __init__(
+        self, place: Place, finished: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        self._place, self._finished, self._monkeypatch, self._capfd = place, finished, monkeypatch, capfd
         monkeypatch.chdir(place.folder)
         for name in [name for name in os.environ if name.startswith(("WANDB", "MNIST_RESNET"))]:
             monkeypatch.delenv(name)
@@ -147,6 +155,8 @@ class Run:
             self._compose(words[2:])
         elif words[:2] == ["python", "-m"] and words[2].startswith("mnist_resnet."):
             self._run_module(words[2], [_filled_in(word) for word in words[3:]])
+        elif words[0] == "mnist-resnet":
+            self._run_module("mnist_resnet.command_line", [_filled_in(word) for word in words[1:]])
         elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
             self._parse(words[2], words[3:])
         else:
@@ -163,14 +173,19 @@ class Run:
         assert ended.code == 0, ended.err
         assert not ended.err
         assert re.search(r" queued |trials|== Groups", ended.out), ended.out
-        if "hydra/launcher=workers" in words:
+        if any(word.startswith("hydra.launcher.") for word in words):
             _check_workers([word for word in words if word.startswith("hydra")])
 
     def _run_module(self, module: str, arguments: list[str]) -> None:
+        """Run a command of the package on the finished run or sweep."""
+        add_finished(self._place, self._finished)
         self._monkeypatch.setattr(sys, "argv", [module, *arguments])
         code: Any = 0
         try:
-            _run_as_main(module)
+            if module == "mnist_resnet.command_line":
+                code = command_line.main()
+            else:
+                _run_as_main(module)
         except SystemExit as end:
             code = end.code
         assert not code, self._capfd.readouterr().err
@@ -253,7 +268,8 @@ def test_extras_are_those_of_the_project() -> None:
     assert named <= known.keys()
 
 
-def test_python_in_the_pages_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_in_the_pages_runs(place: Place, finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_finished(place, finished)
     monkeypatch.chdir(place.folder)
     blocks = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
     assert blocks
