@@ -281,7 +281,7 @@ def test_python_in_the_pages_runs(place: Place, finished: Place, monkeypatch: py
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", _prose(page)):
+    for target in re.findall(r"(?:\]\(|src=\")([^)\"]+)", _prose(page)):
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
@@ -324,3 +324,9 @@ def test_readme_lists_every_group_and_option() -> None:
         if group.name == "experiment":  # too many to list: the first and last row, and the others
             options = {"report_a_stem7x7", "report_e_30_epochs", "lean", "lean99"} & options
         assert {option for option in options if f"`{option}`" not in rows[group.name]} == set(), group.name
+
+
+def test_readme_and_the_page_on_the_report_show_one_table() -> None:
+    measured = [line for line in README.read_text().splitlines() if re.match(r"\| [A-E]: ", line)]
+    assert len(measured) == 5
+    assert set(measured) <= set((CHECKOUT / "docs" / "report.md").read_text().splitlines())
