@@ -90,7 +90,15 @@ def _opens_code(before: str) -> bool:
     return not before.strip() or before.startswith("    ")
 
 
-COMMANDS = list({command.text: command for page in PAGES for command in commands(page)}.values())
+def commands_of_help() -> Iterator[Command]:
+    """Yield the examples of `python train.py --help`, each of which is followed by what it does."""
+    text = (CHECKOUT / "conf" / "hydra" / "help" / "train.yaml").read_text()
+    for example in re.findall(r"^ +(python train\.py.*?)  ", text, re.MULTILINE):
+        yield Command(example, "train.py --help")
+
+
+FOUND = [*(command for page in PAGES for command in commands(page)), *commands_of_help()]
+COMMANDS = list({command.text: command for command in FOUND}.values())
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +172,7 @@ class Run:
 
     def _compose(self, words: list[str]) -> None:
         """Compose and check all jobs of a `train.py` line; of a study one seed."""
-        if "--help" not in words:
+        if "--help" not in words and "--cfg" not in words:
             words = ["-m", *(word for word in words if word != "-m")]
             keys = {word.partition("=")[0] for word in words}
             added = ["sweep.dry_run=true", *(["sweep.seeds=1"] if "+sweep" in keys else [])]
@@ -172,7 +180,7 @@ class Run:
         ended: CommandResult = run_in_process(words, self._place, self._monkeypatch, self._capfd)
         assert ended.code == 0, ended.err
         assert not ended.err
-        assert re.search(r" queued |trials|== Groups", ended.out), ended.out
+        assert re.search(r" queued |trials|== Config groups|_target_", ended.out), ended.out
         if any(word.startswith("hydra.launcher.") for word in words):
             _check_workers([word for word in words if word.startswith("hydra")])
 
