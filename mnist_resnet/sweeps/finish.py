@@ -141,6 +141,10 @@ def write_summary_once(
     except JobsStillRunning as running:
         console.print(f"{running}; the process that ends last writes {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)
         return
+    except UsageError as error:
+        # What ended the jobs, such as a full disk, may leave no room for the summary either.
+        console.print(f"{TABLE}, {RESULTS}, {DASHBOARD} are not written: {error}", markup=False)
+        return
     if writer is not None:
         process = f"process {writer.get('pid')} on {writer.get('host')}"
         console.print(f"written to {folder} by {process}: {TABLE}, {RESULTS}, {DASHBOARD}", markup=False)

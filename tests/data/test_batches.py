@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision.transforms import Normalize, ToTensor
 
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.schema import Data
 from mnist_resnet.data.batches import Split, load, shuffled
 from mnist_resnet.data.dataset import DataSet, LabelledImages
@@ -43,7 +44,9 @@ def _clear_decoded() -> None:
 
 
 def data_config(target: str = "numbered", **keys: Any) -> Data:
-    return Data.model_validate({"_target_": f"tests.data.test_batches.{target}", **keys})
+    node = {"_target_": f"tests.data.test_batches.{target}", **keys}
+    allow(node)
+    return Data.model_validate(node)
 
 
 def image_numbers(split: Split | None) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mnist_resnet.attempts import attempt_file
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import Metrics
@@ -78,6 +79,7 @@ def test_a_job_that_was_taken_over_writes_nothing_more(
     Tracker.calls = []
     config = resolved(f"trainer.epochs={EPOCHS}", "trainer.checkpoint_interval=0", "sweep.keep=model")
     config = config | {"tracking": {"_target_": f"{__name__}.Tracker", "mode": "auto"}}
+    allow(config)
     folder, take_over = tmp_path / "job", TakenOver(tmp_path / "job", step)
     with ProgressConsole() as progress:
         context = ProcessContext(progress, Interrupt(), callbacks=[take_over])
