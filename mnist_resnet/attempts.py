@@ -1,12 +1,12 @@
 """The attempts at a job, as its folder records them, and whether the process of the last one is still alive.
 
 A job folder has numbered attempts, `attempts/0001.json` and on. The one with the highest number holds the job's lease
-(see `jobs.lease`, which creates them). Anybody may observe it, without locks and without comparing clocks:
+(see `jobs.lease`, which creates them). Any process may read its state, without locks and without comparing clocks:
 
 - Its holder touches the file every `HEARTBEAT` seconds. An observer compares the file's time only with what it saw
-  there before, and calls a holder dead when nothing has changed for `STALE_AFTER` (60) seconds of its own watching.
-- On the same machine (same host, boot and process namespace; known on Linux only) the process table decides: a holder
-  whose process is gone is dead at once, one whose process exists holds, even when it is stopped.
+  there before, and considers a lease expired when nothing has changed for `STALE_AFTER` (60) seconds that it watched.
+- On the same machine (same host, boot and process namespace; known on Linux only) the process table decides: a lease
+  expires at once if its holder's process is gone, and never while that process exists, even if it is suspended.
 
 On NFS other machines' files are seen some seconds late (attribute cache), up to a minute for a *new* file with the
 default mount.
@@ -31,13 +31,13 @@ HEARTBEAT = 5.0
 """Seconds between two heartbeats of a lease's holder."""
 
 STALE_AFTER = 60.0
-"""Seconds of watching without a heartbeat after which a holder on another machine is called dead."""
+"""Seconds of watching without a heartbeat after which a lease held on another machine expires."""
 
 STALE_VARIABLE = "MNIST_RESNET_STALE_AFTER"
 """Environment variable that replaces `STALE_AFTER`: a larger value for a file server that is often away for longer."""
 
 SHORTEST_WATCH = 4
-"""Observations, after the first, that it takes at least to call a holder dead: a gap counts for a quarter of the time.
+"""Fewest observations, after the first, before a lease expires: a single gap counts for a quarter of the time at most.
 
 When a file server comes back after minutes, the observer may look before the holder could touch its file.
 """
@@ -48,14 +48,20 @@ UNLISTED = {"format", "owner", "boot", "namespace", "process_started"}
 """Entries of an attempt's record that `result.json` does not repeat."""
 
 State = Literal["free", "held", "dead", "released"]
-"""Of a lease: never taken, held (or not yet known to be dead), its holder died, its last holder released it."""
+"""State of a lease.
+
+- `free`: never acquired.
+- `held`: Its holder is alive, or not known to be dead.
+- `dead`: Its holder died without releasing it.
+- `released`: Its last holder released it.
+"""
 
 
 PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds between the tries to read a record that a file server fails to deliver."""
 
 held_here: set[str] = set()
-"""Owners' tokens of the leases that this process holds: one that it gave up without a release is dead, not held."""
+"""Owners' tokens of the leases that this process holds; a lease that it abandoned counts as expired."""
 
 
 class LeaseView(NamedTuple):
@@ -101,7 +107,7 @@ class LeaseMonitor:
         return self.observe(folder).state
 
     def observe(self, folder: Path) -> LeaseView:
-        """Return the state of the lease, and which attempt it is the state of.
+        """Return the lease's state, attempt number and record.
 
         Raises:
             OSError: The folder can't hold attempts, or this user must not see them.

@@ -73,6 +73,10 @@ class Status(StrEnum):
     PRUNED = "pruned"
 
 
+DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
+"""Final statuses: running the job again would only repeat it. A diverged job is a result: its config does that."""
+
+
 class UnreadableFolder(Exception):
     """Raised for a folder, or a file in it, that is missing, damaged or of the wrong kind; the message is one line."""
 
@@ -137,6 +141,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if content["format"] != FORMAT:
         raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
     return content
+
+
+def with_moved_targets(value: Any) -> Any:
+    """Return a copy of a config, or part of one, with the new path of each `_target_` that has moved."""
+    if isinstance(value, dict):
+        return _with_moved_target({key: with_moved_targets(inner) for key, inner in value.items()})
+    return [with_moved_targets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _with_moved_target(node: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from rich.live import Live
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULT, Status, UnreadableFolder
+from mnist_resnet.job_folder import DASHBOARD, DONE, LAUNCHES, RESULT, Status, UnreadableFolder
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
-from mnist_resnet.sweeps.folder import DONE
 from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks import accuracy, claims, lean, many_jobs, overhead, packing, startup, throughput
+from benchmarks import accuracy, lean, leases, many_jobs, overhead, packing, startup, throughput
 from benchmarks.config import merge_overrides
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.machine import table
@@ -237,7 +237,7 @@ def test_a_recipe_whose_mean_misses_its_target_is_named() -> None:
 
 
 def test_concurrent_workers_take_each_job_once(capsys: pytest.CaptureFixture[str]) -> None:
-    claims.main(["--jobs", "30", "--workers", "3"])
+    leases.main(["--jobs", "30", "--workers", "3"])
     output = capsys.readouterr().out
     assert "| 1 to 30 |" in output
     assert "30 empty jobs in" in output

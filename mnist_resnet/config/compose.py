@@ -16,6 +16,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import with_moved_targets
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """Config groups that are chosen once for the whole sweep."""
@@ -121,7 +122,7 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
     finally:
         HydraConfig.instance().cfg = before
     assert isinstance(container, dict)
-    content: dict[str, Any] = {str(key): value for key, value in container.items()}
+    content: dict[str, Any] = with_moved_targets({str(key): value for key, value in container.items()})
     allow(content)
     choices = {
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")

@@ -1,6 +1,6 @@
 """Records crashed attempts and decides whether to retry.
 
-The process that supervises workers does so as soon as one dies (`handle_crash`); where nobody supervises them, whoever
+The process that supervises workers does so as soon as one dies (`handle_crash`); without a supervisor, the process that
 takes the job over counts the crashes (`RetryBudget`).
 """
 
@@ -73,7 +73,7 @@ def handle_crash(job: JobSpec, crashed: CrashedAttempt, retries: int, monitor: L
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """How often a job's process may crash where nobody supervises it.
+    """How often a job's process may crash without a supervisor.
 
     Attributes:
         since: Number of attempts before the launch; their crashes don't count.

@@ -1,11 +1,11 @@
 """Job leases, shared between processes and between machines on a shared file system: one process runs a job.
 
-A lease is an attempt's numbered file (see `mnist_resnet.attempts`); the highest number is in force. Creating the next
-number is atomic and fails where it exists, so of all who want a job one gets it. No locks and no clocks are relied on.
-A holder that was cut off and comes back finds a higher number: `lost` is set, `check` raises. It must check before each
-write; what it writes in the instant between the two can't be undone, so keep them together.
+A lease is an attempt's numbered file (see `mnist_resnet.attempts`, also for when it expires); the highest number is in
+force. Creating the next number is atomic and fails where it exists, so exactly one process acquires the job, without
+locks and clocks. A holder that was cut off and comes back finds a higher number: `lost` is set, `check` raises. It must
+check before each write; what it writes in the instant between the two can't be undone, so keep them together.
 
-On NFS taking a lease asks the server itself and is exact.
+On NFS, acquiring a lease goes to the server and is exact.
 """
 
 import errno
@@ -79,10 +79,10 @@ class Lease:
         return self._lost.is_set()
 
     def in_force(self) -> bool:
-        """Ask the disk whether the attempt's file is still there and no later attempt has taken over.
+        """Check on disk that the attempt's file is still there and no later attempt has taken over.
 
         Raises:
-            OSError: The disk does not answer. That does not mean that the lease is lost.
+            OSError: An I/O error; the lease may still be valid.
         """
         return (
             read_attempt(self._file).get("owner") == self._record["owner"]
@@ -121,7 +121,7 @@ class Lease:
             self._confirmed = now
 
     def release(self, status: str) -> None:
-        """Release the job for good: the attempt's file says how it ended, whatever becomes of this process.
+        """Release the job for good: the attempt's file says how it ended, even if this process dies.
 
         Raises:
             LeaseLost: The lease was lost before; nothing is written.

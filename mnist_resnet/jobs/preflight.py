@@ -1,4 +1,4 @@
-"""Preflight checks for a job: what its config names exists, and accepts the arguments that it is given."""
+"""Preflight checks for a job: every target exists and accepts its arguments."""
 
 import inspect
 import json
@@ -91,7 +91,8 @@ def _found(shown: str, target: str) -> Callable[..., Any]:
     try:
         found = pydoc.locate(target)
     except pydoc.ErrorDuringImport as error:
-        raise UsageError(f"{shown}: can't be imported ({error.value})") from None
+        moved = "; its packages have moved, see docs/extending.md" if "mnist_resnet.running" in str(error.value) else ""
+        raise UsageError(f"{shown}: can't be imported ({error.value}){moved}") from None
     if found is None:
         raise UsageError(f"{shown}: can't be found; give its full name, as in package.module.name")
     if not callable(found):

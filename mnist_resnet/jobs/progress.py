@@ -1,4 +1,4 @@
-"""How far a task has come, and the exception by which it ends when its loss is no longer finite."""
+"""A task's progress, and the exception that ends it when its loss is no longer finite."""
 
 from typing import TYPE_CHECKING, Protocol
 

@@ -87,7 +87,7 @@ class ResultWriter:
         self.result["notes"] = list(dict.fromkeys([*self.result["notes"], *filter(None, lines)]))
 
     def start(self, progress: Progress, epochs: int, parameters: int, numerics: dict[str, Any], device: str) -> None:
-        """Record that the task is built, and stands where it starts or continues.
+        """Record that the task is ready to start or resume.
 
         Args:
             progress: What earlier attempts did.
@@ -114,7 +114,7 @@ class ResultWriter:
         self.result |= summary(progress.history)
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
-        """Write the job's final status; when this returns, no loss of power takes it back."""
+        """Write the job's final status; when this returns, it survives a power failure."""
         self.result["status"] = status
         if error is not None and status in (Status.FAILED, Status.DIVERGED):
             self.result["error"] = describe_error(error)

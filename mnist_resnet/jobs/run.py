@@ -1,4 +1,4 @@
-"""One job, from its spec to its folder: leased, carried out by its task, recorded."""
+"""Runs one job: acquires its lease, carries out its task, writes its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
-from mnist_resnet.job_folder import CHECKPOINT, EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Status
+from mnist_resnet.job_folder import CHECKPOINT, DONE, EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Status
 from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job
 from mnist_resnet.jobs.environment import code_version, write_environment
@@ -17,14 +17,11 @@ from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.jobs.stop_check import LeaseCallback, LeasedStopCheck
+from mnist_resnet.jobs.stop_check import JobStopCheck, LeaseCallback
 from mnist_resnet.jobs.task import load_task
 from mnist_resnet.jobs.task_run import ShorterRun, TaskRun
 from mnist_resnet.tracking.callback import Callback, Pruned, notify_lost
 from mnist_resnet.tracking.console import ProgressConsole
-
-DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
-"""Final statuses: running the job again would only repeat it."""
 
 
 @dataclass
@@ -86,14 +83,14 @@ def run_job(
             return fail_crashed_job(job, lease, crashes[-1], len(crashes), retries.limit)
         if retries and crashes:
             retry = f"retry {len(crashes)} of {retries.limit}"
-            context.progress.log(f"{job.name}: {crashes[-1]}; goes on from its last checkpoint ({retry})")
+            context.progress.log(f"{job.name}: {crashes[-1]}; resumes from its last checkpoint ({retry})")
         writer = ResultWriter(job, lease, before)
         try:
             _run(job, writer, lease, context, before, shorter)
         finally:
             lease.release(writer.result["status"])
     except LeaseLost as lost:
-        context.progress.log(f"  {lost}; it is left to the new holder")
+        context.progress.log(f"  {lost}; the new holder runs it now")
         return None
     finally:
         lease.abandon()
@@ -122,14 +119,14 @@ def _run(
         numerics = (before or {}).get("numerics")
         load_task().run(
             TaskRun(
-                *(job, config, writer, checkpoints, LeasedStopCheck(lease, context.interrupt), context.progress),
+                *(job, config, writer, checkpoints, JobStopCheck(lease, context.interrupt), context.progress),
                 *(numerics, shorter),
                 callbacks=callbacks,
                 own_callbacks=context.callbacks,
             )
         )
         writer.end(Status.COMPLETED)
-        # Only now: until the result is on the disk, the checkpoint is all that is left of the job.
+        # Only now: until the result is on the disk, the checkpoint is the only copy of the job's work.
         remove_unkept_weights(writer.folder)
     except LeaseLost:
         is_lost = True

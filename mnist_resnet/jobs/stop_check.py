@@ -1,4 +1,4 @@
-"""Checks that a running job may go on: nobody asked the program to end, and the job's lease is still in force."""
+"""Checks that a running job may go on: no stop was requested, and its lease is still in force."""
 
 from typing import Any, Protocol
 
@@ -7,13 +7,13 @@ from mnist_resnet.jobs.signals import Interrupt
 
 
 class StopCheck(Protocol):
-    """What a task asks after each step whether to go on."""
+    """Called by a task after each step; raises to stop it."""
 
     def check(self) -> None:
         """Raise `Interrupted`, or another exception, if the task must stop."""
 
 
-class LeasedStopCheck:
+class JobStopCheck:
     """Stops a job if the program was asked to end, or another process has taken the job over."""
 
     def __init__(self, lease: Lease, interrupt: Interrupt) -> None:
@@ -31,7 +31,7 @@ class LeasedStopCheck:
 
 
 class LeaseCallback:
-    """The first of a job's callbacks: those after it are never called for what was computed without the lease."""
+    """Runs before a job's other callbacks, and raises if the lease is lost: they never report what came after."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease

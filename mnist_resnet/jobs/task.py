@@ -1,6 +1,6 @@
-"""The seam between jobs and what they compute: a task trains; a job leases, records and resumes it.
+"""The interface between jobs and training code: a task trains; a job leases, records and resumes it.
 
-Nothing on this side of the seam knows about images or classes. The task's module is loaded by name, and only here.
+Nothing above this interface knows about images or classes. The task's module is loaded by name, and only here.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a task is given to carry out one job: its config, its saved state, and where to report to."""
+"""The inputs of one task run: its config, its saved state, and where to report to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class TaskRun:
         config: Its config, validated.
         writer: Writes the job's result.
         checkpoints: Decides when to save the task's state, and saves it.
-        stop: Raises if the task must stop: to be asked after each step.
+        stop: Raises if the task must stop: call it after each step.
         console: Shows progress.
         numerics: What earlier attempts computed with, as `result.json` has it; None at the first attempt.
         shorter: A job whose end this one may continue.
@@ -127,7 +127,7 @@ class ResultCallback:
 
     def __init__(self, writer: ResultWriter, progress: Progress, config: Config, console: ProgressConsole) -> None:
         self._writer, self._progress, self._config, self._console = writer, progress, config, console
-        self._has_told_cost = False
+        self._cost_shown = False
 
     def begin(self, run: RunInfo) -> None:
         """Do nothing: the result was begun before the network was built."""
@@ -140,13 +140,13 @@ class ResultCallback:
         self._writer.epoch_ended(self._progress)
         trainer = self._config.trainer
         is_last = metrics["epoch"] + 1 == self._config.epochs
-        if not self._has_told_cost and trainer.checkpoint_every is None and not is_last:
-            self._has_told_cost = True
+        if not self._cost_shown and trainer.checkpoint_every is None and not is_last:
+            self._cost_shown = True
             cost = duration(trainer.checkpoint_interval + metrics["seconds"])
             self._console.log(f"  checkpoints at epochs' ends: a crash costs at most about {cost} of work")
 
     def end(self, result: dict[str, Any]) -> None:
-        """Do nothing: the result is written before callbacks hear of the end."""
+        """Do nothing: the result is written before `end` is called."""
 
 
 def _continue_shorter(shorter: ShorterRun) -> tuple[State | None, str]:

@@ -1,7 +1,7 @@
 """The options that a launch gives its workers, through files in the sweep folder, whichever engine starts them.
 
 A worker that dies leaves its attempt unfinished. A supervising process records why in the attempt's file and decides
-whether to retry; until then the launch's other workers leave that job alone. Where workers are not supervised, whoever
+whether to retry; until then the launch's other workers leave that job alone. Without a supervisor, the process that
 takes the job over counts the crashes. Either way the number of retries is limited.
 """
 
@@ -77,7 +77,7 @@ class WorkerOptions:
         try:
             return (attempts(folder) or [{}])[-1]
         except OSError:
-            # Nobody knows at present: then nobody takes the job over.
+            # Unknown at present: then the job is not taken over.
             return {"launch": self.launch, "status": Status.RUNNING}
 
     @property

@@ -248,7 +248,7 @@ class WorkerPool:
                 self._options.stop()
             else:
                 retry = f"retry {crashed.crashes} of {self._retries}"
-                self._progress.log(f"{job.name}: {reason}; goes on from its last checkpoint ({retry})")
+                self._progress.log(f"{job.name}: {reason}; resumes from its last checkpoint ({retry})")
             self._refresh(at_once=True)
             return True
         self._progress.log(f"worker {slot.number}: {reason}")

@@ -6,7 +6,8 @@ Slurm announces a worker's end by signals. Our handlers replace submitit's:
   checkpoint and ends. Slurm requeues a preempted task.
 - Time limit: SIGUSR2, `slurm.grace` seconds before the limit. The worker does the same, and the task requeues itself.
 
-The job continues in the worker that takes it next.
+The job continues in the worker that takes it next. Each task runs `python -m mnist_resnet.work SWEEP_DIR --launch …
+--worker N` once for each of its workers (`engine.WorkerRequest.arguments`, started by `node.NodeSupervisor`).
 """
 
 import io

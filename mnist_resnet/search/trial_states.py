@@ -9,8 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import SWEEP, Status
-from mnist_resnet.jobs.run import DONE
+from mnist_resnet.job_folder import DONE, SWEEP, Status
 from mnist_resnet.search.study import JOB, all_trials
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, read_sweep
 from mnist_resnet.sweeps.runner import Peers

@@ -13,10 +13,10 @@ from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import DASHBOARD, FIGURES, RESULTS, TABLE, Status
+from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status
 from mnist_resnet.jobs.run import remove_unkept_weights
 from mnist_resnet.jobs.signals import Interrupted
-from mnist_resnet.sweeps.folder import DONE, JobState, Sweep, job_state
+from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
 from mnist_resnet.sweeps.live_dashboard import write_sweep_dashboard, write_sweep_plots
 from mnist_resnet.sweeps.summary import JobsStillRunning, summarize_once
 from mnist_resnet.tracking.console import plain_console

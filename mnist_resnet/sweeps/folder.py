@@ -18,6 +18,7 @@ from mnist_resnet.config.names import distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs, identity
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
+    DONE,
     FORMAT,
     LAUNCHES,
     RESULT,
@@ -41,9 +42,6 @@ SILENT_WAIT = 3.0
 
 QUEUED, UNREADABLE = "queued", "unreadable"
 """Job statuses beside `Status`: never started, and a folder that can't be read or holds another job."""
-
-DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
-"""Statuses of jobs that have a result. A diverged job has one: divergence is what its config leads to."""
 
 SET_ASIDE = "set aside"
 """Status of an attempt that only moved the files of earlier attempts away."""

@@ -14,11 +14,11 @@ from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
+from mnist_resnet.job_folder import DONE, SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
 from mnist_resnet.jobs.objective import direction, objective_of, objective_value
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
-from mnist_resnet.sweeps.folder import DONE, QUEUED, UNREADABLE, Sweep, read_sweep
+from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
 
 TRUSTED_FROM_RECORD = (*DONE, Status.FAILED)
 """Statuses for which an attempt's record is trusted: it is written after the result."""

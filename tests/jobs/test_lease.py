@@ -1,4 +1,4 @@
-"""Claims: of all processes and machines that want a job, one has it, until it lets go or is known to be dead."""
+"""Leases: exactly one process on all machines holds a job, until it releases it or is known to be dead."""
 
 import errno
 import json
@@ -52,11 +52,11 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
 folders = sorted(Path(sys.argv[1]).iterdir())
 random.Random(sys.argv[2]).shuffle(folders)
-watch = LeaseMonitor()
+monitor = LeaseMonitor()
 print("ready", flush=True)
 sys.stdin.readline()
-held = [claim for claim in (acquire_lease(folder, watch) for folder in folders[:10] + folders) if claim]
-print(*(claim.folder.name for claim in held), flush=True)
+held = [lease for lease in (acquire_lease(folder, monitor) for folder in folders[:10] + folders) if lease]
+print(*(lease.folder.name for lease in held), flush=True)
 sys.stdin.readline()
 """
 
@@ -65,10 +65,10 @@ import sys
 from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
-watch = LeaseMonitor()
+monitor = LeaseMonitor()
 print("ready", flush=True)
 while True:
-    held = acquire_lease(Path(sys.argv[1]), watch, heartbeat=0.001)
+    held = acquire_lease(Path(sys.argv[1]), monitor, heartbeat=0.001)
     held.release("interrupted")
 """
 
@@ -108,7 +108,7 @@ def tell(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def claimed(folder: Path, monitor: LeaseMonitor | None = None, **options: Any) -> Lease:
+def acquired(folder: Path, monitor: LeaseMonitor | None = None, **options: Any) -> Lease:
     held = acquire_lease(folder, monitor or LeaseMonitor(), **options)
     assert held is not None
     return held
@@ -125,7 +125,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> bool:
 
 
 def written_elsewhere(folder: Path, number: int = 1, **changes: object) -> Path:
-    """A claim as another machine would have written it, whose heartbeat nobody keeps up."""
+    """An attempt as another machine would have written it; its heartbeat has stopped."""
     process = {"host": "elsewhere", "boot": "another", "namespace": "pid:[1]", "pid": 1, "process_started": 1}
     record = {"format": 1, "number": number, "owner": "x", "started": "2026-11-24T20:00:00+00:00", "ended": None}
     file = folder / "attempts" / f"{number:04d}.json"
@@ -137,7 +137,7 @@ def written_elsewhere(folder: Path, number: int = 1, **changes: object) -> Path:
 def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
     folder, monitor = tmp_path / "job", LeaseMonitor()
     assert monitor.state(folder) == "free"
-    held = claimed(folder, monitor, facts={"commit": "abc", "dirty": False})
+    held = acquired(folder, monitor, facts={"commit": "abc", "dirty": False})
     assert held.number == 1
     assert held.in_force()
     assert monitor.state(folder) == "held"
@@ -148,7 +148,7 @@ def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
     )
     held.release("failed")
     assert monitor.state(folder) == "released"
-    with claimed(folder, monitor) as again:
+    with acquired(folder, monitor) as again:
         assert again.number == 2
     assert [(attempt["number"], attempt["status"]) for attempt in attempts(folder)] == [(1, "failed"), (2, "completed")]
     assert all(attempt["ended"] for attempt in attempts(folder))
@@ -156,15 +156,15 @@ def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError(), "failed"), (KeyboardInterrupt(), "interrupted")])
 def test_a_job_that_raises_is_released(tmp_path: Path, error: BaseException, status: str) -> None:
-    with pytest.raises(type(error)), claimed(tmp_path):
+    with pytest.raises(type(error)), acquired(tmp_path):
         raise error
     assert LeaseMonitor().state(tmp_path) == "released"
     assert attempts(tmp_path)[0]["status"] == status
 
 
-def test_the_heartbeat_ends_with_the_claim(tmp_path: Path) -> None:
+def test_the_heartbeat_ends_with_the_lease(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    held = claimed(tmp_path, heartbeat=0.01)
+    held = acquired(tmp_path, heartbeat=0.01)
     beating = set(threading.enumerate()) - before
     assert len(beating) == 1
     held.release("completed")
@@ -194,7 +194,7 @@ def test_a_killed_holder_on_this_machine_is_noticed_at_once(tmp_path: Path, star
     assert wait_for(lambda: LeaseMonitor().state(tmp_path) == "dead")
     holder.wait()
     assert LeaseMonitor().state(tmp_path) == "dead"
-    assert claimed(tmp_path).number == 2
+    assert acquired(tmp_path).number == 2
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "running"]
 
 
@@ -209,7 +209,7 @@ def test_a_stopped_holder_on_this_machine_holds(tmp_path: Path, start: Start) ->
 
 
 def test_a_process_id_used_again_is_not_the_holder(tmp_path: Path) -> None:
-    held = claimed(tmp_path)
+    held = acquired(tmp_path)
     file = tmp_path / "attempts" / "0001.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"process_started": record["process_started"] - 1}))
@@ -224,7 +224,7 @@ def test_a_silent_holder_elsewhere_is_dead_after_the_time_stated_and_not_before(
     assert wait_for(lambda: monitor.state(tmp_path) == "dead")
     assert time.monotonic() - begun >= 0.4
     assert LeaseMonitor(stale_after=0.4).state(tmp_path) == "held"
-    assert claimed(tmp_path, monitor).number == 2
+    assert acquired(tmp_path, monitor).number == 2
 
 
 def test_one_long_gap_between_two_looks_kills_nobody(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_holder_that_was_cut_off_finds_its_job_taken(tmp_path: Path, start: St
     assert says(holder) == "held"
     holder.send_signal(signal.SIGSTOP)
     assert wait_for(lambda: monitor.state(tmp_path) == "dead")
-    successor = claimed(tmp_path, monitor)
+    successor = acquired(tmp_path, monitor)
     holder.send_signal(signal.SIGCONT)
     tell(holder)
     assert says(holder).startswith("lost")
@@ -271,7 +271,7 @@ def test_a_holder_that_was_cut_off_finds_its_job_taken(tmp_path: Path, start: St
 
 
 def test_the_heartbeat_notices_a_successor(tmp_path: Path) -> None:
-    held = claimed(tmp_path, heartbeat=0.01)
+    held = acquired(tmp_path, heartbeat=0.01)
     assert not held.lost
     written_elsewhere(tmp_path, number=2)
     assert wait_for(lambda: held.lost)
@@ -279,10 +279,10 @@ def test_the_heartbeat_notices_a_successor(tmp_path: Path) -> None:
         held.check()
 
 
-def test_a_claim_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
-    held = claimed(tmp_path / "job", heartbeat=0.01)
+def test_a_lease_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
+    held = acquired(tmp_path / "job", heartbeat=0.01)
     (tmp_path / "job").rename(tmp_path / "old")
-    again = claimed(tmp_path / "job")
+    again = acquired(tmp_path / "job")
     assert again.number == 1
     with pytest.raises(LeaseLost):
         held.check()
@@ -290,19 +290,19 @@ def test_a_claim_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
     again.check()
 
 
-def test_an_error_is_not_hidden_by_the_loss_of_the_claim(tmp_path: Path) -> None:
-    held = claimed(tmp_path)
+def test_an_error_is_not_hidden_by_the_loss_of_the_lease(tmp_path: Path) -> None:
+    held = acquired(tmp_path)
     written_elsewhere(tmp_path, number=2)
     with pytest.raises(ValueError, match="the job's"), held:
         raise ValueError("the job's")
 
 
-def test_a_decision_from_an_old_observe_supersedes_nobody(tmp_path: Path) -> None:
+def test_a_decision_from_an_old_observation_takes_over_from_no_holder(tmp_path: Path) -> None:
     class Slow(LeaseMonitor):
         def observe(self, folder: Path) -> LeaseView:
-            """Somebody else claims between this observe and what follows from it."""
+            """Another process acquires between this observation and what follows from it."""
             seen = super().observe(folder)
-            rivals.append(claimed(folder))
+            rivals.append(acquired(folder))
             return seen
 
     rivals: list[Lease] = []
@@ -311,14 +311,14 @@ def test_a_decision_from_an_old_observe_supersedes_nobody(tmp_path: Path) -> Non
     assert rival.in_force()
 
 
-def test_kill_at_any_moment_leaves_a_job_that_can_be_claimed(tmp_path: Path, start: Start) -> None:
+def test_kill_at_any_moment_leaves_a_job_that_can_be_acquired(tmp_path: Path, start: Start) -> None:
     for _ in range(8):
         process = start(CHURN, tmp_path)
         assert says(process) == "ready"
         time.sleep(random.uniform(0, 0.03))
         process.kill()
         process.wait()
-        with claimed(tmp_path):
+        with acquired(tmp_path):
             # Whatever was left beside is gone, and every attempt that can be seen is whole.
             assert not list(tmp_path.glob("attempts/.*"))
         listed = attempts(tmp_path)
@@ -333,18 +333,18 @@ def test_a_torn_attempt_is_taken_for_a_holder_that_may_live(tmp_path: Path, cont
     monitor = LeaseMonitor(stale_after=0.05)
     assert monitor.state(tmp_path) == "held"
     assert wait_for(lambda: monitor.state(tmp_path) == "dead")
-    claimed(tmp_path, monitor).release("completed")
+    acquired(tmp_path, monitor).release("completed")
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "completed"]
 
 
-def test_foreign_files_are_left_alone_and_leftovers_of_killed_claimers_are_not(tmp_path: Path) -> None:
+def test_foreign_files_are_left_alone_and_leftovers_of_killed_processes_are_not(tmp_path: Path) -> None:
     folder = tmp_path / "attempts"
     folder.mkdir()
     (folder / ".0001.json.k3j2x_1a").write_text("{")
     foreign = ["notes.txt", "1.json", "0000.json", "00001.json", "0001.json.bak", ".DS_Store", "٠٠٠١.json"]
     for name in foreign:
         (folder / name).write_text("mine")
-    with claimed(tmp_path) as held:
+    with acquired(tmp_path) as held:
         assert held.number == 1
     assert all((folder / name).read_text() == "mine" for name in foreign)
     assert {file.name for file in folder.iterdir()} == {*foreign, "0001.json"}
@@ -353,11 +353,11 @@ def test_foreign_files_are_left_alone_and_leftovers_of_killed_claimers_are_not(t
 
 def test_numbers_go_on_past_four_digits(tmp_path: Path) -> None:
     written_elsewhere(tmp_path, number=9999, ended="2026-11-24T20:00:00+00:00")
-    claimed(tmp_path).release("completed")
-    assert claimed(tmp_path).number == 10001
+    acquired(tmp_path).release("completed")
+    assert acquired(tmp_path).number == 10001
 
 
-def test_a_full_disk_claims_nothing(tmp_path: Path, start: Start) -> None:
+def test_a_full_disk_acquires_nothing(tmp_path: Path, start: Start) -> None:
     program = """
 import resource, sys
 from pathlib import Path
@@ -398,7 +398,7 @@ def test_a_read_only_folder_is_named() -> None:
             os.seteuid(user)
 
 
-def test_job_is_not_claimed_by_who_has_not_seen_what_its_last_attempt_came_to(tmp_path: Path) -> None:
+def test_job_is_not_acquired_on_an_outdated_view_of_its_last_attempt(tmp_path: Path) -> None:
     folder = tmp_path / "job"
     first = acquire_lease(folder, LeaseMonitor(), after=0)
     assert first is not None
@@ -430,7 +430,7 @@ class Unreadable:
 def test_a_record_that_cannot_be_read_is_not_a_lost_lease(
     error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, held = Unreadable(monkeypatch), claimed(tmp_path, heartbeat=0.01)
+    disk, held = Unreadable(monkeypatch), acquired(tmp_path, heartbeat=0.01)
     disk.error = error
     time.sleep(0.1)
     held.verify()
@@ -442,7 +442,7 @@ def test_a_record_that_cannot_be_read_is_not_a_lost_lease(
     held.release("completed")
 
 
-def test_a_record_that_cannot_be_read_is_nobodys_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_read_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written_elsewhere(tmp_path)
     disk, monitor = Unreadable(monkeypatch), LeaseMonitor(stale_after=0.05)
     disk.error = errno.EIO
@@ -466,15 +466,15 @@ def test_what_cannot_be_read_is_neither_counted_nor_overwritten(
 
 
 def test_a_lease_given_up_without_a_release_is_dead_in_its_own_process_too(tmp_path: Path) -> None:
-    claimed(tmp_path).abandon()
+    acquired(tmp_path).abandon()
     assert LeaseMonitor().state(tmp_path) == "dead"
-    assert claimed(tmp_path).number == 2
+    assert acquired(tmp_path).number == 2
 
 
 def test_verifying_asks_the_disk_only_if_the_last_answer_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = claimed(tmp_path)
+    held = acquired(tmp_path)
     written_elsewhere(tmp_path, number=2)
     held.verify()
     monkeypatch.setattr("mnist_resnet.jobs.lease.VERIFY_AFTER", 0.0)

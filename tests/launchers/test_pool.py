@@ -178,7 +178,7 @@ def test_killed_worker_is_replaced_and_only_the_job_that_kills_its_workers_fails
     assert [attempt.get("reason") for attempt in failed["attempts"]] == [reason, reason, None]
     assert failed["epochs_completed"] == 1
     assert failed["last"]["epoch"] == 0
-    assert "model.fate=dies_once: killed by signal 9, out of memory?; goes on from its last checkpoint" in done.out
+    assert "model.fate=dies_once: killed by signal 9, out of memory?; resumes from its last checkpoint" in done.out
     assert "model.fate=dies: failed: ProcessDied: killed by signal 9" in done.out[done.out.index("Failed, or") :]
 
 

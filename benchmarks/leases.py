@@ -1,7 +1,7 @@
 """Measures the cost of assigning jobs: many processes take the empty jobs of one sweep.
 
-Run `python -m benchmarks.claims`. The processes do not import PyTorch. They use the same queue and leases as workers,
-with the longest jobs first. Each claim is timed from the search for a free job until its lease is acquired. Afterwards,
+Run `python -m benchmarks.leases`. The processes do not import PyTorch. They use the same queue and leases as workers,
+with the longest jobs first. Each lease is timed from the search for a free job until its lease is acquired. Afterwards,
 every job folder is checked, and the command for the sweep's status is timed.
 """
 
@@ -34,7 +34,7 @@ CONFIG = {
     "regularization": {"dropout": 0.3},
     "tracking": {"_target_": "mnist_resnet.tracking.no_tracker.NoTracker", "mode": "auto"},
     "sweep": {"name": "empty", "exclude": [], "rerun": [], "on_failure": "continue", "keep": "none", "seeds": 5},
-    "claims": [],
+    "leases": [],
     "comparisons": [],
 }
 """Config of the empty jobs, the size of a real job's, so that the sweep's job list is as long as a real one."""
@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
         freeze(folder, options.jobs)
         figures = measure(folder, options.workers)
     machine = describe_machine()
-    lines = [*table(rows(figures["claims"], figures["began"])), "", *_notes(options, figures)]
+    lines = [*table(rows(figures["leases"], figures["began"])), "", *_notes(options, figures)]
     print("\n".join([headline(machine), *lines]))
     if options.write:
-        path = write_results("claims", machine, lines, {key: figures[key] for key in ("seconds", "status", "imports")})
+        path = write_results("leases", machine, lines, {key: figures[key] for key in ("seconds", "status", "imports")})
         print(f"written: {path.relative_to(ROOT)}.md, .json")
 
 
@@ -88,20 +88,20 @@ def measure(folder: Path, workers: int) -> dict[str, Any]:
     """Let the workers take all jobs, check the sweep, and time its status command.
 
     Returns:
-        `claims` of all workers in the order of time; `began`, the time of the first worker's start; `seconds` of the
+        `leases` of all workers in the order of time; `began`, the time of the first worker's start; `seconds` of the
         whole; `imports`, whether a worker imported PyTorch; `status`, the seconds of each status command.
 
     Raises:
         SystemExit: A job was taken twice or not at all, or a worker imported PyTorch.
     """
-    command = [sys.executable, "-m", "benchmarks.claims", "--worker", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.leases", "--worker", str(folder)]
     started = time.time()
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
     reports = [json.loads(process.communicate()[0]) for process in processes]
     seconds = time.time() - started
     _check(folder, reports)
     return {
-        "claims": sorted((claim for report in reports for claim in report["claims"]), key=lambda claim: claim["at"]),
+        "leases": sorted((lease for report in reports for lease in report["leases"]), key=lambda lease: lease["at"]),
         "began": min(report["began"] for report in reports),
         "seconds": seconds,
         "imports": any(report["torch"] for report in reports),
@@ -113,12 +113,12 @@ def take_jobs(folder: Path) -> dict[str, Any]:
     """Act as one worker: take jobs and complete them until none is left.
 
     Returns:
-        `began`, the start in seconds since 1970; `claims`, one entry per job with its name, the time `at` which it was
+        `began`, the start in seconds since 1970; `leases`, one entry per job with its name, the time `at` which it was
         taken, and the wall-clock `seconds` and `cpu` seconds that taking it cost; `torch`, whether PyTorch is imported.
     """
     sweep, monitor = read_sweep(folder), LeaseMonitor()
     queue = Queue(sweep, [job_state(sweep, job, monitor) for job in sweep.jobs], monitor, CostModel())
-    began, claims, search_started = time.time(), [], time.perf_counter()
+    began, leases, search_started = time.time(), [], time.perf_counter()
     cpu_started = time.process_time()
     while len(queue):
         turn = queue.take(lambda _: True)
@@ -129,28 +129,28 @@ def take_jobs(folder: Path) -> dict[str, Any]:
         job, job_folder = turn.now.job, sweep.folder_of(turn.now.job)
         lease = acquire_lease(job_folder, monitor, after=turn.now.attempt)
         if lease is not None:
-            claim = {"job": job.name, "at": time.time(), "seconds": time.perf_counter() - search_started}
-            claims.append(claim | {"cpu": time.process_time() - cpu_started})
+            taken = {"job": job.name, "at": time.time(), "seconds": time.perf_counter() - search_started}
+            leases.append(taken | {"cpu": time.process_time() - cpu_started})
             result = {"format": FORMAT, "status": "completed", "signature": job.signature, "name": job.name}
             write_atomically(job_folder / RESULT, json.dumps(result))
             lease.release(Status.COMPLETED)
             search_started, cpu_started = time.perf_counter(), time.process_time()
         queue.update(turn)
-    return {"began": began, "claims": claims, "torch": "torch" in sys.modules}
+    return {"began": began, "leases": leases, "torch": "torch" in sys.modules}
 
 
-def rows(claims: list[dict[str, Any]], began: float, size: int = 1000) -> list[dict[str, str]]:
-    """Return one row for each `size` claims: claims per second, and the cost of a claim."""
+def rows(leases: list[dict[str, Any]], began: float, size: int = 1000) -> list[dict[str, str]]:
+    """Return one row for each `size` leases: leases per second, and the cost of a lease."""
     shown = []
-    for first in range(0, len(claims), size):
-        group = claims[first : first + size]
-        waits = sorted(claim["seconds"] for claim in group)
-        since = claims[first - 1]["at"] if first else began
+    for first in range(0, len(leases), size):
+        group = leases[first : first + size]
+        waits = sorted(lease["seconds"] for lease in group)
+        since = leases[first - 1]["at"] if first else began
         shown.append(
             {
-                "claims": f"{first + 1:,} to {first + len(group):,}",
+                "leases": f"{first + 1:,} to {first + len(group):,}",
                 "per second": f"{len(group) / (group[-1]['at'] - since):.0f}",
-                "CPU time per claim, ms": f"{1000 * mean(claim['cpu'] for claim in group):.1f}",
+                "CPU time per lease, ms": f"{1000 * mean(lease['cpu'] for lease in group):.1f}",
                 "median wait, ms": f"{1000 * median(waits):.0f}",
                 "95 % wait at most, ms": f"{1000 * waits[int(0.95 * len(group))]:.0f}",
             }
@@ -170,7 +170,7 @@ def _notes(options: argparse.Namespace, figures: dict[str, Any]) -> list[str]:
 
 def _check(folder: Path, reports: list[dict[str, Any]]) -> None:
     names = {job.name for job in read_sweep(folder).jobs}
-    taken = [claim["job"] for report in reports for claim in report["claims"]]
+    taken = [lease["job"] for report in reports for lease in report["leases"]]
     repeated = len(taken) - len(set(taken))
     attempts = [len(list((folder / name / "attempts").glob("*.json"))) for name in names]
     missing = [name for name in names if not (folder / name / RESULT).exists()]
@@ -193,7 +193,7 @@ def _time_status(folder: Path) -> float:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leases", description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="jobs in the sweep (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=32, help="processes (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="folder on the file system to measure (default: temporary folder)")
