@@ -6,6 +6,7 @@ synced and renamed, so neither a reader nor a crash ever leaves a partial file.
 
 import json
 import os
+import re
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +58,11 @@ MOVED_TARGETS = {
 
 `read_json` translates old paths to new ones. Signatures hash the old paths, so existing jobs keep their identity.
 """
+
+KEYS, WHOLE_NUMBERS = "_keys_", "int"
+"""Entry that marks an object in a JSON file whose keys were whole numbers; JSON itself makes text of them."""
+
+WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 
 Metrics = dict[str, float]
 """One epoch's line in `metrics.jsonl`: accuracies in [0, 1], losses as mean per image, times in seconds."""
@@ -131,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableFolder: the file is missing, incomplete, not a JSON object, or of an unknown format version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_with_moved_target)
+        content = from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UnreadableFolder(f"{path.parent}: no {path.name} in it") from None
     except (OSError, ValueError) as error:
@@ -146,11 +152,31 @@ def read_json(path: Path) -> dict[str, Any]:
 def with_moved_targets(value: Any) -> Any:
     """Return a copy of a config, or part of one, with the new path of each `_target_` that has moved."""
     if isinstance(value, dict):
-        return _with_moved_target({key: with_moved_targets(inner) for key, inner in value.items()})
+        return _read_object({key: with_moved_targets(inner) for key, inner in value.items()})
     return [with_moved_targets(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _with_moved_target(node: dict[str, Any]) -> dict[str, Any]:
+def to_json(content: Any, indent: int | None = None) -> str:
+    """Return `content` as JSON that `from_json` reads back with the same keys, also where they are whole numbers."""
+    return json.dumps(_with_marked_keys(content), indent=indent, ensure_ascii=False)
+
+
+def from_json(text: str) -> Any:
+    """Return what JSON written by `to_json` holds; each `_target_` that has moved since is named by its new path."""
+    return json.loads(text, object_hook=_read_object)
+
+
+def _with_marked_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        has_whole_numbers = bool(value) and all(type(key) is int for key in value)
+        marked = {KEYS: WHOLE_NUMBERS} if has_whole_numbers else {}
+        return marked | {key: _with_marked_keys(inner) for key, inner in value.items()}
+    return [_with_marked_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _read_object(node: dict[str, Any]) -> dict[Any, Any]:
+    if node.get(KEYS) == WHOLE_NUMBERS and all(key == KEYS or WHOLE_NUMBER.fullmatch(key) for key in node):
+        return {int(key): value for key, value in node.items() if key != KEYS}
     target = node.get("_target_")
     if isinstance(target, str) and target in MOVED_TARGETS:
         node["_target_"] = MOVED_TARGETS[target]

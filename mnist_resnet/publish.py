@@ -1,7 +1,6 @@
 """Copies a sweep's results to a small folder of text files and plots: `python -m mnist_resnet.publish SWEEP_DIR`."""
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from mnist_resnet.job_folder import (
     SWEEP,
     UnreadableFolder,
     read_json,
+    to_json,
     write_atomically,
 )
 from mnist_resnet.sweeps.folder import read_sweep
@@ -88,7 +88,7 @@ def _without_private(content: Any) -> Any:
 
 
 def _write(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(path, to_json(content, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.publish") -> int:

@@ -15,6 +15,7 @@ from mnist_resnet.config.combinations import Combination
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
+from mnist_resnet.config.stored_form import read_back, with_floats
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
 
@@ -138,7 +139,8 @@ def make_job_spec(
     Raises:
         UsageError: a value is invalid.
     """
-    check(content)
+    content = read_back(content)
+    content = with_floats(content, check(content))
     flat = flatten(content)
     return JobSpec(
         name="",

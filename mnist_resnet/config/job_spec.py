@@ -1,13 +1,14 @@
 """Job specs: the frozen, fully resolved jobs that `sweep.json` stores."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mnist_resnet.config.signature import flatten, identity
+from mnist_resnet.config.identity import identity_without_epochs, is_same_experiment
 from mnist_resnet.job_folder import HYDRA, write_atomically
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -43,7 +44,17 @@ class JobSpec:
     @cached_property
     def identity_without_epochs(self) -> str:
         """Identity with `trainer.epochs` left out: equal for jobs of a sweep that differ only in their epochs."""
-        return identity({key: value for key, value in flatten(self.config).items() if key != "trainer.epochs"})
+        return identity_without_epochs(self.config)
+
+    def as_recorded(self, result: Mapping[str, Any] | None) -> "JobSpec":
+        """Return this job with the signature that its folder's `result.json` records of the same experiment.
+
+        Versions that signed 0 and 0.0 differently may have started the job.
+        """
+        config = (result or {}).get("config")
+        if result is None or not isinstance(config, dict) or not is_same_experiment(config, self.config):
+            return self
+        return replace(self, signature=result["signature"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON-serialisable form stored in `sweep.json`."""

@@ -309,7 +309,8 @@ KINDS_OF_MODEL = {
 
 
 def _kind_of_model(model: Any) -> str:
-    target = model.get("_target_") if isinstance(model, dict) else None
+    # Pydantic asks for the kind of a node that it validates, and of a validated one that it dumps.
+    target = model.get("_target_") if isinstance(model, dict) else getattr(model, "target", None)
     return KINDS_OF_MODEL.get(str(target), "other")
 
 

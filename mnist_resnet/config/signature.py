@@ -50,12 +50,6 @@ def signature(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
-def identity(config: dict[str, Any]) -> str:
-    """Return what distinguishes a sweep's jobs: the signature and the requested (unresolved) numerics."""
-    flat = flatten(config)
-    return " ".join([signature(config), *(f"{key}={flat.get(key)}" for key in NUMERICS)])
-
-
 def distinguishes_jobs(key: str) -> bool:
     """Return whether two configs that differ only in `key` are different jobs of a sweep."""
     return key in NUMERICS or not _is_excluded(key)
@@ -72,12 +66,12 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _with_original_targets(value: Any, key: str = "") -> Any:
+def _with_original_targets(value: Any, key: Any = "") -> Any:
     if isinstance(value, dict):
         return {inner_key: _with_original_targets(inner, inner_key) for inner_key, inner in value.items()}
     if isinstance(value, list):
         return [_with_original_targets(inner) for inner in value]
-    is_target = isinstance(value, str) and key.rpartition(".")[2] == "_target_"
+    is_target = isinstance(value, str) and str(key).rpartition(".")[2] == "_target_"
     return ORIGINAL_TARGETS.get(value, value) if is_target else value
 
 

@@ -3,7 +3,6 @@
 Images are decoded once per process and kept on the device as bytes. Batches are sliced and normalised there.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Data
 from mnist_resnet.data.dataset import DataSet
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def decode(data: Data) -> None:
 def _source_node(data: Data) -> str:
     """Return the source's config node as JSON: its `_target_` and the keys that `Data` does not declare."""
     own = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}
-    return json.dumps({"_target_": data.target, **own})
+    return to_json({"_target_": data.target, **own})
 
 
 @lru_cache(maxsize=4)
@@ -135,13 +135,13 @@ def _on_device(source_node: str, device: str) -> DataSet:
 @lru_cache(maxsize=4)
 def _decoded(source_node: str) -> DataSet:
     try:
-        loaded: Any = build(json.loads(source_node))
+        loaded: Any = build(from_json(source_node))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise
     if not isinstance(loaded, DataSet):
-        target = json.loads(source_node)["_target_"]
+        target = from_json(source_node)["_target_"]
         raise UsageError(f"data._target_={target}: must return a DataSet, returned a {type(loaded).__name__}")
     return loaded
 

@@ -1,6 +1,5 @@
 """Checks that the disk has the space that jobs need."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,6 +10,7 @@ import torch
 from mnist_resnet.config.build import build
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import from_json, to_json
 
 BYTES = 4
 """Bytes of a float32 parameter."""
@@ -43,7 +43,7 @@ def bytes_needed(jobs: Sequence[JobSpec]) -> int:
     """Return the bytes of these jobs' folders at the end, of two checkpoints of the largest job, and of the summary."""
     if not jobs:
         return 0
-    sizes = [BYTES * parameter_count(json.dumps(job.config["model"])) for job in jobs]
+    sizes = [BYTES * parameter_count(to_json(job.config["model"])) for job in jobs]
     kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
     ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
     return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY
@@ -58,7 +58,7 @@ def parameter_count(model: str) -> int:
     """Count the parameters of a model (JSON of its config node) on the meta device; 0 if it can't be built."""
     try:
         with torch.device("meta"):
-            built = build(json.loads(model))
+            built = build(from_json(model))
     except (Exception, SystemExit):
         return 0
     return sum(parameter.numel() for parameter in built.parameters())

@@ -1,7 +1,6 @@
 """Writes a job's results: `result.json`, `metrics.jsonl`, `batch_losses.npy`; a crash leaves each of them whole."""
 
 import io
-import json
 import secrets
 import traceback
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from mnist_resnet.job_folder import (
     Status,
     remove_leftovers,
     sync_folder,
+    to_json,
     write_atomically,
     write_metrics,
 )
@@ -128,7 +128,7 @@ class ResultWriter:
     def write(self) -> None:
         """Replace `result.json`."""
         self._lease.check()
-        write_atomically(self.folder / RESULT, json.dumps(self.result, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(self.folder / RESULT, to_json(self.result, indent=1) + "\n")
 
     def write_batch_losses(self, epochs: "Sequence[Tensor]") -> None:
         """Replace `batch_losses.npy` by the losses of these epochs, float32 [steps] each, on the CPU."""

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from mnist_resnet.config.allowed_targets import check_targets, targets
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, write_atomically
+from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, to_json, write_atomically
 from mnist_resnet.search.space import Parameter, corners, read_parameter
 
 REFERENCE = re.compile(r"\$\{[\w.]+\}")
@@ -121,7 +121,7 @@ class SearchSpec:
     def write(self, folder: Path) -> None:
         """Freeze the spec in the sweep folder."""
         content = asdict(self) | {"format": FORMAT, "space": [parameter.as_dict() for parameter in self.space]}
-        write_atomically(folder / SEARCH, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(folder / SEARCH, to_json(content, indent=1) + "\n")
 
 
 def read_spec(folder: Path) -> SearchSpec:

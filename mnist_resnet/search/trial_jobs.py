@@ -8,8 +8,8 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.config.allowed_targets import check_targets
+from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.signature import identity
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP
 from mnist_resnet.search.components import build_sampler

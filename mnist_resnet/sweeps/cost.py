@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mnist_resnet.config.schema import epochs_at
-from mnist_resnet.job_folder import Status
+from mnist_resnet.job_folder import Status, to_json
 
 DEFAULT_TRAIN_SIZE = 60_000
 """Training images assumed where the config leaves the number to the data set: that of MNIST."""
@@ -61,7 +61,7 @@ class CostModel:
         return [self._rank(config) for config in configs]
 
     def _rank(self, config: Mapping[str, Any]) -> float:
-        if self._parameters is not None and not self._parameters(json.dumps(config["model"])):
+        if self._parameters is not None and not self._parameters(to_json(config["model"])):
             return math.inf
         expected = self.seconds(config)
         return self._work(config) if expected is None else expected
@@ -76,7 +76,7 @@ class CostModel:
 
     def _work(self, config: Mapping[str, Any]) -> float:
         images = config.get("data", {}).get("train_size") or DEFAULT_TRAIN_SIZE
-        parameters = self._parameters(json.dumps(config["model"])) if self._parameters else 1
+        parameters = self._parameters(to_json(config["model"])) if self._parameters else 1
         return float(epochs_of(config) * images * max(1, parameters))
 
 

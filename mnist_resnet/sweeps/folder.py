@@ -1,7 +1,6 @@
 """A sweep folder: its frozen job list, how it grows, the state of each job, and how jobs are rerun."""
 
 import itertools
-import json
 import logging
 import math
 import time
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor, attempts
+from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
-from mnist_resnet.config.signature import distinguishes_jobs, identity
+from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     DONE,
@@ -27,6 +27,7 @@ from mnist_resnet.job_folder import (
     UnreadableFolder,
     read_json,
     sync_folder,
+    to_json,
     write_atomically,
 )
 from mnist_resnet.jobs.environment import code_version
@@ -67,7 +68,7 @@ class Sweep:
 
     def write(self) -> None:
         """Write `sweep.json` to disk durably; called before any work on its jobs."""
-        write_atomically(self.folder / SWEEP, json.dumps(self.content, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(self.folder / SWEEP, to_json(self.content, indent=1) + "\n")
         sync_folder(self.folder)
 
 

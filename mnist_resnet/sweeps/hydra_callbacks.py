@@ -61,14 +61,14 @@ def _check_folder(folder: Path, job: JobSpec) -> None:
     from mnist_resnet.jobs.preflight import check_writable, preflight
 
     check_writable("hydra.run.dir", folder)
-    _check_no_other_job(folder, job.signature)
+    _check_no_other_job(folder, job)
     preflight([job.config])
     check_disk_space(folder, [job])
 
 
-def _check_no_other_job(folder: Path, signature: str) -> None:
+def _check_no_other_job(folder: Path, job: JobSpec) -> None:
     from mnist_resnet.jobs.result import read_result
 
     result = read_result(folder)
-    if result is not None and result["signature"] != signature:
+    if result is not None and result["signature"] != job.as_recorded(result).signature:
         raise UsageError(f"hydra.run.dir={folder}: holds another job, {result['name']}; choose another folder")

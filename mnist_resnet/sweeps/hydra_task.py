@@ -14,6 +14,7 @@ from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status
+from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.sweeps.folder import read_sweep
@@ -69,7 +70,7 @@ def _run_single(job: JobSpec, folder: Path) -> int:
     console = plain_console()
     try:
         with interrupt.listening(), ProgressConsole() as progress:
-            result = run_job(job, folder, ProcessContext(progress, interrupt))
+            result = run_job(job.as_recorded(read_result(folder)), folder, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
         command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
         console.print(f"{interrupted}; to resume: {command}", markup=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mnist_resnet.config.identity import identity
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import (
     NEUTRAL,
@@ -13,7 +14,6 @@ from mnist_resnet.config.signature import (
     NUMERICS,
     distinguishes_jobs,
     flatten,
-    identity,
     signature,
 )
 from tests.small_training import resolved

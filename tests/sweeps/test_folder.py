@@ -5,13 +5,16 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.job_folder import SWEEP, read_metrics
+from mnist_resnet.config.signature import signature
+from mnist_resnet.job_folder import SWEEP, read_json, read_metrics
 from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.models.resnet import ResNet
 from tests.small_sweeps import (
     CommandResult,
     Place,
@@ -280,6 +283,65 @@ def test_keep_selects_the_files_that_are_kept(sweep: Run, place: Place, keep: st
     for job in ("seed=1", "seed=2"):
         files = {path.name for path in (multirun(place) / "kept" / job).iterdir()}
         assert {name for name in files if "model" in name or "checkpoint" in name} == kept
+
+
+SIZED = ("model._target_=tests.sweeps.test_folder.sized", "+model.sizes={1:2}")
+
+
+def sized(sizes: dict[int, int], width: int, **settings: Any) -> ResNet:
+    """Build the report's network with the width of the first stage; the stages have whole numbers."""
+    return ResNet(width=sizes[1], **settings)
+
+
+def test_nodes_with_whole_number_keys_work_in_a_sweep_as_in_a_single_run(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone = run_in_process([*place.common, *SIZED, "hydra.run.dir=alone"], place, monkeypatch, capfd)
+    assert alone.code == 0, alone.out + alone.err
+    done = sweep("sizes", "seed=1,2", *SIZED)
+    assert done.code == 0, done.out + done.err
+    folder = multirun(place) / "sizes"
+    assert read_json(folder / "seed=1" / "result.json")["config"]["model"]["sizes"] == {1: 2}
+    assert result_of(folder / "seed=1")["signature"] == result_of(place.folder / "alone")["signature"]
+    assert_same_job(folder / "seed=1", place.folder / "alone")
+    assert "0 of 2 jobs to run" in sweep("sizes", "seed=1,2", *SIZED).out
+
+
+def test_node_that_would_be_read_back_as_another_is_refused_before_anything_starts(sweep: Run, place: Place) -> None:
+    done = sweep("sizes", "seed=1,2", SIZED[0], "+model.sizes={1:2,a:3}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("error: model.sizes={1: 2, 'a': 3}: can't be stored with the job")
+    assert not multirun(place).exists()
+
+
+def test_zero_and_zero_point_zero_are_one_job(sweep: Run, place: Place) -> None:
+    sweep("decay", "optim.weight_decay=0.0", "seed=1,2")
+    done = sweep("decay", "optim.weight_decay=0", "seed=1,2")
+    assert "0 of 2 jobs to run, 2 ended already" in done.out
+
+
+def test_job_that_an_older_version_signed_with_its_typed_number_is_the_same_job(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("optim.weight_decay=0", "seed=1")
+    single = [*place.common, *typed, "hydra.run.dir=alone"]
+    sweep("older", *typed)
+    run_in_process(single, place, monkeypatch, capfd)
+    (job,) = (result.parent for result in multirun(place).glob("older/*/result.json"))
+    stored = json.loads((job.parent / SWEEP).read_text())
+    config = stored["jobs"][0]["config"]
+    config["optim"]["weight_decay"] = 0
+    old = {"config": config, "signature": signature(config)}
+    assert old["signature"] != stored["jobs"][0]["signature"]
+    stored["jobs"][0] |= old
+    (job.parent / SWEEP).write_text(json.dumps(stored))
+    for folder in (job, place.folder / "alone"):
+        _rewrite(folder, **old)
+    assert "0 of 1 jobs to run, 1 ended already" in sweep("older", *typed).out
+    again = run_in_process(single, place, monkeypatch, capfd)
+    assert again.code == 0, again.err
+    for folder in (job, place.folder / "alone"):
+        assert result_of(folder)["signature"] == old["signature"]
 
 
 def _rewrite(folder: Path, **changed: object) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from mnist_resnet.config.identity import identity
 from mnist_resnet.config.schema import Config
-from mnist_resnet.config.signature import identity
 from mnist_resnet.job_folder import RESULT, read_json
 from mnist_resnet.jobs.checkpoint import Checkpoints, on_cpu
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
