@@ -118,6 +118,15 @@ def check_targets(config: dict[str, Any], trusted: Iterable[str] = ()) -> None:
             would read this machine's environment.
     """
     check_allowed(config, trusted)
+    check_plain_values(config)
+
+
+def check_plain_values(config: dict[str, Any]) -> None:
+    """Check that a stored config interpolates nothing; see `check_targets`.
+
+    Raises:
+        UsageError: It does.
+    """
     for key, value in flatten(config).items():
         if "${" in str(value):
             raise UsageError(f"{key}={value}: a stored config must hold plain values, no interpolations")

@@ -132,7 +132,7 @@ def _compose_plain(
         chosen = {group: choice for group, choice in choices.items() if choice and group not in META_GROUPS}
         added = [group for group in chosen if group not in default_groups]
         overrides = [f"{'+' * (group in added)}{group}={choice}" for group, choice in chosen.items()]
-        return _resolved(loader.load_sweep_config(config, overrides)), added
+        return _unresolved(loader.load_sweep_config(config, overrides)), added
     except (HydraException, OmegaConfBaseException):
         return {}, []
 
@@ -145,12 +145,7 @@ def _default_groups(config: DictConfig, loader: ConfigLoader) -> list[str]:
         return []
 
 
-def _resolved(composed: DictConfig) -> dict[str, Any]:
-    task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    return _container(task, resolve=True)
-
-
-def _container(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
-    container = OmegaConf.to_container(config, resolve=resolve)
+def _container(config: DictConfig) -> dict[str, Any]:
+    container = OmegaConf.to_container(config)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}

@@ -1,20 +1,20 @@
 """A search's report: its best config as an experiment file, and a page of plots."""
 
 import html
+import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.signature import distinguishes_jobs, flatten
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.objective import direction, shown
-from mnist_resnet.search.spec import META_GROUPS, SharedConfig
+from mnist_resnet.search.best_config import BestConfig, best_config
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.folder import read_sweep
@@ -24,8 +24,8 @@ EXPERIMENT = Path("experiment") / "best.yaml"
 PAGE = "search.html"
 """Name of the page in the sweep folder."""
 
-OMITTED_GROUPS = (*META_GROUPS, "scale", "tracking")
-"""Config groups that a best config does not set, so that its user can choose them."""
+OF_THE_SWEEP = re.compile(r"[+~]*sweep[.=]")
+"""Overrides that mean nothing to a single run."""
 
 
 def best_trial(trials: Trials) -> FrozenTrial | None:
@@ -58,55 +58,44 @@ def print_report(trials: Trials, console: Console) -> None:
     objective = f"{trials.metric} of the {trials.epoch} epoch"
     console.print(f"best: {shown(trials.metric, best.values[0])} ({objective}), trial {best.number}", markup=False)
     console.print(f"  {best.user_attrs[JOB]}", markup=False)
-    console.print(f"to run it: python train.py --config-dir '{trials.folder}' experiment=best", markup=False)
+    console.print(f"to run it: {_command(trials, best)}", markup=False)
 
 
 def write_experiment(trials: Trials) -> bool:
     """Write the best config as an experiment file.
 
     Returns:
-        False if no trial is completed; then nothing is written.
+        False if no trial is completed, or no file composes to the best config; then there is none.
     """
     best = best_trial(trials)
-    if best is None:
+    found = _best_config(trials, best) if best else None
+    if found is None:
+        (trials.folder / EXPERIMENT).unlink(missing_ok=True)
         return False
-    job = next(job for job in read_sweep(trials.folder).jobs if job.name == best.user_attrs[JOB])
-    value = f"{shown(trials.metric, best.values[0])}, {trials.metric} of the {trials.epoch} epoch"
     (trials.folder / EXPERIMENT).parent.mkdir(exist_ok=True)
-    heading = f"The best of {len(all_trials(trials.storage))} trials: {value}, in trial {best.number}."
-    write_atomically(trials.folder / EXPERIMENT, experiment(job, trials.spec.shared_config(best.params), heading))
+    write_atomically(trials.folder / EXPERIMENT, found.text)
     return True
 
 
-def experiment(job: JobSpec, shared: SharedConfig, heading: str) -> str:
-    """Return an experiment file that composes to the config of `job`, except for settings that change no metric.
-
-    Args:
-        job: The job.
-        shared: The job's shared config. Only values that differ from its `plain` config are written.
-        heading: One-line description of the experiment.
-    """
-    choices = {
-        group: choice
-        for group, choice in job.choices.items()
-        if choice and group not in OMITTED_GROUPS and distinguishes_jobs(group)
-    }
-    defaults = [
-        {f"{'' if group in shared.added else 'override '}/{group}": choice} for group, choice in choices.items()
-    ]
-    plain = flatten(shared.plain)
-    content: dict[str, Any] = {"defaults": defaults}
-    for key, value in flatten(job.config).items():
-        is_kept = distinguishes_jobs(key) and key.partition(".")[0] not in OMITTED_GROUPS
-        if is_kept and (key not in plain or plain[key] != value):
-            _put(content, key.split("."), value)
-    return f"# @package _global_\n# {heading}\n{OmegaConf.to_yaml(OmegaConf.create(content))}"
+def _best_config(trials: Trials, best: FrozenTrial) -> BestConfig | None:
+    value = f"{shown(trials.metric, best.values[0])}, {trials.metric} of the {trials.epoch} epoch"
+    heading = f"The best of {len(all_trials(trials.storage))} trials: {value}, in trial {best.number}."
+    return best_config(_job(trials, best), trials.spec.shared_config(best.params), heading)
 
 
-def _put(content: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
-    content[keys[-1]] = value
+def _job(trials: Trials, trial: FrozenTrial) -> JobSpec:
+    return next(job for job in read_sweep(trials.folder).jobs if job.name == trial.user_attrs[JOB])
+
+
+def _command(trials: Trials, best: FrozenTrial) -> str:
+    """Return the command that runs the best config: by its file or, if there is none, by the trial's overrides."""
+    found = _best_config(trials, best)
+    if found is not None:
+        return shlex.join(
+            ["python", "train.py", "--config-dir", str(trials.folder), "experiment=best", *found.deletions]
+        )
+    overrides = [override for override in _job(trials, best).overrides if not OF_THE_SWEEP.match(override)]
+    return shlex.join(["python", "train.py", *overrides])
 
 
 def write_page(trials: Trials) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from mnist_resnet.config.allowed_targets import check_targets, targets
+from mnist_resnet.config.allowed_targets import check_plain_values, check_targets, targets
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, to_json, write_atomically
@@ -31,7 +31,8 @@ class SharedConfig:
         groups: The choices in the searched config groups, as overrides.
         config: Composed config with unresolved interpolations.
         choices: Choices in all config groups.
-        plain: Resolved config that the choices alone compose to; empty where they can't be composed alone.
+        plain: Config that the choices alone compose to, with unresolved interpolations (resolved in older folders);
+            empty where they can't be composed alone.
         added: Config groups in which nothing is chosen by default.
     """
 
@@ -101,7 +102,8 @@ class SearchSpec:
         for parameter in self.space:
             parameter.check_stored()
         for shared in self.commons:
-            check_targets(json.loads(REFERENCE.sub("", json.dumps(shared.config))), trusted)
+            check_targets(_without_references(shared.config), trusted)
+            check_plain_values(_without_references(shared.plain))
         # A reference may lead to a target: what is built is the resolved config.
         for job in self.corner_jobs():
             check_targets(job.config, trusted)
@@ -122,6 +124,11 @@ class SearchSpec:
         """Freeze the spec in the sweep folder."""
         content = asdict(self) | {"format": FORMAT, "space": [parameter.as_dict() for parameter in self.space]}
         write_atomically(folder / SEARCH, to_json(content, indent=1) + "\n")
+
+
+def _without_references(config: dict[str, Any]) -> dict[str, Any]:
+    without: dict[str, Any] = json.loads(REFERENCE.sub("", json.dumps(config)))
+    return without
 
 
 def read_spec(folder: Path) -> SearchSpec:

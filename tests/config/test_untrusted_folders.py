@@ -65,6 +65,11 @@ def _from_the_environment(content: dict[str, Any], mark: Path) -> None:
     content["space"].append({"key": "+note", "typed": "x", "distribution": one, "is_group": False})
 
 
+def _from_the_environment_in_the_report(content: dict[str, Any], mark: Path) -> None:
+    for shared in content["commons"]:
+        shared["plain"]["note"] = "${oc.env:HOME}"
+
+
 def _with_an_empty_name(content: dict[str, Any], mark: Path) -> None:
     for shared in content["commons"]:
         shared["config"]["loss"]["inner"] = {"_target_": ""}
@@ -73,7 +78,15 @@ def _with_an_empty_name(content: dict[str, Any], mark: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     "attack",
-    [_by_reference, _by_the_space, _in_a_choice, _in_the_sampler, _from_the_environment, _with_an_empty_name],
+    [
+        _by_reference,
+        _by_the_space,
+        _in_a_choice,
+        _in_the_sampler,
+        _from_the_environment,
+        _from_the_environment_in_the_report,
+        _with_an_empty_name,
+    ],
 )
 def test_a_stored_search_is_refused(
     attack: Callable[[dict[str, Any], Path], None], command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
