@@ -7,12 +7,16 @@ from typing import Any
 from hydra.errors import HydraException
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from mnist_resnet.config.build import build
 from mnist_resnet.errors import UsageError
 from mnist_resnet.search.space import Parameter
+from mnist_resnet.search.study import JOB
 
 GRID = "optuna.samplers.GridSampler"
+GRID_ID = "grid_id"
+"""System attribute by which Optuna's grid sampler marks its trials."""
 FIXED_SEED_SAMPLERS = frozenset([GRID, "optuna.samplers.QMCSampler", "optuna.samplers.CmaEsSampler"])
 """Samplers that need one seed for all trials: they index one sequence by the trial's number, or add it to the seed."""
 
@@ -48,6 +52,24 @@ def grid_size(node: Mapping[str, Any], space: Sequence[Parameter]) -> int | None
     for parameter in space:
         size *= len(parameter.grid_values())
     return size
+
+
+def trials_for_grid(node: Mapping[str, Any], space: Sequence[Parameter], trials: Sequence[FrozenTrial]) -> int | None:
+    """Return how many trials the study has once each point of the grid is one of them; None for any other sampler.
+
+    Args:
+        node: Config node with the sampler's `_target_`.
+        space: Searched parameters.
+        trials: The study's trials so far. Those that another sampler proposed are no points of the grid.
+    """
+    size = grid_size(node, space)
+    others = [trial for trial in trials if GRID_ID not in trial.system_attrs and _has_values(trial)]
+    return None if size is None else size + len(others)
+
+
+def _has_values(trial: FrozenTrial) -> bool:
+    """Return False for a trial left by a process that died while it proposed the values; they are proposed again."""
+    return trial.state.is_finished() or JOB in trial.user_attrs
 
 
 def build_pruner(node: Mapping[str, Any], epochs: int) -> BasePruner:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
@@ -19,7 +20,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
-from mnist_resnet.search.components import grid_size
+from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.report import print_report, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec
@@ -59,9 +60,10 @@ def search(
     corner_jobs = spec.corner_jobs()
     settings = check(corner_jobs[0].config)
     folder = named_folder(config, settings)
-    started = _count_trials(folder, spec) if folder else 0
+    trials = _trials_so_far(folder, spec) if folder else []
+    started = len(trials)
     if settings.sweep.dry_run:
-        _print_plan(spec, started)
+        _print_plan(spec, trials)
         return 0
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     preflight(job.config for job in corner_jobs)
@@ -75,7 +77,7 @@ def search(
     folder = _freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), spec)
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
-    console = _console(folder, spec, started)
+    console = _console(folder, spec, trials)
     code = run_launcher([], lambda _: launcher.search(folder), console)
     if settings.sweep.detach and not code:
         console.print(watch_hint(folder), markup=False)
@@ -100,9 +102,9 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
     trust(trusted)
     spec = read_spec(folder)
     spec.check_trusted(trusted)
-    started = len(all_trials(Trials(folder, spec, LeaseMonitor(), print).storage))
-    _check_disk_space(folder, spec.corner_jobs(), spec.trials - started)
-    console = _console(folder, spec, started)
+    trials = all_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
+    _check_disk_space(folder, spec.corner_jobs(), spec.trials - len(trials))
+    console = _console(folder, spec, trials)
     return _report(folder, spec, run_launcher([], lambda _: run_search(folder), console), console)
 
 
@@ -113,8 +115,8 @@ def conclude_search(folder: Path, spec: SearchSpec, tracker: GuardedTracker, con
     write_summary_once(folder, tracker, console, lambda: write_report(trials, console))
 
 
-def _count_trials(folder: Path, spec: SearchSpec) -> int:
-    """Return how many trials the study in `folder` has.
+def _trials_so_far(folder: Path, spec: SearchSpec) -> list[FrozenTrial]:
+    """Return the trials that the study in `folder` has.
 
     Raises:
         UsageError: The folder holds another search, or a sweep that is not a search.
@@ -122,18 +124,18 @@ def _count_trials(folder: Path, spec: SearchSpec) -> int:
     if not (folder / SEARCH).exists():
         if (folder / SWEEP).exists():
             raise UsageError(f"{folder}: holds a sweep that is not a search; take another sweep.name")
-        return 0
+        return []
     check_same_search(folder, read_spec(folder), spec)
     if not (folder / JOURNAL).exists():
-        return 0
-    return len(all_trials(Trials(folder, spec, LeaseMonitor(), print).storage))
+        return []
+    return all_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
 
 
 def _freeze(folder: Path, spec: SearchSpec) -> Path:
     """Freeze the spec in its folder, unless another process has just frozen a different one there."""
     folder.mkdir(parents=True, exist_ok=True)
     with job_list_lease(folder, LeaseMonitor()):
-        _count_trials(folder, spec)
+        _trials_so_far(folder, spec)
         spec.write(folder)
     return folder
 
@@ -143,11 +145,22 @@ def _check_disk_space(folder: Path, corner_jobs: Sequence[JobSpec], trials: int)
     check_disk_space(folder, list(itertools.islice(itertools.cycle(corner_jobs), max(0, trials))))
 
 
-def _console(folder: Path, spec: SearchSpec, started: int) -> Console:
-    """Create the search's console and print its first line."""
+def _console(folder: Path, spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Console:
+    """Create the search's console and print its first lines."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{folder}: {spec.trials} trials, {started} started already", markup=False)
+    console.print(f"{folder}: {spec.trials} trials, {len(trials)} started already", markup=False)
+    for line in _grid_lines(spec, trials):
+        console.print(line, markup=False)
     return console
+
+
+def _grid_lines(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[str]:
+    """Return a line about the points of a grid for which `sweep.trials` leaves no trial; none if all are run."""
+    size, needed = grid_size(spec.sampler, spec.space), trials_for_grid(spec.sampler, spec.space, trials)
+    if size is None or needed is None or needed <= spec.trials:
+        return []
+    left_out = f"{needed - spec.trials} of the grid's {size} points are left out"
+    return [f"{left_out} (sweep.trials={spec.trials}); sweep.trials={needed} runs all"]
 
 
 def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
@@ -161,11 +174,13 @@ def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     return code or (1 if unfinished else 0)
 
 
-def _print_plan(spec: SearchSpec, started: int) -> None:
+def _print_plan(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> None:
     for parameter in spec.space:
         print(f"{parameter.name}: {parameter.typed}")
     size = grid_size(spec.sampler, spec.space)
     grid = f" (the grid has {size})" if size is not None else ""
     print(f"sampler: {spec.sampler['_target_']}")
     print(f"pruner: {spec.pruner['_target_']}")
-    print(f"{spec.trials} trials{grid}, {started} started already")
+    print(f"{spec.trials} trials{grid}, {len(trials)} started already")
+    for line in _grid_lines(spec, trials):
+        print(line)

@@ -51,7 +51,8 @@ class TrialJobs:
         except UsageError as error:
             self._log(f"trial {number}: left out, its config is not valid: {error}")
             self._storage.set_trial_user_attr(trial_id, REMARK, str(error))
-            study.tell(number, state=TrialState.FAIL)
+            # Not by the sampler's study: a grid would stop it at its last point, which raises outside of `optimize`.
+            load_study(self._storage).tell(number, state=TrialState.FAIL)
             return None
         self._storage.set_trial_user_attr(trial_id, JOB, job.name)
         return job

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import Status
 from mnist_resnet.jobs.crash import RetryBudget
@@ -17,7 +16,7 @@ from mnist_resnet.jobs.worker_options import read_worker_options
 from mnist_resnet.search.pruning import PruningCallback
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import reporting_trial
-from mnist_resnet.search.trials import Trials
+from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.runner import POLL, NoPeers, Peers
 from mnist_resnet.tracking.console import ProgressConsole
@@ -87,18 +86,17 @@ def run_trials(context: ProcessContext, trials: Trials, peers: Peers) -> None:
             time.sleep(POLL)
             continue
         context.progress.jobs_ended = assignment.number
-        result = _run_trial(context, trials, assignment.number, assignment.job, peers)
+        result = _run_trial(context, trials, assignment, peers)
         if result is not None and result["status"] == Status.FAILED:
             peers.stop()
             if peers.is_stopped():
                 context.progress.log("no further trial is started (sweep.on_failure=stop)")
 
 
-def _run_trial(
-    context: ProcessContext, trials: Trials, number: int, job: JobSpec, peers: Peers
-) -> dict[str, Any] | None:
-    """Run one trial; see `run_job` for what it returns."""
-    pruning = PruningCallback(reporting_trial(trials.storage, number, trials.pruner), trials.metric)
+def _run_trial(context: ProcessContext, trials: Trials, assignment: Assignment, peers: Peers) -> dict[str, Any] | None:
+    """Run one trial, unless another worker was faster; see `run_job` for what it returns."""
+    job = assignment.job
+    pruning = PruningCallback(reporting_trial(trials.storage, assignment.number, trials.pruner), trials.metric)
     retries = None if peers.supervised else RetryBudget.of(job, trials.states.attempts_at_launch(job.name))
     trial_context = replace(context, callbacks=[*context.callbacks, pruning])
-    return run_job(job, trials.folder / job.name, trial_context, retries=retries)
+    return run_job(job, trials.folder / job.name, trial_context, retries=retries, after=assignment.attempt)

@@ -7,7 +7,7 @@ that failed is continued as the same trial.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import LAUNCHES
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.objective import objective_of
-from mnist_resnet.search.components import build_pruner, grid_size
+from mnist_resnet.search.components import build_pruner, trials_for_grid
 from mnist_resnet.search.spec import SearchSpec
 from mnist_resnet.search.study import all_trials, make_study, open_storage, quiet_optuna
 from mnist_resnet.search.trial_jobs import TrialJobs
@@ -40,10 +40,13 @@ class Assignment:
     Attributes:
         number: Number of the trial, from 0.
         job: The trial's job, frozen in `sweep.json`.
+        attempt: Number of the job's last attempt so far, 0 if there is none. Another worker may have been given the
+            same trial: the job is to be run only if this is still the last one.
     """
 
     number: int
     job: JobSpec
+    attempt: int
 
 
 class Trials:
@@ -63,7 +66,6 @@ class Trials:
         metric: Metric of the objective.
         epoch: Epoch of the objective: `last` or `best`.
         pruner: The search's pruner.
-        limit: Number of trials that the study is to have.
         storage: The study's storage.
         states: States of the trials.
     """
@@ -82,7 +84,6 @@ class Trials:
         corner_jobs = spec.corner_jobs()
         self.metric, self.epoch = objective_of(corner_jobs[0].config)
         self.pruner = build_pruner(spec.pruner, max(check(job.config).epochs for job in corner_jobs))
-        self.limit = min(spec.trials, grid_size(spec.sampler, spec.space) or spec.trials)
         self.storage = open_storage(folder)
         make_study(self.storage, self.metric)
         self.states = TrialStates(folder, self.storage, monitor, attempts)
@@ -93,7 +94,7 @@ class Trials:
         trials = all_trials(self.storage)
         statuses = list(self.states.statuses().values())
         ended = sum(trial.state.is_finished() for trial in trials) + statuses.count("ended") + statuses.count("failed")
-        return max(0, max(self.limit, len(trials)) - ended)
+        return max(0, max(self._limit(trials), len(trials)) - ended)
 
     def next(self, peers: Peers) -> Assignment | Literal["wait", "done"]:
         """Return the trial that this worker runs next: an unfinished one that no worker runs, or a new one.
@@ -103,7 +104,7 @@ class Trials:
         """
         while True:
             statuses = self.states.statuses(peers)
-            may_create = len(all_trials(self.storage)) < self.limit and not peers.is_stopped()
+            may_create = self._may_create(all_trials(self.storage)) and not peers.is_stopped()
             to_do = {"no job", "ended"} if peers.is_stopped() else {"no job", "ended", "available"}
             if not may_create and not to_do.intersection(statuses.values()):
                 return "wait" if "running" in statuses.values() and not peers.is_stopped() else "done"
@@ -121,7 +122,8 @@ class Trials:
         """Update the study, then return a trial to run; None if the caller has to look again. Needs the lease."""
         record_results(self.states, self.storage, self.metric, self.epoch)
         statuses = self.states.statuses(peers)
-        trials = {trial.number: trial for trial in all_trials(self.storage)}
+        all_so_far = all_trials(self.storage)
+        trials = {trial.number: trial for trial in all_so_far}
         without_job = next((trials[number] for number, status in statuses.items() if status == "no job"), None)
         if without_job is not None:
             return self._create_job(without_job.number, without_job, peers)
@@ -129,18 +131,33 @@ class Trials:
             return None
         for number, status in statuses.items():
             if status == "available":
-                return Assignment(number, self._jobs.update(trials[number]))
-        return self._create_job(len(trials), None, peers) if len(trials) < self.limit else None
+                return self._assign(number, self._jobs.update(trials[number]), peers)
+        return self._create_job(len(trials), None, peers) if self._may_create(all_so_far) else None
+
+    def _may_create(self, trials: Sequence[FrozenTrial]) -> bool:
+        return len(trials) < self._limit(trials)
+
+    def _limit(self, trials: Sequence[FrozenTrial]) -> int:
+        """Return the number of trials that the study is to have."""
+        for_grid = trials_for_grid(self.spec.sampler, self.spec.space, trials)
+        return self.spec.trials if for_grid is None else min(self.spec.trials, for_grid)
+
+    def _assign(self, number: int, job: JobSpec, peers: Peers) -> Assignment | None:
+        """Return the assignment of a trial to this worker; None if its job can't be run now."""
+        # The attempt is read before the status, so that one that begins in between makes the assignment void.
+        attempt = self._monitor.observe(self.folder / job.name).number
+        is_available = self.states.statuses(peers)[number] == "available"
+        return Assignment(number, job, attempt) if is_available else None
 
     def _create_job(self, number: int, incomplete: FrozenTrial | None, peers: Peers) -> Assignment | None:
         """Create the job of a trial; see `TrialJobs.create`."""
         job = self._jobs.create(number, incomplete)
         if job is None:
             return None
-        if self.states.statuses(peers)[number] == "available":
-            return Assignment(number, job)
-        self._log(f"trial {number}: same job as an earlier trial, {job.name}")
-        return None
+        assignment = self._assign(number, job, peers)
+        if assignment is None:
+            self._log(f"trial {number}: same job as an earlier trial, {job.name}")
+        return assignment
 
 
 @contextmanager

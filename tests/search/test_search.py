@@ -3,6 +3,8 @@
 import importlib
 import math
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,16 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.objective import objective_value
+from mnist_resnet.jobs.run import ProcessContext
+from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.search.components import build_sampler
 from mnist_resnet.search.space import Parameter, parse_space, read_parameter
+from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import (
     JOURNAL,
     _lock,
@@ -29,7 +35,11 @@ from mnist_resnet.search.study import (
     propose,
     quiet_optuna,
 )
+from mnist_resnet.search.trial_loop import _run_trial
+from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.folder import read_sweep
+from mnist_resnet.sweeps.runner import NoPeers
+from mnist_resnet.tracking.console import ProgressConsole
 from tests.small_sweeps import (
     CHECKOUT,
     CommandResult,
@@ -198,6 +208,50 @@ def test_best_config_reproduces_the_best_trial(
     assert without_times([result["last"]]) == without_times([best["last"]])
 
 
+def _offered(done: CommandResult, place: Place) -> list[str]:
+    """Return the arguments of the command that a search prints for its best config, with this place's images."""
+    (command,) = re.findall("to run it: python train.py (.*)", done.out)
+    here = [f"data.root={place.images}", "data.verify=false", "tracking=none", "hydra.run.dir=again"]
+    by_key = {argument.partition("=")[0]: argument for argument in [*shlex.split(command), *here]}
+    return list(by_key.values())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "~optim.betas",
+        "~augmentation",
+        "~optim.eps +mine={1:8,2:{0:a}}",
+        "regularization.dropout=0.5 model.dropout=0.0",
+        "model.dropout=0.3 regularization=none",
+        "+optim.capturable=0 scale=full",
+    ],
+)
+def test_offered_command_runs_the_best_config_whatever_the_search_changed(
+    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], override: str
+) -> None:
+    done = search("s", LR, "sweep.trials=1", "trainer.epochs=1", *override.split())
+    assert done.code == 0, done.out + done.err
+    (job,) = read_sweep(place.folder / "multirun" / "s").jobs
+    assert "experiment=best" in _offered(done, place)
+    again = run_in_process(_offered(done, place), place, monkeypatch, capfd)
+    assert again.code == 0, again.out + again.err
+    assert result_of(place.folder / "again")["signature"] == job.signature
+
+
+def test_without_a_file_that_composes_to_it_the_best_config_is_offered_by_its_overrides(
+    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mnist_resnet.search.best_config.is_same_experiment", lambda *_: False)
+    done = search("s", LR, "sweep.trials=1", "trainer.epochs=1", "sweep.retries=0")
+    assert done.code == 0, done.out + done.err
+    (job,) = read_sweep(place.folder / "multirun" / "s").jobs
+    assert not (place.folder / "multirun" / "s" / "experiment" / "best.yaml").exists()
+    again = run_in_process(_offered(done, place), place, monkeypatch, capfd)
+    assert again.code == 0, again.out + again.err
+    assert result_of(place.folder / "again")["signature"] == job.signature
+
+
 def _val_accuracy(result: dict[str, Any]) -> float:
     return float(result["last"]["val_accuracy"])
 
@@ -223,6 +277,33 @@ def test_grid_runs_each_point_once(search: Run, place: Place) -> None:
     swept = {(job.swept["optim.lr"], job.swept["data.batch_size"]) for job in jobs}
     assert swept == {(lr, size) for lr in (0.01, 0.001) for size in (8, 16)}
     assert "4 trials: 4 completed" in done.out
+
+
+def test_grid_after_other_trials_runs_each_point_or_says_how_many_are_left_out(search: Run, place: Place) -> None:
+    space = ("optim.lr=0.01,0.001", "data.batch_size=range(8,17,8)", "trainer.epochs=1")
+    assert search("s", *space, "hydra/sweeper/sampler=random", "sweep.trials=2").code == 0
+    grid = (*space, "hydra/sweeper/sampler=grid")
+    left_out = "2 of the grid's 4 points are left out (sweep.trials=4); sweep.trials=6 runs all"
+    assert left_out in search("s", *grid, "sweep.trials=4", "sweep.dry_run=true").out
+    assert left_out in search("s", *grid, "sweep.trials=4").out
+    done = search("s", *grid, "sweep.trials=9")
+    assert done.code == 0, done.err
+    assert "left out" not in done.out
+    assert "6 trials: 6 completed" in done.out
+    jobs = read_sweep(place.folder / "multirun" / "s").jobs
+    swept = {(job.swept["optim.lr"], job.swept["data.batch_size"]) for job in jobs}
+    assert swept == {(lr, size) for lr in (0.01, 0.001) for size in (8, 16)}
+
+
+def test_grid_whose_last_point_is_invalid_ends_like_any_other(search: Run) -> None:
+    sizes = {"data.batch_size": ["11", "16"], "data.train_size": ["32", "33"]}
+    seeds = range(1, 100)
+    seed = next(seed for seed in seeds if optuna.samplers.GridSampler(sizes, seed=seed)._all_grids[-1] == ("16", "33"))
+    grid = ("hydra/sweeper/sampler=grid", "data.train_size=32,33", "data.batch_size=11,16", "trainer.epochs=1")
+    done = search("s", *grid, f"hydra.sweeper.sampler.seed={seed}")
+    assert done.code == 0, done.out + done.err
+    assert "trial 3: left out, its config is not valid: data.train_size=33" in done.out
+    assert "4 trials: 3 completed, 1 left out" in done.out
 
 
 def test_equal_trials_share_one_job(search: Run, place: Place) -> None:
@@ -267,6 +348,26 @@ def test_failed_trial_is_retried_as_the_same_trial(search: Run, place: Place, mo
     assert mended.code == 0, mended.out + mended.err
     assert list(attempts(folder).values()) == [2, 2]
     assert "2 trials: 2 completed" in mended.out
+
+
+def test_trial_that_two_workers_were_given_is_run_by_one_of_them(
+    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAGILE", "broken")
+    fails = ("model._target_=tests.search.test_search.fragile", "sweep.trials=1", "trainer.epochs=1")
+    assert search("s", LR, *fails).code == 1
+    folder, peers = place.folder / "multirun" / "s", NoPeers("continue")
+    workers = [Trials(folder, read_spec(folder), LeaseMonitor(), print) for _ in range(2)]
+    assignments = [worker.next(peers) for worker in workers]
+    with ProgressConsole() as progress:
+        context = ProcessContext(progress, Interrupt())
+        results = [
+            _run_trial(context, worker, assignment, peers)
+            for worker, assignment in zip(workers, assignments, strict=True)
+            if isinstance(assignment, Assignment)
+        ]
+    assert [result and result["status"] for result in results] == ["failed", None]
+    assert list(attempts(folder).values()) == [2]
 
 
 def fragile(**settings: Any) -> ResNet:
