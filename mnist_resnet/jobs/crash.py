@@ -4,6 +4,7 @@ The process that supervises workers does so as soon as one dies (`handle_crash`)
 takes the job over counts the crashes (`RetryBudget`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -69,6 +70,19 @@ def handle_crash(job: JobSpec, crashed: CrashedAttempt, retries: int, monitor: L
     with lease:
         fail_crashed_job(job, lease, crashed.reason, crashed.crashes, retries)
     return True
+
+
+def has_begun_a_job(folders: Iterable[Path], launch: str, worker: int) -> bool:
+    """Return whether a worker of a launch has begun any of the jobs in `folders`, whatever became of it.
+
+    Raises:
+        OSError: An attempt can't be read.
+    """
+    return any(
+        attempt.get("launch") == launch and attempt.get("worker") == worker
+        for folder in folders
+        for attempt in attempts(folder)
+    )
 
 
 @dataclass(frozen=True)

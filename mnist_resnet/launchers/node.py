@@ -6,16 +6,18 @@ not load PyTorch.
 
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import LAUNCHES, UnreadableFolder
 from mnist_resnet.jobs.lease import close_dead_attempt
-from mnist_resnet.jobs.worker_options import read_worker_options
+from mnist_resnet.jobs.worker_options import UNFINISHED, read_worker_options
 from mnist_resnet.launchers.devices import THREAD_VARIABLES, Placement
 from mnist_resnet.launchers.engine import WorkerProcess, WorkerRequest, WorkerStarter
-from mnist_resnet.sweeps.folder import read_sweep
+from mnist_resnet.sweeps.folder import job_folders
 
 POLL = 0.1
 """Seconds between two checks of the workers."""
@@ -102,23 +104,29 @@ class NodeSupervisor:
             self._slots.append(_Slot(slot.number, self._start(slot.number), failed_starts))
 
     def _record_reason(self, slot: _Slot, reason: str) -> bool:
-        """Record why the worker died in the attempt that it left behind, and return whether there was one.
+        """Record why the worker died in the attempt that it left behind; return whether it had begun any job.
 
         The worker that takes over the job could only record that the process is gone.
         """
+        had_job = False
         for folder in self._job_folders():
-            for attempt in attempts(folder):
-                is_its = attempt.get("launch") == self._request.launch and attempt.get("worker") == slot.number
-                if is_its and attempt.get("pid") == slot.worker.pid and attempt["status"] in ("running", "interrupted"):
-                    close_dead_attempt(folder, attempt["number"], reason)
-                    return True
-        return False
+            # What can't be read or written now is left to the worker that takes over the job.
+            with suppress(OSError):
+                for attempt in self._attempts_of(slot, folder):
+                    had_job = True
+                    if attempt["status"] in UNFINISHED:
+                        close_dead_attempt(folder, attempt["number"], reason)
+                        return True
+        return had_job
+
+    def _attempts_of(self, slot: _Slot, folder: Path) -> list[dict[str, Any]]:
+        its = {"launch": self._request.launch, "worker": slot.number, "pid": slot.worker.pid}
+        return [attempt for attempt in attempts(folder) if its.items() <= attempt.items()]
 
     def _job_folders(self) -> list[Path]:
         try:
-            return [self._request.folder / job.name for job in read_sweep(self._request.folder).jobs]
+            return job_folders(self._request.folder)
         except UnreadableFolder:
-            # A search has no job list before its first trial.
             return []
 
     def _log(self, number: int, lines: list[str]) -> None:

@@ -15,7 +15,8 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
+from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash, has_begun_a_job
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import last_request, stop_on_request
 from mnist_resnet.jobs.worker_options import WorkerOptions
@@ -24,7 +25,8 @@ from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import Worker, WorkerRequest, WorkerStarter
 from mnist_resnet.launchers.gpu_sharing import share_gpus
 from mnist_resnet.launchers.submit import submit_and_wait
-from mnist_resnet.sweeps.folder import job_state, read_sweep
+from mnist_resnet.sweeps.finish import DISK_FULL
+from mnist_resnet.sweeps.folder import job_folders, job_state, read_sweep
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.pending import PendingJobs, PendingSweepJobs
 from mnist_resnet.tracking.console import ProgressConsole
@@ -151,12 +153,21 @@ def describe(placements: Sequence[Placement]) -> str:
 
 @dataclass
 class _Slot:
-    """A placement and its current worker, and how many workers in a row died there before starting a job."""
+    """A placement and its current worker.
+
+    Attributes:
+        placement: The placement.
+        number: The worker's number.
+        worker: The worker.
+        failed_starts: How many workers in a row died there before starting a job.
+        unreadable_since: Since when its crash can't be recorded, on the monotonic clock; None if it can.
+    """
 
     placement: Placement
     number: int
     worker: Worker
     failed_starts: int = 0
+    unreadable_since: float | None = None
 
 
 class WorkerPool:
@@ -224,12 +235,18 @@ class WorkerPool:
             self._progress.log(line)
         if is_alive:
             return
-        self._slots.remove(slot)
         reason = slot.worker.exit_reason()
         if reason is None or self._interrupt.requested or self._options.stop_was_requested():
+            self._slots.remove(slot)
             return
-        self._refresh(at_once=True)
-        had_job = self._handle_crash(slot, reason)
+        try:
+            self._refresh(at_once=True)
+            had_job = self._handle_crash(slot, reason)
+        except (OSError, UnreadableFolder) as error:
+            # The next check tries again: until the crash is recorded, no worker takes the job over.
+            self._note_unreadable(slot, error)
+            return
+        self._slots.remove(slot)
         failed_starts = 0 if had_job else slot.failed_starts + 1
         if failed_starts == MAX_FAILED_STARTS:
             self._progress.log(f"workers on {slot.placement.name} keep dying; no further one is started there")
@@ -237,8 +254,17 @@ class WorkerPool:
             self._slots.append(self._start(slot.placement))
             self._slots[-1].failed_starts = failed_starts
 
+    def _note_unreadable(self, slot: _Slot, error: OSError | UnreadableFolder) -> None:
+        """Say once that a crash can't be recorded; raise the error if that lasts, or there is no room to record it."""
+        now = time.monotonic()
+        if slot.unreadable_since is None:
+            slot.unreadable_since = now
+            self._progress.log(f"worker {slot.number} died, which can't be recorded at present ({error}); trying again")
+        if getattr(error, "errno", None) in DISK_FULL or now - slot.unreadable_since > self._monitor.stale_after:
+            raise error
+
     def _handle_crash(self, slot: _Slot, reason: str) -> bool:
-        """Retry or fail the job that a dead worker left behind, and return whether there was one."""
+        """Retry or fail the job that a dead worker left behind, if any; return whether it had begun one at all."""
         for job in self._pending.jobs.values():
             crashed = CrashedAttempt.of(self._options.folder / job.name, self._options.launch, slot.number, reason)
             if crashed is None:
@@ -252,7 +278,8 @@ class WorkerPool:
             self._refresh(at_once=True)
             return True
         self._progress.log(f"worker {slot.number}: {reason}")
-        return False
+        # It may have died after its jobs had ended.
+        return has_begun_a_job(job_folders(self._options.folder), self._options.launch, slot.number)
 
     def _refresh(self, at_once: bool = False) -> None:
         """Update the pending jobs and the progress; how often depends on how long that takes."""

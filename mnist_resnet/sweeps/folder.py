@@ -121,6 +121,15 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(folder, content, jobs)
 
 
+def job_folders(folder: Path) -> list[Path]:
+    """Return the folders of the jobs of the sweep in `folder`; a search has none before its first trial.
+
+    Raises:
+        UnreadableFolder: the job list can't be read.
+    """
+    return [folder / job.name for job in read_sweep(folder).jobs] if (folder / SWEEP).exists() else []
+
+
 def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
     """Add the composed jobs that are new to the sweep's job list, and write the list.
 

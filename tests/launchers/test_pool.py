@@ -1,6 +1,8 @@
 """Tests of workers: their devices, their jobs, and how jobs of dead workers are retried."""
 
+import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,22 +11,28 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.attempts import attempts as read_attempts
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
 from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.worker_options import WorkerOptions, launches, read_worker_options
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import placements, visible_gpus
-from mnist_resnet.launchers.engine import WorkerProcess
+from mnist_resnet.launchers.engine import WorkerProcess, WorkerRequest, WorkerStarter
 from mnist_resnet.launchers.local import LocalEngine
-from mnist_resnet.launchers.pool import choose_placements
+from mnist_resnet.launchers.node import NodeSupervisor, _Slot
+from mnist_resnet.launchers.pool import WorkerPool, choose_placements
 from mnist_resnet.launchers.worker import work
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
+from mnist_resnet.sweeps.pending import PendingSweepJobs
+from mnist_resnet.tracking.console import ProgressConsole
 from tests.small_sweeps import (
     CommandResult,
     Place,
@@ -46,6 +54,7 @@ import json, os, time
 from pathlib import Path
 import torch
 from mnist_resnet.models.resnet import ResNet
+from mnist_resnet.tracking.no_tracker import NoTracker
 
 HERE = Path(__file__).parent
 
@@ -77,6 +86,10 @@ def meet(fate):
         if time.monotonic() > until:
             raise RuntimeError("alone")
         time.sleep(0.05)
+
+class DiesAfterTheResult(NoTracker):
+    def end(self, result):
+        os.kill(os.getpid(), 9)
 
 def network(fate="lives", **rest):
     if fate == "raises":
@@ -182,6 +195,39 @@ def test_killed_worker_is_replaced_and_only_the_job_that_kills_its_workers_fails
     assert "model.fate=dies: failed: ProcessDied: killed by signal 9" in done.out[done.out.index("Failed, or") :]
 
 
+def test_worker_that_dies_after_its_jobs_result_is_replaced_however_often(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.launchers.pool.MAX_FAILED_STARTS", 1)
+    own = ["tracking._target_=fateful.DiesAfterTheResult", "hydra/launcher=workers", "hydra.launcher.workers=1"]
+    done = sweep("short_lived", "seed=1,2", *own)
+    assert done.code == 0, done.out + done.err
+    folder = multirun(place) / "short_lived"
+    assert statuses(folder) == {"seed=1": "completed", "seed=2": "completed"}
+    assert attempts(folder) == {"seed=1": 1, "seed=2": 1}
+
+
+class EndedWorker:
+    """A worker that has ended; a reason tells why it died."""
+
+    pid = os.getpid()
+
+    def __init__(self, reason: str | None) -> None:
+        self._reason = reason
+
+    def is_alive(self) -> bool:
+        return False
+
+    def exit_reason(self) -> str | None:
+        return self._reason
+
+    def send(self, signal_number: int) -> None:
+        pass
+
+    def lines(self) -> list[str]:
+        return []
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -285,6 +331,73 @@ def test_job_of_a_dead_worker_waits_for_its_supervisor_and_fails_after_the_last_
     message = "killed by signal 11 (Segmentation fault) (2 times, sweep.retries=1)"
     assert result_of(folder)["error"]["message"] == message
     assert [attempt["status"] for attempt in result_of(folder)["attempts"]] == ["interrupted", "interrupted", "failed"]
+
+
+def _pool(frozen: Sweep, monkeypatch: pytest.MonkeyPatch, *reasons: str | None) -> tuple[WorkerPool, list[str]]:
+    """Return a pool whose workers have ended for these reasons, one after another, and what it logs."""
+    options, workers, lines = write_options(frozen), iter(map(EndedWorker, reasons)), list[str]()
+    starter, progress = WorkerStarter(), ProgressConsole(2)
+    monkeypatch.setattr(starter, "start", lambda *_: next(workers))
+    monkeypatch.setattr(progress, "log", lines.append)
+    pending = PendingSweepJobs(frozen, frozen.jobs, options)
+    return WorkerPool(pending, options, 2, starter, progress, Interrupt()), lines
+
+
+def _fail_to_read(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+    """Let a file server fail so many times to deliver the attempts at a job."""
+    left = [times]
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_attempts(folder)
+
+    monkeypatch.setattr("mnist_resnet.jobs.crash.attempts", read)
+    monkeypatch.setattr("mnist_resnet.launchers.node.attempts", read)
+
+
+def test_crash_that_cannot_be_recorded_at_present_is_recorded_later(
+    frozen: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, lines = _pool(frozen, monkeypatch, "killed", None)
+    folder = frozen.folder_of(frozen.jobs[0])
+    _abandon(folder, launch="1234", worker=1)
+    _fail_to_read(monkeypatch, 3)
+    pool.run(placements(1, [], cores=1))
+    assert [attempt.get("reason") for attempt in read_attempts(folder)] == ["killed"]
+    assert len([line for line in lines if "can't be recorded at present" in line]) == 1
+    assert "Input/output error" in lines[0]
+
+
+def test_crash_that_can_never_be_recorded_ends_the_launch(frozen: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, _ = _pool(frozen, monkeypatch, "killed")
+    monkeypatch.setattr(pool._monitor, "stale_after", 0.3)
+    _fail_to_read(monkeypatch, math.inf)
+    with pytest.raises(OSError, match="Input/output error"):
+        pool.run(placements(1, [], cores=1))
+
+
+@pytest.mark.parametrize(("status", "reason"), [("completed", None), ("interrupted", "killed")])
+def test_node_counts_a_worker_that_began_a_job_whatever_became_of_it(
+    frozen: Sweep, status: str, reason: str | None
+) -> None:
+    request = WorkerRequest(frozen.folder, "1234", 1, [])
+    supervisor, slot = NodeSupervisor(request, 1, 1, placements(1, [], cores=1)[0]), EndedWorker("killed")
+    assert not supervisor._record_reason(_Slot(1, cast(WorkerProcess, slot)), "killed")
+    folder = frozen.folder_of(frozen.jobs[0])
+    lease = acquire_lease(folder, LeaseMonitor(), {"launch": "1234", "worker": 1})
+    assert lease is not None
+    lease.release(status)
+    assert supervisor._record_reason(_Slot(1, cast(WorkerProcess, slot)), "killed")
+    assert read_attempts(folder)[0].get("reason") == reason
+
+
+def test_node_goes_on_where_attempts_cannot_be_read(frozen: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = WorkerRequest(frozen.folder, "1234", 1, [])
+    supervisor = NodeSupervisor(request, 1, 1, placements(1, [], cores=1)[0])
+    _fail_to_read(monkeypatch, math.inf)
+    assert not supervisor._record_reason(_Slot(1, cast(WorkerProcess, EndedWorker("killed"))), "killed")
 
 
 def test_crashes_of_another_launch_do_not_count(frozen: Sweep) -> None:
