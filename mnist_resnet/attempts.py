@@ -72,12 +72,19 @@ class LeaseView(NamedTuple):
         state: Of the lease.
         record: The highest attempt's.
         error: Why the folder could not be read, human-readable; empty if it could. Its lease then counts as held.
+        given_up: Whether the observer has got nothing but errors for so long that nobody should wait any longer.
     """
 
     number: int
     state: State
     record: Mapping[str, Any]
     error: str = ""
+    given_up: bool = False
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease or, if that can't be read, why not; human-readable."""
+        return self.error or f"held by process {self.record.get('pid')} on {self.record.get('host')}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class LeaseMonitor:
     def __init__(self, stale_after: float | None = None) -> None:
         self.stale_after = _stale_after() if stale_after is None else stale_after
         self._observations: dict[Path, _Observation] = {}
+        self._unreadable_since: dict[Path, float] = {}
 
     def state(self, folder: Path) -> State:
         """Return the state of the lease on the job in `folder`, as far as it is known by now."""
@@ -115,21 +123,27 @@ class LeaseMonitor:
         number = 0
         try:
             number = max(attempt_numbers(folder), default=0)
-            if number == 0:
-                return LeaseView(0, "free", {})
             file = attempt_file(folder, number)
-            record = _read(file)
+            record = _read(file) if number else {}
         except OSError as error:
             if isinstance(error, NotADirectoryError | PermissionError) and number == 0:
                 raise
             # A file server's hiccup says nothing about the holder.
-            return LeaseView(number, "held", {}, f"{folder} can't be read at present ({error.strerror})")
+            return self._unreadable(folder, number, error)
+        self._unreadable_since.pop(folder, None)
+        if number == 0:
+            return LeaseView(0, "free", {})
         if record.get("ended") is not None:
             return LeaseView(number, "released", record)
         runs = _runs(record)
         if runs is None:
             runs = not self._is_silent(file)
         return LeaseView(number, "held" if runs else "dead", record)
+
+    def _unreadable(self, folder: Path, number: int, error: OSError) -> LeaseView:
+        now = time.monotonic()
+        given_up = now - self._unreadable_since.setdefault(folder, now) >= self.stale_after
+        return LeaseView(number, "held", {}, f"{folder} can't be read at present ({error.strerror})", given_up)
 
     def _is_silent(self, file: Path) -> bool:
         mtime, now = _mtime(file), time.monotonic()

@@ -118,9 +118,11 @@ def _is_abandoned(status: SweepStatus) -> bool:
 def _await_summary(folder: Path) -> None:
     """Wait while a process writes the sweep's summary, or may be about to."""
     monitor, deadline = LeaseMonitor(), time.monotonic() + IDLE_TIMEOUT
-    while monitor.observe(folder / LAUNCHES / SUMMARY).state == "held" or (
-        not _has_summary(folder) and time.monotonic() < deadline
-    ):
+    while True:
+        lease = monitor.observe(folder / LAUNCHES / SUMMARY)
+        is_written = lease.state == "held" and not lease.given_up
+        if not is_written and (_has_summary(folder) or time.monotonic() >= deadline):
+            return
         time.sleep(STOP_INTERVAL)
 
 

@@ -103,7 +103,11 @@ class RetryBudget:
         return cls(since, check(job.config).sweep.retries)
 
     def crashes(self, lease: Lease) -> list[str]:
-        """Return why attempts before this one crashed; those whose records don't say so yet are closed."""
+        """Return why attempts before this one crashed; those whose records don't say so yet are closed.
+
+        Raises:
+            OSError: An attempt can't be read.
+        """
         reasons = []
         for attempt in attempts(lease.folder):
             if not self.since < attempt["number"] < lease.number:
@@ -118,11 +122,16 @@ class RetryBudget:
 
 def fail_crashed_job(job: JobSpec, lease: Lease, reason: str, crashes: int, retries: int) -> dict[str, Any]:
     """Record that a job failed because its processes crashed; returns its `result.json`."""
+    times = f"{crashes} time{'s' * (crashes != 1)}"
+    return fail_unstarted_attempt(job, lease, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
+
+
+def fail_unstarted_attempt(job: JobSpec, lease: Lease, error: Exception) -> dict[str, Any]:
+    """Record that a job failed before this attempt did anything; returns its `result.json`."""
     before = read_result(lease.folder) or {}
     writer = ResultWriter(job, lease, before)
     writer.result |= {key: before[key] for key in KEPT_FROM_BEFORE if key in before}
     writer.result |= summary(read_metrics(lease.folder))
-    times = f"{crashes} time{'s' * (crashes != 1)}"
-    writer.end(Status.FAILED, ProcessDied(f"{reason} ({times}, sweep.retries={retries})"))
+    writer.end(Status.FAILED, error)
     lease.release(Status.FAILED)
     return writer.result

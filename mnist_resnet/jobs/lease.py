@@ -10,13 +10,14 @@ On NFS, acquiring a lease goes to the server and is exact.
 
 import errno
 import json
+import math
 import os
 import re
 import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,13 @@ from mnist_resnet.attempts import (
     this_machine,
 )
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, Status, write_atomically
+from mnist_resnet.job_folder import FORMAT, Status, UnreadableFolder, write_atomically
+
+SILENT_WAIT = 3.0
+"""Seconds of waiting for a lease after which the holder is named."""
+
+POLL = 0.05
+"""Seconds between two attempts to take a lease that is held for a moment only."""
 
 VERIFY_AFTER = 2.0
 """Seconds for which a lease that was confirmed on the disk need not be confirmed again."""
@@ -215,6 +222,30 @@ def acquire_lease(
         raise UsageError(f"{folder}: no job can run there ({error.strerror}); choose a folder to write in") from None
     _remove_leftovers(folder / ATTEMPTS)
     return Lease(folder, number, record, heartbeat)
+
+
+def wait_for_lease(folder: Path, monitor: LeaseMonitor, log: Callable[[str], None]) -> Lease:
+    """Take the lease on `folder` as soon as its holder, which needs it for a moment, has released it or is dead.
+
+    Args:
+        folder: The folder; it is made if it is missing.
+        monitor: The observer's memory.
+        log: Called once with the holder, human-readable, if the wait is long enough to be noticed.
+
+    Raises:
+        UsageError: The folder can't be written.
+        UnreadableFolder: It can't be read for as long as it takes to call a holder dead.
+    """
+    log_at = time.monotonic() + SILENT_WAIT
+    while (lease := acquire_lease(folder, monitor)) is None:
+        seen = monitor.observe(folder)
+        if seen.given_up:
+            raise UnreadableFolder(seen.error)
+        if seen.state == "held" and time.monotonic() > log_at:
+            log(seen.holder)
+            log_at = math.inf
+        time.sleep(POLL)
+    return lease
 
 
 def close_dead_attempt(folder: Path, number: int, reason: str) -> None:

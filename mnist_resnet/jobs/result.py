@@ -12,8 +12,11 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     Raises:
         UnreadableFolder: It exists but can't be read, or lacks what a job's result has.
     """
-    if not (folder / RESULT).exists():
-        return None
+    try:
+        if not (folder / RESULT).exists():
+            return None
+    except OSError as error:
+        raise UnreadableFolder(f"{folder / RESULT}: can't be read ({error})") from None
     result = read_json(folder / RESULT)
     if result.get("status") not in set(Status) or not isinstance(result.get("signature"), str):
         raise UnreadableFolder(f"{folder / RESULT}: not a job's (it tells no status and signature)")

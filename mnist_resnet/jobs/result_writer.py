@@ -60,7 +60,7 @@ class ResultWriter:
             "index": job.index,
             "signature": job.signature,
             "attempt": lease.number,
-            "attempts": attempts(self.folder),
+            "attempts": self._attempts((before or {}).get("attempts", [])),
             "config": job.config,
             "overrides": job.overrides,
             "swept": job.swept,
@@ -120,7 +120,7 @@ class ResultWriter:
             self.result["error"] = describe_error(error)
         self.result["attempts"] = [
             attempt | ({"status": status} if attempt["number"] == self._lease.number else {})
-            for attempt in attempts(self.folder)
+            for attempt in self._attempts(self.result["attempts"])
         ]
         self.write()
         sync_folder(self.folder)
@@ -137,6 +137,13 @@ class ResultWriter:
         losses = [epoch.numpy() for epoch in epochs]
         numpy.save(content, numpy.concatenate(losses) if losses else numpy.empty(0, dtype=numpy.float32))
         write_atomically(self.folder / BATCH_LOSSES, content.getvalue())
+
+    def _attempts(self, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """List the attempts; those known before if they can't be read now, which is no reason to lose the result."""
+        try:
+            return attempts(self.folder)
+        except OSError:
+            return known
 
     def _code_note(self) -> str | None:
         """Say if the code has changed: queued jobs keep their configs, but run the code that is installed."""

@@ -10,7 +10,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.job_folder import CHECKPOINT, DONE, EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Status
 from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
-from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job
+from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job, fail_unstarted_attempt
 from mnist_resnet.jobs.environment import code_version, write_environment
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
 from mnist_resnet.jobs.progress import Diverged
@@ -77,7 +77,12 @@ def run_job(
             remove_unkept_weights(folder)
             lease.release(before["status"])
             return before
-        crashes = retries.crashes(lease) if retries else []
+        try:
+            crashes = retries.crashes(lease) if retries else []
+        except OSError as error:
+            # Nobody knows how often the job crashed. The launch goes on with other jobs; the next one tries again.
+            context.progress.log(f"{job.name}: failed: its earlier attempts can't be read ({error})")
+            return fail_unstarted_attempt(job, lease, error)
         if retries and len(crashes) > retries.limit:
             context.progress.log(f"{job.name}: failed: {crashes[-1]}")
             return fail_crashed_job(job, lease, crashes[-1], len(crashes), retries.limit)

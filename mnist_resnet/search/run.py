@@ -27,9 +27,9 @@ from mnist_resnet.search.spec import SearchSpec, read_spec
 from mnist_resnet.search.spec_diff import check_same_search
 from mnist_resnet.search.study import JOURNAL, all_trials
 from mnist_resnet.search.trial_loop import run_search
-from mnist_resnet.search.trials import Trials, job_list_lease
+from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.finish import print_summary, run_launcher, watch_hint, write_summary_once
-from mnist_resnet.sweeps.folder import read_sweep
+from mnist_resnet.sweeps.folder import job_list_lease, read_sweep
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
 from mnist_resnet.tracking.guarded import GuardedTracker
 

@@ -6,9 +6,7 @@ on the sweep's job list. A trial stays unfinished in the study until its job has
 that failed is continued as the same trial.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +16,6 @@ from optuna.trial import FrozenTrial
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
-from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.components import build_pruner, trials_for_grid
 from mnist_resnet.search.spec import SearchSpec
@@ -27,10 +23,8 @@ from mnist_resnet.search.study import all_trials, make_study, open_storage, quie
 from mnist_resnet.search.trial_jobs import TrialJobs
 from mnist_resnet.search.trial_results import record_results
 from mnist_resnet.search.trial_states import TrialStates
+from mnist_resnet.sweeps.folder import job_list_lease
 from mnist_resnet.sweeps.runner import Peers
-
-LEASE_POLL = 0.05
-"""Seconds between two attempts to acquire the lease on the job list. No process holds it for long."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +152,3 @@ class Trials:
         if assignment is None:
             self._log(f"trial {number}: same job as an earlier trial, {job.name}")
         return assignment
-
-
-@contextmanager
-def job_list_lease(folder: Path, monitor: LeaseMonitor) -> Iterator[None]:
-    """Hold the lease on the sweep's job list. Its holder may write to the list and create trials."""
-    while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
-        time.sleep(LEASE_POLL)
-    with lease:
-        yield

@@ -2,8 +2,6 @@
 
 import itertools
 import logging
-import math
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor, attempts
+from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
@@ -31,15 +29,12 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import Lease, acquire_lease, wait_for_lease
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import last_request
 from mnist_resnet.sweeps.cost import seconds_taken
 
 LOG = logging.getLogger("mnist_resnet")
-
-SILENT_WAIT = 3.0
-"""Seconds that a launch waits for another launch before it logs that it waits."""
 
 QUEUED, UNREADABLE = "queued", "unreadable"
 """Job statuses beside `Status`: never started, and a folder that can't be read or holds another job."""
@@ -145,20 +140,25 @@ def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comm
     Returns:
         The sweep, with the jobs of `composed` only, in that order.
     """
-    monitor = LeaseMonitor()
-    log_at = time.monotonic() + SILENT_WAIT
-    while (lease := acquire_lease(folder / LAUNCHES, monitor)) is None:
-        if time.monotonic() > log_at:
-            LOG.info(
-                "%s: another launch is updating its job list (%s); waiting", folder, lease_holder(folder / LAUNCHES)
-            )
-            log_at = math.inf
-        time.sleep(0.1)
-    with lease:
+    with job_list_lease(folder, LeaseMonitor()):
         sweep = plan(folder, composed, swept, command)
         if not (folder / SWEEP).exists() or sweep.content != read_sweep(folder).content:
             sweep.write()
     return sweep
+
+
+def job_list_lease(folder: Path, monitor: LeaseMonitor) -> Lease:
+    """Wait for the lease on the job list of the sweep in `folder`: its holder may write to the list.
+
+    Raises:
+        UsageError: the folder can't be written.
+        UnreadableFolder: the lease can't be read.
+    """
+    return wait_for_lease(
+        folder / LAUNCHES,
+        monitor,
+        lambda holder: LOG.info("%s: another process is updating its job list (%s); waiting", folder, holder),
+    )
 
 
 def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
@@ -242,15 +242,17 @@ def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
     The result is read after the attempts, so it is at least as recent as the last attempt that was seen.
     """
     folder = sweep.folder_of(job)
-    lease = monitor.observe(folder)
     try:
+        lease = monitor.observe(folder)
+        if lease.given_up:
+            return JobState(job, UNREADABLE, "leave", lease.error)
         result = read_result(folder)
-    except UnreadableFolder as error:
+    except (OSError, UnreadableFolder) as error:
         return JobState(job, UNREADABLE, "leave", str(error))
     if result is not None and result["signature"] != job.signature:
         return JobState(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
     if lease.state == "held":
-        return JobState(job, Status.RUNNING, "leave", lease_holder(folder), lease.number)
+        return JobState(job, Status.RUNNING, "leave", lease.holder, lease.number)
     if result is None:
         return JobState(job, QUEUED, "run", attempt=lease.number)
     status = str(result["status"])
@@ -260,12 +262,6 @@ def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
         return JobState(job, status, "run again", attempt=lease.number)
     remark = "its process died" if status == Status.RUNNING else ""
     return JobState(job, Status.INTERRUPTED, "resume", remark, lease.number)
-
-
-def lease_holder(folder: Path) -> str:
-    """Return a human-readable description of the process that holds the lease on `folder`."""
-    last = (attempts(folder) or [{}])[-1]
-    return f"held by process {last.get('pid')} on {last.get('host')}"
 
 
 def jobs_to_rerun(sweep: Sweep, rerun: Sequence[str | int] | str, states: Sequence[JobState]) -> list[JobSpec]:
@@ -302,7 +298,7 @@ def archive_attempts(folder: Path, monitor: LeaseMonitor) -> None:
         return
     lease = acquire_lease(folder, monitor)
     if lease is None:
-        raise UsageError(f"sweep.rerun={folder.name}: {lease_holder(folder)}; stop that process first")
+        raise UsageError(f"sweep.rerun={folder.name}: {monitor.observe(folder).holder}; stop that process first")
     with lease:
         archive = folder / f"attempt-{lease.number - 1}"
         archive.mkdir()

@@ -48,7 +48,9 @@ class JobStatus:
 
     @property
     def holder(self) -> str:
-        """Human-readable description of the process that runs the job."""
+        """Human-readable description of the process that runs the job or, if that can't be read, why not."""
+        if not self.record and self.remark:
+            return self.remark
         worker = f", worker {self.record['worker']}" if self.record.get("worker") else ""
         return f"process {self.record.get('pid')} on {self.record.get('host')}{worker}"
 
@@ -186,9 +188,14 @@ class StatusReader:
         cached = self._ended.get(job.name)
         if cached and cached[0] == changed:
             return cached[1]
-        lease = self._monitor.observe(folder)
+        try:
+            lease = self._monitor.observe(folder)
+        except OSError as error:
+            return JobStatus(job, UNREADABLE, str(error))
         status = str(lease.record.get("status"))
         if lease.state != "released" or status not in TRUSTED_FROM_RECORD:
+            if lease.error:
+                return JobStatus(job, UNREADABLE if lease.given_up else Status.RUNNING, lease.error)
             return self._status_from_result(folder, job, lease.state == "held", lease.record)
         job_status = JobStatus(job, status, self._remark(folder, status), lease.record, seconds_taken(lease.record))
         if is_search and status == Status.COMPLETED:

@@ -5,6 +5,8 @@ records a digest of the sweep's state, so an extended sweep or a rerun job leads
 """
 
 import hashlib
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,8 +15,10 @@ from typing import Any
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULTS, SEARCH, SWEEP, TABLE, Status
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.jobs.lease import SILENT_WAIT, acquire_lease
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
+
+LOG = logging.getLogger("mnist_resnet")
 
 SUMMARY = "conclusion"
 """Folder in `launches` with the lease."""
@@ -41,14 +45,20 @@ def summarize_once(folder: Path, write: Callable[[], bool]) -> Mapping[str, Any]
         None if `write` was called; otherwise the record of the attempt that wrote the files.
 
     Raises:
-        JobsStillRunning: another process runs a job. It writes the summary when it ends.
+        JobsStillRunning: another process runs a job. It writes the summary when it ends. Or nobody knows, because the
+            folder can't be read.
     """
-    monitor = LeaseMonitor()
+    monitor, log_at = LeaseMonitor(), time.monotonic() + SILENT_WAIT
     lease_folder = folder / LAUNCHES / SUMMARY
     while True:
         state = _sweep_digest(read_sweep(folder), monitor)
         last = monitor.observe(lease_folder)
+        if last.given_up:
+            raise JobsStillRunning(last.error)
         if last.state == "held":
+            if time.monotonic() > log_at:
+                LOG.info("%s: another process writes its summary (%s); waiting", folder, last.holder)
+                log_at = math.inf
             time.sleep(POLL)
             continue
         is_written = last.record.get("status") == Status.COMPLETED and last.record.get(STATE_KEY) == state

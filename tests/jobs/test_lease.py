@@ -18,7 +18,8 @@ import pytest
 
 from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt
+from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt, wait_for_lease
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -450,6 +451,38 @@ def test_a_record_that_cannot_be_read_is_not_taken_over(tmp_path: Path, monkeypa
     assert "can't be read at present" in monitor.observe(tmp_path).error
     disk.error = None
     assert wait_for(lambda: monitor.state(tmp_path) == "dead")
+
+
+def test_a_lease_that_can_never_be_read_is_given_up_after_the_time_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_elsewhere(tmp_path)
+    disk, monitor = Unreadable(monkeypatch), LeaseMonitor(stale_after=0.3)
+    disk.error = errno.EIO
+    seen = monitor.observe(tmp_path)
+    assert (seen.state, seen.given_up) == ("held", False)
+    assert seen.holder == f"{tmp_path} can't be read at present (Input/output error)"
+    assert wait_for(lambda: monitor.observe(tmp_path).given_up)
+    assert monitor.observe(tmp_path).state == "held", "nobody takes what can't be read"
+    disk.error = None
+    assert not monitor.observe(tmp_path).given_up
+    disk.error = errno.EIO
+    assert not monitor.observe(tmp_path).given_up, "the time starts again"
+
+
+def test_waiting_for_a_lease_names_the_holder_and_ends_if_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.lease.SILENT_WAIT", 0.05)
+    written_elsewhere(tmp_path)
+    lines: list[str] = []
+    taken = wait_for_lease(tmp_path, LeaseMonitor(stale_after=0.3), lines.append)
+    assert (taken.number, lines) == (2, ["held by process 1 on elsewhere"])
+    taken.release("completed")
+    Unreadable(monkeypatch).error = errno.EIO
+    with pytest.raises(UnreadableFolder, match=r"can't be read at present \(Input/output error\)"):
+        wait_for_lease(tmp_path, LeaseMonitor(stale_after=0.3), lines.append)
+    assert lines[1:] == [f"{tmp_path} can't be read at present (Input/output error)"]
 
 
 def test_what_cannot_be_read_is_neither_counted_nor_overwritten(

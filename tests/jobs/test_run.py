@@ -1,16 +1,19 @@
 """Running a job: what it leaves if another process takes it over while it runs."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from mnist_resnet.attempts import attempt_file
+from mnist_resnet.attempts import LeaseMonitor, attempt_file
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import Metrics
+from mnist_resnet.jobs.crash import RetryBudget
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.tracking.callback import RunInfo
@@ -90,3 +93,30 @@ def test_a_job_that_was_taken_over_writes_nothing_more(
     assert "end" not in Tracker.calls
     assert Tracker.calls.count("batch") == step + 1
     assert not (folder / "model.pt").exists()
+
+
+def _refuse(*_: Any) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_attempts_that_cannot_be_listed_lose_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.result_writer.attempts", _refuse)
+    config = resolved("trainer.epochs=1")
+    with ProgressConsole() as progress:
+        job = JobSpec("job", config, [], {}, {}, signature(config))
+        result = run_job(job, tmp_path / "job", ProcessContext(progress, Interrupt()))
+    assert result is not None
+    assert (result["status"], result["attempts"]) == ("completed", [])
+
+
+def test_job_whose_crashes_cannot_be_counted_fails_and_the_launch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.crash.attempts", _refuse)
+    config = resolved("trainer.epochs=1")
+    with ProgressConsole() as progress:
+        job = JobSpec("job", config, [], {}, {}, signature(config))
+        result = run_job(job, tmp_path / "job", ProcessContext(progress, Interrupt()), retries=RetryBudget(0, 2))
+    assert result is not None
+    assert (result["status"], result["error"]["message"]) == ("failed", "[Errno 5] Input/output error")
+    assert LeaseMonitor().state(tmp_path / "job") == "released"

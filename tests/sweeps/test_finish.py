@@ -1,5 +1,7 @@
 """Failures, resuming and the end of sweeps: the real program in this process, with tiny networks."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,3 +250,26 @@ def test_sweep_without_enough_disk_space_is_refused_before_it_starts(sweep: Run,
 def test_disk_space_is_only_required_for_unfinished_jobs(sweep: Run, disk: Path) -> None:
     assert sweep(None, "seed=1,2,3,4", f"hydra.sweep.dir={disk}/sweep").code == 0
     assert sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep").code == 0
+
+
+def test_job_whose_lease_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = place.folder / "multirun" / "s" / "seed=1" / "attempts"
+    unreadable.mkdir(parents=True)
+    (unreadable / "0001.json").touch()
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.absolute().parent == unreadable:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setenv("MNIST_RESNET_STALE_AFTER", "6")
+    done = sweep("s", "seed=1,2")
+    reason = "multirun/s/seed=1 can't be read at present (Input/output error)"
+    assert done.code == 1, done.out + done.err
+    assert f"seed=1: {reason}; waiting for it to finish or release the job" in done.out
+    assert statuses(place.folder / "multirun" / "s") == {"seed=2": "completed"}
+    assert f"seed=1: running: {reason}" in done.out
