@@ -2,7 +2,7 @@
 
 Run `python -m benchmarks.overhead`. The variants take turns in rounds. A round is two epochs, with everything that is
 done at the end of the first, and a checkpoint that is written while the second trains. The epochs are short: the table
-shows seconds, and their share for the report's epochs of 938 steps and one checkpoint per minute.
+shows seconds, and their share of a round or, for one checkpoint per minute, of a minute.
 """
 
 import argparse
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mnist_resnet.tracking.callback import Callback
     from mnist_resnet.training.loop import Training
 
-STEPS = 938
-"""Optimiser steps in the report's epochs."""
 NEVER = 1e9
 """Checkpoint interval in seconds that turns checkpoints off."""
 VARIANTS = ("none of them", "lines and files", "W&B offline", "checkpoints", "all of them")
@@ -37,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     machine = describe_machine(options.device)
     print(headline(machine))
     seconds = measure(options)
-    lines = [*table(rows(seconds, options.steps)), "", *_notes(options)]
+    lines = [*table(rows(seconds)), "", *_notes(options)]
     print("\n".join(lines))
     if options.write:
         print(f"written: {write_results('overhead', machine, lines, {'seconds': seconds})}.md and .json")
@@ -62,19 +60,17 @@ def measure(options: argparse.Namespace) -> Seconds:
     return seconds
 
 
-def rows(seconds: Seconds, steps: int) -> list[dict[str, str]]:
+def rows(seconds: Seconds) -> list[dict[str, str]]:
     """Return the table's rows: medians over the rounds, and medians of the differences within a round.
 
     Args:
         seconds: seconds of each round, by variant.
-        steps: optimiser steps in an epoch.
     """
     base, shown = seconds[VARIANTS[0]], []
-    seconds_per_step = median(base) / 2 / steps
     for variant, rounds in seconds.items():
         difference = median(with_it - without for with_it, without in zip(rounds, base, strict=True))
-        # A round has one end of an epoch and the reports of two epochs. Checkpoints are at least a minute apart.
-        period = max(60.0, STEPS * seconds_per_step) if variant == "checkpoints" else 2 * seconds_per_step * steps
+        # A round has one end of an epoch and the reports of two epochs. Checkpoints are a minute apart.
+        period = 60.0 if variant == "checkpoints" else median(base)
         share = "" if variant in (VARIANTS[0], VARIANTS[-1]) else f"{100 * difference / period:.2f} %"
         row = {"with": variant, "s per round": f"{median(rounds):.3f}", "overhead, s": f"{difference:+.3f}"}
         shown.append(row | {"share": share})
@@ -117,13 +113,14 @@ def _variants(
     record = ResultWriter(JobSpec("overhead", resolved_config(overrides), [], {}, {}, "of a benchmark"), lease, None)
     with ProgressConsole() as progress:
         log = LogFile(len(training.splits.train), len(training.splits.test), 64, 64)
-        files: list[Callback] = [progress, log, ResultCallback(record, training, config, progress)]
+        never = Checkpoints(folder, "of a benchmark", NEVER, None, lease.check)
+        always = Checkpoints(folder, "of a benchmark", NEVER, training.steps_per_epoch + 1, lease.check)  # epochs' ends
+        files: list[Callback] = [progress, log, ResultCallback(record, training, never, progress)]
         tracker: list[Callback] = [GuardedTracker(config.tracking.model_dump(by_alias=True))]
         for callback in [*files, *tracker]:
             callback.begin(
                 RunInfo("0" * 16, "overhead", None, [], folder, record.result["config"], training.steps_per_epoch, 1)
             )
-        never, always = (Checkpoints(folder, "of a benchmark", every, None, lease.check) for every in (NEVER, 0.0))
         variants: list[tuple[list[Callback], Checkpoints]] = [
             *(([], never), (files, never), (tracker, never), ([], always)),
             ([*files, *tracker], always),
@@ -175,8 +172,7 @@ def _notes(options: argparse.Namespace) -> list[str]:
     return [
         f"Width {options.width}, batches of 64, {options.steps} steps per epoch, two epochs per round; medians over "
         f"{options.repeats} rounds in turns. Overhead: median of the differences to the first row in the same round.",
-        "Share: of the round's time; for checkpoints, of a minute (`trainer.checkpoint_interval`) or of an epoch of "
-        "938 steps, whichever is longer.",
+        "Share: of the round's time; for checkpoints, of a minute (`trainer.checkpoint_interval`).",
     ]
 
 

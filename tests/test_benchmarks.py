@@ -173,7 +173,7 @@ def test_the_users_overrides_replace_those_of_a_benchmark() -> None:
 
 def test_overhead_of_checkpoints_is_a_share_of_a_minute() -> None:
     seconds = {"none of them": [2.0, 2.0], "checkpoints": [2.6, 2.6], "W&B offline": [2.02, 2.02]}
-    shown = {row["with"]: row["share"] for row in overhead.rows(seconds, steps=100)}
+    shown = {row["with"]: row["share"] for row in overhead.rows(seconds)}
     assert shown == {"none of them": "", "checkpoints": "1.00 %", "W&B offline": "1.00 %"}
 
 

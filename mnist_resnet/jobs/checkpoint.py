@@ -1,5 +1,6 @@
 """Checkpoints: written in the background to a temporary file and renamed; the previous one is kept until then."""
 
+import io
 import os
 import random
 import threading
@@ -14,53 +15,72 @@ import numpy
 import torch
 
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, sync_folder
+from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
 
 State = dict[str, Any]
-"""Tensors, numbers, strings, lists and mappings only: what `torch.load(weights_only=True)` reads back."""
+"""What `pack` takes: tensors, numbers, strings, NumPy arrays, and containers of them."""
 
 
 class Checkpoints:
     """Decides when to save a run, and saves it.
 
-    A checkpoint is due at an epoch's end, and every `every` steps if that is set, but not within `interval` seconds
-    after the last one was begun, and never while one is being written: training does not wait for the disk.
+    A checkpoint is due every `interval` seconds or, if `every` is set, after every `every` steps of an epoch and at its
+    end. None is begun while one is being written: training does not wait for the disk.
+
+    A state that can't be restored is reported once, and no checkpoint is written: it would only be passed over later.
 
     Args:
         folder: The job folder.
         signature: The job's; a checkpoint of another job is never restored.
         interval: Seconds.
-        every: Steps within an epoch; None saves at epochs' ends only.
+        every: Steps; None saves by the clock.
         may_write: Raises if this process has lost the job's lease.
+        report: Shows and records a line.
     """
 
     def __init__(
-        self, folder: Path, signature: str, interval: float, every: int | None, may_write: Callable[[], None]
+        self,
+        folder: Path,
+        signature: str,
+        interval: float,
+        every: int | None,
+        may_write: Callable[[], None],
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder, self.signature, self.interval, self.every = folder, signature, interval, every
-        self._may_write = may_write
+        self._may_write, self._report = may_write, report
         self._last = time.monotonic()
         self._writer: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._is_verified = self._is_hopeless = False
         for left_over in folder.glob(f".{CHECKPOINT}.*"):
             left_over.unlink(missing_ok=True)
 
+    @property
+    def seconds_at_risk(self) -> float | None:
+        """How much work a crash costs at most, in seconds; None if that is a number of steps, or all of it."""
+        return None if self.every or self._is_hopeless else self.interval
+
+    def check(self, state: Callable[[], State]) -> None:
+        """Report at once if the state can't be restored; call it before the first step."""
+        self._packed(state, copied=lambda tensor: tensor)
+
     def epoch_ended(self, state: Callable[[], State]) -> None:
         """Save the state in the background if a checkpoint is due; call it at an epoch's end."""
-        if time.monotonic() - self._last >= self.interval and not self._is_writing():
-            self._raise_error()
-            self._last = time.monotonic()
-            self._writer = threading.Thread(target=self._write_quietly, args=(on_cpu(state()),))
-            self._writer.start()
+        if self.every or self._is_time():
+            self._save(state)
 
     def step_ended(self, step: int, state: Callable[[], State]) -> None:
-        """Save the state in the background if steps are saved and a checkpoint is due; call it after each step."""
-        if self.every and step % self.every == 0:
-            self.epoch_ended(state)
+        """Save the state in the background if a checkpoint is due; call it after each step of an epoch, from 1."""
+        if step % self.every == 0 if self.every else self._is_time():
+            self._save(state)
 
     def write_now(self, state: Callable[[], State]) -> None:
         """Save the state before returning: the program is about to end."""
         self._wait()
-        self._write(on_cpu(state()))
+        packed = self._packed(state)
+        if packed is not None:
+            self._write(packed)
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -74,6 +94,33 @@ class Checkpoints:
         finally:
             self._wait()
         self._raise_error()
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._last >= self.interval
+
+    def _save(self, state: Callable[[], State]) -> None:
+        if self._is_hopeless or self._is_writing():
+            return
+        self._raise_error()
+        self._last = time.monotonic()
+        packed = self._packed(state)
+        if packed is not None:
+            self._writer = threading.Thread(target=self._write_quietly, args=(packed,))
+            self._writer.start()
+
+    def _packed(self, state: Callable[[], State], copied: Callable[[torch.Tensor], torch.Tensor] = on_cpu) -> Any:
+        """Return the packed state, or None once it has turned out that it can't be restored."""
+        if self._is_hopeless:
+            return None
+        try:
+            return {name: pack(value, name, copied) for name, value in state().items()}
+        except NotRestorable as error:
+            self._give_up(str(error))
+            return None
+
+    def _give_up(self, reason: str) -> None:
+        self._is_hopeless = True
+        self._report(f"no checkpoints, a job that is interrupted starts over: {reason}, which can't be restored")
 
     def _wait(self) -> None:
         if self._writer:
@@ -101,6 +148,8 @@ class Checkpoints:
                 _save({"format": FORMAT, "signature": self.signature, **state}, file)
                 file.flush()
                 os.fsync(file.fileno())
+            if not self._is_readable(beside, state):
+                return
             self._may_write()
             if (self.folder / CHECKPOINT).exists():
                 (self.folder / CHECKPOINT).replace(self.folder / PREVIOUS_CHECKPOINT)
@@ -108,6 +157,39 @@ class Checkpoints:
         finally:
             beside.unlink(missing_ok=True)
         sync_folder(self.folder)
+
+    def _is_readable(self, path: Path, packed: State) -> bool:
+        """Read the first checkpoint of this process back; later ones are made of the same types."""
+        if self._is_verified:
+            return True
+        try:
+            read = _read(path)
+            unpack(read)
+            problem = difference(packed, {key: read[key] for key in packed})
+        except OSError:
+            raise
+        except Exception:
+            problem = _unreadable(packed, "state")
+        if problem:
+            self._give_up(problem)
+        self._is_verified = problem is None
+        return self._is_verified
+
+
+def _unreadable(packed: Any, key: str) -> str:
+    """Return the key and the type of the first value in a packed state that can't be read back."""
+    parts = (
+        packed.items() if isinstance(packed, dict) else enumerate(packed) if isinstance(packed, list | tuple) else ()
+    )
+    for name, value in parts:
+        content = io.BytesIO()
+        torch.save(value, content)
+        content.seek(0)
+        try:
+            torch.load(content, weights_only=True)
+        except Exception:
+            return _unreadable(value, f"{key}.{name}")
+    return f"{key} is of type {type(packed).__module__}.{type(packed).__qualname__}"
 
 
 def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[str]]:
@@ -142,6 +224,11 @@ def _load(path: Path) -> State:
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} in it is damaged")
+    state: State = unpack(_read(path))
+    return state
+
+
+def _read(path: Path) -> State:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise TypeError(f"it holds a {type(state).__name__}")
@@ -152,17 +239,6 @@ def drop_checkpoints(folder: Path) -> None:
     """Remove the job's checkpoints, and temporary files of a killed writer."""
     for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
         path.unlink(missing_ok=True)
-
-
-def on_cpu(state: Any) -> Any:
-    """Copy `state`, with every tensor on the CPU, so that training does not change it."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, dict):
-        return {key: on_cpu(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [on_cpu(value) for value in state]
-    return state
 
 
 def random_states(device: str) -> State:

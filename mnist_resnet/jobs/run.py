@@ -118,9 +118,14 @@ def _run(
         if job.sweep is not None:
             job.write_config(writer.folder)
         trainer = config.trainer
-        checkpoints = Checkpoints(
-            writer.folder, job.signature, trainer.checkpoint_interval, trainer.checkpoint_every, lease.check
-        )
+        intervals = (trainer.checkpoint_interval, trainer.checkpoint_every)
+
+        def report(line: str) -> None:
+            context.progress.log(f"  {line}")
+            writer.note(line)
+            writer.write()
+
+        checkpoints = Checkpoints(writer.folder, job.signature, *intervals, lease.check, report)
         numerics = (before or {}).get("numerics")
         load_task().run(
             TaskRun(

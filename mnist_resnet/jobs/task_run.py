@@ -90,7 +90,7 @@ class TaskRun:
     def start(self, progress: Progress, callbacks: Sequence[Callback]) -> None:
         """Add what every task has to the callbacks: the result before the task's own, the process's after them."""
         self.callbacks += [
-            ResultCallback(self.writer, progress, self.config, self.console),
+            ResultCallback(self.writer, progress, self.checkpoints, self.console),
             *callbacks,
             *self.own_callbacks,
         ]
@@ -125,12 +125,16 @@ class TaskRun:
 class ResultCallback:
     """Writes the epochs so far into the job folder, and says once how much work a crash can cost."""
 
-    def __init__(self, writer: ResultWriter, progress: Progress, config: Config, console: ProgressConsole) -> None:
-        self._writer, self._progress, self._config, self._console = writer, progress, config, console
+    def __init__(
+        self, writer: ResultWriter, progress: Progress, checkpoints: Checkpoints, console: ProgressConsole
+    ) -> None:
+        self._writer, self._progress, self._checkpoints, self._console = writer, progress, checkpoints, console
+        self._epochs = 0
         self._cost_shown = False
 
     def begin(self, run: RunInfo) -> None:
-        """Do nothing: the result was begun before the network was built."""
+        """Remember the number of epochs; the result was begun before the network was built."""
+        self._epochs = run.epochs
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
         """Do nothing: batch losses are written at an epoch's end."""
@@ -138,12 +142,10 @@ class ResultCallback:
     def epoch(self, metrics: Metrics) -> None:
         """Write the epochs so far."""
         self._writer.epoch_ended(self._progress)
-        trainer = self._config.trainer
-        is_last = metrics["epoch"] + 1 == self._config.epochs
-        if not self._cost_shown and trainer.checkpoint_every is None and not is_last:
+        cost = self._checkpoints.seconds_at_risk
+        if cost and not self._cost_shown and metrics["epoch"] + 1 < self._epochs:
             self._cost_shown = True
-            cost = duration(trainer.checkpoint_interval + metrics["seconds"])
-            self._console.log(f"  checkpoints at epochs' ends: a crash costs at most about {cost} of work")
+            self._console.log(f"  a checkpoint every {duration(cost)}: a crash costs about that much work at most")
 
     def end(self, result: dict[str, Any]) -> None:
         """Do nothing: the result is written before `end` is called."""

@@ -8,7 +8,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 import pytest
@@ -132,11 +132,16 @@ def test_a_pickle_that_would_run_something_is_refused(two: Path) -> None:
     assert victim.exists(), "it would have run"
 
 
-def test_only_whole_files_ever_bear_the_name(tmp_path: Path) -> None:
+def test_only_whole_files_ever_bear_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper(tmp_path).write_now(numbered(1))
-    keep = keeper(tmp_path)
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        keep.write_now(lambda: {"weights": torch.zeros(1000), "b": lambda: None})
+
+    def save_half(_: State, file: BinaryIO) -> None:
+        file.write(b"half")
+        raise MemoryError
+
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._save", save_half)
+    with pytest.raises(MemoryError):
+        keeper(tmp_path).write_now(numbered(2))
     assert found(tmp_path) == (1, [])
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
@@ -180,7 +185,7 @@ def test_what_is_written_is_the_state_of_the_moment_though_training_goes_on(tmp_
 
 
 def test_none_comes_sooner_than_the_interval(tmp_path: Path) -> None:
-    keep = keeper(tmp_path, interval=1e6, every=1)
+    keep = keeper(tmp_path, interval=1e6)
     with keep.closing():
         keep.epoch_ended(numbered(1))
         keep.step_ended(1, numbered(2))
@@ -189,15 +194,94 @@ def test_none_comes_sooner_than_the_interval(tmp_path: Path) -> None:
     assert found(tmp_path) == (3, [])
 
 
-@pytest.mark.parametrize(("every", "written"), [(None, []), (1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (7, [])])
-def test_steps_are_saved_as_often_as_was_asked(tmp_path: Path, every: int | None, written: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("every", "interval", "written"),
+    [(None, 1e6, []), (None, 0.0, [1, 2, 3, 4, 5, 6]), (1, 1e6, [1, 2, 3, 4, 5, 6]), (3, 1e6, [3, 6]), (7, 0.0, [])],
+)
+def test_steps_are_saved_by_the_clock_or_by_their_number(
+    tmp_path: Path, every: int | None, interval: float, written: list[int]
+) -> None:
     there = []
     for step in range(1, 7):
-        keep = keeper(tmp_path, every=every)
+        keep = keeper(tmp_path, every=every, interval=interval)
         with keep.closing():
             keep.step_ended(step, numbered(step))
         there.append(found(tmp_path)[0])
     assert sorted(set(there) - {None}, key=str) == written
+
+
+def test_the_end_of_an_epoch_is_saved_where_steps_are_counted(tmp_path: Path) -> None:
+    keep = keeper(tmp_path, every=1000, interval=1e6)
+    with keep.closing():
+        keep.epoch_ended(numbered(938))
+    assert found(tmp_path) == (938, [])
+
+
+def test_a_minute_counts_from_the_last_one_in_the_middle_of_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, saved = [1000.0], []
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint.time.monotonic", lambda: now[0])
+    keep = keeper(tmp_path, interval=60.0)
+    for step in range(1, 100):
+        now[0] += 7.0
+        with keep.closing():
+            keep.step_ended(step, lambda step=step: saved.append(step) or numbered(step)())  # type: ignore[misc,func-returns-value]
+    assert saved[:3] == [9, 18, 27]
+
+
+def one_that_reports(folder: Path) -> tuple[Checkpoints, list[str]]:
+    lines: list[str] = []
+    return keeper(folder, report=lines.append), lines
+
+
+def test_a_state_that_can_not_be_restored_is_named_once_and_before_the_first_step(tmp_path: Path) -> None:
+    keep, lines = one_that_reports(tmp_path)
+
+    def state() -> State:
+        return {"weights": torch.zeros(3), "schedule": {"anneal": [0.1, tmp_path]}}
+
+    keep.check(state)
+    (line,) = lines
+    kind = f"{type(tmp_path).__module__}.PosixPath"
+    assert line == (
+        f"no checkpoints, a job that is interrupted starts over: schedule.anneal.1 is of type {kind}, "
+        f"which can't be restored"
+    )
+    with keep.closing():
+        keep.epoch_ended(state)
+        keep.step_ended(1, state)
+        keep.write_now(state)
+    assert len(lines) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert keep.seconds_at_risk is None
+
+
+def test_the_first_one_is_read_back_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, lines = one_that_reports(tmp_path)
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint.pack", lambda value, *_: value)
+    with keep.closing():
+        keep.epoch_ended(lambda: {"a": 1, "lr": (1, numpy.float64(0.1))})  # PyTorch writes it and never reads it
+    (line,) = lines
+    assert ": state.lr.1 is of type numpy.float64, which can't be restored" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_read_back_as_others_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, lines = one_that_reports(tmp_path)
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._read", lambda _: {"optimizer": {"betas": [0.9, 0.99]}})
+    with keep.closing():
+        keep.epoch_ended(lambda: {"optimizer": {"betas": (0.9, 0.99)}})
+    (line,) = lines
+    assert "optimizer.betas is of type tuple, and reads back as list" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_one_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = keeper(tmp_path)
+    keep.write_now(numbered(1))
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._read", lambda _: pytest.fail("read again"))
+    keep.write_now(numbered(2))
 
 
 def test_an_error_in_the_background_surfaces_at_the_end(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import torch
 from mnist_resnet.config.identity import identity
 from mnist_resnet.config.schema import Config
 from mnist_resnet.job_folder import RESULT, read_json
-from mnist_resnet.jobs.checkpoint import Checkpoints, on_cpu
+from mnist_resnet.jobs.checkpoint import Checkpoints
+from mnist_resnet.jobs.packed_state import pack, unpack
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.training import compile as compilation
 from mnist_resnet.training.compile import Gain, decide, set_up
@@ -101,7 +102,7 @@ class InMemoryCheckpoints(Checkpoints):
         super().__init__(Path(), SIGNATURE, 1e9, None, lambda: None)
 
     def write_now(self, state: Callable[[], dict[str, Any]]) -> None:
-        InMemoryCheckpoints.state = on_cpu(state())
+        InMemoryCheckpoints.state = pack(state())
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -150,7 +151,7 @@ def test_compiled_run_resumed_within_an_epoch_ends_bitwise_equal(
     with pytest.raises(Interrupted):
         train(first, [], InMemoryCheckpoints(), AtCheck(2))
     second = new_training(CONFIG)
-    second.restore(InMemoryCheckpoints.state)
+    second.restore(unpack(InMemoryCheckpoints.state))
     assert set_up(second, is_settled=False) == ([], "")
     assert (second.epoch, second.step) == (0, 2)
     train(second, [], unsaved(), Interrupt())
