@@ -127,7 +127,8 @@ def graphed(training: Training, record: Recording = cuda_graph) -> GraphedUpdate
     weak_training = proxy(training)
     model, optimizer, batches = training.model, training.optimizer, examples(training, VERIFIED_STEPS)
     return GraphedUpdate(
-        lambda indices: weak_training.update(indices), model, optimizer, [training.correct], batches, record
+        lambda indices: weak_training.update(indices),
+        *(model, optimizer, training.components, [training.correct], batches, record),
     )
 
 
@@ -148,10 +149,13 @@ def _compile(training: Training, network: str) -> str | None:
         torch._dynamo.reset()  # the number of threads is a constant in the compiled code
         _compiled_threads[:] = [training.numerics.threads]
         _compiled_networks.clear()
-    before, forward = Snapshot(training.model, training.optimizer), _compiled_predict()
+    components, forward = training.components, _compiled_predict()
+    before, host_state = Snapshot(training.model, training.optimizer, components), components.host_state()
     try:
         images, labels = training.splits.train.batch(examples(training, 1)[0])
         forward(training.model, training.loss, training.numerics, images, labels)[0].backward()
+        if changed := components.changed_by_python(host_state):  # it would be compiled again in each step
+            return f"the step changes {changed}, a constant in compiled code"
     except Exception as error:
         return " ".join(str(error).split())[:200] or type(error).__name__
     finally:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.snapshot import Snapshot
 
 Update = Callable[[Tensor], Tensor]
@@ -81,6 +82,7 @@ class GraphedUpdate:
         update: the update to record; it must not synchronise with the host.
         model: the network that it changes.
         optimizer: the optimiser that it changes.
+        components: the state of the loss and the run's other components.
         counted: further tensors that it changes, of any shape and dtype.
         examples: two or more full batches, int64 [batch] each. One step is compared for each: what is wrongly counted
             on the host shows only from the second step on.
@@ -95,6 +97,7 @@ class GraphedUpdate:
         update: Update,
         model: nn.Module,
         optimizer: Optimizer,
+        components: ComponentState,
         counted: Sequence[Tensor],
         examples: Sequence[Tensor],
         record: Recording = cuda_graph,
@@ -104,14 +107,18 @@ class GraphedUpdate:
         self._rates = [torch.full((), group["lr"], device=self._indices.device) for group in optimizer.param_groups]
         count_on_device(optimizer)
         self._settings = _settings(optimizer)
-        before = Snapshot(model, optimizer, counted)
+        before, host_state = Snapshot(model, optimizer, components, counted), components.host_state()
         try:
             eager = self._try_steps(update, examples)
+            if changed := components.changed_by_python(host_state):
+                raise NotGraphed(f"the step changes {changed} outside of the device")
             before.restore()
             with _learning_rates(optimizer, self._rates):
                 self._replay, self._loss = record(lambda: update(indices))
             before.restore()
             replayed = self._try_steps(self, examples)
+        except NotGraphed:
+            raise
         except Exception as error:
             raise NotGraphed(f"recording failed: {' '.join(str(error).split())[:200]}") from error
         finally:

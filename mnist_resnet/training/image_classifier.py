@@ -54,12 +54,14 @@ def run(run: TaskRun) -> None:
     if state is not None:
         training.restore(state)
     left_out, why = set_up(training, is_settled=bool(run.numerics))
-    run.writer.note(*left_out)
+    not_saved = training.components.not_saved()
+    run.writer.note(*left_out, *not_saved)
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     run.writer.start(training, config.epochs, parameters, training.numerics.as_dict(), training.numerics.device)
     _begin(run, training, splits)
-    for line in [*restored, *left_out, f"{training.numerics}{f' ({why})' if why else ''}"]:
+    for line in [*restored, *left_out, *not_saved, f"{training.numerics}{f' ({why})' if why else ''}"]:
         run.console.log(f"  {line}")
+    run.checkpoints.check(training.state)
     try:
         with _anomalies(config), _profile(config, run.folder), run.checkpoints.closing():
             train(training, run.callbacks, run.checkpoints, run.stop)

@@ -21,9 +21,12 @@ from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.averaging import Averaging
+from mnist_resnet.training.component_state import ComponentState
+from mnist_resnet.training.components import on_device, trained_with, without_parameters
 from mnist_resnet.training.cuda_graph import Update
 from mnist_resnet.training.memory_format import use_channels_last, use_fused_optimizer
 from mnist_resnet.training.numerics import Numerics
+from mnist_resnet.training.optimizer_state import load_optimizer_state
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Maps logits, float32 [batch, classes], and labels, int64 [batch], to the mean loss, float32 []."""
@@ -65,7 +68,8 @@ class Training:
         steps_per_epoch: optimiser steps in one epoch.
         averaging: its `model` is evaluated, exported and saved: the trained network or an average of its weights.
         augment: augments normalised training images, float32 [batch, channels, height, width].
-        loss: the training loss; evaluations always use cross entropy.
+        loss: the training loss; evaluations always use cross entropy. Its parameters are trained with the network's.
+        components: what else of the run's components changes while it trains.
         forward: `predict`, or a compiled version of it.
         replay: a CUDA graph of `update`, used in its place if it is set.
         epoch: the current epoch, from 0; the number of epochs after the last one.
@@ -83,7 +87,9 @@ class Training:
         seed_everything(config.seed)
         self.model: nn.Module = build(_node(config.model)).to(numerics.device)
         use_channels_last(self.model, numerics)
-        self.optimizer: Optimizer = build(_node(config.optim))(self.model.parameters())
+        self.loss: LossFunction = on_device(build(_node(config.loss)), numerics.device)
+        trained = trained_with(self.model, self.loss)
+        self.optimizer: Optimizer = build(_node(config.optim))(trained)
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
@@ -91,8 +97,11 @@ class Training:
         self.averaging: Averaging = build(_node(config.averaging))(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
         black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
-        self.augment: Callable[[Tensor], Tensor] = build(_node(config.augmentation))(black)
-        self.loss: LossFunction = build(_node(config.loss))
+        augment = on_device(build(_node(config.augmentation))(black), numerics.device)
+        self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
+        own = {"model": self.model, "optim": self.optimizer, "schedule": self.schedule, "averaging": self.averaging}
+        others = {"loss": self.loss, "augmentation": self.augment}
+        self.components = ComponentState(own | others, covered=set(own), device=numerics.device)
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
@@ -128,6 +137,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "averaging": self.averaging.state_dict(),
+            "components": self.components.state(),
             "random": random_states(self.numerics.device),
             "epoch": self.epoch,
             "step": self.step,
@@ -142,9 +152,10 @@ class Training:
     def restore(self, state: State) -> None:
         """Restore what `state` returned, possibly in another process."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.averaging.load_state_dict(state.get("averaging", {}))  # missing in checkpoints of older versions
+        self.components.restore(state.get("components", {}))  # the same
         set_random_states(state["random"], self.numerics.device)
         self.epoch, self.step = state["epoch"], state["step"]
         self.seconds, self.lr = state["seconds"], state["lr"]
@@ -283,7 +294,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
             metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
     evaluation = time.perf_counter() - started
     return metrics | {
-        "lr": training.lr,
+        "lr": float(training.lr),
         "seconds": training.seconds + evaluation,
         "training_seconds": training.seconds,
         "images_per_second": count / training.seconds,

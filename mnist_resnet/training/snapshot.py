@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.training.component_state import ComponentState
 
 
 class Snapshot:
@@ -16,11 +17,15 @@ class Snapshot:
     Args:
         model: all of its parameters and buffers are saved.
         optimizer: its state is saved. State that it creates later is set to zero, its initial value.
+        components: the state of the loss and the other components, which is saved, too.
         extra: further tensors to save, of any shape and dtype.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, extra: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, components: ComponentState, extra: Sequence[Tensor] = ()
+    ) -> None:
         self._optimizer, self._device = optimizer, next(model.parameters()).device
+        self._restore_components = components.snapshot()
         self._saved = [
             (tensor, tensor.detach().clone())
             for tensor in chain(model.parameters(), model.buffers(), extra, state_tensors(optimizer))
@@ -37,6 +42,7 @@ class Snapshot:
             if id(tensor) not in saved_ids:
                 tensor.zero_()
         self._optimizer.zero_grad()
+        self._restore_components()
         set_random_states(self._random, str(self._device))
 
 
