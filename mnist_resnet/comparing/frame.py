@@ -12,7 +12,7 @@ from mnist_resnet.comparing.levels import flatten
 
 JOB_COLUMNS = (
     "name", "sweep", "status", "folder", "index", "signature", "epochs", "epochs_completed",
-    "seconds", "training_seconds", "images_per_second", "parameters", "numerics", "error",
+    "seconds", "training_seconds", "images_per_second", "parameters", "numerics", "processor", "code", "error",
 )  # fmt: skip
 """Columns of the frame that are neither factors nor metrics."""
 
@@ -83,11 +83,13 @@ def _row(job: Job) -> dict[str, Any]:
         "signature": job.signature,
         "epochs": job.result.get("epochs"),
         "epochs_completed": done,
-        "seconds": job.result.get("seconds"),
+        "seconds": job.result.get("seconds") if job.completed else _seconds(job),
         "training_seconds": job.result.get("training_seconds"),
         "images_per_second": job.result.get("images_per_second") or last.get("images_per_second"),
         "parameters": job.result.get("parameters"),
         "numerics": _numerics_text(job.numerics),
+        "processor": _text(job.environment.get("gpu") or job.environment.get("cpu")),
+        "code": _code_text(job.environment),
         "error": job.error,
         **{key: last.get(key) for key in METRIC_COLUMNS if not key.startswith("best_")},
         **{key: best.get(key.removeprefix("best_")) for key in METRIC_COLUMNS if key.startswith("best_")},
@@ -104,3 +106,19 @@ def _numerics_text(numerics: dict[str, Any]) -> str | None:
     parts += ["compiled" if numerics.get("compiled") else "eager"]
     parts += ["CUDA graph"] if numerics.get("graphed") else []
     return ", ".join(str(part) for part in parts if part)
+
+
+def _seconds(job: Job) -> Any:
+    """Return the seconds of the epochs so far: `result.json` has those of the last change of status."""
+    epochs = job.history.epochs
+    return sum(epoch.get("seconds", 0.0) for epoch in epochs) if epochs else job.result.get("seconds")
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
+
+
+def _code_text(environment: dict[str, Any]) -> str | None:
+    """Return a description such as `060681102a` or `060681102a, changed`; None if the commit is not known."""
+    commit = environment.get("commit")
+    return f"{str(commit)[:10]}{', changed' if environment.get('dirty') else ''}" if commit else None

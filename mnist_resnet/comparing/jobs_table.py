@@ -8,10 +8,11 @@ import pandas as pd
 from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_table
 from mnist_resnet.comparing.factors import distinguishing_factors, shared_values, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
-from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.job import QUEUED, Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.statistics import grouped_rows, seeds_summary
+from mnist_resnet.job_folder import Status
 
 SHOWN_WHEN_CONSTANT = (
     "optim.lr", "trainer.epochs", "data.batch_size", "data.train_size",
@@ -20,6 +21,9 @@ SHOWN_WHEN_CONSTANT = (
 """Config keys named above the table when all jobs share their value; `results.csv` holds the other keys."""
 
 TRAINING_SECONDS = "Training seconds: the mean time of the steps alone, without evaluation and start-up."
+
+UNFINISHED = (Status.INTERRUPTED, Status.RUNNING, QUEUED)
+"""Statuses of jobs that have not ended."""
 
 NO_VALUE = ("null", "absent")
 """Levels that are not worth naming above the table."""
@@ -30,13 +34,13 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
 
     Returns:
         The varying factors (an experiment's name covers the factors it sets), then `train_accuracy`,
-        `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics` if they differ, and
-        `status` if not every job is completed. Accuracies are fractions of one.
+        `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics`, `processor` and `code`
+        if they differ, and `status` if not every job is completed. Accuracies are fractions of one.
     """
     frame = jobs_frame(jobs)
     columns = [*distinguishing_factors(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
     columns += ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds"]
-    columns += ["numerics"] if frame["numerics"].dropna().nunique() > 1 else []
+    columns += [column for column in ("numerics", "processor", "code") if len(_found(frame, column)) > 1]
     table: pd.DataFrame = frame[columns].copy()
     if not all(job.completed for job in jobs):
         table["status"] = [status_text(job) for job in jobs]
@@ -81,9 +85,15 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
 
 
 def numerics_lines(frame: pd.DataFrame) -> list[str]:
-    """Return one line with device, precision and threads; no line before any job has started."""
-    found = sorted(frame["numerics"].dropna().unique())
-    return [f"Numerics: {'; '.join(found)}."] if found else []
+    """Return a line with device, precision and threads, and one with the processors and code versions if they differ.
+
+    There is no line before any job has started.
+    """
+    numerics, processors, code = (_found(frame, column) for column in ("numerics", "processor", "code"))
+    lines = [f"Numerics: {'; '.join(numerics)}."] if numerics else []
+    if len(processors) > 1:
+        lines.append(f"Processors: {'; '.join(processors)}. Times on different processors can't be compared.")
+    return [*lines, f"Code: {'; '.join(code)}."] if len(code) > 1 else lines
 
 
 def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
@@ -98,6 +108,16 @@ def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
     return ", ".join(
         f"{key}={format_cell(key, values[key])}" for key in shown if level_text(values[key]) not in NO_VALUE
     )
+
+
+def unfinished_text(jobs: Sequence[Job]) -> str:
+    """Return such as `not finished: 2 of 12 jobs are running or queued`; empty if all jobs have ended."""
+    found = [status for status in UNFINISHED if any(job.status == status for job in jobs)]
+    if not found:
+        return ""
+    count = sum(job.status in UNFINISHED for job in jobs)
+    statuses = " or ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
+    return f"not finished: {count} of {len(jobs)} jobs are {statuses}"
 
 
 def count_text(jobs: Sequence[Job]) -> str:
@@ -157,6 +177,10 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[st
             else {"training, s": format_cell("training_seconds", seconds)}
         ),
     }
+
+
+def _found(frame: pd.DataFrame, column: str) -> list[str]:
+    return sorted(frame[column].dropna().unique())
 
 
 def _differs(frame: pd.DataFrame, column: str) -> bool:

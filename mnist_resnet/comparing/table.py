@@ -9,9 +9,15 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import distinguishing_factors, varying_factors
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, jobs_frame
-from mnist_resnet.comparing.job import QUEUED, SINGLE_RUNS, Job
+from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.jobs_table import experiments_section, jobs_section, numerics_lines, seeds_section
+from mnist_resnet.comparing.jobs_table import (
+    experiments_section,
+    jobs_section,
+    numerics_lines,
+    seeds_section,
+    unfinished_text,
+)
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.report import Report, Section
@@ -27,7 +33,7 @@ from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_secti
 from mnist_resnet.comparing.statistics import grouped_rows
 from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, Status, UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
 DEFAULT_METRICS = ("test_accuracy", "train_accuracy")
 """Metrics to summarise over seeds by default; effects are computed for the first one."""
@@ -78,7 +84,7 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     factors = varying_factors(frame)
     settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
     measured = [*METRIC_COLUMNS, "epochs", "epochs_completed", "seconds"]
-    measured += ["training_seconds", "images_per_second", "numerics", "error"]
+    measured += ["training_seconds", "images_per_second", "numerics", "processor", "code", "error"]
     columns = [column for column in [*settings, *measured] if column in frame]
     table: pd.DataFrame = frame[columns]
     return table
@@ -110,8 +116,8 @@ def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence
 
 def _title(jobs: Sequence[Job]) -> str:
     names = ", ".join(dict.fromkeys(job.sweep or SINGLE_RUNS for job in jobs)) or "No jobs"
-    unfinished = sum(job.status in (Status.RUNNING, QUEUED) for job in jobs)
-    return f"{names} (not finished: {unfinished} of {len(jobs)} jobs are running or queued)" if unfinished else names
+    unfinished = unfinished_text(jobs)
+    return f"{names} ({unfinished})" if unfinished else names
 
 
 def _image_sections(jobs: Sequence[Job], frame: pd.DataFrame, factors: Sequence[str]) -> list[Section]:

@@ -50,6 +50,7 @@ class ResultWriter:
             before: `result.json` of earlier attempts; its id, numerics and notes are kept.
         """
         self.job, self.folder, self._lease = job, lease.folder, lease
+        self._environment_before = (before or {}).get("environment")
         remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
             "format": FORMAT,
@@ -102,6 +103,8 @@ class ResultWriter:
             "numerics": numerics,
             "environment": environment(device),
         }
+        if progress.history:
+            self.note(_machine_note(self._environment_before, self.result["environment"]))
         if progress.history or (self.folder / METRICS).exists():
             self.epoch_ended(progress)
         self.write()
@@ -181,6 +184,14 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     if isinstance(error, Diverged):
         return {"epoch": error.epoch, "step": error.step, "loss": str(error.loss), "message": message}
     return {"type": type(error).__name__, "message": message, "traceback": trace}
+
+
+def _machine_note(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
+    """Say if a job continues on another processor; equal numerics promise equal bits on one kind of processor only."""
+    then, here = ((machine or {}).get("gpu") or (machine or {}).get("cpu") for machine in (before, now))
+    if not then or then == here:
+        return None
+    return f"begun on {then}, continued on {here}: the last bits may differ from an uninterrupted run"
 
 
 def _code_name(code: dict[str, Any]) -> str:

@@ -79,6 +79,50 @@ def test_numerics_are_a_column_if_they_differ(tmp_path: Path) -> None:
     ]
 
 
+def test_processors_and_code_are_columns_and_lines_if_they_differ(tmp_path: Path) -> None:
+    epyc = {"cpu": "AMD EPYC (family 25, model 17)", "gpu": None, "commit": "060681102a6db488", "dirty": False}
+    hopper = {"cpu": "Intel Xeon", "gpu": "NVIDIA H200", "commit": "883d5ba883d5ba00", "dirty": True}
+    write_job(tmp_path / "a", seed=1, environment=epyc)
+    write_job(tmp_path / "b", seed=2, environment=epyc)
+    jobs, _ = load_jobs([tmp_path])
+    assert not {"processor", "code"} & set(sweep_table(jobs))
+    assert not [line for line in header_lines(jobs) if line.startswith(("Processors", "Code"))]
+    write_job(tmp_path / "c", seed=3, environment=hopper)
+    write_job(tmp_path / "d", seed=4, environment={"cpu": None})
+    jobs, _ = load_jobs([tmp_path])
+    table = sweep_table(jobs)
+    assert table["processor"].tolist() == [epyc["cpu"], epyc["cpu"], "NVIDIA H200", None]
+    assert table["code"].tolist() == ["060681102a", "060681102a", "883d5ba883, changed", None]
+    for section in sweep_report(jobs).sections:
+        assert not len(section.table) or {
+            "Processors: AMD EPYC (family 25, model 17); NVIDIA H200. Times on different processors can't be compared.",
+            "Code: 060681102a; 883d5ba883, changed.",
+        } <= set(section.lines)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ({}, ""),
+        ({3: None}, " (not finished: 1 of 12 jobs are queued)"),
+        ({3: None, 4: Status.RUNNING}, " (not finished: 2 of 12 jobs are running or queued)"),
+        (
+            {2: Status.INTERRUPTED, 3: None, 4: Status.RUNNING},
+            " (not finished: 3 of 12 jobs are interrupted, running or queued)",
+        ),
+        ({3: Status.DIVERGED, 4: Status.FAILED}, ""),
+    ],
+)
+def test_first_line_says_what_has_not_ended(tmp_path: Path, statuses: dict[int, Status | None], said: str) -> None:
+    folder = SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep")
+    assert write_table(folder).markdown().splitlines()[0] == f"# lr_vs_stem{said}"
+
+
+def test_seconds_of_a_running_job_are_those_of_its_epochs(tmp_path: Path) -> None:
+    write_job(tmp_path / "a", (0.9, 0.9, 0.9), status=Status.RUNNING, seconds=0.0)
+    assert jobs_frame(load_jobs([tmp_path])[0])["seconds"].tolist() == [3.0]
+
+
 def test_jobs_without_varying_factors_are_listed_by_name(tmp_path: Path) -> None:
     write_job(tmp_path / "a")
     assert sweep_table(load_jobs([tmp_path])[0])["name"].tolist() == ["a"]

@@ -1,15 +1,17 @@
 """What a job's folder says of it, while it runs, after it ended, and after a crash."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import Metrics, UnreadableFolder, read_json, write_metrics
-from mnist_resnet.jobs.environment import code_version
+from mnist_resnet.job_folder import Metrics, Status, UnreadableFolder, read_json, write_metrics
+from mnist_resnet.jobs.environment import code_version, environment
 from mnist_resnet.jobs.lease import LeaseLost, acquire_lease
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
@@ -91,6 +93,37 @@ def test_edited_code_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ed
     (tmp_path / "now" / "README.md").write_text("no code")
     notes = record(tmp_path / "seed=2", frozen).result["notes"]
     assert [note.startswith("code changed since the sweep was frozen: ") for note in notes] == [True] * edited
+
+
+@dataclass
+class OneEpoch:
+    """Progress of one epoch."""
+
+    history: list[Metrics]
+    batch_losses: list[torch.Tensor] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("before", "history", "noted"),
+    [
+        ("Other CPU", [1], ["begun on Other CPU, continued on {}: the last bits may differ from an uninterrupted run"]),
+        ("Other CPU", [], []),
+        (None, [1], []),
+        ("{}", [1], []),
+    ],
+)
+def test_continuing_on_another_processor_is_noted(
+    tmp_path: Path, before: str | None, history: list[int], noted: list[str]
+) -> None:
+    here = environment("cpu")["cpu"]
+    first = record(tmp_path)
+    if before:
+        first.result["environment"] = {"cpu": before.format(here), "gpu": None}
+    first.end(Status.INTERRUPTED)
+    first._lease.release("interrupted")
+    second = record(tmp_path)
+    second.start(OneEpoch([epoch(0, 0.9) for _ in history]), 3, 10, {}, "cpu")
+    assert second.result["notes"] == [note.format(here) for note in noted]
 
 
 @pytest.mark.parametrize(
