@@ -50,8 +50,17 @@ def write_figures(jobs: Sequence[Job], folder: Path, suffix: str, by: Sequence[s
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.{suffix}")
-        figure.savefig(paths[-1], dpi=200, bbox_inches="tight")
+        _save(figure, paths[-1])
     return paths
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write a figure so that the same figure gives the same file: no date, no random ids."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=metadata)
 
 
 def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "Figure"]:
