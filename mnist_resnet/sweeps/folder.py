@@ -125,6 +125,11 @@ def job_folders(folder: Path) -> list[Path]:
     return [folder / job.name for job in read_sweep(folder).jobs] if (folder / SWEEP).exists() else []
 
 
+def is_same_sweep(one: Sweep, other: Sweep) -> bool:
+    """Return whether both are the same sweep, in whichever folder, on whichever machine."""
+    return all(one.content.get(key) == other.content.get(key) for key in ("name", "created"))
+
+
 def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], command: Sequence[str]) -> Sweep:
     """Add the composed jobs that are new to the sweep's job list, and write the list.
 

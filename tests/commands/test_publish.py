@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mnist_resnet.comparing.frame import load_sweep
-from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.publish import publish
+from mnist_resnet.job_folder import Status, UnreadableFolder
+from mnist_resnet.publish import main
+from mnist_resnet.sweeps.record import publish
 from tests.synthetic_sweep import SyntheticSweep
 
 
@@ -59,10 +59,36 @@ def test_job_name_cannot_leave_the_record(sweep: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "records").exists()
 
 
-def test_existing_record_is_not_overwritten(sweep: Path, tmp_path: Path) -> None:
-    publish(sweep, tmp_path / "record")
-    with pytest.raises(UsageError, match="record already"):
-        publish(sweep, tmp_path / "record")
+def test_record_of_another_sweep_prints_one_line(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(sweep), "--output", str(tmp_path / "record")]
+    assert main(arguments) == main(arguments) == 0
+    SyntheticSweep(name="other").write(sweep)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert "lr_vs_stem, created 2026-11-24T20:00:00+00:00; this one is other" in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_unfinished_sweep_is_said_in_the_first_line_and_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = SyntheticSweep(statuses={2: Status.RUNNING, 3: None}).write(tmp_path / "sweep")
+    record = tmp_path / "record"
+    assert main([str(sweep), "--output", str(record)]) == 0
+    unfinished = "not finished: 2 of 12 jobs are running or queued"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{sweep}: {unfinished}",
+        f"written to {record} ({unfinished}); to go on elsewhere: python -m mnist_resnet.restore {record}",
+    ]
+    assert (record / "table.md").read_text().splitlines()[0] == f"# lr_vs_stem ({unfinished})"
+
+
+def test_finished_sweep_prints_one_line(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep), "--output", str(tmp_path / "record")]) == 0
+    assert capsys.readouterr().out == f"written to {tmp_path / 'record'}\n"
 
 
 def test_folder_without_a_sweep_prints_one_line(tmp_path: Path) -> None:

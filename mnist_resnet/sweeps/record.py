@@ -1,0 +1,214 @@
+"""A sweep's record: its results as small text files, which publishing the sweep again adds to, from any machine."""
+
+import fcntl
+import filecmp
+import glob
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.attempts import LeaseMonitor, attempts
+from mnist_resnet.comparing.figures import write_figures
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.table import write_table
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import (
+    BATCH_LOSSES,
+    ENVIRONMENT,
+    FIGURES,
+    METRICS,
+    RESULT,
+    SEARCH,
+    SWEEP,
+    Status,
+    UnreadableFolder,
+    read_json,
+    read_metrics,
+    write_atomically,
+)
+from mnist_resnet.jobs.result import read_result
+from mnist_resnet.sweeps.folder import DONE, Sweep, is_same_sweep, read_sweep
+
+FREEZE = "freeze.txt"
+"""Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
+
+PRIVATE_KEYS = {"root", "host", "pid", "traceback"}
+"""Keys that name the user's paths or machine and are irrelevant to the results."""
+PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
+"""Prefixes of command-line arguments that contain a path."""
+PROCESS = re.compile(r"process \d+ on \S+")
+"""A process and its machine, as the reasons of crashes name them."""
+
+Progress = tuple[bool, bool, bool, int]
+
+
+def publish(sweep: Path, record: Path) -> None:
+    """Copy the results of the sweep in `sweep` to `record`, or add them to what the record has of the same sweep.
+
+    Of each job the record keeps the result that got further, and the newer of two that got equally far. A new record
+    appears as a whole. Of an existing one each file is replaced as a whole, a job's result after its metrics, so that
+    the record can be read, and committed, at any time.
+
+    `compare` reads the record like a sweep, except for what needs predictions. The record omits weights, predictions,
+    logs, W&B's files, the dashboard (its plotting library alone has 5 MB; `compare --format html` writes it again), and
+    everything that identifies the machine.
+
+    Raises:
+        UnreadableFolder: `sweep` or `record` holds no sweep, or has a job that can't be read.
+        UsageError: the record holds another sweep, or the plots can't be drawn.
+    """
+    published = read_sweep(sweep)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with _staging_folder(record) as staged:
+        before = _read_record(record, published)
+        jobs = _merged(before.jobs if before else [], published.jobs, record)
+        monitor = LeaseMonitor()
+        for job in jobs:
+            _stage_job(job, sweep / job.name, record / job.name, staged / job.name, monitor)
+        _write(staged / SWEEP, _content(published, before, jobs))
+        _stage_freezes(sweep, record, staged)
+        write_table(staged)
+        kept = load_jobs([staged])[0]
+        for suffix in ("png", "svg") if any(job.history.epochs for job in kept) else ():
+            write_figures(kept, staged / FIGURES, suffix)
+        if before is None:
+            staged.rename(record)
+        else:
+            _replace_files(staged, record)
+
+
+@contextmanager
+def _staging_folder(record: Path) -> Iterator[Path]:
+    """Make an empty folder beside the record, for one process at a time."""
+    descriptor = os.open(record.parent, os.O_RDONLY)
+    try:
+        # Some file servers have no locks.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for leftover in record.parent.glob(f".{glob.escape(record.name)}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=record.parent, prefix=f".{record.name}.") as name:
+            staged = Path(name) / record.name
+            staged.mkdir()
+            yield staged
+    finally:
+        os.close(descriptor)
+
+
+def _read_record(record: Path, published: Sweep) -> Sweep | None:
+    """Return the record of this sweep; None if there is none yet."""
+    if not record.exists():
+        return None
+    before = read_sweep(record)
+    if not is_same_sweep(before, published):
+        theirs, ours = (
+            f"{sweep.content.get('name')}, created {sweep.content.get('created')}" for sweep in (before, published)
+        )
+        raise UsageError(
+            f"{record}: the record already exists and is of another sweep ({theirs}; this one is {ours}); move it away "
+            "or choose another --output"
+        )
+    return before
+
+
+def _merged(before: Sequence[JobSpec], published: Sequence[JobSpec], record: Path) -> list[JobSpec]:
+    """Return all jobs of the record and the sweep, those of the record first; two machines may have added others."""
+    by_name = {job.name: job for job in before}
+    for job in published:
+        if by_name.get(job.name, job).signature != job.signature:
+            raise UsageError(f"{record / job.name}: holds another job of this name; choose another --output")
+        by_name[job.name] = job
+    return [replace(job, index=index) for index, job in enumerate(by_name.values())]
+
+
+def _content(published: Sweep, before: Sweep | None, jobs: Sequence[JobSpec]) -> dict[str, Any]:
+    content = {key: value for key, value in published.content.items() if key != "stop"}
+    swept = [key for sweep in (before, published) if sweep for key in sweep.content.get("swept", [])]
+    command = content.get("command")
+    content |= {
+        "command": [Path(command[0]).name, *command[1:]] if command else [],
+        "swept": list(dict.fromkeys(swept)),
+        "jobs": [job.as_dict() for job in jobs],
+    }
+    if (published.folder / SEARCH).exists():
+        content["search"] = True
+    return _without_private(content)  # type: ignore[no-any-return]
+
+
+def _stage_job(job: JobSpec, current: Path, recorded: Path, staged: Path, monitor: LeaseMonitor) -> None:
+    """Copy what is kept of a job: from the sweep, unless its record got further."""
+    source = max(current, recorded, key=lambda folder: _progress(folder, job))
+    if not (source / RESULT).exists():
+        return
+    staged.mkdir()
+    # The result comes first: if the job ends meanwhile, its metrics are newer than the result and not older.
+    result = read_json(source / RESULT)
+    if source == current:
+        result = _public_result(result, source, job.index, monitor)
+    for name in (METRICS, BATCH_LOSSES):
+        if (source / name).exists():
+            write_atomically(staged / name, (source / name).read_bytes())
+    _write(staged / RESULT, result)
+
+
+def _progress(folder: Path, job: JobSpec) -> Progress:
+    """Return how far a job got, for comparison: completed, has a result, has started, epochs."""
+    result = read_result(folder)
+    if result is None:
+        return False, False, False, 0
+    if result["signature"] != job.signature:
+        raise UnreadableFolder(f"{folder}: holds another job, {result.get('name')}")
+    status = result["status"]
+    return status == Status.COMPLETED, status in DONE, True, len(read_metrics(folder))
+
+
+def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: LeaseMonitor) -> dict[str, Any]:
+    """Return what a record keeps of `result.json`: the actual status, when attempts ended, and nothing private."""
+    if result["status"] == Status.RUNNING and monitor.state(folder) in ("dead", "released"):
+        result["status"] = Status.INTERRUPTED
+    # An attempt ends after the result is written.
+    ended = {attempt["number"]: {"ended": attempt.get("ended")} for attempt in attempts(folder)}
+    result["attempts"] = [attempt | ended.get(attempt.get("number"), {}) for attempt in result.get("attempts") or []]
+    result["index"] = index
+    public: dict[str, Any] = _without_private(result)
+    if isinstance(public.get("environment"), dict):
+        public["environment"]["platform"] = str(public["environment"].get("platform")).partition("-")[0]
+    return public
+
+
+def _stage_freezes(sweep: Path, record: Path, staged: Path) -> None:
+    recorded = sorted(record.glob("freeze*.txt"), key=lambda file: (len(file.name), file.name))
+    files = [*recorded, *sorted(sweep.glob(f"*/{ENVIRONMENT}/{FREEZE}"))]
+    for number, packages in enumerate(dict.fromkeys(file.read_bytes() for file in files), 1):
+        write_atomically(staged / (FREEZE if number == 1 else f"freeze-{number}.txt"), packages)
+
+
+def _replace_files(staged: Path, record: Path) -> None:
+    """Move the files into the record: each job's result after its metrics, the job list and the table after them."""
+    files = [path for path in staged.rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda path: (path.parent == staged, path.name == RESULT, path.name != SWEEP)):
+        target = record / file.relative_to(staged)
+        if not target.exists() or not filecmp.cmp(file, target, shallow=False):
+            target.parent.mkdir(exist_ok=True)
+            file.replace(target)
+
+
+def _without_private(content: Any) -> Any:
+    if isinstance(content, dict):
+        kept = {key: value for key, value in content.items() if key != "data.root"}
+        return {key: None if key in PRIVATE_KEYS else _without_private(value) for key, value in kept.items()}
+    if isinstance(content, list):
+        return [_without_private(value) for value in content if not str(value).startswith(PATH_ARGUMENTS)]
+    return PROCESS.sub("its process", content) if isinstance(content, str) else content
+
+
+def _write(path: Path, content: Any) -> None:
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
