@@ -10,7 +10,8 @@ COMMANDS = {
     "evaluate": "score a saved job on its test images again",
     "resume": "run the unfinished jobs of a sweep or search",
     "sweep": "show, watch, stop or scale up a sweep",
-    "publish": "copy a sweep's results to a small folder to commit and share",
+    "publish": "keep a sweep, finished or not, as a small folder to commit and share",
+    "restore": "go on with a published sweep on another machine",
     "work": "run one more worker for a sweep",
 }
 """Name and summary of each sub-command."""

@@ -18,7 +18,8 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         trusted: names of `_target_`s that may run besides the shipped ones.
 
     Raises:
-        UsageError: a frozen config names a `_target_` that is not trusted, or the disk lacks space for the jobs.
+        UsageError: a frozen config names a `_target_` that is not trusted, the disk lacks space for the jobs, or
+            the folder is a record.
         UnreadableFolder: the folder holds no sweep, or a sweep without jobs.
     """
     if (folder / SEARCH).exists():
@@ -33,8 +34,10 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     from mnist_resnet.jobs.disk_space import check_disk_space
     from mnist_resnet.sweeps.finish import run_sweep
     from mnist_resnet.sweeps.folder import job_state, read_sweep
+    from mnist_resnet.sweeps.restore import refuse_record
     from mnist_resnet.sweeps.runner import run_jobs
 
+    refuse_record(folder)
     trust(trusted)
     sweep = read_sweep(folder)
     if not sweep.jobs:

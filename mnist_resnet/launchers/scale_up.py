@@ -15,6 +15,7 @@ from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.local import LocalEngine
 from mnist_resnet.launchers.pool import requested_devices
 from mnist_resnet.sweeps.folder import job_state, read_sweep
+from mnist_resnet.sweeps.restore import refuse_record
 
 
 def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
@@ -32,6 +33,7 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
         UsageError: A frozen config would run a target that is not trusted, or requests a device that no worker sees.
         UnreadableFolder: The folder holds no sweep.
     """
+    refuse_record(folder)
     trust(trusted)
     jobs, attempts = _search_jobs(folder, trusted) if (folder / SEARCH).exists() else _sweep_jobs(folder, trusted)
     requested = requested_devices(jobs)

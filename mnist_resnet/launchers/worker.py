@@ -16,6 +16,7 @@ from mnist_resnet.jobs.stop_request import stop_on_request
 from mnist_resnet.jobs.worker_options import read_worker_options
 from mnist_resnet.launchers.conclude import conclude
 from mnist_resnet.sweeps.folder import JobState, job_state, read_sweep
+from mnist_resnet.sweeps.restore import refuse_record
 from mnist_resnet.sweeps.runner import NoPeers, Peers, run_pending_jobs
 from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.console import ProgressConsole
@@ -34,9 +35,10 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         The exit code: 0, or 128 plus the signal that ended the worker.
 
     Raises:
-        UsageError: A frozen config would run a target that is not trusted.
+        UsageError: A frozen config would run a target that is not trusted, or the folder is a record.
         UnreadableFolder: The folder holds no sweep, or the launch is over.
     """
+    refuse_record(folder)
     interrupt = Interrupt()
     trust(trusted)
     options = read_worker_options(folder, launch) if launch else None

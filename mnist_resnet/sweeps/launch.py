@@ -31,6 +31,7 @@ from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.sweeps.finish import run_sweep
 from mnist_resnet.sweeps.folder import JobState, Sweep, archive_attempts, freeze, job_state, jobs_to_rerun, plan
+from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 
 MULTIRUN = Path("multirun")
 SUBFOLDER = "hydra.sweep.subdir="
@@ -63,6 +64,9 @@ def launch(
     folder = named_folder(config, settings)
     if folder and (folder / SEARCH).exists():
         raise UsageError(f"{folder}: holds a search; add hydra/sweeper=search, or take another sweep.name")
+    if folder:
+        refuse_record(folder)
+        check_not_recorded(folder, jobs)
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
