@@ -6,6 +6,7 @@ reason.
 """
 
 import argparse
+import json
 import os
 import re
 import runpy
@@ -26,6 +27,8 @@ from PIL import Image, ImageDraw
 
 from mnist_resnet import command_line
 from mnist_resnet.config.schema import check_launcher
+from mnist_resnet.job_folder import SWEEP
+from mnist_resnet.sweeps.record import publish
 from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, run_in_process
 
 README = CHECKOUT / "README.md"
@@ -45,6 +48,7 @@ PLACEHOLDERS = {
     "SWEEP_A": "multirun/small",
     "SWEEP_B": "multirun/other",
     "JOB_DIR": "outputs/single",
+    "RECORD_DIR": "multirun/records/elsewhere",
     "multirun/report_ablation": "multirun/small",
 }
 
@@ -136,6 +140,14 @@ def add_finished(place: Place, finished: Place) -> None:
         shutil.copytree(finished.folder / "multirun" / "small", place.folder / "multirun" / name)
 
 
+def add_record(place: Place) -> None:
+    """Add the record of a sweep that was run elsewhere."""
+    record = place.folder / PLACEHOLDERS["RECORD_DIR"]
+    publish(place.folder / "multirun" / "small", record)
+    content = json.loads((record / SWEEP).read_text())
+    (record / SWEEP).write_text(json.dumps(content | {"name": record.name}))
+
+
 @pytest.fixture
 def run(place: Place, finished: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> "Run":
     return Run(place, finished, monkeypatch, capfd)
@@ -187,6 +199,8 @@ class Run:
     def _run_module(self, module: str, arguments: list[str]) -> None:
         """Run a command of the package on the finished run or sweep."""
         add_finished(self._place, self._finished)
+        if PLACEHOLDERS["RECORD_DIR"] in arguments:
+            add_record(self._place)
         self._monkeypatch.setattr(sys, "argv", [module, *arguments])
         code: Any = 0
         try:
