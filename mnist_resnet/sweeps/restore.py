@@ -68,7 +68,7 @@ def check_not_recorded(folder: Path, jobs: Sequence[JobSpec]) -> None:
     also printed if the folder exists and the sweep went on elsewhere since.
 
     Raises:
-        UsageError: the folder is missing, and the record has results of some of the jobs and not of all.
+        UsageError: the folder is missing, and the record lists some of the jobs and does not have the results of all.
         UnreadableFolder: the record can't be read.
     """
     record = folder.parent / RECORDS / folder.name
@@ -83,7 +83,8 @@ def check_not_recorded(folder: Path, jobs: Sequence[JobSpec]) -> None:
     repeated = sum(identity(job.config) in done for job in jobs)
     results = f"{record} has results of {repeated} of these {len(jobs)} jobs"
     command = f"python -m mnist_resnet.restore {shlex.quote(str(record))}"
-    if is_new and 0 < repeated < len(jobs):
+    known = {identity(job.config) for job in recorded.jobs}
+    if is_new and repeated < len(jobs) and any(identity(job.config) in known for job in jobs):
         raise UsageError(f"{folder}: {results}; to go on with it: {command}; to start anew, take another sweep.name")
     if is_new and repeated:
         print(f"{results}, which are run again here")

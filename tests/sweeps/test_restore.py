@@ -188,6 +188,15 @@ def test_resume_goes_on_from_a_checkpoint_that_was_carried(
         assert_same_job(folder / name, undisturbed.folder / "multirun" / "whole" / name)
 
 
+def test_record_without_a_result_yet_is_gone_on_with_too(other: Place, launch: Run) -> None:
+    shutil.rmtree(other.folder / "multirun" / "records" / NAME / "seed=1")
+    refused = launch("sweep.dry_run=true")
+    assert refused.code == 2
+    assert "has results of 0 of these 3 jobs; to go on with it: python -m mnist_resnet.restore" in refused.err
+    assert restore_command.main([f"multirun/records/{NAME}"]) == 0
+    assert plan(launch("sweep.dry_run=true")) == {f"seed={seed}": ["queued", "run"] for seed in (1, 2, 3)}
+
+
 def test_finished_study_may_be_repeated_and_this_is_said(half_done: HalfDone, other: Place, launch: Run) -> None:
     done = launch("seed=1", "sweep.dry_run=true")
     assert done.code == 0, done.err
