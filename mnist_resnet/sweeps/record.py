@@ -175,7 +175,8 @@ def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: Le
     if result["status"] == Status.RUNNING and monitor.state(folder) in ("dead", "released"):
         result["status"] = Status.INTERRUPTED
     # An attempt ends after the result is written.
-    ended = {attempt["number"]: {"ended": attempt.get("ended")} for attempt in attempts(folder)}
+    ends = ((attempt["number"], attempt) for attempt in attempts(folder) if attempt.get("ended"))
+    ended = {number: {"ended": attempt["ended"], "status": attempt["status"]} for number, attempt in ends}
     result["attempts"] = [attempt | ended.get(attempt.get("number"), {}) for attempt in result.get("attempts") or []]
     result["index"] = index
     public: dict[str, Any] = _without_private(result)

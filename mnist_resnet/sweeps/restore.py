@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mnist_resnet.job_folder import (
     PREVIOUS_CHECKPOINT,
     RESULT,
     SWEEP,
+    Status,
     UnreadableFolder,
     write_atomically,
 )
@@ -134,11 +136,15 @@ def _restore_job(job: JobSpec, recorded: Path, folder: Path) -> None:
 
 
 def _restore_attempts(result: dict[str, Any], folder: Path) -> None:
-    """Write the attempts' files; none if it is not known when the last one ended, since it would look as if it ran."""
+    """Write the attempts' files, so that none looks as if it were still running."""
     listed = result.get("attempts") or []
-    if not listed or not listed[-1].get("ended"):
+    is_ended = bool(listed and listed[-1].get("ended"))
+    if not listed or (result["status"] in DONE and not is_ended):
+        # Older records don't tell when the last attempt ended. The result says that it did.
         return
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    end = {} if is_ended else {"ended": now, "status": Status.INTERRUPTED, "reason": "restored from a record"}
     attempt_file(folder, 1).parent.mkdir()
-    for number, attempt in enumerate(listed, 1):
+    for number, attempt in enumerate([*listed[:-1], listed[-1] | end], 1):
         record = {"format": FORMAT, **attempt, "number": number}
         write_atomically(attempt_file(folder, number), json.dumps(record, indent=1) + "\n")

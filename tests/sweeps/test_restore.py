@@ -181,6 +181,9 @@ def test_resume_goes_on_from_a_checkpoint_that_was_carried(
     }
     assert resume.main([str(folder)]) == 0
     assert statuses(folder) == dict.fromkeys(states, "completed")
+    carried = result_of(folder / "seed=2")
+    assert [attempt["status"] for attempt in carried["attempts"]] == ["interrupted", "completed"]
+    assert carried["id"] == result_of(half_done.folder / "seed=2")["id"]
 
     undisturbed = make_place(tmp_path / "undisturbed")
     assert undisturbed.start(undisturbed.sweep("whole", *OVERRIDES)).wait().code == 0
