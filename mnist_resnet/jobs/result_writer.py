@@ -39,6 +39,7 @@ class ResultWriter:
         job: The job.
         folder: Its folder.
         result: The content of `result.json`.
+        continues: Whether the task continues from a checkpoint.
     """
 
     def __init__(self, job: JobSpec, lease: Lease, before: dict[str, Any] | None) -> None:
@@ -50,6 +51,7 @@ class ResultWriter:
             before: `result.json` of earlier attempts; its id, numerics and notes are kept.
         """
         self.job, self.folder, self._lease = job, lease.folder, lease
+        self.continues = False
         self._environment_before = (before or {}).get("environment")
         remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
@@ -103,7 +105,7 @@ class ResultWriter:
             "numerics": numerics,
             "environment": environment(device),
         }
-        if progress.history:
+        if self.continues:
             self.note(_machine_note(self._environment_before, self.result["environment"]))
         if progress.history or (self.folder / METRICS).exists():
             self.epoch_ended(progress)

@@ -84,6 +84,7 @@ class TaskRun:
         if state is None and self.shorter is not None:
             state, line = _continue_shorter(self.shorter)
             lines = [*lines, line]
+        self.writer.continues = state is not None
         self.writer.note(*lines)
         return state, lines
 

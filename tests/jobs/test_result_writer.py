@@ -104,16 +104,20 @@ class OneEpoch:
 
 
 @pytest.mark.parametrize(
-    ("before", "history", "noted"),
+    ("before", "continues", "noted"),
     [
-        ("Other CPU", [1], ["begun on Other CPU, continued on {}: the last bits may differ from an uninterrupted run"]),
-        ("Other CPU", [], []),
-        (None, [1], []),
-        ("{}", [1], []),
+        (
+            "Other CPU",
+            True,
+            ["begun on Other CPU, continued on {}: the last bits may differ from an uninterrupted run"],
+        ),
+        ("Other CPU", False, []),
+        (None, True, []),
+        ("{}", True, []),
     ],
 )
 def test_continuing_on_another_processor_is_noted(
-    tmp_path: Path, before: str | None, history: list[int], noted: list[str]
+    tmp_path: Path, before: str | None, continues: bool, noted: list[str]
 ) -> None:
     here = environment("cpu")["cpu"]
     first = record(tmp_path)
@@ -122,7 +126,8 @@ def test_continuing_on_another_processor_is_noted(
     first.end(Status.INTERRUPTED)
     first._lease.release("interrupted")
     second = record(tmp_path)
-    second.start(OneEpoch([epoch(0, 0.9) for _ in history]), 3, 10, {}, "cpu")
+    second.continues = continues
+    second.start(OneEpoch([epoch(0, 0.9)]), 3, 10, {}, "cpu")
     assert second.result["notes"] == [note.format(here) for note in noted]
 
 

@@ -183,6 +183,10 @@ def test_resume_goes_on_from_a_checkpoint_that_was_carried(
     assert statuses(folder) == dict.fromkeys(states, "completed")
     carried = result_of(folder / "seed=2")
     assert [attempt["status"] for attempt in carried["attempts"]] == ["interrupted", "completed"]
+    assert any(
+        note.endswith(f"continued on {OTHER_CPU}: the last bits may differ from an uninterrupted run")
+        for note in carried["notes"]
+    )
     assert carried["id"] == result_of(half_done.folder / "seed=2")["id"]
 
     undisturbed = make_place(tmp_path / "undisturbed")
