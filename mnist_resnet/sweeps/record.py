@@ -3,7 +3,6 @@
 import fcntl
 import filecmp
 import glob
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
+    DONE,
     ENVIRONMENT,
     FIGURES,
     METRICS,
@@ -32,10 +32,11 @@ from mnist_resnet.job_folder import (
     UnreadableFolder,
     read_json,
     read_metrics,
+    to_json,
     write_atomically,
 )
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.sweeps.folder import DONE, Sweep, is_same_sweep, read_sweep
+from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
@@ -212,4 +213,4 @@ def _without_private(content: Any) -> Any:
 
 
 def _write(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(path, to_json(content, indent=1) + "\n")

@@ -19,6 +19,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
     CHECKPOINT,
+    DONE,
     FORMAT,
     METRICS,
     PREVIOUS_CHECKPOINT,
@@ -29,7 +30,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.sweeps.folder import DONE, Sweep, is_same_sweep, read_sweep
+from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 
 DATA_VARIABLE = "MNIST_RESNET_DATA"
 """Environment variable that names this machine's data folder, as in `conf/data/mnist.yaml`."""
