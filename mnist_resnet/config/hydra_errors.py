@@ -30,6 +30,11 @@ EXTRAS = {
     "ray": ("hydra-ray-launcher", "ray"),
 }
 """Public launchers that are separate packages: the package, and the extra of ours that installs it."""
+DICTIONARIES = ("hydra.launcher.slurm.parameters", "hydra.launcher.ray.resources")
+"""Keys whose values are dictionaries with keys of the user's choice, null by default.
+
+Hydra refuses keys that an empty dictionary does not have, but takes any value for null.
+"""
 
 
 def user_message(error: BaseException) -> str | None:
@@ -50,9 +55,13 @@ def _explain(text: str, error: BaseException) -> str:
         found = re.search(pattern, text)
         if found:
             return message.format(*found.groups())
-    found = re.search(r"Could not (override|delete from config\.) '([^']+)'", text)
+    found = re.search(r"Could not delete from config\. '([^']+)'", text)
     if found:
-        return _no_such_key(found.group(2), "~" if "delete" in found.group(1) else "")
+        key = found.group(1)
+        return _null_key(key) if key in _known_keys() else _no_such_key(key, "~")
+    found = re.search(r"Could not override '([^']+)'", text)
+    if found:
+        return _no_such_key(_first_unknown(found.group(1)))
     found = re.search(r"In '([^']+)'.*?Could not find '([^']+?)/([^/']*)'", text) or re.search(
         r"(Could) not find '([^']+?)/([^/']*)'", text
     )
@@ -103,13 +112,28 @@ def _parse_error(override: str) -> str:
     )
 
 
-def _no_such_key(key: str, sign: str) -> str:
+def _null_key(key: str) -> str:
+    return f"~{key}: is null, and Hydra can't delete a null key; leave it as it is"
+
+
+def _no_such_key(key: str, sign: str = "") -> str:
+    node, _, last = key.rpartition(".")
+    if node in DICTIONARIES:
+        return f"{sign}{key}: give the whole dictionary, as in '{node}={{{last}: …}}'"
     if _options(key):
         return f"{sign}{key}: has no default; add it: +{key}=…{suggest_option('', _options(key))}"
+    return f"{sign}{key}: no such key{suggest_key(key, _known_keys())}"
+
+
+def _first_unknown(key: str) -> str:
+    """Return the first unknown key inside the dictionary that was typed for `key`; `key` if it was none."""
     known = _known_keys()
-    if key in known:
-        return f"{sign}{key}: is null, and Hydra can't delete a null key; leave it as it is"
-    return f"{sign}{key}: no such key{suggest_key(key, known)}"
+    for override in _typed_overrides():
+        value = override.value()
+        if override.key_or_group == key and isinstance(value, dict):
+            inner = flatten({str(name): inner for name, inner in value.items()}, f"{key}.")
+            return next((name for name in inner if name not in known), key)
+    return key
 
 
 def _choice_is_no_name() -> str:
@@ -157,7 +181,7 @@ def _known_keys() -> list[str]:
     """Return all keys and groups of the config with the options chosen on the command line."""
     loader = _loader()
     chosen = [
-        f"{override.key_or_group}={override.value()}"
+        f"{'+' * override.is_add()}{override.key_or_group}={override.value()}"
         for override in _typed_overrides()
         if isinstance(override.value(), str) and override.value() in loader.get_group_options(override.key_or_group)
     ]

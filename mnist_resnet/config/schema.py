@@ -243,7 +243,7 @@ class Slurm(Section):
     memory: int | str | None
     grace: int = Field(ge=1, le=65535)
     setup: list[str]
-    parameters: dict[str, str | int | float | bool]
+    parameters: dict[str, str | int | float | bool] | None
 
     @field_validator("time")
     @classmethod
@@ -268,7 +268,7 @@ class Ray(Section):
     address: Annotated[str, Field(min_length=1)] | None
     num_cpus: float = Field(ge=0)
     num_gpus: float = Field(ge=0)
-    resources: dict[str, Annotated[float, Field(gt=0)]]
+    resources: dict[str, Annotated[float, Field(gt=0)]] | None
 
 
 class Workers(Section):

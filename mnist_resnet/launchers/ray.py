@@ -60,7 +60,7 @@ class RayEngine:
 
         self._connect()
         available, settings = ray.cluster_resources(), self._settings
-        per_worker = {"CPU": settings.num_cpus, "GPU": settings.num_gpus, **settings.resources}
+        per_worker = {"CPU": settings.num_cpus, "GPU": settings.num_gpus, **(settings.resources or {})}
         fitting = [int(available.get(name, 0) / amount) for name, amount in per_worker.items() if amount]
         return min(jobs, max(1, min(fitting, default=MAX_DEFAULT_WORKERS)))
 
@@ -74,7 +74,11 @@ class RayEngine:
 
         self._connect()
         settings = self._settings
-        options = {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "resources": dict(settings.resources)}
+        options = {
+            "num_cpus": settings.num_cpus,
+            "num_gpus": settings.num_gpus,
+            "resources": dict(settings.resources or {}),
+        }
         options |= {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": -1}
         actor_class = ray.remote(WorkerActor)
         environment = {key: value for key, value in os.environ.items() if key.startswith(FORWARDED_VARIABLES)}

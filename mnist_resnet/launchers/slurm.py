@@ -95,7 +95,7 @@ def parameters(settings: Slurm, name: str) -> dict[str, Any]:
         "mem": settings.memory,
         "gpus-per-node": settings.gpus_per_worker or None,
         "requeue": True,
-        **settings.parameters,
+        **(settings.parameters or {}),
     }
     return {
         "job_name": name,

@@ -93,6 +93,8 @@ KEYS = [
     ("+data.foo=3", "data._target_=mnist_resnet.data.sources.mnist: got an unexpected keyword argument 'foo'"),
     ("+tracking.foo=3", "got an unexpected keyword argument 'foo'; it takes mode, project"),
     ("+optim.lr=0.1", "+optim.lr: already exists; leave out the +"),
+    ("trainer={epochz:3}", "trainer.epochz: no such key; did you mean trainer.epochs?"),
+    ("optim={foo:1}", "optim.foo: no such key; one of lr, betas, eps, weight_decay"),
     ("~foo", "~foo: no such key"),
     ("~tracking.entity", "~tracking.entity: is null, and Hydra can't delete a null key"),
     ("~optim.lr", "optim.lr: must be given"),

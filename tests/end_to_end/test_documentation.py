@@ -1,6 +1,7 @@
 """Every command line in the README, docs/ and the benchmarks' notes still works, and every path that they name exists.
 
-`python train.py` lines are composed and checked as dry runs. `python -m mnist_resnet…` and `mnist-resnet` lines run on
+`python train.py` lines are composed and checked as dry runs, and so are single settings in running text and the
+examples in the comments of `conf/`. `python -m mnist_resnet…` and `mnist-resnet` lines run on
 a small sweep. `python -m benchmarks…` lines run until their arguments are parsed. `NOT_RUN` lists the others, with the
 reason.
 """
@@ -40,6 +41,12 @@ NOT_RUN = {
     r"wandb (sweep|agent).*": "needs an account; test_wandb_end_to_end.py runs it against a local server",
     r"runs=\$\(mktemp -d\)|ln -s .*|wandb leet .*": "needs a terminal; test_wandb_end_to_end.py runs the line in one",
     r"python train\.py .* sweep\.name=table2": "needs the page's config file; test_studies.py writes it, runs the line",
+    r"python train\.py -m (group=option|key=value|\+sweep=…)": "stands for any",
+    r"python train\.py -m (num_gpus=0\.25|address=null)": "leaves out the node; test_engines.py gives the whole keys",
+    r"python train\.py -m model=stem3x3,optim\.lr=0\.02": "is the name of a job",
+    r"python train\.py -m sweep\.rerun=failed": "needs a sweep; test_faults.py gives it one",
+    r"python train\.py -m .*hydra\.launcher\.ray\.init\..*": "needs a running Ray; test_public_launchers.py starts one",
+    r"python train\.py -m hydra/launcher=basic": "is Hydra's own launcher; test_options.py runs jobs with it",
 }
 """Commands that are not run here, as regular expressions, each with the reason."""
 
@@ -55,6 +62,8 @@ PLACEHOLDERS = {
 SHELL = ("", "bash", "sh", "console")
 """Languages of fenced blocks that hold commands."""
 
+SETTING = re.compile(r"`('?\+?[a-z][\w./]+=[^`]+)`")
+CONF_EXAMPLE = re.compile(r" *(\w+): .*# .*such as (.*)")
 INLINE = re.compile(r"`((?:python|pip|pytest|wandb|sbatch|mnist-resnet) [^`]+)`")
 
 
@@ -87,11 +96,40 @@ def _lines(page: Path) -> Iterator[tuple[int, str]]:
                 whole = ""
         elif fence is None:
             yield from ((number, inline) for inline in INLINE.findall(line))
+            yield from ((number, _as_command(setting)) for setting in SETTING.findall(line))
         before = line
 
 
 def _opens_code(before: str) -> bool:
     return not before.strip() or before.startswith("    ")
+
+
+def _as_command(setting: str) -> str:
+    """Return a command with a setting as it stands in running text, and with what makes it valid."""
+    if setting.lstrip("'").startswith("hydra.launcher."):
+        return f"python train.py -m hydra/launcher=workers {_quoted(setting)}"
+    if "(" in setting:
+        return f"python train.py -m hydra/sweeper=search data.val_size=5000 {setting}"
+    if re.match(r"\+?hydra[./]sweeper|sweep\.(trials|objective)", setting):
+        search = "" if setting == "hydra/sweeper=search" else "hydra/sweeper=search "
+        return f"python train.py -m {search}data.val_size=5000 optim.lr='interval(0.1,0.2)' {setting}"
+    return f"python train.py -m {_quoted(setting)}"
+
+
+def _quoted(setting: str) -> str:
+    """Return a setting with shell quotes where braces or spaces need them."""
+    return setting if "'" in setting or not re.search(r"[{} ]", setting) else f"'{setting}'"
+
+
+def commands_of_conf() -> Iterator[Command]:
+    """Yield a command for each example in the comments of `conf/hydra/launcher/workers.yaml`."""
+    file, node = CHECKOUT / "conf" / "hydra" / "launcher" / "workers.yaml", "hydra.launcher"
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if section := re.match(r"(\w+): #", line):
+            node = f"hydra.launcher.{section[1]}"
+        if example := CONF_EXAMPLE.match(line):
+            setting = f"{node}.{example[1]}={example[2]}"
+            yield Command(f'python train.py -m hydra/launcher=workers "{setting}"', f"{file.name}:{number}")
 
 
 def commands_of_help() -> Iterator[Command]:
@@ -101,7 +139,7 @@ def commands_of_help() -> Iterator[Command]:
         yield Command(example, "train.py --help")
 
 
-FOUND = [*(command for page in PAGES for command in commands(page)), *commands_of_help()]
+FOUND = [*(command for page in PAGES for command in commands(page)), *commands_of_help(), *commands_of_conf()]
 COMMANDS = list({command.text: command for command in FOUND}.values())
 
 
