@@ -9,6 +9,10 @@ class UsageError(Exception):
     """
 
 
+class EndedEarly(Exception):
+    """Raised by a launcher that can't run the remaining jobs; the message is a line for the user."""
+
+
 class Refused(SystemExit):
     """Ends the program with exit code 2 because of invalid user input.
 

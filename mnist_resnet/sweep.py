@@ -17,6 +17,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, DONE, LAUNCHES, RESULT, Status, UnreadableFolder
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
+from mnist_resnet.launchers.worker_state import last_lines, may_have_workers, pending_reasons
 from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY
@@ -40,7 +41,9 @@ def show(folder: Path, console: Console) -> int:
     Raises:
         UnreadableFolder: the folder holds no sweep.
     """
-    console.print(status_text(StatusReader(folder).read()))
+    status = StatusReader(folder).read()
+    console.print(status_text(status))
+    _print_worker_state(status, console)
     return 0
 
 
@@ -69,6 +72,7 @@ def watch(folder: Path, console: Console) -> int:
     if not status.left:
         _await_summary(folder)
     console.print(status_text(status))
+    _print_worker_state(status, console)
     return 0 if all(job.status in DONE for job in status.jobs) and not status.left else 1
 
 
@@ -112,7 +116,16 @@ def stop(folder: Path, console: Console) -> int:
 
 
 def _is_abandoned(status: SweepStatus) -> bool:
-    return resume_hint(status) is not None and not launches(status.sweep.folder)
+    folder = status.sweep.folder
+    return resume_hint(status) is not None and not any(may_have_workers(folder, launch) for launch in launches(folder))
+
+
+def _print_worker_state(status: SweepStatus, console: Console) -> None:
+    """If jobs are left and none is running, print why workers are pending, or what the last ones wrote."""
+    if resume_hint(status) is None:
+        return
+    for line in pending_reasons(status.sweep.folder) or last_lines(status.sweep.folder):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _await_summary(folder: Path) -> None:

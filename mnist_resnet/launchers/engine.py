@@ -70,7 +70,10 @@ class Submission(Protocol):
         """Return a human-readable description of the submitted workers."""
 
     def alive(self) -> int | None:
-        """Return how many workers run or are pending; None if the engine can't tell at present."""
+        """Return how many workers run or may start; None if the engine can't tell at present."""
+
+    def pending_reason(self) -> str | None:
+        """Return why workers were pending when `alive` last asked, human-readable; None if none was."""
 
     def cancel_pending(self) -> None:
         """Cancel the workers that have not started."""

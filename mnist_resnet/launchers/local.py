@@ -82,6 +82,10 @@ class LocalSubmission:
         """Return the number of workers while their supervising process runs, then 0."""
         return len(self._placements) if self._process.poll() is None else 0
 
+    def pending_reason(self) -> str | None:
+        """Return None: all workers have started."""
+        return None
+
     def cancel_pending(self) -> None:
         """Do nothing: all workers have started."""
 

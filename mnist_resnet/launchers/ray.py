@@ -160,6 +160,10 @@ class RaySubmission:
         except Exception:
             return None
 
+    def pending_reason(self) -> str | None:
+        """Return None: Ray does not say."""
+        return None
+
     def cancel_pending(self) -> None:
         """Cancel the workers that have not started, or not been restarted."""
         self._cancel_pending()

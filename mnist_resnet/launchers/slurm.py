@@ -27,13 +27,14 @@ from mnist_resnet.job_folder import LAUNCHES
 from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
+from mnist_resnet.launchers.slurm_environment import submission_environment
+from mnist_resnet.launchers.slurm_queue import TIMEOUT, ArrayState, max_array_size, read_array, run_command
+from mnist_resnet.launchers.slurm_time import duration_of
 
 MAX_DEFAULT_WORKERS = 32
 """Maximum number of workers if the user gives none."""
 TIME_LIMIT_SIGNAL = signal.SIGUSR2
 """Signal that submitit tells Slurm to send before the time limit."""
-TIMEOUT = 30.0
-"""Seconds for one of Slurm's commands to answer."""
 
 
 class SlurmEngine:
@@ -75,13 +76,24 @@ class SlurmEngine:
         tasks = [Task(request, first, min(per_task, request.workers + 1 - first), placement) for first in firsts]
         executor = submitit.SlurmExecutor(request.folder / LAUNCHES / f"{request.launch}-slurm")
         try:
-            executor.update_parameters(**parameters(settings, request.folder.name))
+            given = parameters(settings, request.folder.name)
+            executor.update_parameters(**given)
             # The error contains what sbatch prints, too.
-            with redirect_stderr(io.StringIO()):
+            with redirect_stderr(io.StringIO()), submission_environment(given["additional_parameters"]):
                 jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            raise UsageError(f"hydra.launcher.engine=slurm: {_last_line(str(error))}") from None
-        return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers)
+            raise UsageError(self._rejection(_last_line(str(error)), len(tasks), request.workers)) from None
+        return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers, settings.time)
+
+    def _rejection(self, reason: str, tasks: int, workers: int) -> str:
+        """Return why Slurm rejected an array, and for one with too many tasks what would be right."""
+        limit = max_array_size() if "Invalid job array" in reason else None
+        if limit is None or tasks <= limit:
+            return f"hydra.launcher.engine=slurm: {reason}"
+        return (
+            f"hydra.launcher.workers={workers}: the cluster allows {limit} tasks in an array (MaxArraySize); "
+            f"take {limit * self._jobs_per_device} or fewer"
+        )
 
 
 def parameters(settings: Slurm, name: str) -> dict[str, Any]:
@@ -147,48 +159,36 @@ class SlurmSubmission:
         job: Slurm's number of the array.
         tasks: Number of tasks in the array.
         workers: Number of workers in all tasks.
+        time: Time limit of each task, in Slurm's format; None: the cluster's default.
     """
 
-    def __init__(self, job: str, tasks: int, workers: int) -> None:
-        self.job, self._tasks, self._workers = job, tasks, workers
+    def __init__(self, job: str, tasks: int, workers: int, time: int | str | None) -> None:
+        self.job, self._tasks, self._workers, self._time = job, tasks, workers, time
+        self._state: ArrayState | None = None
 
     def describe(self) -> str:
         """Return a human-readable description of the array."""
         tasks = f"{self._tasks} task{'s' * (self._tasks != 1)}"
         workers = f" of {self._workers} workers" if self._workers != self._tasks else ""
-        return f"Slurm array {self.job}: {tasks}{workers} (squeue -j {self.job} shows them)"
+        limit = "the cluster's default limit" if self._time is None else f"limit {duration_of(self._time)}"
+        return f"Slurm array {self.job}: {tasks}{workers}, {limit} a worker (squeue -j {self.job} shows them)"
 
     def alive(self) -> int | None:
-        """Return how many tasks run or are pending, from `squeue`, which works without accounting; None if it fails."""
-        queue = _run("squeue", "--noheader", "--array", "--format=%T", f"--jobs={self.job}")
-        if queue is None:
-            return None
-        if queue.returncode:
-            # Slurm forgets an array some minutes after its end.
-            return 0 if "Invalid job id" in queue.stderr else None
-        return sum(state not in ENDED for state in queue.stdout.split())
+        """Return how many tasks run or may start; None if Slurm does not answer."""
+        self._state = read_array(self.job)
+        return None if self._state is None else self._state.alive
+
+    def pending_reason(self) -> str | None:
+        """Return Slurm's reasons for tasks that were pending when `alive` last asked; None if none was."""
+        return None if self._state is None else self._state.describe_pending()
 
     def cancel_pending(self) -> None:
         """Cancel the tasks that have not started."""
-        _run("scancel", "--quiet", "--state=PENDING", self.job)
+        run_command("scancel", "--quiet", "--state=PENDING", self.job)
 
     def end(self) -> None:
         """Ask all workers to end after a checkpoint, and cancel the tasks that have not started."""
-        _run("scancel", "--quiet", self.job)
-
-
-ENDED = frozenset(
-    ["COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED"]
-)
-"""States in which `squeue` may list a task that has ended."""
-
-
-def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """Run one of Slurm's commands; None if it is missing or does not answer in time."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+        run_command("scancel", "--quiet", self.job)
 
 
 def _last_line(text: str) -> str:

@@ -6,14 +6,14 @@ sweep folder, and asks the engine only whether any workers are left.
 
 import time
 from collections.abc import Collection
-from pathlib import Path
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.schema import Workers
-from mnist_resnet.job_folder import LAUNCHES
+from mnist_resnet.errors import EndedEarly
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.launchers.engine import Engine, Submission, WorkerRequest
+from mnist_resnet.launchers.worker_logs import WorkerLogs
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.pending import PendingJobs
 from mnist_resnet.tracking.console import ProgressConsole
@@ -30,8 +30,8 @@ GRACE = 120.0
 """Seconds to wait for workers that were asked to end."""
 
 
-class NoWorkerLeft(Exception):
-    """All workers have ended, but jobs are unfinished."""
+class NoWorkerLeft(EndedEarly):
+    """All workers have ended, or never start, but jobs are unfinished."""
 
 
 def build_engine(requested: Collection[str], settings: Workers, detach: bool) -> Engine:
@@ -81,7 +81,7 @@ def submit_and_wait(
     Raises:
         UsageError: The engine rejects the workers.
         Interrupted: The program was asked to end, and the workers have ended.
-        NoWorkerLeft: All workers have ended, but jobs are unfinished.
+        NoWorkerLeft: All workers have ended, or never start, but jobs are unfinished.
     """
     engine = build_engine(requested, settings, detach)
     count = min(settings.workers or engine.default_workers(pending.left), max(1, pending.left))
@@ -123,16 +123,21 @@ class SubmissionMonitor:
     ) -> None:
         self._pending, self._options, self._submission = pending, options, submission
         self._progress, self._interrupt = progress, interrupt
-        self._logs, self._page, self._monitor = WorkerLogs(options), LiveDashboard(options.folder), LeaseMonitor()
+        self._logs, self._page, self._monitor = (
+            WorkerLogs(options.folder, options.launch),
+            LiveDashboard(options.folder),
+            LeaseMonitor(),
+        )
         self._next_refresh = self._next_query = 0.0
         self._no_worker_since: float | None = None
+        self._shown_reason: str | None = None
 
     def wait(self) -> None:
         """Wait until no job is pending.
 
         Raises:
             Interrupted: The program was asked to end, and the workers have ended.
-            NoWorkerLeft: All workers have ended, but jobs are unfinished.
+            NoWorkerLeft: All workers have ended, or never start, but jobs are unfinished.
         """
         while not self._interrupt.requested:
             self._show()
@@ -141,9 +146,7 @@ class SubmissionMonitor:
                 self._submission.cancel_pending()
                 return
             if self._no_worker_left():
-                raise NoWorkerLeft(
-                    f"all workers have ended, but jobs are unfinished; worker logs: {self._logs.pattern}"
-                )
+                raise self._give_up()
             time.sleep(POLL)
         self._end()
         self._interrupt.check()
@@ -159,13 +162,30 @@ class SubmissionMonitor:
             self._next_refresh = ended + (ended - started) / MAX_REFRESH_SHARE
         self._page.refresh()
 
+    def _give_up(self) -> NoWorkerLeft:
+        """Cancel the workers that never start; show the last lines that the others wrote."""
+        reason = self._submission.pending_reason()
+        self._submission.cancel_pending()
+        for line in self._logs.last_lines():
+            self._progress.log(line)
+        what = f"{reason}; cancelled" if reason else "all workers have ended"
+        return NoWorkerLeft(f"{what}, but jobs are unfinished")
+
+    def _show_pending_reason(self) -> None:
+        reason = self._submission.pending_reason()
+        if reason and reason != self._shown_reason:
+            self._progress.log(reason)
+        self._shown_reason = reason or self._shown_reason
+
     def _no_worker_left(self) -> bool:
         """Return whether the engine has reported no worker for `NO_WORKER_TIMEOUT`, and no job's lease is held."""
         now = time.monotonic()
         if now < self._next_query:
             return False
         self._next_query = now + ENGINE_POLL
-        if self._submission.alive() != 0 or self._any_job_is_held():
+        alive = self._submission.alive()
+        self._show_pending_reason()
+        if alive != 0 or self._any_job_is_held():
             self._no_worker_since = None
             return False
         self._no_worker_since = self._no_worker_since or now
@@ -183,33 +203,3 @@ class SubmissionMonitor:
                 self._progress.log(line)
             time.sleep(POLL)
         self._show(at_once=True)
-
-
-class WorkerLogs:
-    """Reads the output of a launch's workers. Each worker has its own log file in the sweep folder.
-
-    Args:
-        options: The launch's worker options.
-    """
-
-    def __init__(self, options: WorkerOptions) -> None:
-        self._folder, self._launch = options.folder / LAUNCHES, options.launch
-        self._read: dict[Path, tuple[int, bytes]] = {}
-
-    @property
-    def pattern(self) -> str:
-        """A human-readable pattern of the files' paths."""
-        return f"{self._folder / self._launch}-*.log"
-
-    def lines(self) -> list[str]:
-        """Return the complete lines written since the last call."""
-        lines: list[str] = []
-        for file in sorted(self._folder.glob(f"{self._launch}-*.log")):
-            offset, rest = self._read.get(file, (0, b""))
-            with file.open("rb") as opened:
-                opened.seek(offset)
-                new = opened.read()
-            *whole, incomplete = (rest + new).split(b"\n")
-            self._read[file] = offset + len(new), incomplete
-            lines += [line.decode(errors="replace").rstrip() for line in whole]
-        return lines

@@ -2,7 +2,7 @@
 
 Each node has its own process namespace: its processes end with it, and other nodes notice that only by missing
 heartbeats, as between machines. Two partitions share the nodes: jobs of `high` preempt jobs of `low`, which are
-requeued. There is no accounting.
+requeued; `short` has a limit of one minute. There is no accounting.
 """
 
 import os
@@ -21,6 +21,8 @@ from pathlib import Path
 REQUEUED_AFTER = 10
 """Seconds until a preempted task may restart: its credential must have expired (2 minutes by default)."""
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "unshare")
+MAX_ARRAY_SIZE = 100
+"""Most tasks in an array."""
 KILL_WAIT = 10
 """Seconds between Slurm's SIGTERM and its SIGKILL."""
 
@@ -165,6 +167,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1
 MpiDefault=none
 ReturnToService=2
+MaxArraySize={MAX_ARRAY_SIZE}
 SlurmdTimeout=10
 KillWait={KILL_WAIT}
 PreemptType=preempt/partition_prio
@@ -172,6 +175,7 @@ PreemptMode=REQUEUE
 NodeName=n1 Port={first} {common}
 NodeName=n2 Port={second} {common}
 PartitionName=low Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=short Nodes=n1,n2 MaxTime=1 State=UP PriorityTier=1 PreemptMode=OFF
 PartitionName=high Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
