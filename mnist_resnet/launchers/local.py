@@ -72,9 +72,10 @@ class LocalSubmission:
         where = ", ".join(dict.fromkeys(placement.name for placement in self._placements))
         count = f"{len(self._placements)} worker{'s' * (len(self._placements) != 1)}"
         folder = shlex.quote(str(self._request.folder))
+        ignored = devices.ignored_threads(self._placements[0].environment)
         return (
             f"{count} on {where}, in a separate session (process {self._process.pid}): they go on when this "
-            f"terminal closes\ntheir output: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
+            f"terminal closes{ignored}\ntheir output: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
             f"to end them after a checkpoint: python -m mnist_resnet.sweep {folder} --stop"
         )
 

@@ -23,6 +23,8 @@ FORWARDED_VARIABLES = ("MNIST_RESNET_", "WANDB_")
 """Prefixes of the environment variables that workers get from the submitting process. All others are the node's."""
 MAX_DEFAULT_WORKERS = 32
 """Number of workers if neither the user nor the cluster's resources limit it."""
+LOCAL = "local"
+"""Ray's address of a cluster that it starts on this machine, and that ends with this process."""
 READY_TIMEOUT = 5.0
 """Seconds for an actor that has started to report so."""
 
@@ -47,12 +49,12 @@ class RayEngine:
                 f"hydra.launcher.jobs_per_device={jobs_per_device}: workers on Ray share a GPU by requesting "
                 f"a fraction of it; take hydra.launcher.ray.num_gpus={1 / jobs_per_device:g}"
             )
-        if detach and settings.address is None:
+        self._settings, self._address = settings, settings.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        if detach and self._address == LOCAL:
             raise UsageError(
                 "sweep.detach=true: a Ray cluster started for this command ends with it; start a lasting one "
                 "(ray start --head) and take hydra.launcher.ray.address=auto, or hydra.launcher.engine=local"
             )
-        self._settings = settings
 
     def default_workers(self, jobs: int) -> int:
         """Return how many workers fit into the cluster's current resources, at most one for each job."""
@@ -87,18 +89,22 @@ class RayEngine:
         for number in range(1, request.workers + 1):
             name = f"{request.launch}-{number}"
             actors[name] = actor_class.options(name=name, **options).remote(request, number, environment)
-        return RaySubmission(actors, settings.address)
+        return RaySubmission(actors, self._address, environment)
+
+    def _describe_address(self) -> str:
+        is_from_environment = self._settings.address is None and self._address != LOCAL
+        return f"RAY_ADDRESS={self._address}" if is_from_environment else f"hydra.launcher.ray.address={self._address}"
 
     def _connect(self) -> None:
         import ray
 
         if ray.is_initialized():
             return
-        address = self._settings.address
-        local = {"num_cpus": devices.usable_cores(), "include_dashboard": False} if address is None else {}
+        is_local = self._address == LOCAL
+        local = {"num_cpus": devices.usable_cores(), "include_dashboard": False} if is_local else {}
         try:
             ray.init(
-                address=address or "local",
+                address=self._address,
                 namespace=NAMESPACE,
                 log_to_driver=False,
                 logging_level="ERROR",
@@ -106,7 +112,7 @@ class RayEngine:
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
-            raise UsageError(f"hydra.launcher.ray.address={address or 'null'}: no Ray answers ({reason})") from None
+            raise UsageError(f"{self._describe_address()}: no Ray answers ({reason})") from None
 
 
 class WorkerActor:
@@ -140,16 +146,18 @@ class RaySubmission:
 
     Args:
         actors: The actors' handles by name.
-        address: Address of the cluster. None: a local one.
+        address: Address of the cluster, or `LOCAL`.
+        environment: Environment variables of the workers.
     """
 
-    def __init__(self, actors: Mapping[str, Any], address: str | None) -> None:
-        self._actors, self._address = actors, address
+    def __init__(self, actors: Mapping[str, Any], address: str, environment: Mapping[str, str]) -> None:
+        self._actors, self._address, self._environment = actors, address, environment
 
     def describe(self) -> str:
         """Return a human-readable description of the workers."""
         workers = f"{len(self._actors)} worker{'s' * (len(self._actors) != 1)}"
-        return f"{workers} on Ray ({self._address or 'started for this command, ends with it'})"
+        where = "started for this command, ends with it" if self._address == LOCAL else self._address
+        return f"{workers} on Ray ({where}){devices.ignored_threads(self._environment)}"
 
     def alive(self) -> int | None:
         """Return how many workers run or are pending; None if Ray does not answer."""

@@ -24,7 +24,7 @@ from typing import Any
 from mnist_resnet.config.schema import Slurm
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES
-from mnist_resnet.launchers.devices import Placement
+from mnist_resnet.launchers.devices import Placement, ignored_threads
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.node import NodeSupervisor, share_of_cores
 from mnist_resnet.launchers.slurm_environment import submission_environment
@@ -83,7 +83,7 @@ class SlurmEngine:
                 jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UsageError(self._rejection(_last_line(str(error)), len(tasks), request.workers)) from None
-        return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers, settings.time)
+        return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers, settings.time, placement)
 
     def _rejection(self, reason: str, tasks: int, workers: int) -> str:
         """Return why Slurm rejected an array, and for one with too many tasks what would be right."""
@@ -160,18 +160,20 @@ class SlurmSubmission:
         tasks: Number of tasks in the array.
         workers: Number of workers in all tasks.
         time: Time limit of each task, in Slurm's format; None: the cluster's default.
+        placement: Cores of each worker.
     """
 
-    def __init__(self, job: str, tasks: int, workers: int, time: int | str | None) -> None:
-        self.job, self._tasks, self._workers, self._time = job, tasks, workers, time
+    def __init__(self, job: str, tasks: int, workers: int, time: int | str | None, placement: Placement) -> None:
+        self.job, self._tasks, self._workers, self._time, self._placement = job, tasks, workers, time, placement
         self._state: ArrayState | None = None
 
     def describe(self) -> str:
         """Return a human-readable description of the array."""
         tasks = f"{self._tasks} task{'s' * (self._tasks != 1)}"
         workers = f" of {self._workers} workers" if self._workers != self._tasks else ""
+        ignored = ignored_threads(self._placement.environment)
         limit = "the cluster's default limit" if self._time is None else f"limit {duration_of(self._time)}"
-        return f"Slurm array {self.job}: {tasks}{workers}, {limit} a worker (squeue -j {self.job} shows them)"
+        return f"Slurm array {self.job}: {tasks}{workers}, {limit} a worker (squeue -j {self.job} shows them){ignored}"
 
     def alive(self) -> int | None:
         """Return how many tasks run or may start; None if Slurm does not answer."""

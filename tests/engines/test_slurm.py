@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from mnist_resnet.config.schema import Slurm
 from mnist_resnet.errors import UsageError
+from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.slurm import SlurmEngine, SlurmSubmission
 from mnist_resnet.launchers.slurm_environment import unwanted
@@ -23,7 +25,7 @@ COMPLETED = {"seed=1": "completed", "seed=2": "completed"}
 SALLOC = ("salloc", "-n1", "-c1", "--mem-per-cpu=100M")
 SBATCH = ("sbatch", "--wait", "-n1", "-c1", "--mem-per-cpu=100M", "--output=/dev/null")
 """An allocation with another kind of memory limit than the launcher sets; Slurm takes no two kinds."""
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     **dict.fromkeys(["partition", "account", "qos", "constraint", "memory", "parameters"]),
     "time": 60,
     "gpus_per_worker": 0,
@@ -167,5 +169,5 @@ def test_too_large_an_array_names_the_limit_and_the_key(place: Place) -> None:
     ],
 )
 def test_time_limit_is_shown_as_slurm_understands_it(time: int | str, understood: str) -> None:
-    shown = SlurmSubmission("7", tasks=1, workers=1, time=time).describe()
+    shown = SlurmSubmission("7", tasks=1, workers=1, time=time, placement=Placement("Slurm")).describe()
     assert shown == f"Slurm array 7: 1 task, limit {understood} a worker (squeue -j 7 shows them)"

@@ -1,0 +1,105 @@
+"""Tests of counting cores, and of variables that name threads or a cluster."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from mnist_resnet.config.schema import Ray
+from mnist_resnet.errors import UsageError
+from mnist_resnet.launchers import devices
+from mnist_resnet.launchers.devices import placements, usable_cores
+from mnist_resnet.launchers.local import LocalEngine
+from mnist_resnet.launchers.pool import describe
+
+CORES = 16
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine of 16 cores, without cgroups and without Slurm; return the folder of its cgroups."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(CORES)), raising=False)
+    monkeypatch.setattr(devices, "PROCESS_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(devices, "CGROUPS", tmp_path)
+    for name in (*devices.SLURM_CORES, *devices.THREAD_VARIABLES, "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("environment", "cores"),
+    [
+        ({}, CORES),
+        ({"SLURM_CPUS_PER_TASK": "2"}, 2),
+        ({"SLURM_CPUS_ON_NODE": "8"}, 8),
+        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_CPUS_PER_TASK": "2"}, 2),
+        ({"SLURM_CPUS_PER_TASK": "64"}, CORES),
+        ({"SLURM_CPUS_PER_TASK": "many"}, CORES),
+    ],
+)
+def test_cores_of_a_slurm_task(environment: Mapping[str, str], cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert usable_cores() == cores
+    assert LocalEngine({"cpu"}).default_workers(100) == cores
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "files", "cores"),
+    [
+        ("0::/", {"cpu.max": "400000 100000"}, 4),
+        ("0::/", {"cpu.max": "max 100000"}, CORES),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/job/step", {"job/step/cpu.max": "max 100000", "job/cpu.max": "300000 100000"}, 3),
+        ("0::/job/step", {"job/step/cpu.max": "200000 100000", "job/cpu.max": "300000 100000"}, 2),
+        ("0::/of/the/host", {"cpu.max": "500000 100000"}, 5),
+        ("4:memory:/\n0::/job", {"unified/job/cpu.max": "600000 100000"}, 6),
+        (
+            "4:cpu,cpuacct:/a",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "200000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            2,
+        ),
+        ("4:cpu:/a/b", {"cpu/a/cpu.cfs_quota_us": "700000", "cpu/a/cpu.cfs_period_us": "100000"}, 7),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, CORES),
+        ("4:cpuset:/", {"cpuset/cpu.cfs_quota_us": "100000", "cpuset/cpu.cfs_period_us": "100000"}, CORES),
+    ],
+)
+def test_cores_within_the_quotas_of_all_cgroups(
+    cgroups: str, files: Mapping[str, str], cores: int, machine: Path
+) -> None:
+    (machine / "cgroup").write_text(f"{cgroups}\n")
+    for name, content in files.items():
+        (machine / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / name).write_text(f"{content}\n")
+    assert usable_cores() == cores
+
+
+def test_a_line_says_that_threads_of_the_environment_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert describe(placements(2, [], CORES)) == "2 workers on 8 of 16 cores"
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert describe(placements(2, [], CORES)) == "2 workers on 8 of 16 cores"
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert describe(placements(2, [], CORES)) == (
+        "2 workers on 8 of 16 cores; OMP_NUM_THREADS=4 is not followed: 8 a worker, by its cores "
+        "(trainer.threads sets another number)"
+    )
+
+
+def test_ray_address_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (pip install -e '.[ray]')")
+    from mnist_resnet.launchers.ray import RayEngine
+
+    settings = Ray(address=None, num_cpus=1, num_gpus=0, resources=None)
+    with pytest.raises(UsageError, match=r"^sweep\.detach=true: "):
+        RayEngine(settings, jobs_per_device=1, detach=True)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setattr("ray.init", _refuse)
+    engine = RayEngine(settings, jobs_per_device=1, detach=True)
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS=127\.0\.0\.1:9: no Ray answers \(nobody at 127"):
+        engine.default_workers(1)
+    with pytest.raises(UsageError, match=r"^sweep\.detach=true: "):
+        RayEngine(settings.model_copy(update={"address": "local"}), jobs_per_device=1, detach=True)
+
+
+def _refuse(address: str, **_: object) -> None:
+    raise ConnectionError(f"nobody at {address}")
