@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import attempt_file
+from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import RECORDS
-from mnist_resnet.config.identity import identity
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
