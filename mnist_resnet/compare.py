@@ -17,6 +17,19 @@ from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
+PUBLISHED = "freeze.txt"
+"""File in the top folder of a published record, and in no sweep's."""
+
+TABLES = ("rich", "markdown", "latex")
+"""Formats with the whole report: tables, statistics and verdicts."""
+
+OPTION_APPLIES_TO = {
+    "by": (*TABLES, "png", "svg"),
+    "metric": TABLES,
+    "pair": TABLES,
+}
+"""Formats that each option changes; elsewhere it is an error, since nothing typed may be ignored."""
+
 WIDTH = 200
 """Width in characters of a table that is not printed on a terminal; the default of 80 would cut it off."""
 
@@ -42,13 +55,11 @@ def run(options: argparse.Namespace) -> None:
     """Write the comparison that the options describe.
 
     Raises:
-        UsageError: a factor, metric, job or folder does not exist.
+        UsageError: a factor, metric, job or folder does not exist, or an option does not apply.
         OSError: the output can't be written.
     """
+    _check_options(options)
     folders: list[Path] = options.folders
-    missing = [folder for folder in folders if not folder.exists()]
-    if missing:
-        raise UsageError(f"{missing[0]}: no such folder; give a sweep's folder, such as multirun/NAME")
     if options.format == "html":
         _dashboard(folders, options.output)
         return
@@ -68,6 +79,42 @@ def run(options: argparse.Namespace) -> None:
         _print(report, options.output)
     else:
         _write(report.markdown() if options.format == "markdown" else report.latex(), options.output)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    for folder in options.folders:
+        if not folder.exists():
+            raise UsageError(f"{folder}: no such folder; give a sweep's folder, such as multirun/NAME")
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: a file, not a folder; give the folder of a sweep or a job")
+    for option, formats in OPTION_APPLIES_TO.items():
+        if getattr(options, option) is not None and options.format not in formats:
+            raise UsageError(
+                f"--{option}: does not apply to --format {options.format}; it changes {', '.join(formats)}"
+            )
+    if options.wandb and (options.output is not None or options.format != "rich"):
+        raise UsageError("--wandb: goes without --format and --output, since nothing is written here")
+    if options.format in ("html", "png", "svg") and options.output is None:
+        _check_own_folder(options)
+    if options.output is not None and not options.output.resolve().parent.is_dir():
+        raise UsageError(f"--output: there is no folder {options.output.resolve().parent}")
+    if options.output is not None and options.format not in ("png", "svg") and options.output.is_dir():
+        raise UsageError(f"--output: {options.output} is a folder; give the name of a file")
+
+
+def _check_own_folder(options: argparse.Namespace) -> None:
+    """Refuse to write into a folder what is not about that folder alone, or what a record does not hold."""
+    first: Path = options.folders[0]
+    kind = "FILE.html" if options.format == "html" else "FOLDER"
+    if len(options.folders) > 1:
+        raise UsageError(f"--output {kind} is needed for several folders: {first} keeps files on its own jobs alone")
+    if (first / PUBLISHED).exists():
+        raise UsageError(f"--output {kind} is needed for a published record: {first} stays as it was published")
+
+
+def _require_jobs(jobs: Sequence[Job], remarks: Sequence[str], folders: Sequence[Path]) -> None:
+    if not jobs:
+        raise UsageError("; ".join(remarks) or f"{', '.join(map(str, folders))}: no job in it to show")
 
 
 def _print(report: Report, output: Path | None) -> None:
@@ -113,6 +160,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
     from mnist_resnet.comparing.dashboard import write_dashboard
 
+    _require_jobs(*load_jobs(folders), folders)
     path = output or folders[0] / DASHBOARD
     write_dashboard(list(folders), path)
     print(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import RESULT, Status, UnreadableFolder, read_json
+from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,12 +116,18 @@ def _evaluate(job: Path, data_root: str | None, trust: list[str], trust_model: b
     from mnist_resnet.comparing.predictions import read_predictions
     from mnist_resnet.models.model_file import find_model, load_model
 
+    if (job / SWEEP).exists():
+        raise UsageError(f"{job}: the folder of a sweep; give that of one of its jobs, such as {_a_job(job)}")
     result = read_json(job / RESULT)
     recorded, precision = _record(job, result)
     predictions = read_predictions(job)
     model = load_model(find_model(job), trusted=trust_model)
     test = _test_images(job, result, data_root, trust)
     return _compare(job, model, test, predictions, recorded, precision)
+
+
+def _a_job(sweep: Path) -> Path:
+    return next((path.parent for path in sorted(sweep.glob(f"*/{RESULT}"))), sweep / "JOB")
 
 
 def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:

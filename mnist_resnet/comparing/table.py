@@ -39,6 +39,13 @@ DEFAULT_METRICS = ("test_accuracy", "train_accuracy")
 """Metrics to summarise over seeds by default; effects are computed for the first one."""
 
 
+MEASURED = (*(name for name in METRIC_COLUMNS if name != "best_picked_on"), "seconds", "training_seconds")
+"""Metrics that can be summarised."""
+
+OWN_COLUMNS = tuple(name for name in JOB_COLUMNS if name != "sweep")
+"""Columns of the frame that are no factors."""
+
+
 def sweep_report(
     jobs: Sequence[Job],
     remarks: Sequence[str] = (),
@@ -61,7 +68,7 @@ def sweep_report(
     """
     frame = jobs_frame(jobs)
     _check(frame, [*(by or [])], "factor", [*varying_factors(frame), "seed"])
-    _check(frame, metrics, "metric", [name for name in METRIC_COLUMNS if frame[name].notna().any()])
+    _check(frame, metrics, "metric", [name for name in MEASURED if frame[name].notna().any()])
     factors = list(by) if by is not None else distinguishing_factors(frame)
     comparison_answers, unusable = answers(jobs)
     sections = [
@@ -107,9 +114,9 @@ def _with_numerics(section: Section, frame: pd.DataFrame) -> Section:
 
 
 def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence[str]) -> None:
-    columns = METRIC_COLUMNS + JOB_COLUMNS
     for name in names:
-        if not len(frame) or (name in frame and (kind == "metric") == (name in columns and name != "sweep")):
+        is_known = name in known if kind == "metric" else name in frame and name not in METRIC_COLUMNS + OWN_COLUMNS
+        if not len(frame) or is_known:
             continue
         raise UsageError(f"{name}: these jobs have no such {kind}; choose from {', '.join(known) or 'none'}")
 

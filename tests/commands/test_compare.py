@@ -72,14 +72,40 @@ def test_broken_folder_does_not_hide_a_valid_one(tmp_path: Path, capsys: pytest.
         (["SWEEP", "--metric", "beauty"], "beauty"),
         (["SWEEP", "--pair", "seed=1", "seed=77"], "seed=77"),
         (["SWEEP", "--pair", "seed=1", "seed=2"], "no predictions.npz"),
-        (["SWEEP", "--format", "markdown", "--output", "/nowhere/table.md"], "/nowhere"),
+        (["SWEEP", "--format", "markdown", "--output", "/nowhere/table.md"], "there is no folder /nowhere"),
+        (["SWEEP", "--format", "html", "--output", "/nowhere/page.html"], "there is no folder /nowhere"),
+        (["SWEEP", "--format", "html", "--output", "SWEEP"], "is a folder; give the name of a file"),
+        (["SWEEP/sweep.json"], "a file, not a folder"),
+        (["SWEEP", "--metric", "best_picked_on"], "best_picked_on: these jobs have no such metric"),
+        (["SWEEP", "--format", "html", "--by", "model"], "--by: does not apply to --format html"),
+        (["SWEEP", "--format", "html", "--metric", "test_loss"], "--metric: does not apply to --format html"),
+        (["SWEEP", "--format", "html", "--pair", "seed=1", "seed=2"], "--pair: does not apply to --format html"),
+        (["SWEEP", "--format", "png", "--pair", "seed=1", "seed=2"], "--pair: does not apply to --format png"),
+        (["SWEEP", "--format", "png", "--metric", "test_loss"], "--metric: does not apply to --format png"),
+        (["SWEEP", "--format", "csv", "--by", "model"], "--by: does not apply to --format csv"),
+        (["SWEEP", "--format", "csv", "--metric", "test_loss"], "--metric: does not apply to --format csv"),
+        (["SWEEP", "--wandb", "--format", "csv"], "--wandb: goes without"),
+        (["SWEEP", "--wandb", "--output", "table.md"], "--wandb: goes without"),
+        (["EMPTY", "--format", "html"], "neither a sweep nor a job folder"),
+        (["SWEEP", "OTHER", "--format", "html"], "--output FILE.html is needed for several folders"),
+        (["SWEEP", "OTHER", "--format", "png"], "--output FOLDER is needed for several folders"),
+        (["SWEEP", "OTHER", "--format", "svg"], "--output FOLDER is needed for several folders"),
+        (["RECORD", "--format", "html"], "--output FILE.html is needed for a published record"),
+        (["RECORD", "--format", "png"], "--output FOLDER is needed for a published record"),
     ],
 )
 def test_bad_input_prints_one_line_and_exits_with_2(
     tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
-    assert main([str(folder) if argument == "SWEEP" else argument for argument in arguments]) == 2
+    folders = {name: tmp_path / name.lower() for name in ("SWEEP", "OTHER", "RECORD", "EMPTY")}
+    for name in ("SWEEP", "OTHER", "RECORD"):
+        SyntheticSweep(predictions=False).write(folders[name])
+    (folders["RECORD"] / "freeze.txt").touch()
+    folders["EMPTY"].mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    words = [argument.partition("/") for argument in arguments]
+    assert main(["".join([str(folders.get(first, first)), *rest]) for first, *rest in words]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert message in captured.err
@@ -134,3 +160,18 @@ def test_dashboard_is_written_to_the_sweep_folder(tmp_path: Path, capsys: pytest
     assert main([str(folder), "--format", "html"]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "dashboard.html")
     assert (folder / "dashboard.html").stat().st_size > 1000
+
+
+def test_page_on_two_sweeps_leaves_their_own_pages_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [SyntheticSweep(name=name, predictions=False).write(tmp_path / name) for name in ("one", "two")]
+    (folders[0] / "dashboard.html").write_text("its own")
+    assert main([*map(str, folders), "--format", "html"]) == 2
+    assert main([*map(str, folders), "--format", "html", "--output", str(tmp_path / "both.html")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "both.html")
+    assert (folders[0] / "dashboard.html").read_text() == "its own"
+
+
+def test_times_can_be_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--metric", "seconds"]) == 0
+    assert "Over seeds" in capsys.readouterr().out

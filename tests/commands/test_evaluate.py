@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from mnist_resnet import evaluate
 from mnist_resnet.config.schema import check
 from mnist_resnet.data.batches import DataSplits, load
-from mnist_resnet.job_folder import EXPORTED_MODEL, PREDICTIONS, RESULT, TRACED_MODEL
+from mnist_resnet.job_folder import EXPORTED_MODEL, PREDICTIONS, RESULT, SWEEP, TRACED_MODEL
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
 from mnist_resnet.models.resnet import ResNet
@@ -213,3 +213,11 @@ def rooted(root: str, **_: Any) -> Any:
     if not Path(root).is_dir():
         raise UsageError(f"data.root={root}: no such folder")
     return digits()
+
+
+def test_sweep_is_no_job(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (job.parent / SWEEP).write_text("{}")
+    assert evaluate.main([str(job.parent)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {job.parent}: the folder of a sweep; give that of one of its jobs, such as {job}\n"
+    )
