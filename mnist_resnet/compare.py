@@ -27,6 +27,7 @@ OPTION_APPLIES_TO = {
     "by": (*TABLES, "png", "svg"),
     "metric": TABLES,
     "pair": TABLES,
+    "smallest_effect": TABLES,
 }
 """Formats that each option changes; elsewhere it is an error, since nothing typed may be ignored."""
 
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
         _figures(jobs, options)
         return
     pair = (options.pair[0], options.pair[1]) if options.pair else None
-    report = sweep_report(jobs, remarks, options.by, options.metric or DEFAULT_METRICS, pair)
+    metrics = options.metric or DEFAULT_METRICS
+    report = sweep_report(jobs, remarks, options.by, metrics, pair, _smallest_effect(options, metrics[0]))
     if options.wandb:
         _wandb(jobs, report, options.by)
         return
@@ -81,6 +83,12 @@ def run(options: argparse.Namespace) -> None:
         _write(report.markdown() if options.format == "markdown" else report.latex(), options.output)
 
 
+def _smallest_effect(options: argparse.Namespace, metric: str) -> float | None:
+    """Return the smallest difference of interest in the metric's own unit; percentage points become fractions."""
+    size: float | None = options.smallest_effect
+    return size / 100 if size is not None and metric.endswith("_accuracy") else size
+
+
 def _check_options(options: argparse.Namespace) -> None:
     for folder in options.folders:
         if not folder.exists():
@@ -89,17 +97,25 @@ def _check_options(options: argparse.Namespace) -> None:
             raise UsageError(f"{folder}: a file, not a folder; give the folder of a sweep or a job")
     for option, formats in OPTION_APPLIES_TO.items():
         if getattr(options, option) is not None and options.format not in formats:
-            raise UsageError(
-                f"--{option}: does not apply to --format {options.format}; it changes {', '.join(formats)}"
-            )
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name}: does not apply to --format {options.format}; it changes {', '.join(formats)}")
+    if options.smallest_effect is not None and not 0 < options.smallest_effect < float("inf"):
+        raise UsageError(f"--smallest-effect: {options.smallest_effect:g} is no size; give one above 0, such as 0.1")
     if options.wandb and (options.output is not None or options.format != "rich"):
         raise UsageError("--wandb: goes without --format and --output, since nothing is written here")
-    if options.format in ("html", "png", "svg") and options.output is None:
-        _check_own_folder(options)
-    if options.output is not None and not options.output.resolve().parent.is_dir():
-        raise UsageError(f"--output: there is no folder {options.output.resolve().parent}")
-    if options.output is not None and options.format not in ("png", "svg") and options.output.is_dir():
-        raise UsageError(f"--output: {options.output} is a folder; give the name of a file")
+    _check_output(options)
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    output: Path | None = options.output
+    if output is None:
+        if options.format in ("html", "png", "svg"):
+            _check_own_folder(options)
+        return
+    if not output.resolve().parent.is_dir():
+        raise UsageError(f"--output: there is no folder {output.resolve().parent}")
+    if options.format not in ("png", "svg") and output.is_dir():
+        raise UsageError(f"--output: {output} is a folder; give the name of a file")
 
 
 def _check_own_folder(options: argparse.Namespace) -> None:
@@ -144,6 +160,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
     parser.add_argument(
         "--metric", nargs="+", metavar="METRIC", help=f"metrics to summarise; default: {', '.join(DEFAULT_METRICS)}"
+    )
+    parser.add_argument(
+        "--smallest-effect",
+        type=float,
+        metavar="SIZE",
+        help="smallest difference of interest: percentage points for accuracies, else the metric's unit; default: a "
+        "tenth of the first level's error rate, or mean",
     )
     parser.add_argument("--format", choices=FORMATS, default="rich", help="rich: for a terminal; html: a dashboard")
     parser.add_argument("--output", type=Path, metavar="FILE", help="output file; a folder for png and svg")

@@ -5,13 +5,13 @@ averaged over the other factors' levels would mix the two.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import prod
 
 import pandas as pd
 
-from mnist_resnet.comparing.effects import Effect, effect
+from mnist_resnet.comparing.effects import Effect, correct, effect
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import grouped
@@ -40,8 +40,10 @@ class Change:
     seconds: Effect
 
 
-def changes(frame: pd.DataFrame, metric: str) -> list[Change]:
+def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> list[Change]:
     """Return the changes of a single factor between two groups of seeds, those from the most frequent base first.
+
+    The changes are one family: their p values are corrected for their number.
 
     Returns nothing for a single factor or a complete design: there, the effects already say the same.
     """
@@ -67,12 +69,12 @@ def changes(frame: pd.DataFrame, metric: str) -> list[Change]:
         (position,) = _differing(levels, (base, changed))
         both = pd.concat([groups[base][1], groups[changed][1]])
         change = (groups[base][0][position], groups[changed][0][position])
-        on_metric, on_seconds = (
-            effect(both, factors[position], change, (), column) for column in (metric, "training_seconds")
-        )
+        on_metric = effect(both, factors[position], change, (), metric, margin)
+        on_seconds = effect(both, factors[position], change, (), "training_seconds")
         base_levels = dict(zip(factors, groups[base][0], strict=True))
         found.append(Change(bases.index(base), base_levels, on_metric, on_seconds))
-    return found
+    corrected = correct([change.metric for change in found])
+    return [replace(change, metric=on_metric) for change, on_metric in zip(found, corrected, strict=True)]
 
 
 def short_names(found: Sequence[Change]) -> dict[tuple[str, ...], str]:

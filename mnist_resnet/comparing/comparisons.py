@@ -1,11 +1,11 @@
 """Tests claims without a figure: whether one level of a factor does better than another in a given measure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from mnist_resnet.comparing.effects import Effect, effect
+from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effect
 from mnist_resnet.comparing.factors import other_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
@@ -14,6 +14,7 @@ from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.scale import scale_reduction
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.verdicts import MIN_RUNS
+from mnist_resnet.job_folder import Status
 
 KEYS = ("question", "factor", "better", "worse", "measure", "words")
 """Required keys of an entry of a config's `comparisons`."""
@@ -24,10 +25,23 @@ class Finding(StrEnum):
 
     SHOWN = "shown"
     REVERSED = "the other way round"
-    NOT_SHOWN = "not shown"
+    EQUIVALENT = "no difference that matters"
+    UNDECIDED = "undecided"
+    MIXED = "depends on the other factors"
+    DIVERGES = "a side diverges more often than not"
+    NO_SPREAD = "no spread to judge by"
     TOO_FEW = "too few runs"
     NOT_AT_SCALE = "not at the report's scale"
-    UNDECIDED = "can't be decided here"
+    NO_PAIRS = "can't be decided here"
+
+
+DECIDED_BY_P = (
+    Finding.SHOWN,
+    Finding.REVERSED,
+    Finding.EQUIVALENT,
+    Finding.UNDECIDED,
+)
+"""Findings that rest on a p value, so that they count for its correction."""
 
 
 @dataclass(frozen=True)
@@ -79,38 +93,93 @@ def answers(jobs: Sequence[Job]) -> tuple[list[Answer], list[str]]:
         for entry in entries if isinstance(entries, list) else []:
             if repr(entry) not in comparisons and (comparison := _read(entry, remarks)):
                 comparisons[repr(entry)] = comparison
-    return [answer(comparison, jobs) for comparison in comparisons.values()], list(dict.fromkeys(remarks))
+    found = [answer(comparison, jobs) for comparison in comparisons.values()]
+    return _as_family(found), list(dict.fromkeys(remarks))
 
 
 def answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
-    """Test one comparison on pairs of jobs that agree in the seed and in all other factors."""
+    """Test one comparison on pairs of jobs that agree in the seed and in all other factors.
+
+    Jobs of a smaller scale than the report's decide nothing: they are left out, unless there are no others. No p value
+    is corrected yet for other comparisons.
+    """
+    full_scale = [job for job in jobs if not scale_reduction(job)]
+    found = _answer(comparison, full_scale) if full_scale else None
+    if found and found.effect and found.effect.seeds:
+        left_out = len(jobs) - len(full_scale)
+        return replace(found, reason=f"{found.reason}; {left_out} smaller jobs are left out") if left_out else found
+    found = _answer(comparison, jobs)
+    if not (found.effect and found.effect.seeds):
+        return found
+    reductions = list(dict.fromkeys(text for job in jobs if (text := scale_reduction(job))))
+    return replace(found, finding=Finding.NOT_AT_SCALE, reason="; ".join(reductions))
+
+
+def _answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
     measure = MEASURES[comparison.measure]
     frame = jobs_frame(jobs)
     if comparison.factor not in frame:
         none = spread([])
-        return Answer(comparison, Finding.UNDECIDED, f"no job has {comparison.factor}", none, none, None)
+        return Answer(comparison, Finding.NO_PAIRS, f"no job has {comparison.factor}", none, none, None)
     others = other_factors(frame, comparison.factor)
     frame["measure"] = [measure.value(job) if job.completed else float("nan") for job in jobs]
     levels = frame[comparison.factor].map(level_text)
-    sides = [spread(frame["measure"][levels == level_text(level)]) for level in (comparison.better, comparison.worse)]
+    at_level = [levels == level_text(level) for level in (comparison.better, comparison.worse)]
+    sides = [spread(frame["measure"][chosen]) for chosen in at_level]
     paired = effect(frame, comparison.factor, (comparison.worse, comparison.better), others, "measure")
-    finding, reason = _finding(paired, measure.higher_is_better, jobs)
-    return Answer(comparison, finding, reason, sides[0], sides[1], paired)
+    (paired,) = correct([paired])
+    finding, reason = _finding(paired, measure.higher_is_better)
+    for level, chosen in zip((comparison.better, comparison.worse), at_level, strict=True):
+        members = [job for job, is_member in zip(jobs, chosen, strict=True) if is_member]
+        diverged = sum(job.status == Status.DIVERGED for job in members)
+        if diverged > (completed := sum(job.completed for job in members)):
+            reason = f"of {level_text(level)}, {diverged} jobs diverged and {completed} completed"
+            finding = Finding.DIVERGES
+    return Answer(comparison, finding, reason + _missing_text(paired), sides[0], sides[1], paired)
 
 
-def _finding(paired: Effect, higher_is_better: bool, jobs: Sequence[Job]) -> tuple[Finding, str]:
+def _as_family(found: Sequence[Answer]) -> list[Answer]:
+    """Return the answers with findings that follow from p values corrected for the number of comparisons."""
+    tested = [answer for answer in found if answer.finding in DECIDED_BY_P and answer.effect]
+    effects = correct([answer.effect for answer in tested if answer.effect])
+    by_comparison = {id(answer): (answer, paired) for answer, paired in zip(tested, effects, strict=True)}
+    return [_corrected(*by_comparison[id(answer)]) if id(answer) in by_comparison else answer for answer in found]
+
+
+def _corrected(answer: Answer, paired: Effect) -> Answer:
+    finding, reason = _finding(paired, MEASURES[answer.comparison.measure].higher_is_better)
+    # what else was said of the pairs stays
+    _, separator, more = answer.reason.partition("; ")
+    return replace(answer, finding=finding, reason=reason + separator + more, effect=paired)
+
+
+def _missing_text(paired: Effect) -> str:
+    used = paired.seeds * paired.cells
+    texts = [f"; {used} of {used + paired.left_out} pairs completed"] if paired.left_out else []
+    if paired.cells > 1 and not paired.complete:
+        texts.append(f"; over {paired.cells} combinations of the other factors, not all")
+    return "".join(texts)
+
+
+def _finding(paired: Effect, higher_is_better: bool) -> tuple[Finding, str]:
     if not paired.seeds:
-        return Finding.UNDECIDED, "no two completed jobs differ in this factor alone"
-    reductions = list(dict.fromkeys(text for job in jobs if (text := scale_reduction(job))))
-    if reductions:
-        return Finding.NOT_AT_SCALE, "; ".join(reductions)
+        return Finding.NO_PAIRS, "no two completed jobs differ in this factor alone"
     if paired.seeds < MIN_RUNS:
         return Finding.TOO_FEW, f"{paired.seeds} seeds have a pair, and a finding needs {MIN_RUNS}"
+    if paired.is_mixed:
+        cells = ", ".join(f"{cell.mean:+.3g}" for cell in paired.within)
+        return Finding.MIXED, f"its effect differs between the combinations of the others: {cells}"
+    if paired.conclusion == Conclusion.NO_INTERVAL:
+        return Finding.NO_SPREAD, "all seeds show exactly the same difference"
+    corrected = f"corrected p = {paired.adjusted:.3g}"
+    if paired.conclusion == Conclusion.EQUIVALENT:
+        return Finding.EQUIVALENT, f"no difference larger than {paired.margin:.2g}, a tenth of the claimed worse"
     if not paired.significant:
-        return Finding.NOT_SHOWN, "the interval of the difference spans zero"
-    if (paired.mean > 0) == higher_is_better:
-        return Finding.SHOWN, "the interval of the difference excludes zero"
-    return Finding.REVERSED, "the interval of the difference excludes zero, on the other side"
+        needed = paired.test.seeds_needed
+        more = f", {needed} seeds would tell {paired.margin:.2g}" if needed and needed > paired.seeds else ""
+        return Finding.UNDECIDED, f"{corrected}{more}"
+    is_better = (paired.mean > 0) == higher_is_better
+    return (Finding.SHOWN if is_better else Finding.REVERSED), corrected
 
 
 def _read(entry: Any, remarks: list[str]) -> Comparison | None:

@@ -1,19 +1,37 @@
 """Effects of single factors and interactions of two, paired by seed and by the other factors' levels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import combinations
+from math import prod
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
 from mnist_resnet.comparing.levels import level_text
-from mnist_resnet.comparing.statistics import CONFIDENCE
+from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
+from mnist_resnet.comparing.statistics import spread
 
-ROUNDING = 1e-9
-"""Relative spread below which floating-point differences count as equal."""
+SMALLEST_SHARE = 0.1
+"""Smallest difference of interest by default, as a share of the first level's mean (of its error rate)."""
+
+MAX_CELLS = 12
+"""Largest number of cells to list one by one when an effect differs between them."""
+
+MAX_SELECTIONS = 2000
+"""Largest number of selections of cells to try when the largest balanced part is looked for."""
+
+
+class Conclusion(StrEnum):
+    """What can be said of an effect."""
+
+    SHOWN = "shown"
+    SMALL = "shown, but smaller than matters"
+    EQUIVALENT = "no difference that matters"
+    UNDECIDED = "undecided"
+    MIXED = "differs between cells"
+    NO_INTERVAL = "no interval"
 
 
 @dataclass(frozen=True)
@@ -26,45 +44,118 @@ class Effect:
         metric: for an accuracy, `mean` and the interval are differences of error rates.
         mean: mean over seeds of each seed's mean over the other factors' levels; nan without a pair. For an
             interaction, the difference of the first factor's effect between the second factor's levels.
-        low, high: its 95 % confidence interval (Student's t over seeds); nan below two seeds, and if all seeds show
-            exactly the same difference.
-        p: two-sided p value for a mean of zero; not corrected for the number of effects tested.
+        test: what the seeds' differences say about the mean; see `mean_test`.
+        margin: smallest difference of interest, in the metric's unit; nan if unknown.
         seeds: number of seeds that the interval is based on.
         cells: number of combinations of the other factors' levels that were averaged within each seed.
         left_out: pairs that were planned but not used, since one of their jobs, or another job of their seed, did not
             complete.
+        complete: whether these cells are all combinations of the other factors' levels.
+        heterogeneity: p value for the same effect in all cells; nan for a single cell or seed.
+        within: the effect in each cell; empty for a single cell.
+        where: the other factors' levels, for the effect in one cell of several.
+        adjusted: `test.p` corrected for the number of effects by `correct`; before that, the same as `test.p`.
+        equivalence_adjusted: `test.equivalence_p`, corrected likewise.
     """
 
     factors: tuple[str, ...]
     levels: tuple[tuple[object, object], ...]
     metric: str
     mean: float
-    low: float
-    high: float
-    p: float
+    test: MeanTest
+    margin: float
     seeds: int
     cells: int
     left_out: int
+    complete: bool = True
+    heterogeneity: float = float("nan")
+    within: tuple["Effect", ...] = ()
+    where: dict[str, str] = field(default_factory=dict)
+    adjusted: float = float("nan")
+    equivalence_adjusted: float = float("nan")
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % confidence interval (Student's t over seeds); nan without an interval."""
+        return float(np.clip(self.test.low, -1, 1)) if self.metric.endswith("_accuracy") else self.test.low
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % confidence interval; nan without an interval."""
+        return float(np.clip(self.test.high, -1, 1)) if self.metric.endswith("_accuracy") else self.test.high
+
+    @property
+    def p(self) -> float:
+        """Two-sided p value for a mean of zero; not corrected for the number of effects tested."""
+        return self.test.p
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the cells disagree, so that their average is no effect of the factor."""
+        return self.heterogeneity <= LEVEL
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """What the corrected p values say."""
+        if self.is_mixed:
+            return Conclusion.MIXED
+        if self.test.p != self.test.p:
+            return Conclusion.NO_INTERVAL
+        shown, equivalent = self.adjusted <= LEVEL, self.equivalence_adjusted <= LEVEL
+        if shown:
+            return Conclusion.SMALL if equivalent else Conclusion.SHOWN
+        return Conclusion.EQUIVALENT if equivalent else Conclusion.UNDECIDED
 
     @property
     def significant(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+        """Whether a difference is shown."""
+        return self.conclusion in (Conclusion.SHOWN, Conclusion.SMALL)
+
+
+def correct(found: Sequence[Effect]) -> list[Effect]:
+    """Return the effects as one family of tests, with p values corrected for their number (Holm)."""
+    adjusted = holm([effect.test.p for effect in found])
+    equivalence = holm([effect.test.equivalence_p for effect in found])
+    return [
+        replace(effect, adjusted=p, equivalence_adjusted=q)
+        for effect, p, q in zip(found, adjusted, equivalence, strict=True)
+    ]
+
+
+def spell_out(found: Sequence[Effect]) -> list[Effect]:
+    """Return the effects, with those in each cell instead of an average that would hide what the cells say.
+
+    That is where the cells disagree, and where the design has holes: an average would depend on which cells were run.
+    """
+    return [part for effect in found for part in (effect.within if _must_be_spelt_out(effect) else (effect,))]
+
+
+def _must_be_spelt_out(effect: Effect) -> bool:
+    return 0 < len(effect.within) <= MAX_CELLS and (effect.is_mixed or not effect.complete)
 
 
 def effects(
-    frame: pd.DataFrame, factor: str, other_factors: Sequence[str], metric: str = "test_accuracy"
+    frame: pd.DataFrame,
+    factor: str,
+    other_factors: Sequence[str],
+    metric: str = "test_accuracy",
+    margin: float | None = None,
 ) -> list[Effect]:
     """Return the effect of each level of one factor against the factor's first level.
 
     The seed determines the data order and the initial weights, so jobs of one seed form pairs. Only pairs that agree in
-    all `other_factors` count; a factor that never changes alone has no pairs, and its effect is nan.
+    all `other_factors` count; a factor that never changes alone has no pairs, and its effect is nan. No p value is
+    corrected yet: see `correct`.
     """
-    return [effect(frame, factor, levels, other_factors, metric) for levels in _level_pairs(frame, factor)]
+    return [effect(frame, factor, levels, other_factors, metric, margin) for levels in _level_pairs(frame, factor)]
 
 
 def interactions(
-    frame: pd.DataFrame, factors: Sequence[str], metric: str = "test_accuracy", other_factors: Sequence[str] = ()
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    metric: str = "test_accuracy",
+    other_factors: Sequence[str] = (),
+    margin: float | None = None,
 ) -> list[Effect]:
     """Return the interactions of each two factors, for each level against its factor's first level.
 
@@ -79,17 +170,27 @@ def interactions(
                     _paired(frame[_has_level(frame, second, level)], first, levels, rest, metric)
                     for level in second_levels
                 )
-                pairs = _Pairs(after.difference - before.difference, after.planned.mul(before.planned, fill_value=0))
+                pairs = replace(
+                    before,
+                    difference=after.difference - before.difference,
+                    planned=after.planned.mul(before.planned, fill_value=0),
+                )
                 if not pairs.difference.dropna(how="all").empty:
-                    found.append(_summarise((first, second), (levels, second_levels), metric, pairs))
+                    found.append(_summarise((first, second), (levels, second_levels), metric, pairs, margin))
     return found
 
 
 def effect(
-    frame: pd.DataFrame, factor: str, levels: tuple[object, object], other_factors: Sequence[str], metric: str
+    frame: pd.DataFrame,
+    factor: str,
+    levels: tuple[object, object],
+    other_factors: Sequence[str],
+    metric: str,
+    margin: float | None = None,
 ) -> Effect:
     """Return the effect of one factor between two of its levels, paired by seed and by `other_factors`."""
-    return _summarise((factor,), (levels,), metric, _paired(frame, factor, levels, other_factors, metric))
+    pairs = _paired(frame, factor, levels, other_factors, metric)
+    return _summarise((factor,), (levels,), metric, pairs, margin)
 
 
 def _level_pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]]:
@@ -99,30 +200,43 @@ def _level_pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Differences of the metric between two levels: one row per seed, one column per cell of the other factors.
+    r"""Differences of the metric between two levels: one row per seed, one column per cell of the other factors.
 
     Attributes:
         difference: second level minus first; nan if either side is missing or did not complete.
         planned: 1 if both sides have a job, whatever its status.
+        others: the other factors; a column's name holds a level of each, separated by `\x1f`.
+        combinations: number of combinations of the other factors' levels.
+        first: the metric at the first level, laid out like `difference`.
     """
 
     difference: pd.DataFrame
     planned: pd.DataFrame
+    others: tuple[str, ...]
+    combinations: int
+    first: pd.DataFrame
 
 
 def _paired(
     frame: pd.DataFrame, factor: str, levels: tuple[object, object], other_factors: Sequence[str], metric: str
 ) -> _Pairs:
     others = list(other_factors)
+    other_levels = frame[others].map(level_text)
     jobs = frame.assign(
         measured=_as_error(frame, metric).where(frame["status"] == "completed"),
-        cell=frame[others].map(level_text).agg("\x1f".join, axis="columns") if others else "",
+        cell=other_levels.agg("\x1f".join, axis="columns") if others else "",
         # jobs without a seed pair by their cell alone
         seed=frame["seed"].map(level_text) if "seed" in frame else "",
     )
     first, second = (jobs[_has_level(jobs, factor, level)].groupby(["seed", "cell"])["measured"] for level in levels)
     both = first.size().gt(0).astype(int).mul(second.size().gt(0), fill_value=0)
-    return _Pairs((second.mean() - first.mean()).unstack("cell"), both.unstack("cell"))
+    return _Pairs(
+        difference=(second.mean() - first.mean()).unstack("cell"),
+        planned=both.unstack("cell"),
+        others=tuple(others),
+        combinations=prod(other_levels[other].nunique() for other in others),
+        first=first.mean().unstack("cell"),
+    )
 
 
 def _as_error(frame: pd.DataFrame, metric: str) -> "pd.Series[float]":
@@ -136,38 +250,68 @@ def _has_level(frame: pd.DataFrame, factor: str, level: object) -> "pd.Series[bo
 
 
 def _summarise(
-    factors: tuple[str, ...], levels: tuple[tuple[object, object], ...], metric: str, pairs: _Pairs
+    factors: tuple[str, ...],
+    levels: tuple[tuple[object, object], ...],
+    metric: str,
+    pairs: _Pairs,
+    margin: float | None,
 ) -> Effect:
     balanced = _balanced(pairs.difference)
     values = balanced.mean(axis="columns").to_numpy(dtype=float)
-    low, high, p = _t_test(values)
-    return Effect(
+    smallest = (
+        SMALLEST_SHARE * abs(spread(pairs.first.to_numpy(dtype=float).ravel()).mean) if margin is None else margin
+    )
+    test = mean_test(values, smallest)
+    effect = Effect(
         factors=factors,
         levels=levels,
         metric=metric,
         mean=float(values.mean()) if len(values) else float("nan"),
-        low=low,
-        high=high,
-        p=p,
+        test=test,
+        margin=smallest,
         seeds=len(values),
         cells=balanced.shape[1],
         left_out=int(pairs.planned.sum().sum()) - (balanced.size if len(values) else 0),
+        complete=balanced.shape[1] == pairs.combinations,
+        heterogeneity=heterogeneity_p(balanced.to_numpy(dtype=float)),
+        adjusted=test.p,
+        equivalence_adjusted=test.equivalence_p,
     )
+    some = pairs.difference.dropna(axis="columns", how="all")
+    if some.shape[1] > 1:
+        return replace(effect, within=tuple(_in_cell(effect, pairs, cell, margin) for cell in map(str, some)))
+    return effect if effect.complete or not len(values) else replace(effect, where=_where(pairs, str(some.columns[0])))
+
+
+def _in_cell(effect: Effect, pairs: _Pairs, cell: str, margin: float | None) -> Effect:
+    tables = {name: getattr(pairs, name)[[cell]] for name in ("difference", "planned", "first")}
+    alone = replace(pairs, **tables, combinations=1)
+    return replace(_summarise(effect.factors, effect.levels, effect.metric, alone, margin), where=_where(pairs, cell))
+
+
+def _where(pairs: _Pairs, cell: str) -> dict[str, str]:
+    return dict(zip(pairs.others, cell.split("\x1f"), strict=True)) if pairs.others else {}
 
 
 def _balanced(differences: pd.DataFrame) -> pd.DataFrame:
-    """Return the largest part without gaps: means over different cells would add cell effects to the seeds' spread."""
+    """Return the part without gaps with most pairs: means over different cells would add cell effects to the spread.
+
+    Parts of two seeds or more come first: one seed has no interval.
+    """
     some = differences.dropna(axis="columns", how="all").dropna(axis="index", how="all")
-    by_seed = some.dropna(axis="index", how="any")
-    by_cell = some.dropna(axis="columns", how="any")
-    return by_seed if len(by_seed) >= 2 or by_cell.empty else by_cell
+    measured = some.notna().to_numpy()
+    parts = [(measured[:, list(cells)].all(axis=1), sorted(cells)) for cells in _selections(measured)]
+    if not parts:
+        return some
+    seeds, cells = max(parts, key=lambda part: (min(2, part[0].sum()), part[0].sum() * len(part[1]), part[0].sum()))
+    return some.iloc[np.flatnonzero(seeds), cells]
 
 
-def _t_test(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the 95 % interval of the mean and the p value of a one-sample t test against zero; nan if undefined."""
-    # few test images can give the same difference for all seeds but for rounding; t would then be x / 0
-    if len(values) < 2 or np.ptp(values) <= ROUNDING * np.abs(values).max():
-        return (float("nan"),) * 3
-    test = stats.ttest_1samp(values, 0.0)
-    interval = test.confidence_interval(CONFIDENCE)
-    return float(interval.low), float(interval.high), float(test.pvalue)
+def _selections(measured: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> set[frozenset[int]]:
+    """Return the selections of cells among which the largest balanced part is: what some seeds have in common."""
+    found: set[frozenset[int]] = set()
+    for cells in {frozenset(np.flatnonzero(row).tolist()) for row in measured}:
+        found |= {cells, *(cells & other for other in found)}
+        if len(found) > MAX_SELECTIONS:
+            break
+    return found - {frozenset()}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mnist_resnet.comparing.changes import changes, short_names
-from mnist_resnet.comparing.effects import Effect, effects
+from mnist_resnet.comparing.effects import Effect, correct, effects, spell_out
 from mnist_resnet.comparing.factors import distinguishing_factors, other_factors, varying_factors
 from mnist_resnet.comparing.frame import epochs_frame, jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.report import printable
 from mnist_resnet.comparing.statistics import grouped, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
@@ -76,12 +76,8 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
         judgement for judgement in judgements(jobs) if judgement.measured.n > 1 and judgement.claim.value is not None
     ]
     alone = [name for name in factors if name not in ("experiment", "sweep", "seed")]
-    with_interval = [
-        effect
-        for factor in alone
-        for effect in effects(frame, factor, other_factors(frame, factor))
-        if effect.low == effect.low
-    ]
+    found = [effect for factor in alone for effect in effects(frame, factor, other_factors(frame, factor))]
+    with_interval = [effect for effect in correct(spell_out(found)) if effect.low == effect.low]
     figures = {}
     if any(job.history.epochs for job in jobs):
         figures["curves"] = curves(jobs, factors if by is not None else distinguishing_factors(frame))
@@ -162,7 +158,7 @@ def claims(judged: Sequence[Judgement]) -> "Figure":
         axes.plot([factor * runs.low, factor * runs.high], [row, row], "C0-", linewidth=4, alpha=0.5)
         axes.plot([factor * value for value in runs.values], [row] * runs.n, "C0o", markersize=4)
         axes.plot([factor * (judgement.claim.value or 0.0)], [row], "C3x", markersize=9, markeredgewidth=2)
-    names = [f"{j.group}, {j.claim.epoch} {j.claim.metric}: {j.verdict}" for j in judged]
+    names = [f"{j.group}, {j.claim.epoch} {j.claim.metric}: {j.verdict_text}" for j in judged]
     _rows(axes, names)
     axes.set(
         xlabel="accuracy, %", title="Claimed ×, runs •, 95 % intervals: of the mean (thick), for one further run (thin)"
@@ -180,9 +176,15 @@ def effect_intervals(found: Sequence[Effect]) -> "Figure":
         )
         axes.plot([100 * effect.mean], [row], "C0o" if effect.significant else "C7o")
     axes.axvline(0, color="black", linewidth=0.8)
-    _rows(axes, [f"{e.factors[0]}: {level_text(e.levels[0][0])} → {level_text(e.levels[0][1])}" for e in found])
-    axes.set(xlabel="change of test error, percentage points", title="Effects; grey: interval spans zero")
+    _rows(axes, [_effect_name(effect) for effect in found])
+    axes.set(xlabel="change of test error, percentage points", title="Effects; grey: not shown, corrected for number")
     return _figure(axes)
+
+
+def _effect_name(effect: Effect) -> str:
+    (before, after) = map(level_text, effect.levels[0])
+    where = f", where {levels_text(effect.where)}" if effect.where else ""
+    return f"{effect.factors[0]}: {before} → {after}{where}"
 
 
 def _rows(axes: "Axes", names: Sequence[str]) -> None:

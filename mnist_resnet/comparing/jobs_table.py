@@ -11,7 +11,7 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import QUEUED, Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.statistics import grouped_rows, seeds_summary
+from mnist_resnet.comparing.statistics import FEW_RUNS, grouped_rows, seeds_summary
 from mnist_resnet.job_folder import Status
 
 SHOWN_WHEN_CONSTANT = (
@@ -24,6 +24,15 @@ TRAINING_SECONDS = "Training seconds: the mean time of the steps alone, without 
 
 UNFINISHED = (Status.INTERRUPTED, Status.RUNNING, QUEUED)
 """Statuses of jobs that have not ended."""
+
+NEW_IMAGES = (
+    "On new images: the interval for the network, tested on other images of the same kind. It adds what so many test "
+    "images leave open, p (1 − p) / images, which no number of seeds reduces."
+)
+
+FEW_RUNS_TEXT = (
+    f"With {FEW_RUNS} runs or fewer, an interval rests on the runs being normally distributed, which so few can't show."
+)
 
 NO_VALUE = ("null", "absent")
 """Levels that are not worth naming above the table."""
@@ -148,12 +157,18 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     summary = seeds_summary(frame, by, [*all_metrics, "training_seconds"])
     rows = [_seeds_row(row, by, metric) for metric in all_metrics for _, row in summary.iterrows()]
     lines = [
-        "Figures of the last epoch, except best test accuracy; accuracies in per cent. Mean of n completed jobs with "
-        "the 95 % confidence interval of the mean (Student's t); sd is the standard deviation between seeds.",
+        "Figures of the last epoch, except best test accuracy; accuracies in per cent. Mean of n completed jobs; sd is "
+        "the standard deviation between seeds. The 95 % interval is the mean's over seeds, for these test images "
+        "(Student's t; accuracies on the log of right over wrong). Runs that are all equal have none: with few runs, "
+        "that is rounding or chance.",
         picked_text(frame),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
-    return Section("Over seeds", lines, pd.DataFrame(rows))
+    if any("on new images" in row for row in rows):
+        lines.insert(1, NEW_IMAGES)
+    if any(2 <= int(row["n"].split()[0]) <= FEW_RUNS for row in rows):
+        lines.insert(1, FEW_RUNS_TEXT)
+    return Section("Over seeds", lines, pd.DataFrame(rows).fillna(ABSENT))
 
 
 def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[str, str]:
@@ -168,7 +183,8 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[st
         "n": f"{n} of {jobs}" if n < jobs else str(n),
         "mean": text("mean"),
         "sd": text("sd"),
-        "95 % interval": f"{text('low')} to {text('high')}" if n > 1 else ABSENT,
+        "95 % interval": ABSENT if pd.isna(row[f"{metric}_low"]) else f"{text('low')} to {text('high')}",
+        **({} if pd.isna(row[f"{metric}_new_low"]) else {"on new images": f"{text('new_low')} to {text('new_high')}"}),
         "min": text("min"),
         "max": text("max"),
         **(

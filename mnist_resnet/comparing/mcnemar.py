@@ -1,4 +1,4 @@
-"""Compares two jobs, or two groups of jobs, image by image with McNemar's test."""
+"""Compares two jobs image by image with McNemar's test, and two groups of jobs with their seeds as clusters."""
 
 import zipfile
 from collections.abc import Sequence
@@ -6,24 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy import stats
 
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.statistics import all_equal
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 
 
 @dataclass(frozen=True)
 class McNemarResult:
-    """Counts of test images by whether each side classifies them correctly, and McNemar's test.
+    """Counts of test images by whether each of two networks classifies them correctly, and McNemar's test.
 
     Attributes:
         images: number of test images.
-        both_right, both_wrong: images that both sides classify correctly, or both incorrectly.
-        only_first, only_second: images that only one side classifies correctly.
-        p: two-sided p value of McNemar's exact (binomial) test of equal error rates.
+        both_right, both_wrong: images that both networks classify correctly, or both incorrectly.
+        only_first, only_second: images that only one of them classifies correctly.
+        p: two-sided mid-p value of McNemar's test of equal error rates.
     """
 
     images: int
@@ -34,10 +35,29 @@ class McNemarResult:
     p: float
 
 
-def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarResult:
-    """Compare the predictions of two jobs or two groups of jobs.
+@dataclass(frozen=True)
+class GroupsResult:
+    """Shares of runs that classify each test image correctly, and a test with the runs as clusters.
 
-    A group classifies an image correctly if more than half of its jobs do.
+    Attributes:
+        images: number of test images.
+        runs: number of runs on each side.
+        first_more, second_more: images that a larger share of one side's runs classifies correctly.
+        first_share, second_share: mean over images of that share, which is the side's mean accuracy.
+        p: two-sided p value for equal mean shares; nan if there is too little to judge by.
+    """
+
+    images: int
+    runs: tuple[int, int]
+    first_more: int
+    second_more: int
+    first_share: float
+    second_share: float
+    p: float
+
+
+def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarResult | GroupsResult:
+    """Compare the predictions of two jobs, or of two groups of jobs.
 
     Raises:
         UsageError: the two sides have different test sets, or one has no job.
@@ -48,19 +68,63 @@ def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarR
     by_job = {job.folder: correct_predictions(job) for job in (*first, *second)}
     if len({test_set for test_set, _ in by_job.values()}) > 1:
         raise UsageError("image by image: the jobs were tested on different images and can't be compared")
-    right_first, right_second = (_majority([by_job[job.folder][1] for job in side]) for side in (first, second))
-    counts = [
-        [np.sum(right_first & right_second), np.sum(right_first & ~right_second)],
-        [np.sum(~right_first & right_second), np.sum(~right_first & ~right_second)],
-    ]
+    sides = [np.array([by_job[job.folder][1] for job in side]) for side in (first, second)]
+    if len(first) == len(second) == 1:
+        return _compare_networks(sides[0][0], sides[1][0])
+    return _compare_groups(*sides)
+
+
+def _compare_networks(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemarResult:
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(~first & second))
     return McNemarResult(
-        images=len(right_first),
-        both_right=int(counts[0][0]),
-        both_wrong=int(counts[1][1]),
-        only_first=int(counts[0][1]),
-        only_second=int(counts[1][0]),
-        p=float(mcnemar(counts, exact=True).pvalue),
+        images=len(first),
+        both_right=int(np.sum(first & second)),
+        both_wrong=int(np.sum(~first & ~second)),
+        only_first=only_first,
+        only_second=only_second,
+        p=mcnemar_mid_p(only_first, only_second),
     )
+
+
+def mcnemar_mid_p(only_first: int, only_second: int) -> float:
+    """Return the two-sided mid-p value of McNemar's test from the counts of images that one side alone has right.
+
+    The exact test's p value less the probability of the counts seen; the exact test itself is needlessly conservative
+    (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13 (2013) 91).
+    """
+    fewer, discordant = min(only_first, only_second), only_first + only_second
+    if only_first == only_second:
+        return 1.0
+    coins = stats.binom(discordant, 0.5)
+    return float(2 * coins.cdf(fewer) - coins.pmf(fewer))
+
+
+def _compare_groups(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> GroupsResult:
+    shares = first.mean(axis=0), second.mean(axis=0)
+    return GroupsResult(
+        images=first.shape[1],
+        runs=(len(first), len(second)),
+        first_more=int(np.sum(shares[0] > shares[1])),
+        second_more=int(np.sum(shares[0] < shares[1])),
+        first_share=float(shares[0].mean()),
+        second_share=float(shares[1].mean()),
+        p=_clusters_p(first.mean(axis=1), second.mean(axis=1)),
+    )
+
+
+def _clusters_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the p value for equal means of two sides' runs.
+
+    A run's mistakes belong together, so a run and not an image is one observation: Welch's t test (Biometrika 34 (1947)
+    28) on the runs' mean shares. A side of a single run is tested as one further run of the other side.
+    """
+    if all_equal(first) and all_equal(second):
+        return float("nan")
+    if min(len(first), len(second)) == 1:
+        many, (one,) = (first, second) if len(first) > 1 else (second, first)
+        distance = abs(one - many.mean()) / (many.std(ddof=1) * np.sqrt(1 + 1 / len(many)))
+        return float(2 * stats.t.sf(distance, len(many) - 1))
+    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
 
 
 def select_jobs(jobs: Sequence[Job], selector: str) -> list[Job]:
@@ -108,8 +172,3 @@ def correct_predictions(job: Job) -> tuple[str, NDArray[np.bool_]]:
         raise UnreadableFolder(f"{job.folder}: no {PREDICTIONS} in it") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UnreadableFolder(f"{path}: can't be read ({error})") from None
-
-
-def _majority(correct: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    majority: NDArray[np.bool_] = 2 * np.sum(correct, axis=0) > len(correct)
-    return majority

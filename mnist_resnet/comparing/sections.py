@@ -7,19 +7,36 @@ import pandas as pd
 from mnist_resnet.comparing.cells import HEADINGS, format_cell
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
 from mnist_resnet.comparing.comparisons import Answer
-from mnist_resnet.comparing.effects import Effect, effects, interactions
+from mnist_resnet.comparing.effects import (
+    SMALLEST_SHARE,
+    Conclusion,
+    Effect,
+    correct,
+    effects,
+    interactions,
+    spell_out,
+)
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
-from mnist_resnet.comparing.jobs_table import count_text
+from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.levels import level_text, levels_text
-from mnist_resnet.comparing.mcnemar import McNemarResult
+from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
 from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.statistics import Spread
+from mnist_resnet.comparing.significance import LEVEL, MAX_SEEDS
+from mnist_resnet.comparing.statistics import FEW_RUNS
 from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Judgement, Verdict
 
 MAX_LEVELS = 12
 """Largest number of levels for which each level of a factor is compared with the first; for more, see the plots."""
+
+DEFAULT_MARGIN = f"{SMALLEST_SHARE:.0%} of the first level's mean (of its error rate, for accuracies)".replace(
+    "%", " %"
+)
+"""The smallest difference of interest, if `--smallest-effect` does not set another."""
+
+PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within", "above", "below"))
+"""Reasons that the table itself shows."""
 
 EPOCH_BY_EPOCH = (
     "All epochs of all completed runs. Accuracy varies from one epoch to the next, so a claim may come from a single "
@@ -32,16 +49,24 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     if not judgements:
         return []
     lines = [
-        "A claim is treated as one run: it stands if it lies in the 95 % prediction interval for one further run "
-        "(Student's t). An approximate claim covers all values that round to the stated figure. "
-        "Accuracies are in per cent.",
+        "A claim is treated as one run on the same test images: it stands if it lies in the 95 % prediction interval "
+        "for one further run, and covers all values that round to the figure as it is written. Accuracies are in per "
+        "cent, and runs are taken as normal in the log of right over wrong.",
+        "“Up to” states a maximum: it is compared with the best epoch of as many runs as ours, and stands unless it "
+        "is higher (one-sided).",
         f"A verdict needs {MIN_RUNS} completed runs; an interval whose ends lie more than {MAX_RATIO:g}-fold apart in "
         "error rate confirms nothing.",
     ]
+    if tested := sum(judgement.p == judgement.p for judgement in judgements):
+        lines.append(
+            f"A claim is contradicted if its p value is below {LEVEL:.2g} after Holm's correction for the {tested} "
+            "claims tested."
+        )
+    if any(1 < judgement.measured.n <= FEW_RUNS for judgement in judgements):
+        lines.append(FEW_RUNS_TEXT)
     reasons: dict[tuple[str, str], list[str]] = {}
-    # verdicts that follow from the interval need no reason beside the table
     for judgement in judgements:
-        if judgement.verdict in (Verdict.TOO_VARIABLE, Verdict.NOT_AT_SCALE, Verdict.ANOTHER_CONFIG):
+        if judgement.verdict not in (Verdict.NOT_STATED, Verdict.TOO_FEW) and judgement.reason not in PLAIN_REASONS:
             reasons.setdefault((judgement.verdict, judgement.reason), []).append(judgement.group)
     for (verdict, reason), groups in reasons.items():
         lines.append(f"{verdict.capitalize()} ({', '.join(dict.fromkeys(groups))}): {reason}.")
@@ -58,16 +83,19 @@ def _metric_text(metric: str) -> str:
 
 def _claim_row(judgement: Judgement) -> dict[str, str]:
     claim, measured = judgement.claim, judgement.measured
-    best = "best " if claim.epoch == "best" else ""
+    best = "best " if claim.epoch == "best" or claim.is_maximum else ""
     picked = " (picked on test)" if best and not claim.metric.startswith("train") and _picked_on_test(judgement) else ""
     return {
         "config": judgement.group,
         "metric": best + _metric_text(claim.metric) + picked,
         "claimed": claim.words,
         "n": str(measured.n) if measured.n == len(judgement.jobs) else f"{measured.n} ({count_text(judgement.jobs)})",
-        "measured": _mean_text(claim.metric, measured),
+        "mean": format_cell(claim.metric, measured.mean),
+        "its 95 % interval": _range_text(claim.metric, measured.low, measured.high),
         "one further run": _range_text(claim.metric, measured.prediction_low, measured.prediction_high),
-        "verdict": str(judgement.verdict),
+        "p": p_text(judgement.p),
+        "corrected p": p_text(judgement.adjusted),
+        "verdict": judgement.verdict_text,
     }
 
 
@@ -89,16 +117,13 @@ def _picked_on_test(judgement: Judgement) -> bool:
     return any(job.history.best.get("picked_on", "test") == "test" for job in judgement.jobs)
 
 
-def _mean_text(metric: str, measured: Spread) -> str:
-    half = (measured.high - measured.low) / 2
-    return format_cell(metric, measured.mean) + (f" ± {format_cell(metric, half)}" if measured.n > 1 else "")
-
-
 def _range_text(metric: str, low: float, high: float) -> str:
     return f"{format_cell(metric, low)} to {format_cell(metric, high)}" if low == low else ABSENT
 
 
-def effects_section(frame: pd.DataFrame, metric: str, by: Sequence[str] | None = None) -> Section | None:
+def effects_section(
+    frame: pd.DataFrame, metric: str, by: Sequence[str] | None = None, margin: float | None = None
+) -> Section | None:
     """Return the effects of single factors and the interactions of two; None if no factor varies.
 
     An experiment's name stands for several factors at once, and is a factor only if `by` names it.
@@ -106,56 +131,94 @@ def effects_section(frame: pd.DataFrame, metric: str, by: Sequence[str] | None =
     factors = by if by is not None else [name for name in varying_factors(frame) if name not in ("experiment", "sweep")]
     factors = [factor for factor in factors if factor != "seed"]
     few_levels = [factor for factor in factors if frame[factor].map(level_text).nunique() <= MAX_LEVELS]
-    alone = [effect for factor in few_levels for effect in effects(frame, factor, other_factors(frame, factor), metric)]
+    alone = [
+        effect
+        for factor in few_levels
+        for effect in effects(frame, factor, other_factors(frame, factor), metric, margin)
+    ]
     if not alone:
         return None
-    lines = [_effects_text(metric, len(alone))]
-    lines += [f"No two jobs differ in {name} alone: its effect can't be determined." for name in _undetermined(alone)]
+    rest = [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")]
+    together = interactions(frame, few_levels, metric, rest, margin)
+    found = [effect for effect in [*alone, *together] if effect.seeds]
+    listed = correct(spell_out(found))
+    lines = [effects_text(metric), words_text(listed, margin)] if listed else []
+    lines += _cells_lines(found) + _undetermined(alone)
     lines += [
         f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in factors if factor not in few_levels
     ]
-    rest = [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")]
-    together = interactions(frame, few_levels, metric, rest)
-    rows = [_effect_row(effect) for effect in [*alone, *together] if effect.seeds]
-    return Section("Effects", lines, pd.DataFrame(rows, dtype=object))
+    return Section("Effects", lines, pd.DataFrame(_effect_rows(listed), dtype=object))
 
 
-def changes_section(frame: pd.DataFrame, metric: str) -> Section | None:
+def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = None) -> Section | None:
     """Return the changes of one factor at a time, with their effect on the training time; None without changes."""
-    found = changes(frame, metric)
+    found = changes(frame, metric, margin)
     if not found:
         return None
     bases = dict.fromkeys((change.base, levels_text(change.levels)) for change in found)
     lines = [f"{BASE_NAMES[base]} is {levels}." for base, levels in bases]
-    lines.append(
-        f"{_effects_text(metric, len(found)).removesuffix('.')}. Training seconds are those of the steps alone, "
-        "without evaluation and start-up."
-    )
+    lines += [
+        effects_text(metric),
+        words_text([change.metric for change in found], margin),
+        "Training seconds are those of the steps alone, without evaluation and start-up.",
+    ]
     rows = []
-    for change in found:
-        row = {"from": BASE_NAMES[change.base]} | _effect_row(change.metric)
+    for change, row in zip(found, _effect_rows([change.metric for change in found]), strict=True):
         seconds = change.seconds
         if seconds.seeds:
             interval = ABSENT if seconds.low != seconds.low else f"{seconds.low:+.3g} to {seconds.high:+.3g}"
             row |= {"training, s": f"{seconds.mean:+.3g}", "its 95 % interval": interval}
-        rows.append(row)
+        rows.append({"from": BASE_NAMES[change.base]} | row)
     return Section("One change at a time", lines, pd.DataFrame(rows, dtype=object))
 
 
 def _undetermined(found: Sequence[Effect]) -> list[str]:
-    """Return the changes that no pair of jobs shows; the factor's name alone if none of its changes has a pair."""
+    """Return a line for each change that no pair of jobs shows; one for a factor none of whose changes has a pair."""
     determined = {effect.factors for effect in found if effect.seeds}
-    unpaired = [effect for effect in found if not effect.seeds]
-    names = [_change_text(effect) if effect.factors in determined else effect.factors[0] for effect in unpaired]
-    return list(dict.fromkeys(names))
+    lines = []
+    for effect in found:
+        if effect.left_out and not effect.seeds:
+            lines.append(f"{_change_text(effect)}: no pair completed ({effect.left_out} planned).")
+        elif not effect.seeds:
+            name = _change_text(effect) if effect.factors in determined else effect.factors[0]
+            lines.append(f"No two jobs differ in {name} alone: its effect can't be determined.")
+    return list(dict.fromkeys(lines))
 
 
-def _effects_text(metric: str, count: int) -> str:
+def _cells_lines(found: Sequence[Effect]) -> list[str]:
+    """Return a line for each effect that is listed cell by cell, or would have to be, with the test of its cells."""
+    lines = []
+    for effect in found:
+        if not effect.within or (effect.complete and not effect.is_mixed):
+            continue
+        known = effect.heterogeneity == effect.heterogeneity
+        test = f"p {p_text(effect.heterogeneity, equals='= ')}" if known else "no test, with so few seeds"
+        why = "they differ" if effect.is_mixed else "the design has holes"
+        lines.append(
+            f"{_change_text(effect)} is known in {len(effect.within)} combinations of the other factors; equal in "
+            f"all of them: {test}. Since {why}, no average over them is an effect."
+        )
+    return lines
+
+
+def effects_text(metric: str) -> str:
+    """Return what an effect is and how its interval comes about."""
     errors = f"{metric.removesuffix('_accuracy').replace('_', ' ')} error rate in percentage points"
     return (
         f"Change of the last epoch's {errors if metric.endswith('_accuracy') else metric}, paired by seed and by the "
-        "other factors' levels, averaged within each seed; 95 % interval over seeds (paired t); p values are not "
-        f"corrected for their number ({count} effect{'s' * (count != 1)})."
+        "other factors' levels, averaged within each seed; 95 % interval over seeds (paired t), for these test images."
+    )
+
+
+def words_text(listed: Sequence[Effect], margin: float | None) -> str:
+    """Return what the words beside the effects mean."""
+    size = f"{_unsigned(listed[0].metric, margin)} (--smallest-effect)" if margin is not None else DEFAULT_MARGIN
+    count = sum(effect.p == effect.p for effect in listed)
+    return (
+        f"Shown: corrected p below {LEVEL:.2g}, by Holm's method for the number of tests in this table ({count}). "
+        f"No difference: none larger than the smallest one of interest, {size}, by two one-sided t tests, corrected "
+        "likewise. Undecided: neither; the number of seeds is what finds a difference of that size in four of five "
+        "studies, at the spread seen here."
     )
 
 
@@ -166,29 +229,65 @@ def _change_text(effect: Effect) -> str:
     )
 
 
-def _effect_row(effect: Effect) -> dict[str, str]:
-    unknown = effect.low != effect.low
+def _effect_rows(found: Sequence[Effect]) -> list[dict[str, str]]:
+    has_where = any(effect.where for effect in found)
+    has_cells = any(effect.heterogeneity == effect.heterogeneity for effect in found)
+    return [_effect_row(effect, has_where, has_cells) for effect in found]
+
+
+def _effect_row(effect: Effect, has_where: bool, has_cells: bool) -> dict[str, str]:
     interval = f"{_signed(effect.metric, effect.low)} to {_signed(effect.metric, effect.high)}"
     return {
         "change": _change_text(effect),
+        **({"where": levels_text(effect.where) or "everywhere"} if has_where else {}),
         "effect": _signed(effect.metric, effect.mean),
-        "95 % interval": ABSENT if unknown else interval,
-        "p": ABSENT if unknown else (f"{effect.p:.3f}" if effect.p >= 0.001 else "< 0.001"),
+        "95 % interval": ABSENT if effect.low != effect.low else interval,
+        "p": p_text(effect.p),
+        "corrected p": p_text(effect.adjusted),
         "seeds": str(effect.seeds),
         "pairs": f"{effect.seeds * effect.cells}" + (f" ({effect.left_out} left out)" if effect.left_out else ""),
-        "": "shown" if effect.significant else "not shown",
+        **({"cells differ, p": p_text(effect.heterogeneity)} if has_cells else {}),
+        "": conclusion_text(effect),
     }
 
 
+def conclusion_text(effect: Effect) -> str:
+    """Return the word on an effect, with the size that it excludes or the seeds that it would take."""
+    size = _unsigned(effect.metric, effect.margin)
+    if effect.conclusion == Conclusion.EQUIVALENT:
+        return f"no difference larger than {size}"
+    if effect.conclusion == Conclusion.SMALL:
+        return f"shown, but smaller than {size}"
+    needed = effect.test.seeds_needed
+    if effect.conclusion == Conclusion.UNDECIDED and (needed is None or needed > effect.seeds):
+        return f"undecided ({needed or f'more than {MAX_SEEDS}'} seeds would tell {size})"
+    if effect.conclusion == Conclusion.NO_INTERVAL:
+        return "no interval: one seed" if effect.seeds == 1 else "no interval: all seeds agree exactly"
+    return str(effect.conclusion)
+
+
+def p_text(p: float, equals: str = "") -> str:
+    """Return a p value as text."""
+    return ABSENT if p != p else f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def _signed(metric: str, value: float) -> str:
-    return f"{100 * value:+.2f}" if metric.endswith("_accuracy") else f"{value:+.4g}"
+    text = f"{100 * value:+.2f}" if metric.endswith("_accuracy") else f"{value:+.4g}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def _unsigned(metric: str, value: float) -> str:
+    return f"{100 * value:.2g}" if metric.endswith("_accuracy") else f"{value:.2g}"
 
 
 def comparisons_section(answers: Sequence[Answer]) -> Section | None:
     """Return claims without a figure, each with the measure that decides it; None if there are none."""
     if not answers:
         return None
-    lines = ["Paired by seed and by the other factors' levels; 95 % interval of the difference over seeds (paired t)."]
+    lines = [
+        "Paired by seed and by the other factors' levels; 95 % interval of the difference over seeds (paired t), for "
+        "these test images. p values are corrected for the number of these claims (Holm)."
+    ]
     lines += [
         f"{answer.comparison.question} “{answer.comparison.words}”: {answer.finding} ({answer.reason})."
         for answer in answers
@@ -217,17 +316,40 @@ def _number_text(value: float) -> str:
     return ABSENT if value != value else f"{value:.4g}"
 
 
-def image_section(first: str, second: str, result: McNemarResult) -> Section:
-    """Return McNemar's test of two jobs, or of two groups by majority."""
-    p = f"{result.p:.3f}" if result.p >= 0.001 else f"{result.p:.1e}"
-    lines = [
+def image_section(first: str, second: str, result: McNemarResult | GroupsResult) -> Section:
+    """Return the test of two networks, or of two groups of runs, on the same test images."""
+    if isinstance(result, GroupsResult):
+        return Section("Image by image", _groups_lines(first, second, result))
+    return Section("Image by image", _networks_lines(first, second, result))
+
+
+def _networks_lines(first: str, second: str, result: McNemarResult) -> list[str]:
+    return [
         f"Of {result.images} test images, {result.only_first} are classified correctly by {first} alone and "
         f"{result.only_second} by {second} alone; both are right on {result.both_right} and wrong on "
         f"{result.both_wrong}.",
-        f"McNemar's exact test of equal error rates: p = {p}. It compares these trained networks and does not predict "
-        "the result with other seeds; a group counts as right on an image if more than half of its jobs are.",
+        f"McNemar's test of equal error rates (mid-p): p = {_small_p_text(result.p)}. It compares these two trained "
+        "networks on images of this kind and does not predict the result with other seeds.",
     ]
-    return Section("Image by image", lines)
+
+
+def _groups_lines(first: str, second: str, result: GroupsResult) -> list[str]:
+    runs = " and ".join(f"{count} run{'s' * (count != 1)}" for count in result.runs)
+    test = (
+        "all runs of a side make equally many mistakes, which leaves nothing to judge by"
+        if result.p != result.p
+        else f"p = {_small_p_text(result.p)} for equal shares, with each run as one observation (Welch's t test)"
+    )
+    return [
+        f"Of {result.images} test images, {result.first_more} are classified correctly by a larger share of the runs "
+        f"of {first}, and {result.second_more} by a larger share of those of {second} ({runs}).",
+        f"Mean share of right runs: {100 * result.first_share:.2f} % and {100 * result.second_share:.2f} %; {test}. It "
+        "says what further seeds would give on these test images.",
+    ]
+
+
+def _small_p_text(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
 def remarks_section(remarks: Sequence[str], jobs: Sequence[Job]) -> Section | None:

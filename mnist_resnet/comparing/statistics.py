@@ -2,69 +2,200 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.transform import LINEAR, Transform, count_images, transform_of
 
 CONFIDENCE = 0.95
 """Confidence level of every interval in this project."""
+
+FEW_RUNS = 5
+"""Number of runs up to which a reader is told that an interval rests on an assumption nobody can check."""
+
+ROUNDING = 1e-9
+"""Relative spread below which runs count as equal; what is left is floating-point rounding."""
 
 
 @dataclass(frozen=True)
 class Spread:
     """Summary of one metric over a group of runs.
 
+    Runs that are all equal have no interval: with few runs, a spread of zero is rounding or chance, never certainty.
+
     Attributes:
         values: one per run, in the order given.
-        mean: nan without runs.
-        sd: sample standard deviation (n − 1); nan below two runs, as are the four bounds.
-        low, high: 95 % confidence interval of the mean (Student's t).
-        prediction_low, prediction_high: 95 % prediction interval for one further run.
-        minimum, maximum: nan without runs.
+        transform: scale of the intervals, on which runs are taken as normal.
+        images: number of images that the metric is a share of; None for other metrics, or if unknown.
     """
 
     values: tuple[float, ...]
-    mean: float
-    sd: float
-    low: float
-    high: float
-    prediction_low: float
-    prediction_high: float
-    minimum: float
-    maximum: float
+    transform: Transform = LINEAR
+    images: int | None = None
 
     @property
     def n(self) -> int:
         """Number of runs."""
         return len(self.values)
 
+    @cached_property
+    def mean(self) -> float:
+        """Arithmetic mean; nan without runs."""
+        return float(np.mean(self.values)) if self.values else float("nan")
 
-def spread(values: Iterable[float]) -> Spread:
+    @cached_property
+    def sd(self) -> float:
+        """Sample standard deviation (n − 1); nan below two runs."""
+        return float(np.std(self.values, ddof=1)) if self.n > 1 else float("nan")
+
+    @property
+    def minimum(self) -> float:
+        """Smallest value; nan without runs."""
+        return min(self.values, default=float("nan"))
+
+    @property
+    def maximum(self) -> float:
+        """Largest value; nan without runs."""
+        return max(self.values, default=float("nan"))
+
+    @property
+    def varies(self) -> bool:
+        """Whether the runs differ at all."""
+        return not all_equal(self.values)
+
+    @property
+    def low(self) -> float:
+        """Lower end of `interval`."""
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of `interval`."""
+        return self.interval[1]
+
+    @property
+    def prediction_low(self) -> float:
+        """Lower end of `prediction`."""
+        return self.prediction[0]
+
+    @property
+    def prediction_high(self) -> float:
+        """Upper end of `prediction`."""
+        return self.prediction[1]
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the mean over seeds, on the same test images.
+
+        Student's t; on a transformed scale by the delta method, f(mean) ± t · s · f'(mean) / √n, transformed back
+        (Korn and Graubard, Survey Methodology 24 (1998) 193, for the logit): it always contains the mean.
+        """
+        return self._around_mean(self.sd**2 / self.n) if self._has_interval else (float("nan"),) * 2
+
+    @cached_property
+    def new_images_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the mean over seeds on new test images of the same kind.
+
+        The variance over seeds plus the binomial one of a finite test set, p (1 − p) / images, which no number of seeds
+        reduces. Student's t with the seeds' degrees of freedom, so that it is never narrower than `interval`.
+        """
+        if not self._has_interval or not self.images:
+            return (float("nan"),) * 2
+        seeds, images = self.sd**2 / self.n, self.mean * (1 - self.mean) / self.images
+        return self._around_mean(seeds + images)
+
+    @cached_property
+    def prediction(self) -> tuple[float, float]:
+        """95 % prediction interval for one further run.
+
+        Mean ± t · s · √(1 + 1/n) of the transformed values, transformed back, with n − 1 degrees of freedom (Hahn and
+        Meeker, Statistical Intervals, 1991, section 4.7).
+        """
+        if not self._has_interval:
+            return (float("nan"),) * 2
+        low, high = stats.t.interval(CONFIDENCE, self.n - 1, loc=self._centre, scale=self._prediction_scale)
+        return float(self.transform.back(low)), float(self.transform.back(high))
+
+    def prediction_p(self, low: float, high: float) -> float:
+        """Return the two-sided p value of one further run falling into `low` to `high`; nan without an interval."""
+        if not self._has_interval:
+            return float("nan")
+        ends = (self.transform.forward([low, high]) - self._centre) / self._prediction_scale
+        distance = max(0.0, float(ends[0]), -float(ends[1]))
+        return float(2 * stats.t.sf(distance, self.n - 1))
+
+    def best_of(self, runs: int) -> float:
+        """Return the value that the best of `runs` further runs stays below with 95 % probability.
+
+        A one-sided simultaneous prediction bound (Hahn and Meeker, 1991, section 4.8).
+        """
+        if not self._has_interval:
+            return float("nan")
+        factor = brentq(lambda reach: _probability_below(reach, runs, self.n) - CONFIDENCE, 0.0, 1e5)
+        return float(self.transform.back(self._centre + factor * self._transformed_sd))
+
+    def best_of_p(self, value: float, runs: int) -> float:
+        """Return the probability that the best of `runs` further runs is at or above a value; nan without interval."""
+        if not self._has_interval:
+            return float("nan")
+        reach = (float(self.transform.forward(value)) - self._centre) / self._transformed_sd
+        return 1 - _probability_below(reach, runs, self.n)
+
+    @property
+    def _has_interval(self) -> bool:
+        return self.n > 1 and self.varies
+
+    @property
+    def _centre(self) -> float:
+        return float(np.mean(self.transform.forward(self.values)))
+
+    @property
+    def _transformed_sd(self) -> float:
+        return float(np.std(self.transform.forward(self.values), ddof=1))
+
+    @property
+    def _prediction_scale(self) -> float:
+        return self._transformed_sd * float(np.sqrt(1 + 1 / self.n))
+
+    def _around_mean(self, variance: float) -> tuple[float, float]:
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, self.n - 1) * np.sqrt(variance) * self.transform.slope(self.mean)
+        centre = self.transform.forward(self.mean)
+        return float(self.transform.back(centre - half)), float(self.transform.back(centre + half))
+
+
+def spread(values: Iterable[float], metric: str = "", images: int | None = None) -> Spread:
     """Summarise one metric of several runs; values that are not finite are ignored.
 
-    The prediction interval for one further run of a normal population is mean ± t · s · √(1 + 1/n), with n − 1 degrees
-    of freedom (Hahn and Meeker, Statistical Intervals, 1991, section 4.7).
+    Args:
+        values: one per run.
+        metric: the metric's name, which decides the scale (see `transform_of`); the linear one by default.
+        images: number of images that an accuracy is a share of, if known.
     """
-    runs = np.asarray([value for value in values if value is not None and np.isfinite(value)], dtype=float)
-    n = len(runs)
-    if n == 0:
-        return Spread((), *[float("nan")] * 8)
-    mean = float(runs.mean())
-    sd = float(runs.std(ddof=1)) if n > 1 else float("nan")
-    low, high = _interval(mean, sd / np.sqrt(n), n)
-    prediction_low, prediction_high = _interval(mean, sd * np.sqrt(1 + 1 / n), n)
-    extremes = float(runs.min()), float(runs.max())
-    return Spread(tuple(runs.tolist()), mean, sd, low, high, prediction_low, prediction_high, *extremes)
+    runs = tuple(float(value) for value in values if value is not None and np.isfinite(value))
+    return Spread(runs, transform_of(metric, images), images if metric.endswith("_accuracy") else None)
 
 
-def _interval(mean: float, scale: float, n: int) -> tuple[float, float]:
-    if scale == 0:
-        return mean, mean
-    low, high = stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=scale) if n > 1 else (float("nan"),) * 2
-    return float(low), float(high)
+def all_equal(values: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Return whether runs, or differences between runs, are equal but for rounding: then nothing can be judged."""
+    return len(values) == 0 or bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
+
+
+def _probability_below(reach: float, runs: int, n: int) -> float:
+    """Return the probability that `runs` further runs all stay below the mean of n runs plus `reach` of their s.
+
+    Integrated over the mean's error (Gauss and Hermite's nodes) and over s (its chi distribution).
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    levels, shares = np.polynomial.legendre.leggauss(200)
+    sds = np.sqrt(stats.chi2.ppf((levels + 1) / 2, n - 1) / (n - 1))
+    below = stats.norm.cdf(nodes[:, None] / np.sqrt(n) + reach * sds[None, :]) ** runs
+    return float(weights @ below @ shares / (2 * weights.sum()))
 
 
 def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -74,18 +205,30 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
 
     Returns:
         One row per combination: the levels; `jobs` (all jobs) and `n` (jobs counted); then for each metric
-        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`.
+        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`, and
+        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies).
     """
     rows = []
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
         # a repeated config and seed repeats its figures, so it is not another run
         completed = completed[~(completed.duplicated("signature") & completed["signature"].notna())]
+        images = _test_images(completed)
         row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
         for metric in metrics:
-            row |= {f"{metric}_{name}": value for name, value in _columns(spread(completed[metric])).items()}
+            summary = spread(completed[metric], metric, images if "test_accuracy" in metric else None)
+            row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _test_images(frame: pd.DataFrame) -> int | None:
+    """Return the number of test images: the one set, else the one that the accuracies are shares of."""
+    sizes = set(frame["data.test_size"]) if "data.test_size" in frame else set()
+    if len(sizes) == 1 and isinstance(size := sizes.pop(), int):
+        return size
+    figures = [frame[name] for name in ("test_accuracy", "best_test_accuracy") if name in frame]
+    return count_images(value for column in figures for value in column)
 
 
 def grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[object, ...], pd.DataFrame]]:
@@ -109,6 +252,8 @@ def _columns(summary: Spread) -> dict[str, float]:
         "sd": summary.sd,
         "low": summary.low,
         "high": summary.high,
+        "new_low": summary.new_images_interval[0],
+        "new_high": summary.new_images_interval[1],
         "prediction_low": summary.prediction_low,
         "prediction_high": summary.prediction_high,
         "min": summary.minimum,

@@ -52,6 +52,7 @@ def sweep_report(
     by: Sequence[str] | None = None,
     metrics: Sequence[str] = DEFAULT_METRICS,
     pair: tuple[str, str] | None = None,
+    smallest_effect: float | None = None,
 ) -> Report:
     """Return the report on these jobs.
 
@@ -60,6 +61,8 @@ def sweep_report(
         remarks: one line for each thing that could not be read.
         by: factors to group by; all varying factors by default.
         metrics: metrics to summarise over seeds; the first one is compared between factors and sweeps.
+        smallest_effect: smallest difference of interest of the first metric, in its own unit (accuracies as fractions
+            of one); by default a share of the first level's mean.
         pair: two sides to compare image by image, each a job's name or levels such as `model=stem3x3`.
 
     Raises:
@@ -76,8 +79,8 @@ def sweep_report(
         seeds_section(frame, factors, metrics) if jobs else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(comparison_answers),
-        changes_section(frame, metrics[0]) if by is None else None,
-        effects_section(frame, metrics[0], by),
+        changes_section(frame, metrics[0], smallest_effect) if by is None else None,
+        effects_section(frame, metrics[0], by, smallest_effect),
         *(side_by_side_section(sweeps, metrics[0]) for sweeps in side_by_side(jobs, metrics[0])),
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),

@@ -1,8 +1,9 @@
 """Tests claimed figures against runs of the claimed config with several seeds."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +13,10 @@ from mnist_resnet.comparing.factors import NON_FACTORS, is_under
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_reduction
+from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
+from mnist_resnet.comparing.transform import count_images
+from mnist_resnet.job_folder import Status
 
 MIN_RUNS = 3
 """Completed runs that a verdict requires."""
@@ -24,7 +28,10 @@ A factor of ten in error rate separates 99 % from 90 %: a wider interval would c
 """
 
 ROUNDING = 1e-9
-"""Tolerance of comparisons: equal runs have an interval of zero width, and their mean carries a rounding error."""
+"""Tolerance of comparisons of figures, which carry floating-point rounding."""
+
+MAXIMUM = re.compile(r"\b(up to|as high as|at most)\b", re.IGNORECASE)
+"""Words that state the highest figure of several runs or epochs."""
 
 
 class Verdict(StrEnum):
@@ -36,6 +43,8 @@ class Verdict(StrEnum):
     NOT_STATED = "not stated"
     TOO_FEW = "too few runs"
     TOO_VARIABLE = "too variable to judge"
+    NO_SPREAD = "no spread to judge by"
+    DIVERGES = "diverges more often than not"
     NOT_AT_SCALE = "not at the report's scale"
     ANOTHER_CONFIG = "not the claimed config"
 
@@ -48,14 +57,12 @@ class Claim:
         metric: a key of `metrics.jsonl`, such as `test_accuracy`.
         epoch: `last` or `best`: the highest training figure, or the test figure in the epoch picked as best.
         value: in the metric's own unit, accuracies as fractions of one; None if the published words state no figure.
-        approximate: whether the words say so ("about", "up to").
         words: the claim as published.
     """
 
     metric: str
     epoch: str
     value: float | None
-    approximate: bool
     words: str
 
     @classmethod
@@ -66,7 +73,6 @@ class Claim:
             metric=str(entry.get("metric", "test_accuracy")),
             epoch=str(entry.get("epoch") or "last"),
             value=float(value) if isinstance(value, (int, float)) else None,
-            approximate=bool(entry.get("approximate", False)),
             words=str(entry.get("words") or ("" if value is None else value)),
         )
 
@@ -76,14 +82,21 @@ class Claim:
         return self.metric.endswith("_accuracy")
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """The range of values that the claim covers; for an approximate claim, all that round to the stated figure.
+    def is_maximum(self) -> bool:
+        """Whether the words state the highest of several figures, such as "up to 99 %"."""
+        return self.is_accuracy and bool(MAXIMUM.search(self.words))
 
-        "About 85 %" is stated in whole per cent, so it covers 84.5 to 85.5 %. An exact claim covers its value alone.
+    def bounds(self, grain: float = 0.0) -> tuple[float, float]:
+        """Return the range of values that the claim covers: all that round to it as it is written.
+
+        "85 %" is stated in whole per cent, so it covers 84.5 to 85.5 %, whether or not "about" stands before it.
+
+        Args:
+            grain: smallest step of the measured figures, such as one test image in ten thousand.
         """
         if self.value is None:
             return float("nan"), float("nan")
-        half = self._unit / 2 if self.approximate else 0.0
+        half = max(self._unit, grain) / 2
         return self.value - half, self.value + half
 
     @property
@@ -140,9 +153,11 @@ class Judgement:
         verdict: the verdict on the claim.
         reason: one line that explains the verdict.
         measured: the claimed metric over the completed runs; the verdict compares the claim with its prediction
-            interval (`prediction_low` to `prediction_high`).
+            interval (`prediction_low` to `prediction_high`), or with `best_of` for a claim of a maximum.
         jobs: all jobs of the config, whatever their status.
         epoch_counts: the figure in every epoch; None if no epoch recorded it.
+        p: p value of one further run (for a maximum: the best of as many) giving the claim; nan if not tested.
+        adjusted: the same after Holm's correction for the number of claims tested; it decides the verdict.
     """
 
     claim: Claim
@@ -153,18 +168,45 @@ class Judgement:
     measured: Spread
     jobs: tuple[Job, ...]
     epoch_counts: EpochCounts | None
+    p: float = float("nan")
+    adjusted: float = float("nan")
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict, with the number of runs it rests on if some did not complete."""
+        statuses = seed_statuses(self.jobs)
+        others = Counter(status for status in statuses if status != Status.COMPLETED)
+        if not others or self.verdict in (Verdict.NOT_STATED, Verdict.NOT_AT_SCALE, Verdict.ANOTHER_CONFIG):
+            return str(self.verdict)
+        counts = ", ".join(f"{count} {status}" for status, count in others.items())
+        return f"{self.verdict} ({len(statuses) - others.total()} of {len(statuses)} runs; {counts})"
 
 
 def judgements(jobs: Sequence[Job]) -> list[Judgement]:
-    """Return one judgement for each claim of each config among the jobs; seeds of a config are taken together."""
+    """Return one judgement for each claim of each config among the jobs; seeds of a config are taken together.
+
+    The claims of all these jobs are one family: the more of them are tested, the stronger the evidence must be that
+    contradicts one (Holm's correction).
+    """
     swept: dict[str | None, dict[str, None]] = {}
     for job in jobs:
         swept.setdefault(job.sweep, {}).update(dict.fromkeys(job.swept))
-    return [
+    found = [
         judge(Claim.read(entry), group, list(swept[group[0].sweep]))
         for group in group_by_config(jobs)
         for entry in claims_of(group[0])
     ]
+    adjusted = holm([judgement.p for judgement in found])
+    return [_corrected(judgement, p) for judgement, p in zip(found, adjusted, strict=True)]
+
+
+def _corrected(judgement: Judgement, adjusted: float) -> Judgement:
+    """Return the judgement with the verdict that follows from the corrected p value."""
+    if not judgement.p <= LEVEL < adjusted:
+        return replace(judgement, adjusted=adjusted)
+    verdict, _ = _compare(judgement.claim, judgement.measured, adjusted)
+    reason = f"p = {judgement.p:.3f} for this claim alone, {adjusted:.3f} after Holm's correction for all claims"
+    return replace(judgement, adjusted=adjusted, verdict=verdict, reason=reason)
 
 
 def claims_of(job: Job) -> list[dict[str, Any]]:
@@ -193,25 +235,61 @@ def judge(claim: Claim, jobs: Sequence[Job], swept: Sequence[str] = ()) -> Judge
         jobs: jobs of one config with different seeds.
         swept: the keys that the sweep varies, including keys that were added after these jobs were frozen.
     """
-    # a repeated seed repeats its figures, so it is not another run
-    completed = list({repr(_seed(job)): job for job in reversed(jobs) if job.completed}.values())[::-1]
-    measured = spread(claimed_metric(claim, job) for job in completed)
-    verdict, reason = _verdict(claim, jobs, measured)
+    completed = _one_per_seed(jobs)
+    values = [claimed_metric(claim, job) for job in completed]
+    counted = [value for job in completed for value in _by_epoch(claim, job)] + values
+    images = count_images(counted) if claim.is_accuracy else None
+    measured = spread(values, claim.metric, images)
+    p = _p_value(claim, measured)
+    verdict, reason = _verdict(claim, jobs, measured, p)
+    is_tested = verdict in (Verdict.STANDS, Verdict.HIGHER, Verdict.LOWER)
+    left_out = sum(job.completed for job in jobs) - len(completed)
     return Judgement(
         claim=claim,
         group=group_name(jobs[0], swept),
         sweep=jobs[0].sweep or SINGLE_RUNS,
         verdict=verdict,
-        reason=reason,
+        reason=reason + (f"; {left_out} repeated runs of a seed are left out, the first counts" if left_out else ""),
         measured=measured,
         jobs=tuple(jobs),
         epoch_counts=_count_epochs(claim, completed, measured),
+        p=p if is_tested else float("nan"),
+        adjusted=p if is_tested else float("nan"),
     )
 
 
+def seed_statuses(jobs: Sequence[Job]) -> list[str]:
+    """Return one status for each seed: `completed` if any of its jobs is, else its last job's."""
+    statuses: dict[str, str] = {}
+    for job in jobs:
+        if statuses.get(seed := repr(_seed(job))) != Status.COMPLETED:
+            statuses[seed] = job.status
+    return list(statuses.values())
+
+
+def diverges(jobs: Sequence[Job]) -> bool:
+    """Return whether more seeds of a config diverged than completed."""
+    counts = Counter(seed_statuses(jobs))
+    return counts[Status.DIVERGED] > counts[Status.COMPLETED]
+
+
+def _one_per_seed(jobs: Sequence[Job]) -> list[Job]:
+    """Return the first completed job of each seed: a repeated seed repeats its figures, so it is not another run."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        if job.completed:
+            first.setdefault(repr(_seed(job)), job)
+    return list(first.values())
+
+
 def claimed_metric(claim: Claim, job: Job) -> float:
-    """Return the job's own value of the claimed metric; nan if it has none."""
-    if claim.epoch != "best":
+    """Return the job's own value of the claimed metric; nan if it has none.
+
+    A claim of a maximum may come from any epoch, so it is the run's highest figure.
+    """
+    if claim.is_maximum:
+        value = max(_by_epoch(claim, job), default=None)
+    elif claim.epoch != "best":
         value = job.history.last.get(claim.metric)
     elif claim.metric.startswith("train_"):
         value = (max if claim.is_accuracy else min)(_by_epoch(claim, job), default=None)
@@ -236,7 +314,9 @@ def is_too_wide(claim: Claim, measured: Spread) -> bool:
     """
     ends = [measured.prediction_low, measured.prediction_high]
     low, high = sorted(1 - end if claim.is_accuracy else end for end in ends)
-    return measured.sd > 0 and (low <= 0 or high / low > MAX_RATIO)
+    # half an image wrong is the least that can be told from none
+    low = max(low, 0.5 / measured.images) if claim.is_accuracy and measured.images else low
+    return measured.varies and (low <= 0 or high / low > MAX_RATIO)
 
 
 def _seed(job: Job) -> int | None:
@@ -248,7 +328,7 @@ def _by_epoch(claim: Claim, job: Job) -> list[float]:
     return [epoch[claim.metric] for epoch in job.history.epochs if _is_number(epoch.get(claim.metric))]
 
 
-def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread) -> tuple[Verdict, str]:
+def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread, p: float) -> tuple[Verdict, str]:
     if claim.value is None:
         return Verdict.NOT_STATED, "no figure is claimed"
     reductions, changes = (
@@ -257,21 +337,61 @@ def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread) -> tuple[Verdi
     if reductions or changes:
         verdict = Verdict.NOT_AT_SCALE if reductions else Verdict.ANOTHER_CONFIG
         return verdict, "; ".join(dict.fromkeys(reductions + changes))
+    if diverges(jobs):
+        return Verdict.DIVERGES, "more seeds diverged than completed, so no figure speaks for this config"
     if measured.n < MIN_RUNS:
         return Verdict.TOO_FEW, f"{measured.n} completed, and a verdict needs {MIN_RUNS}"
-    return _compare_with_prediction(claim, measured)
+    if not measured.varies:
+        return _compare_with_equal_runs(claim, measured)
+    return _compare(claim, measured, p)
 
 
-def _compare_with_prediction(claim: Claim, measured: Spread) -> tuple[Verdict, str]:
-    low, high = claim.bounds
-    if low > measured.prediction_high + ROUNDING:
-        return Verdict.HIGHER, "above the prediction interval"
-    if high < measured.prediction_low - ROUNDING:
-        return Verdict.LOWER, "below the prediction interval"
+def _compare(claim: Claim, measured: Spread, p: float) -> tuple[Verdict, str]:
+    return _compare_with_best(claim, measured, p) if claim.is_maximum else _compare_with_prediction(claim, measured, p)
+
+
+def _grain(measured: Spread) -> float:
+    return 1 / measured.images if measured.images else 0.0
+
+
+def _p_value(claim: Claim, measured: Spread) -> float:
+    if claim.value is None or measured.n < MIN_RUNS:
+        return float("nan")
+    low, high = claim.bounds(_grain(measured))
+    return measured.best_of_p(low, measured.n) if claim.is_maximum else measured.prediction_p(low, high)
+
+
+def _compare_with_equal_runs(claim: Claim, measured: Spread) -> tuple[Verdict, str]:
+    low, high = claim.bounds(_grain(measured))
+    figure = _figure(claim, measured.mean)
+    if low - ROUNDING <= measured.mean <= high + ROUNDING:
+        return Verdict.STANDS, f"all runs show {figure}, which the claim rounds to"
+    return Verdict.NO_SPREAD, f"all runs show {figure}: how far a further run may lie from it can't be told"
+
+
+def _compare_with_best(claim: Claim, measured: Spread, p: float) -> tuple[Verdict, str]:
+    supposed = f"the best epoch of {measured.n} runs, as many as ours (one-sided)"
+    bound = _figure(claim, measured.best_of(measured.n))
+    if p <= LEVEL:
+        return Verdict.HIGHER, f"above {bound}, which {supposed}, stays below in 95 % of cases"
     if is_too_wide(claim, measured):
-        runs = ", ".join(_figure(claim, value) for value in measured.values)
-        return Verdict.TOO_VARIABLE, f"the interval is so wide that nearly any claim would stand; the runs: {runs}"
+        return Verdict.TOO_VARIABLE, _too_wide_text(claim, measured)
+    return Verdict.STANDS, f"not above {bound}, which {supposed}, stays below in 95 % of cases"
+
+
+def _compare_with_prediction(claim: Claim, measured: Spread, p: float) -> tuple[Verdict, str]:
+    if p <= LEVEL:
+        is_above = claim.bounds()[0] > measured.mean
+        verdict = Verdict.HIGHER if is_above else Verdict.LOWER
+        return verdict, f"{'above' if is_above else 'below'} the prediction interval"
+    if is_too_wide(claim, measured):
+        return Verdict.TOO_VARIABLE, _too_wide_text(claim, measured)
     return Verdict.STANDS, "within the prediction interval"
+
+
+def _too_wide_text(claim: Claim, measured: Spread) -> str:
+    runs = ", ".join(_figure(claim, value) for value in measured.values)
+    return f"the interval is so wide that nearly any claim would stand; the runs: {runs}"
 
 
 def _count_epochs(claim: Claim, jobs: Sequence[Job], measured: Spread) -> EpochCounts | None:
@@ -279,7 +399,7 @@ def _count_epochs(claim: Claim, jobs: Sequence[Job], measured: Spread) -> EpochC
     figures = np.asarray([value for run in runs for value in run], dtype=float)
     if not len(figures):
         return None
-    low, high = claim.bounds
+    low, high = claim.bounds(_grain(measured))
     # without a claimed value the bounds are nan, and no epoch is beyond them
     downwards = claim.value is not None and claim.value < measured.mean
     hits = [sum(value <= high if downwards else value >= low for value in run) for run in runs]

@@ -33,9 +33,9 @@ def study(tmp_path: Path, better: list[float], worse: list[float], **more: objec
     [
         ([0.99, 0.98, 0.99], [0.95, 0.95, 0.94], Finding.SHOWN),
         ([0.95, 0.95, 0.94], [0.99, 0.98, 0.99], Finding.REVERSED),
-        ([0.95, 0.99, 0.94], [0.99, 0.95, 0.95], Finding.NOT_SHOWN),
+        ([0.95, 0.99, 0.94], [0.99, 0.95, 0.95], Finding.UNDECIDED),
         ([0.99, 0.98], [0.95, 0.95], Finding.TOO_FEW),
-        ([0.99, 0.98], [], Finding.UNDECIDED),
+        ([0.99, 0.98], [], Finding.NO_PAIRS),
     ],
 )
 def test_findings(tmp_path: Path, better: list[float], worse: list[float], expected: Finding) -> None:

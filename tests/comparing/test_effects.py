@@ -1,15 +1,19 @@
 """Effects and interactions, checked against published and manually calculated figures."""
 
 import math
+import re
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_resnet.comparing.effects import effects, interactions
+from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effects, interactions, spell_out
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.sections import effects_section
+from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import write_job
 
 # Student, The probable error of a mean (1908): hours of sleep gained by ten patients with each of two drugs
@@ -121,3 +125,157 @@ def test_factor_that_never_changes_alone_is_listed_once(tmp_path: Path) -> None:
     undetermined = [line for line in section.lines if line.startswith("No two jobs differ in ")]
     assert len(undetermined) == len(set(undetermined)) == 2
     assert "No two jobs differ in optim.lr alone: its effect can't be determined." in undetermined
+
+
+def noisy(mean: float, seeds: int, sd: float = 0.0004) -> list[float]:
+    """Return accuracies of that mean, with a spread between seeds."""
+    pattern = np.resize([0.0, 1.0, -1.0, 0.5, -0.5], seeds)
+    return list(mean + sd * (pattern - pattern.mean()))
+
+
+def words(found: list[Effect]) -> dict[tuple[object, ...], Conclusion]:
+    return {(*effect.levels[0], *effect.where.values()): effect.conclusion for effect in correct(spell_out(found))}
+
+
+def test_cells_that_disagree_are_listed_and_not_averaged() -> None:
+    # as weight decay in the record of the lean recipe: nothing in one cell, a point in the other
+    cells = {
+        ("0.1", "linear"): noisy(0.9962, 10),
+        ("0", "linear"): noisy(0.9962, 10)[::-1],
+        ("0.1", "constant"): noisy(0.9795, 10),
+        ("0", "constant"): noisy(0.9894, 10)[::-1],
+    }
+    found = effects(grid(cells), "a", ["b"])
+    assert found[0].mean == pytest.approx(-0.00495, abs=1e-4)
+    assert (found[0].complete, found[0].is_mixed) == (True, True)
+    assert found[0].conclusion == Conclusion.MIXED
+    assert not found[0].significant
+    assert words(found) == {("0.1", "0", "constant"): Conclusion.SHOWN, ("0.1", "0", "linear"): Conclusion.EQUIVALENT}
+
+
+def test_cells_that_agree_are_averaged_in_a_complete_design() -> None:
+    cells = {
+        (a, b): noisy(base - 0.004 * int(a), 6)[:: 1 - 2 * int(a)]
+        for a in "01"
+        for b, base in (("0", 0.99), ("1", 0.97))
+    }
+    (found,) = spell_out(effects(grid(cells), "a", ["b"]))
+    assert (found.cells, found.complete, found.conclusion) == (2, True, Conclusion.SHOWN)
+    assert not found.is_mixed
+
+
+def test_design_with_holes_has_no_average_even_if_its_cells_agree() -> None:
+    cells = {(a, b): noisy(0.99 - 0.004 * int(a), 6)[:: 1 - 2 * int(a)] for a in "01" for b in "01"}
+    jobs = grid({**cells, ("2", "2"): noisy(0.9, 6)})
+    found = effects(jobs, "a", ["b"])[:1]
+    assert (found[0].cells, found[0].complete) == (2, False)
+    assert words(found) == {("0", "1", "0"): Conclusion.SHOWN, ("0", "1", "1"): Conclusion.SHOWN}
+
+
+def test_effect_in_one_cell_of_several_names_it() -> None:
+    jobs = grid({("0", "0"): [0.9, 0.91], ("1", "0"): [0.95, 0.94], ("1", "1"): [0.95, 0.96]})
+    (found,) = spell_out(effects(jobs, "a", ["b"]))
+    assert found.where == {"b": "0"}
+
+
+def test_largest_balanced_part_is_used() -> None:
+    # two seeds ran all four cells; ten ran three
+    cells = {(a, b): noisy(0.99 - 0.004 * int(a), 10)[:: 1 - 2 * int(a)] for a in "01" for b in "0123"}
+    jobs = grid(cells)
+    jobs.loc[(jobs["b"] == "3") & (jobs["seed"] >= 2), "status"] = "failed"
+    (found,) = effects(jobs, "a", ["b"])
+    assert (found.seeds, found.cells, found.left_out) == (10, 3, 10)
+
+
+@pytest.mark.parametrize(
+    ("holes", "seeds", "cells"),
+    [
+        ([(seed, cell) for seed in range(4) for cell in (2, 3)], 10, 2),  # 20 of 10 x 2 against 24 of 6 x 4
+        ([(0, 0), (1, 1), (2, 2), (3, 3)], 6, 4),
+        ([(seed, seed % 4) for seed in range(10)], 3, 3),
+        ([], 10, 4),
+    ],
+)
+def test_balanced_part_is_the_largest_there_is(holes: list[tuple[int, int]], seeds: int, cells: int) -> None:
+    jobs = grid({(a, str(b)): noisy(0.99 - 0.004 * int(a), 10)[:: 1 - 2 * int(a)] for a in "01" for b in range(4)})
+    for seed, cell in holes:
+        jobs.loc[(jobs["b"] == str(cell)) & (jobs["seed"] == seed), "status"] = "failed"
+    (found,) = effects(jobs, "a", ["b"])
+    complete = np.ones((10, 4), dtype=bool)
+    for hole in holes:
+        complete[hole] = False
+    best = max(
+        complete[:, chosen].all(axis=1).sum() * len(chosen)
+        for size in range(1, 5)
+        for chosen in map(list, combinations(range(4), size))
+    )
+    assert found.seeds * found.cells == best
+
+
+def test_word_follows_from_the_corrected_p_value() -> None:
+    # one change of seven has p = 0.02 or so; the others are noise
+    changed = {("1", ""): [0.9890, 0.9900, 0.9892, 0.9889, 0.9895]}
+    cells = {("0", ""): [0.99] * 5, **changed, **{(str(level), ""): noisy(0.99, 5) for level in range(2, 8)}}
+    found = effects(grid(cells), "a", [])
+    assert 0.01 < found[0].p < 0.05 < correct(found)[0].adjusted
+    assert found[0].significant
+    assert not correct(found)[0].significant
+    assert correct(found)[0].p == found[0].p
+
+
+@pytest.mark.parametrize(
+    ("shift", "sd", "margin", "expected"),
+    [
+        (0.0, 0.0002, None, Conclusion.EQUIVALENT),  # a tenth of the first level's error rate is 0.1 points
+        (0.0, 0.006, None, Conclusion.UNDECIDED),
+        (0.004, 0.0002, None, Conclusion.SHOWN),
+        (0.0005, 0.0002, None, Conclusion.SMALL),
+        (0.0005, 0.0002, 0.0001, Conclusion.SHOWN),
+        (0.0, 0.0002, 0.00001, Conclusion.UNDECIDED),
+        (0.0, 0.002, 0.01, Conclusion.EQUIVALENT),
+    ],
+)
+def test_no_difference_is_said_only_where_it_is_shown(
+    shift: float, sd: float, margin: float | None, expected: Conclusion
+) -> None:
+    cells = {("0", ""): noisy(0.99, 10, sd), ("1", ""): noisy(0.99 + shift, 10, sd)[::-1]}
+    (found,) = effects(grid(cells), "a", [], margin=margin)
+    assert found.conclusion == expected
+
+
+def test_section_names_the_size_excluded_and_the_seeds_it_takes(tmp_path: Path) -> None:
+    values = {"a": noisy(0.99, 5, 0.002), "b": noisy(0.99, 5, 0.002)[::-1], "c": noisy(0.99, 5, 0.0001)}
+    for schedule, accuracies in values.items():
+        for seed, accuracy in enumerate(accuracies):
+            write_job(tmp_path / f"{schedule}{seed}", (accuracy,), seed=seed, choices={"schedule": schedule})
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    assert re.fullmatch(r"undecided \(\d+ seeds would tell 0\.1\)", section.table[""][0])
+    wide = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy", margin=0.01)
+    assert wide is not None
+    assert wide.table[""][0] == "no difference larger than 1"
+
+
+def test_number_of_tests_counts_interactions(tmp_path: Path) -> None:
+    for (a, b), accuracies in CROSSED.items():
+        for seed, accuracy in enumerate(accuracies):
+            choices = {"schedule": a, "averaging": b}
+            write_job(tmp_path / f"{a}{b}{seed}", (accuracy,), seed=seed, choices=choices)
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    assert "for the number of tests in this table (3)" in section.lines[1]
+
+
+def test_pair_that_did_not_complete_is_not_called_unplanned(tmp_path: Path) -> None:
+    for optim, status in (("adam", Status.COMPLETED), ("sgd", Status.DIVERGED)):
+        for seed in (1, 2):
+            write_job(tmp_path / f"{optim}{seed}", (0.9,), seed=seed, choices={"optim": optim}, status=status)
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    assert "optim: adam → sgd: no pair completed (2 planned)." in section.lines
+    assert not any("No two jobs differ" in line for line in section.lines)
+
+
+def test_no_bound_of_a_difference_of_accuracies_is_impossible() -> None:
+    (found,) = effects(grid({("0", ""): [0.1, 0.9], ("1", ""): [0.9, 0.2]}), "a", [])
+    assert (found.low, found.high) == (-1, 1)

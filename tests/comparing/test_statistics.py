@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import special, stats
 
 from mnist_resnet.comparing.statistics import grouped, seeds_summary, spread
+from mnist_resnet.comparing.transform import count_images
 
 
 def test_spread_agrees_with_a_published_example() -> None:
@@ -42,8 +45,79 @@ def test_values_that_are_not_finite_are_ignored() -> None:
     assert spread([0.5, float("nan"), 0.7, float("inf")]).values == (0.5, 0.7)
 
 
-def test_equal_runs_have_an_interval_of_zero_width() -> None:
-    assert (spread([0.9] * 4).low, spread([0.9] * 4).prediction_high) == pytest.approx((0.9, 0.9))
+def test_equal_runs_have_no_interval() -> None:
+    found = spread([0.9] * 4)
+    assert found.sd == 0
+    assert all(math.isnan(value) for value in (found.low, found.prediction_high, found.prediction_p(0.1, 0.2)))
+
+
+NEAR_THE_CEILING = [0.9999, 0.9996, 0.9995]
+
+
+@pytest.mark.parametrize(
+    "values", [NEAR_THE_CEILING, [1.0, 1.0, 0.9999], [0.369, 0.68, 0.403, 0.808, 0.644], [0.0, 1.0]]
+)
+def test_every_bound_of_an_accuracy_is_a_possible_one(values: list[float]) -> None:
+    found = spread(values, "test_accuracy", 10_000)
+    bounds = [*found.interval, *found.new_images_interval, *found.prediction, found.best_of(5)]
+    assert all(0 <= bound <= 1 for bound in bounds)
+    assert found.low <= found.mean <= found.high
+
+
+@pytest.mark.parametrize("metric", ["test_loss", "seconds", "training_seconds", "images_per_second"])
+def test_bounds_of_losses_and_times_are_above_zero(metric: str) -> None:
+    found = spread([0.1, 3.0, 9.0], metric)
+    assert 0 < found.prediction_low < found.low < found.mean < found.high < found.prediction_high
+
+
+def test_intervals_on_the_logit_scale_agree_with_scipy() -> None:
+    found = spread(NEAR_THE_CEILING, "test_accuracy", 10_000)
+    logits = special.logit(NEAR_THE_CEILING)
+    ends = stats.t.interval(0.95, 2, loc=logits.mean(), scale=logits.std(ddof=1) * math.sqrt(4 / 3))
+    assert found.prediction == pytest.approx(special.expit(ends))
+    # delta method: the standard error over the derivative p (1 − p)
+    error = stats.sem(NEAR_THE_CEILING) / (found.mean * (1 - found.mean))
+    assert found.interval == pytest.approx(special.expit(stats.t.interval(0.95, 2, special.logit(found.mean), error)))
+
+
+def test_prediction_p_agrees_with_the_interval() -> None:
+    found = spread([0.95, 0.96, 0.98], "test_accuracy", 10_000)
+    assert found.prediction_p(0, found.prediction_low) == pytest.approx(0.05)
+    assert found.prediction_p(found.prediction_high, 1) == pytest.approx(0.05)
+    assert found.prediction_p(0.96, 0.99) == 1
+
+
+def test_new_images_add_the_binomial_part() -> None:
+    # 10,000 images at 99.6 %: binomial standard error √(0.996 · 0.004 / 10,000) = 0.063 points
+    found = spread([0.9957, 0.9960, 0.9963], "test_accuracy", 10_000)
+    error = math.sqrt(0.0003**2 / 3 + 0.996 * 0.004 / 10_000)
+    low, high = found.new_images_interval
+    assert special.logit(high) - special.logit(low) == pytest.approx(2 * 4.3027 * error / (0.996 * 0.004), rel=1e-4)
+    assert low < found.low < found.high < high
+    assert math.isnan(spread([0.9957, 0.9960]).new_images_interval[0])
+
+
+@pytest.mark.parametrize(("n", "runs"), [(3, 1), (5, 5), (5, 10), (10, 10)])
+def test_bound_for_the_best_of_several_runs_agrees_with_the_multivariate_t_distribution(n: int, runs: int) -> None:
+    # the differences of k further runs from a mean of n are t with correlation 1 / (n + 1)
+    values = np.arange(n, dtype=float)
+    reach = (spread(values).best_of(runs) - values.mean()) / values.std(ddof=1) / math.sqrt(1 + 1 / n)
+    correlation = np.full((runs, runs), 1 / (n + 1)) + np.eye(runs) * n / (n + 1)
+    joint = stats.multivariate_t(np.zeros(runs), correlation, df=n - 1, seed=1)
+    assert joint.cdf(np.full(runs, reach)) == pytest.approx(0.95, abs=0.002)
+
+
+def test_p_value_of_the_best_of_several_runs_agrees_with_its_bound() -> None:
+    found = spread([1.0, 2.0, 4.0])
+    assert found.best_of_p(found.best_of(7), 7) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "images"),
+    [([0.9939, 0.9951], 10_000), ([59_950 / 60_000, 59_951 / 60_000], 60_000), ([0.5], None), ([1 / math.pi], None)],
+)
+def test_number_of_images_is_told_from_the_figures(accuracies: list[float], images: int | None) -> None:
+    assert count_images([*accuracies, float("nan")]) == images
 
 
 def runs(**columns: object) -> pd.DataFrame:

@@ -8,13 +8,13 @@ import pandas as pd
 
 from mnist_resnet.comparing.changes import BASE_NAMES, Change, changes, short_names
 from mnist_resnet.comparing.comparisons import Answer, answers
-from mnist_resnet.comparing.effects import Effect, interactions
+from mnist_resnet.comparing.effects import Effect, correct, interactions, spell_out
 from mnist_resnet.comparing.effects import effects as factor_effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.measures import MEASURES
-from mnist_resnet.comparing.sections import MAX_LEVELS
+from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 
@@ -65,7 +65,7 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "accuracy": claim.is_accuracy,
         "value": claim.value,
         "words": claim.words,
-        "verdict": str(judgement.verdict),
+        "verdict": judgement.verdict_text,
         "reason": judgement.reason,
         "epochs": counts.text if counts else "",
         "swing": [counts.lowest, counts.median, counts.highest] if counts else None,
@@ -122,9 +122,10 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
         [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")] if few_levels else []
     )
     together = interactions(frame, few_levels, other_factors=rest) if count <= MAX_INTERACTIONS else []
+    listed = correct(spell_out([found for found in [*alone, *together] if found.seeds]))
     return {
-        "alone": [_effect(found) for found in alone if found.seeds],
-        "together": [_effect(found) for found in together if found.seeds],
+        "alone": [_effect(found) for found in listed if len(found.factors) == 1],
+        "together": [_effect(found) for found in listed if len(found.factors) == 2],
         "unpaired": list(dict.fromkeys(found.factors[0] for found in alone if not found.seeds)),
         "left_out": [factor for factor in factors if factor not in few_levels],
     }
@@ -150,9 +151,11 @@ def _effect(found: Effect) -> dict[str, Any]:
         "levels": [[level_text(level) for level in pair] for pair in found.levels],
         "mean": found.mean,
         "interval": [found.low, found.high],
-        "p": found.p,
+        "p": found.adjusted,
         "seeds": found.seeds,
         "cells": found.cells,
         "left_out": found.left_out,
+        "where": levels_text(found.where),
         "shown": found.significant,
+        "conclusion": conclusion_text(found),
     }

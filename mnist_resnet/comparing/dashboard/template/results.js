@@ -272,7 +272,7 @@ function showClaims() {
 const effectName = (effect) =>
   effect.factors
     .map((factor, index) => `${factor}: ${effect.levels[index][0]} → ${effect.levels[index][1]}`)
-    .join(" × ");
+    .join(" × ") + (effect.where ? `, where ${effect.where}` : "");
 
 function effectsPlot(effects) {
   const labels = rowLabels(effects.map(effectName));
@@ -336,7 +336,7 @@ function changesTable() {
     points(metric.mean),
     between(metric.interval, points),
     `${metric.seeds}`,
-    metric.interval[0] == null ? "no interval" : metric.shown ? "shown" : "not shown",
+    metric.conclusion,
     significant(seconds.mean),
     between(seconds.interval, significant),
   ]);
@@ -363,7 +363,7 @@ function effectRow(effect) {
     `${effect.seeds}`,
     `${effect.cells}`,
     `${effect.left_out}`,
-    effect.interval[0] == null ? "no interval" : effect.shown ? "shown" : "not shown",
+    effect.conclusion,
   ];
 }
 
@@ -373,7 +373,7 @@ function showEffects() {
   const place = unhide("effects");
   const columns = (head) => [
     words(head),
-    ...heads("test error, points", "95 % interval", "p", "seeds", "cells", "pairs left out"),
+    ...heads("test error, points", "95 % interval", "corrected p", "seeds", "cells", "pairs left out"),
     words("effect"),
   ];
   if (alone.length)
@@ -399,7 +399,7 @@ function showEffects() {
       plainTable(columns("interaction"), together.map(effectRow)),
     );
   const method =
-    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect counts as shown if its interval excludes zero. p values are not corrected for the number of effects.";
+    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken.";
   if (alone.length) place.append(element("p", { class: "quiet" }, method));
   if (unpaired.length)
     place.append(
