@@ -10,6 +10,12 @@ from mnist_resnet.comparing.levels import level_text
 NON_FACTORS = ("sweep", "tracking", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""
 
+NUMERICS = ("trainer.device", "trainer.threads", "trainer.compile", "trainer.detect_anomaly", "data.test_batch_size")
+"""Keys that change the last bits at most: no factors, unless a sweep varies them on purpose.
+
+The precision is not among them: bf16 and fp32 give different accuracies.
+"""
+
 KEYS_SET_BY_GROUP = {"scale": ("data.train_size", "data.test_size")}
 """Keys that a group's options set outside the group's own package, so that the choice in the group implies them."""
 
@@ -21,10 +27,12 @@ def varying_factors(frame: pd.DataFrame) -> list[str]:
     option has one value of it (`model=stem7x7` implies `model.stem`), and a key that copies another one
     (`model.dropout` is `regularization.dropout`). With several sweeps, `sweep` is the first factor.
     """
-    differing = [column for column in _candidates(frame) if frame[column].nunique(dropna=False) > 1]
+    swept = frame.attrs.get("swept", [])
+    candidates = [column for column in _candidates(frame) if column in swept or not is_under(column, NUMERICS)]
+    differing = [column for column in candidates if frame[column].nunique(dropna=False) > 1]
     codes = {column: pd.factorize(frame[column].map(level_text))[0] for column in differing}
     codes = {column: values for column, values in codes.items() if len(set(values)) > 1}
-    swept = [key for key in frame.attrs.get("swept", []) if key in codes]
+    swept = [key for key in swept if key in codes]
     kept: list[str] = []
     for column in [*swept, *(column for column in _groups_first(codes) if column not in swept)]:
         if column in swept or not (_is_implied(column, codes) or _is_copy(column, frame, codes)):

@@ -1,5 +1,6 @@
 """Jobs as pandas frames: one row per job, or one row per epoch."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ METRIC_COLUMNS = (
     "best_test_accuracy", "best_val_accuracy", "best_epoch", "best_picked_on",
 )  # fmt: skip
 """Columns of the frame that hold measurements, from the last epoch and from the best one (`best_`)."""
+
+
+PRECISION = "trainer.precision"
+"""Config key of the precision, which is `auto` until a job first starts."""
 
 
 def load_sweep(folder: Path | str | Sequence[Path | str], epochs: bool = False) -> pd.DataFrame:
@@ -49,6 +54,8 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     # infer dtypes of full columns only: one missing train_size would turn all the others into floats
     full = [key for key in keys if frame[key].notna().all()]
     frame[full] = frame[full].infer_objects()
+    if PRECISION in frame:
+        frame[PRECISION] = precisions(jobs)
     measured = [column for column in METRIC_COLUMNS if column != "best_picked_on"]
     for column in [*measured, "seconds", "training_seconds", "images_per_second", "epochs", "epochs_completed"]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
@@ -94,6 +101,13 @@ def _row(job: Job) -> dict[str, Any]:
         **{key: last.get(key) for key in METRIC_COLUMNS if not key.startswith("best_")},
         **{key: best.get(key.removeprefix("best_")) for key in METRIC_COLUMNS if key.startswith("best_")},
     }
+
+
+def precisions(jobs: Sequence[Job]) -> list[str | None]:
+    """Return the precision that each job computed in; for one that has not started, the others' most common one."""
+    recorded = Counter(job.precision for job in jobs if job.precision)
+    usual = recorded.most_common(1)[0][0] if recorded else "auto"
+    return [job.precision or usual for job in jobs]
 
 
 def _numerics_text(numerics: dict[str, Any]) -> str | None:

@@ -99,6 +99,13 @@ class Job:
         return self.result.get("numerics") or {}
 
     @property
+    def precision(self) -> str | None:
+        """The precision that the job computed in, or was told to; None if it is chosen at the start, yet to come."""
+        told = (self.config.get("trainer") or {}).get("precision")
+        chosen = self.numerics.get("precision") or told
+        return None if chosen in (None, "auto") else str(chosen)
+
+    @property
     def environment(self) -> dict[str, Any]:
         """Package versions, commit and host."""
         return self.result.get("environment") or {}

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.job_folder import BATCH_LOSSES
 
-SPIKE_LOSS = 0.2
-"""Loss of a batch of 64 from which it counts as a spike.
+SPIKE_REACH = 3.0
+"""Interquartile ranges above the upper quartile from which a batch's loss counts as a spike (Tukey's "far out")."""
 
-The report shows losses from 0.0003 to 0.12 in a last epoch at lr 0.02, with single batches at 0.19 and 0.27.
-"""
+MIN_STEPS = 20
+"""Batches in an epoch without which its quartiles say nothing of spikes."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,16 @@ def largest_setback(job: Job) -> float:
 
 
 def loss_spikes(job: Job) -> float:
-    """Return the share of the last epoch's batches with a loss of `SPIKE_LOSS` or more, in per cent."""
+    """Return the share of the last epoch's batches that lie far above the others, in per cent.
+
+    Far is measured by the epoch's own quartiles (Tukey, Exploratory Data Analysis, 1977, section 2D), so that neither
+    the floor of a loss, such as label smoothing's, nor the noise of a batch size makes a batch a spike.
+    """
     losses = last_epoch_losses(job)
-    return 100 * float(np.mean(losses >= SPIKE_LOSS)) if len(losses) else float("nan")
+    if len(losses) < MIN_STEPS:
+        return float("nan")
+    lower, upper = np.quantile(losses, [0.25, 0.75])
+    return 100 * float(np.mean(losses > upper + SPIKE_REACH * (upper - lower)))
 
 
 def loss_unsteadiness(job: Job) -> float:
@@ -120,7 +127,10 @@ MEASURES: Mapping[str, Measure] = {
         "largest fall of test accuracy between two epochs, percentage points", largest_setback, higher_is_better=False
     ),
     "loss_spikes": Measure(
-        f"batches with a loss of {SPIKE_LOSS} or more in the last epoch, %", loss_spikes, higher_is_better=False
+        f"batches of the last epoch with a loss more than {SPIKE_REACH:g} interquartile ranges above the upper "
+        "quartile, %",
+        loss_spikes,
+        higher_is_better=False,
     ),
     "loss_unsteadiness": Measure(
         "standard deviation of log10 of the batch loss in the last epoch", loss_unsteadiness, higher_is_better=False

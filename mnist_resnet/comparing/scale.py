@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mnist_resnet.comparing.factors import NON_FACTORS, is_under
+from mnist_resnet.comparing.factors import NON_FACTORS, NUMERICS, is_under
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import flatten
 
@@ -11,18 +11,14 @@ SCALE_KEYS = ("data.train_size", "data.test_size", "data.val_size", "trainer.epo
 
 HARMLESS_KEYS = (
     *NON_FACTORS,
+    *NUMERICS,
     "seed",
     "experiment",
-    "trainer.device",
     "trainer.precision",
-    "trainer.threads",
     "trainer.log_interval",
     "trainer.checkpoint_interval",
     "trainer.checkpoint_every",
-    "trainer.compile",
-    "trainer.detect_anomaly",
     "trainer.profile",
-    "data.test_batch_size",
 )
 """Keys that may be overridden without making the experiment a different one: seed, numerics, logging."""
 

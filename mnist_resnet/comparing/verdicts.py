@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnist_resnet.comparing.factors import NON_FACTORS, is_under
+from mnist_resnet.comparing.frame import precisions
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_reduction
@@ -191,11 +192,13 @@ def judgements(jobs: Sequence[Job]) -> list[Judgement]:
     swept: dict[str | None, dict[str, None]] = {}
     for job in jobs:
         swept.setdefault(job.sweep, {}).update(dict.fromkeys(job.swept))
-    found = [
-        judge(Claim.read(entry), group, list(swept[group[0].sweep]))
-        for group in group_by_config(jobs)
-        for entry in claims_of(group[0])
-    ]
+    several = len({job.precision for job in jobs if job.precision}) > 1
+    found = []
+    for group in group_by_config(jobs):
+        for entry in claims_of(group[0]):
+            judgement = judge(Claim.read(entry), group, list(swept[group[0].sweep]))
+            name = f"{judgement.group}, {group[0].precision}" if several and group[0].precision else judgement.group
+            found.append(replace(judgement, group=name))
     adjusted = holm([judgement.p for judgement in found])
     return [_corrected(judgement, p) for judgement, p in zip(found, adjusted, strict=True)]
 
@@ -216,13 +219,17 @@ def claims_of(job: Job) -> list[dict[str, Any]]:
 
 
 def group_by_config(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Group the jobs of each sweep that differ only in seed and numerics, in order of appearance."""
+    """Group the jobs of each sweep that differ only in seed and numerics, in order of appearance.
+
+    Precision is no mere matter of numerics: runs in bf16 and in fp32 are two configs. A job that has not started takes
+    its sweep's most common one.
+    """
     groups: dict[tuple[Any, ...], list[Job]] = {}
-    for job in jobs:
+    for job, precision in zip(jobs, precisions(jobs), strict=True):
         leaves = {key: value for key, value in flatten(job.config).items() if not is_under(key, HARMLESS_KEYS)}
         # numerics that the sweep varies on purpose are a factor
         leaves |= {key: value for key, value in job.swept.items() if key != "seed" and not is_under(key, NON_FACTORS)}
-        key = (job.sweep, repr(job.choices.get("experiment")), repr(sorted(leaves.items(), key=str)))
+        key = (job.sweep, repr(job.choices.get("experiment")), precision, repr(sorted(leaves.items(), key=str)))
         groups.setdefault(key, []).append(job)
     return list(groups.values())
 

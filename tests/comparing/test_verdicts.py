@@ -1,11 +1,14 @@
 """One constructed case per verdict, and the rules for the claimed config and scale."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mnist_resnet.comparing.factors import varying_factors
+from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
 from mnist_resnet.job_folder import Status
@@ -287,6 +290,38 @@ def test_numerics_and_seeds_do_not_split_groups_unless_swept(tmp_path: Path) -> 
     assert len(group_by_config(jobs)) == 1
     swept = seeds(tmp_path / "runs", (0.9,), prefix="swept", swept={"trainer.precision": "bf16"})
     assert len(group_by_config(jobs + swept)) == 2
+
+
+def in_precision(folder: Path, precision: str, told: str = "auto", **more: Any) -> list[Job]:
+    numerics = {"device": "cpu", "precision": precision, "compiled": False}
+    return seeds(folder, STEADY, config={"trainer.precision": told, **more}, numerics=numerics)
+
+
+@pytest.mark.parametrize("told", ["auto", "as it was"])
+def test_precisions_are_configs_of_their_own_in_verdicts_and_tables(tmp_path: Path, told: str) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.9936, "words": "99.36 %"}]
+    jobs = [
+        job
+        for precision in ("fp32", "bf16")
+        for job in in_precision(tmp_path / precision, precision, precision if told != "auto" else told, claims=claims)
+    ]
+    found = judgements(jobs)
+    assert [(judgement.group, judgement.measured.n) for judgement in found] == [("seed1, fp32", 5), ("seed1, bf16", 5)]
+    assert varying_factors(jobs_frame(jobs)) == ["trainer.precision"]
+
+
+def test_job_that_has_not_started_belongs_to_the_others_of_its_config(tmp_path: Path) -> None:
+    jobs = in_precision(tmp_path / "runs", "bf16")
+    queued = load(write_job(tmp_path / "q", (0.5, 0.9), seed=9, config={"trainer.precision": "auto"}, numerics=None))
+    assert len(group_by_config([*jobs, *queued])) == 1
+    assert varying_factors(jobs_frame([*jobs, *queued])) == []
+
+
+def test_devices_are_one_config_in_tables_as_in_verdicts_unless_swept(tmp_path: Path) -> None:
+    jobs = seeds(tmp_path / "cpu", (0.9, 0.8)) + seeds(tmp_path / "gpu", (0.9,), config={"trainer.device": "cuda"})
+    assert varying_factors(jobs_frame(jobs)) == []
+    swept = [replace(job, result=job.result | {"swept": {"trainer.device": "cuda"}}) for job in jobs]
+    assert varying_factors(jobs_frame(swept)) == ["trainer.device"]
 
 
 def test_groups_of_an_extended_sweep_are_named_by_the_added_factor(tmp_path: Path) -> None:
