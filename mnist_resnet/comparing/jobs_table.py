@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from mnist_resnet.comparing.best_epoch import gain_text, picked_text
 from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_table
 from mnist_resnet.comparing.factors import distinguishing_factors, shared_values, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
@@ -88,7 +89,7 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
     lines += numerics_lines(frame)
     lines.append(f"{count_text(jobs)}.")
     if frame["best_test_accuracy"].notna().any():
-        lines.append(picked_text(frame))
+        lines.append(" ".join(filter(None, [picked_text(frame), gain_text(jobs)])))
     lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
     return lines
 
@@ -134,19 +135,6 @@ def count_text(jobs: Sequence[Job]) -> str:
     counts = pd.Series([job.status for job in jobs], dtype=object).value_counts()
     parts = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}{': ' + parts if parts else ''}"
-
-
-def picked_text(frame: pd.DataFrame) -> str:
-    """Return a sentence on which images picked the best epoch; empty while no job has finished an epoch."""
-    picked = set(frame["best_picked_on"].dropna())
-    if not picked:
-        return ""
-    if picked == {"val"}:
-        return "The best epoch is picked on held-out training images."
-    where = "the test set itself"
-    if picked != {"test"}:
-        where += " in some jobs, on held-out training images in others"
-    return f"The best epoch is picked on {where}: best test accuracy is too optimistic."
 
 
 def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:

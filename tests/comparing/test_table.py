@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mnist_resnet.comparing.best_epoch import picked_text
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.jobs_table import header_lines, picked_text, sweep_table
+from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.table import sweep_report, write_table

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.comparing.best_epoch import gain_text, picked_text
 from mnist_resnet.comparing.dashboard.curves import curves
 from mnist_resnet.comparing.dashboard.factors import filter_factors
 from mnist_resnet.comparing.dashboard.labels import label_sweeps
@@ -17,7 +18,6 @@ from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
 from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.jobs_table import picked_text
 from mnist_resnet.comparing.levels import level_text
 
 
@@ -37,7 +37,7 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "sweeps": sweeps,
         "notes": count_notes(jobs),
-        "picked": picked_text(frame) if jobs else "",
+        "picked": " ".join(filter(None, [picked_text(frame), gain_text(jobs)])) if jobs else "",
         "remarks": remarks + unreadable_predictions + unusable_questions,
         "statuses": dict(Counter(job.status for job in jobs)),
         "numerics": dict(Counter(value for value in frame["numerics"] if isinstance(value, str))),
