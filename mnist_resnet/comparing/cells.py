@@ -38,3 +38,9 @@ def format_cell(column: str, value: object) -> str:
     if column in ("best_epoch", "epochs", "seed") and isinstance(value, (float, Integral)):
         return f"{int(value)}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def format_change(metric: str, value: float) -> str:
+    """Return a change of a metric with its sign; of an accuracy, in percentage points."""
+    text = f"{100 * value:+.2f}" if metric.endswith("_accuracy") else f"{value:+.4g}"
+    return text.lstrip("+-") if float(text) == 0 else text

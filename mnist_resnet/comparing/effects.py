@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 import pandas as pd
 
+from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
 from mnist_resnet.comparing.statistics import spread
@@ -18,9 +19,6 @@ SMALLEST_SHARE = 0.1
 
 MAX_CELLS = 12
 """Largest number of cells to list one by one when an effect differs between them."""
-
-MAX_SELECTIONS = 2000
-"""Largest number of selections of cells to try when the largest balanced part is looked for."""
 
 
 class Conclusion(StrEnum):
@@ -256,7 +254,7 @@ def _summarise(
     pairs: _Pairs,
     margin: float | None,
 ) -> Effect:
-    balanced = _balanced(pairs.difference)
+    balanced = largest_balanced(pairs.difference)
     values = balanced.mean(axis="columns").to_numpy(dtype=float)
     smallest = (
         SMALLEST_SHARE * abs(spread(pairs.first.to_numpy(dtype=float).ravel()).mean) if margin is None else margin
@@ -291,27 +289,3 @@ def _in_cell(effect: Effect, pairs: _Pairs, cell: str, margin: float | None) -> 
 
 def _where(pairs: _Pairs, cell: str) -> dict[str, str]:
     return dict(zip(pairs.others, cell.split("\x1f"), strict=True)) if pairs.others else {}
-
-
-def _balanced(differences: pd.DataFrame) -> pd.DataFrame:
-    """Return the part without gaps with most pairs: means over different cells would add cell effects to the spread.
-
-    Parts of two seeds or more come first: one seed has no interval.
-    """
-    some = differences.dropna(axis="columns", how="all").dropna(axis="index", how="all")
-    measured = some.notna().to_numpy()
-    parts = [(measured[:, list(cells)].all(axis=1), sorted(cells)) for cells in _selections(measured)]
-    if not parts:
-        return some
-    seeds, cells = max(parts, key=lambda part: (min(2, part[0].sum()), part[0].sum() * len(part[1]), part[0].sum()))
-    return some.iloc[np.flatnonzero(seeds), cells]
-
-
-def _selections(measured: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> set[frozenset[int]]:
-    """Return the selections of cells among which the largest balanced part is: what some seeds have in common."""
-    found: set[frozenset[int]] = set()
-    for cells in {frozenset(np.flatnonzero(row).tolist()) for row in measured}:
-        found |= {cells, *(cells & other for other in found)}
-        if len(found) > MAX_SELECTIONS:
-            break
-    return found - {frozenset()}

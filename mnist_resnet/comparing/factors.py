@@ -44,9 +44,13 @@ def other_factors(frame: pd.DataFrame, factor: str) -> list[str]:
     """Return the factors that two jobs must agree in if they are to differ in `factor` alone.
 
     An experiment's name stands for several factors at once. It therefore never counts as another factor; and if
-    `factor` is the experiment, only factors that vary within an experiment count.
+    `factor` is the experiment, only factors that vary within an experiment count. Sweeps that differ in `factor` are
+    compared by it, so their names don't count either.
     """
     rest = [other for other in varying_factors(frame) if other not in (factor, "experiment")]
+    if "sweep" in rest and frame[factor].map(level_text).groupby(frame["sweep"]).nunique().max() == 1:
+        # a setting that differs between two sweeps alone: the sweeps' names are no second difference
+        rest.remove("sweep")
     if factor != "experiment":
         return rest
     experiments = frame.groupby(frame[factor].map(level_text))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from mnist_resnet.comparing.job import SINGLE_RUNS, Job
+from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import flatten
 
 JOB_COLUMNS = (
@@ -48,7 +49,7 @@ def load_sweep(folder: Path | str | Sequence[Path | str], epochs: bool = False) 
 
 def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per job, in the order of `jobs`; see `load_sweep`."""
-    rows = [_row(job) for job in jobs]
+    rows = [_row(job) | {"sweep": label} for job, label in zip(jobs, label_sweeps(jobs), strict=True)]
     keys = dict.fromkeys([*JOB_COLUMNS, *METRIC_COLUMNS, *(key for row in rows for key in row)])
     frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
     # infer dtypes of full columns only: one missing train_size would turn all the others into floats
@@ -83,7 +84,6 @@ def _row(job: Job) -> dict[str, Any]:
         **flatten(job.config),
         **{group: option and str(option) for group, option in job.choices.items() if "/" not in group},
         "name": job.name,
-        "sweep": job.sweep or SINGLE_RUNS,
         "status": job.status,
         "folder": str(job.folder),
         "index": job.result.get("index"),

@@ -152,6 +152,9 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
         picked_text(frame),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
+    if (summary["averaged"] > 1).any():
+        others = ", ".join(name for name in varying_factors(frame) if name not in (*by, "experiment"))
+        lines.insert(1, f"Averaged within each seed over {others}: n counts seeds, and sd is between them alone.")
     if any("on new images" in row for row in rows):
         lines.insert(1, NEW_IMAGES)
     if any(2 <= int(row["n"].split()[0]) <= FEW_RUNS for row in rows):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import HEADINGS, format_cell
+from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_change
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
 from mnist_resnet.comparing.comparisons import Answer
 from mnist_resnet.comparing.effects import (
@@ -236,11 +236,11 @@ def _effect_rows(found: Sequence[Effect]) -> list[dict[str, str]]:
 
 
 def _effect_row(effect: Effect, has_where: bool, has_cells: bool) -> dict[str, str]:
-    interval = f"{_signed(effect.metric, effect.low)} to {_signed(effect.metric, effect.high)}"
+    interval = f"{format_change(effect.metric, effect.low)} to {format_change(effect.metric, effect.high)}"
     return {
         "change": _change_text(effect),
         **({"where": levels_text(effect.where) or "everywhere"} if has_where else {}),
-        "effect": _signed(effect.metric, effect.mean),
+        "effect": format_change(effect.metric, effect.mean),
         "95 % interval": ABSENT if effect.low != effect.low else interval,
         "p": p_text(effect.p),
         "corrected p": p_text(effect.adjusted),
@@ -269,11 +269,6 @@ def conclusion_text(effect: Effect) -> str:
 def p_text(p: float, equals: str = "") -> str:
     """Return a p value as text."""
     return ABSENT if p != p else f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def _signed(metric: str, value: float) -> str:
-    text = f"{100 * value:+.2f}" if metric.endswith("_accuracy") else f"{value:+.4g}"
-    return text.lstrip("+-") if float(text) == 0 else text
 
 
 def _unsigned(metric: str, value: float) -> str:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import HEADINGS, format_cell
-from mnist_resnet.comparing.factors import shared_values
+from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_change
+from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
-from mnist_resnet.comparing.job import SINGLE_RUNS, Job
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.labels import label_sweeps
+from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.report import Section
+from mnist_resnet.comparing.scale import HARMLESS_KEYS
 from mnist_resnet.comparing.statistics import Spread, spread
 
 
@@ -20,9 +22,9 @@ class SideBySide:
 
     Attributes:
         first, second: names of the sweeps.
-        pairs: one row for each config (signature) that both completed: `name`, `first`, `second`, `difference`
-            (second minus first), in the metric's own unit.
-        difference: summary of the differences.
+        pairs: one row for each job that both completed, alike in all settings but `changes`: `name`, `first`, `second`
+            in the metric's own unit, and `difference` (second minus first; of an accuracy, that of the error rate).
+        difference: summary of each seed's mean difference.
         changes: one row for each setting that differs between the sweeps: `what`, `first`, `second`. A config key
             counts if it has one value within each sweep.
     """
@@ -36,22 +38,26 @@ class SideBySide:
 
 def side_by_side(jobs: Sequence[Job], metric: str = "test_accuracy") -> list[SideBySide]:
     """Compare the first sweep among the jobs with each of the other sweeps."""
-    sweeps: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        # sweeps in two folders may have the same name
-        sweeps.setdefault((job.sweep or SINGLE_RUNS, str(job.folder.parent) if job.sweep else ""), []).append(job)
-    first, *others = sweeps.items() if sweeps else [((("", ""), []))]
-    return [_compare(first[0][0], first[1], name, second, metric) for (name, _), second in others]
+    sweeps: dict[str, list[Job]] = {}
+    for job, label in zip(jobs, label_sweeps(jobs), strict=True):
+        sweeps.setdefault(label, []).append(job)
+    first, *others = sweeps.items() if sweeps else [("", [])]
+    return [_compare(*first, *other, metric) for other in others]
 
 
 def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
     """Return the report section with paired differences and changes."""
     unit = HEADINGS.get(metric, metric)
-    lines = [f"{len(comparison.pairs)} configs were completed in both; metric: {unit}."]
-    if comparison.difference.n > 1:
-        low, high = (format_cell(metric, end) for end in (comparison.difference.low, comparison.difference.high))
-        mean = format_cell(metric, comparison.difference.mean)
-        lines.append(f"Mean difference, second less first: {mean}, 95 % interval {low} to {high}.")
+    lines = [f"{len(comparison.pairs)} jobs completed in both, alike in all that both sweeps share; metric: {unit}."]
+    difference = comparison.difference
+    if difference.n:
+        what = "Change of the error rate, percentage points" if metric.endswith("_accuracy") else "Change"
+        mean, low, high = (format_change(metric, value) for value in (difference.mean, *difference.interval))
+        interval = f", 95 % interval {low} to {high}" if difference.varies else ""
+        lines.append(
+            f"{what}, second less first: {mean}{interval} (mean over each seed's jobs; {difference.n} "
+            f"seed{'s' * (difference.n != 1)}, paired t)."
+        )
     lines += [f"{row.what}: {row.first} → {row.second}" for row in comparison.changes.itertuples()]
     if comparison.changes.empty:
         lines.append("Nothing changed in config, code or environment.")
@@ -59,8 +65,10 @@ def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
         {
             "config": comparison.pairs["name"],
             comparison.first: [format_cell(metric, value) for value in comparison.pairs["first"]],
-            f"{comparison.second} ": [format_cell(metric, value) for value in comparison.pairs["second"]],
-            "difference": [format_cell(metric, value) for value in comparison.pairs["difference"]],
+            comparison.second: [format_cell(metric, value) for value in comparison.pairs["second"]],
+            "change of error" if metric.endswith("_accuracy") else "change": [
+                format_change(metric, value) for value in comparison.pairs["difference"]
+            ],
         },
         dtype=object,
     )
@@ -68,15 +76,40 @@ def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
 
 
 def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job], metric: str) -> SideBySide:
-    sides = [{job.signature: job for job in side if job.completed and job.signature} for side in (jobs, others)]
+    changes = _changes(jobs, others)
+    keys = _shared_keys(jobs, others) - set(changes["what"])
+    sides = [{_settings_key(job, keys): job for job in side if job.completed} for side in (jobs, others)]
     rows = [
-        {"name": job.name, "first": _value(job, metric), "second": _value(sides[1][signature], metric)}
-        for signature, job in sides[0].items()
-        if signature in sides[1]
+        {
+            "name": job.name,
+            "first": _value(job, metric),
+            "second": _value(sides[1][key], metric),
+            "seed": level_text(job.config.get("seed")),
+        }
+        for key, job in sides[0].items()
+        if key in sides[1]
     ]
-    pairs = pd.DataFrame(rows, columns=["name", "first", "second"])
-    pairs["difference"] = pairs["second"] - pairs["first"]
-    return SideBySide(first, second, pairs, spread(pairs["difference"]), _changes(jobs, others))
+    pairs = pd.DataFrame(rows, columns=["name", "first", "second", "seed"])
+    # as in all tables: of an accuracy, the change is that of the error rate
+    sign = -1 if metric.endswith("_accuracy") else 1
+    pairs["difference"] = sign * (pairs["second"] - pairs["first"])
+    by_seed = pairs.groupby("seed")["difference"].mean()
+    return SideBySide(first, second, pairs.drop(columns="seed"), spread(by_seed), changes)
+
+
+def _shared_keys(jobs: Sequence[Job], others: Sequence[Job]) -> set[str]:
+    """Return the settings that the jobs of both sweeps have and that can tell two configs apart."""
+    first, second = ({key for job in side for key in _settings_of(job)} for side in (jobs, others))
+    return {key for key in first & second if key == "seed" or not is_under(key, HARMLESS_KEYS)}
+
+
+def _settings_of(job: Job) -> dict[str, object]:
+    return {**flatten(job.config), **job.choices}
+
+
+def _settings_key(job: Job, keys: set[str]) -> tuple[tuple[str, str], ...]:
+    settings = _settings_of(job)
+    return tuple(sorted((key, level_text(settings[key])) for key in keys if key in settings))
 
 
 def _value(job: Job, metric: str) -> float:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import brentq
 
+from mnist_resnet.comparing.balanced import largest_balanced
+from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.transform import LINEAR, Transform, count_images, transform_of
 
@@ -201,25 +203,52 @@ def _probability_below(reach: float, runs: int, n: int) -> float:
 def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Summarise the completed jobs of each combination of levels of `by`, in order of appearance.
 
-    Jobs with the same signature count once.
+    Jobs of one sweep with the same signature count once. Where other factors vary within a group, each seed's mean over
+    their combinations counts as one run, so that the spread is between seeds alone.
 
     Returns:
-        One row per combination: the levels; `jobs` (all jobs) and `n` (jobs counted); then for each metric
+        One row per combination: the levels; `jobs` (all jobs, or seeds where those are averaged), `n` (those counted)
+        and `averaged` (combinations of other factors averaged within each seed); then for each metric
         `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`, and
         `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies).
     """
     rows = []
+    cells = _cells(frame, by)
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
         # a repeated config and seed repeats its figures, so it is not another run
-        completed = completed[~(completed.duplicated("signature") & completed["signature"].notna())]
+        repeated = completed.duplicated(["sweep", "signature"] if "sweep" in completed else ["signature"])
+        completed = completed[~(repeated & completed["signature"].notna())]
+        in_cells = cells.loc[group.index]
+        is_pooled = in_cells.nunique() > 1
         images = _test_images(completed)
         row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
+        if is_pooled:
+            row |= {"jobs": group["seed"].nunique(), "n": len(_seed_means(completed, in_cells, metrics[0]))}
+        row["averaged"] = in_cells.nunique()
         for metric in metrics:
-            summary = spread(completed[metric], metric, images if "test_accuracy" in metric else None)
+            values = _seed_means(completed, in_cells, metric) if is_pooled else completed[metric]
+            summary = spread(values, metric, images if "test_accuracy" in metric else None)
             row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _cells(frame: pd.DataFrame, by: Sequence[str]) -> "pd.Series[str]":
+    """Return each job's combination of the factors that vary and are not in `by`."""
+    others = [name for name in varying_factors(frame) if name not in (*by, "experiment")] if "sweep" in frame else []
+    if not others or "seed" not in frame:
+        return pd.Series("", index=frame.index)
+    return frame[others].map(level_text).agg("\x1f".join, axis="columns")
+
+
+def _seed_means(completed: pd.DataFrame, cells: "pd.Series[str]", metric: str) -> "pd.Series[float]":
+    """Return each seed's mean over the cells, for the seeds and cells of the largest part without gaps."""
+    values = pd.DataFrame(
+        {"seed": completed["seed"].map(level_text), "cell": cells.loc[completed.index], "value": completed[metric]}
+    )
+    table = values.pivot_table(index="seed", columns="cell", values="value", sort=False)
+    return largest_balanced(table).mean(axis="columns")
 
 
 def _test_images(frame: pd.DataFrame) -> int | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import distinguishing_factors, varying_factors
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, jobs_frame
-from mnist_resnet.comparing.job import SINGLE_RUNS, Job
+from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import (
     experiments_section,
@@ -18,6 +18,7 @@ from mnist_resnet.comparing.jobs_table import (
     seeds_section,
     unfinished_text,
 )
+from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.report import Report, Section
@@ -125,7 +126,7 @@ def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence
 
 
 def _title(jobs: Sequence[Job]) -> str:
-    names = ", ".join(dict.fromkeys(job.sweep or SINGLE_RUNS for job in jobs)) or "No jobs"
+    names = ", ".join(dict.fromkeys(label_sweeps(jobs))) or "No jobs"
     unfinished = unfinished_text(jobs)
     return f"{names} ({unfinished})" if unfinished else names
 

@@ -12,6 +12,7 @@ import numpy as np
 from mnist_resnet.comparing.factors import NON_FACTORS, is_under
 from mnist_resnet.comparing.frame import precisions
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
+from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_reduction
 from mnist_resnet.comparing.significance import LEVEL, holm
@@ -189,16 +190,17 @@ def judgements(jobs: Sequence[Job]) -> list[Judgement]:
     The claims of all these jobs are one family: the more of them are tested, the stronger the evidence must be that
     contradicts one (Holm's correction).
     """
-    swept: dict[str | None, dict[str, None]] = {}
+    labels = dict(zip((job.folder for job in jobs), label_sweeps(jobs), strict=True))
+    swept: dict[str, dict[str, None]] = {}
     for job in jobs:
-        swept.setdefault(job.sweep, {}).update(dict.fromkeys(job.swept))
+        swept.setdefault(labels[job.folder], {}).update(dict.fromkeys(job.swept))
     several = len({job.precision for job in jobs if job.precision}) > 1
     found = []
     for group in group_by_config(jobs):
         for entry in claims_of(group[0]):
-            judgement = judge(Claim.read(entry), group, list(swept[group[0].sweep]))
+            judgement = judge(Claim.read(entry), group, list(swept[labels[group[0].folder]]))
             name = f"{judgement.group}, {group[0].precision}" if several and group[0].precision else judgement.group
-            found.append(replace(judgement, group=name))
+            found.append(replace(judgement, group=name, sweep=labels[group[0].folder]))
     adjusted = holm([judgement.p for judgement in found])
     return [_corrected(judgement, p) for judgement, p in zip(found, adjusted, strict=True)]
 
@@ -225,11 +227,11 @@ def group_by_config(jobs: Sequence[Job]) -> list[list[Job]]:
     its sweep's most common one.
     """
     groups: dict[tuple[Any, ...], list[Job]] = {}
-    for job, precision in zip(jobs, precisions(jobs), strict=True):
+    for job, sweep, precision in zip(jobs, label_sweeps(jobs), precisions(jobs), strict=True):
         leaves = {key: value for key, value in flatten(job.config).items() if not is_under(key, HARMLESS_KEYS)}
         # numerics that the sweep varies on purpose are a factor
         leaves |= {key: value for key, value in job.swept.items() if key != "seed" and not is_under(key, NON_FACTORS)}
-        key = (job.sweep, repr(job.choices.get("experiment")), precision, repr(sorted(leaves.items(), key=str)))
+        key = (sweep, repr(job.choices.get("experiment")), precision, repr(sorted(leaves.items(), key=str)))
         groups.setdefault(key, []).append(job)
     return list(groups.values())
 

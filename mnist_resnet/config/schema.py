@@ -287,7 +287,7 @@ class Claim(Section):
     metric: Literal["train_accuracy", "test_accuracy", "train_loss", "test_loss"]
     epoch: Literal["last", "best"] = "last"
     value: float | None
-    approximate: bool = False
+    approximate: bool = False  # says nothing more: every figure counts as rounded to the digits in `words`
     words: str
 
 

@@ -138,7 +138,7 @@ def test_two_jobs_are_compared_image_by_image(tmp_path: Path, capsys: pytest.Cap
 def test_two_sweeps_are_compared_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [SyntheticSweep(name=name, luck=luck).write(tmp_path / name) for luck, name in enumerate(("one", "two"))]
     assert main([*map(str, folders)]) == 0
-    assert "12 configs were completed in both" in capsys.readouterr().out
+    assert "12 jobs completed in both" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")

@@ -9,7 +9,6 @@ from typing import Any
 from mnist_resnet.comparing.best_epoch import gain_text, picked_text
 from mnist_resnet.comparing.dashboard.curves import curves
 from mnist_resnet.comparing.dashboard.factors import filter_factors
-from mnist_resnet.comparing.dashboard.labels import label_sweeps
 from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
 from mnist_resnet.comparing.dashboard.results import claims, effects, groups, one_at_a_time, questions
@@ -18,6 +17,7 @@ from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
 from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 
 
@@ -26,7 +26,6 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
     jobs, remarks = load_jobs(folders)
     labels = label_sweeps(jobs)
     frame = jobs_frame(jobs)
-    frame["sweep"] = labels
     factors = filter_factors(frame)
     sweeps = describe_sweeps(jobs, labels)
     misread, unreadable_predictions = mistakes(jobs)

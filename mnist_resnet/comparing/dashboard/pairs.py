@@ -11,7 +11,7 @@ MAX_PAIRS = 500
 
 
 def pairs(jobs: Sequence[Job], sweeps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compare the first sweep with each other one: differences of test accuracy (second minus first), and changes."""
+    """Compare the first sweep with each other one: changes of the test error (second minus first), and of settings."""
     if len(sweeps) < 2:
         return []
     return [

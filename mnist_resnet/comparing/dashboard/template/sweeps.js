@@ -6,15 +6,15 @@ function pairsTable(pair) {
     percent(second),
     signed(difference == null ? null : 100 * difference),
   ]);
-  const table = plainTable([words("config"), ...heads(pair.first, pair.second, "difference, points")], rows);
+  const table = plainTable([words("config"), ...heads(pair.first, pair.second, "change of error, points")], rows);
   if (rows.length > 15) table.classList.add("tall");
   return table;
 }
 
 function differenceText(pair) {
-  if (!pair.count) return "No config was completed in both.";
+  if (!pair.count) return "No job completed in both, alike in all that they share.";
   const share = (end) => (end == null ? null : 100 * end);
-  const mean = `${plural(pair.count, "config")} completed in both. Test accuracy changed by ${signed(share(pair.mean))} percentage points on average`;
+  const mean = `${plural(pair.count, "job")} completed in both. The test error changed by ${signed(share(pair.mean))} percentage points on average`;
   return pair.interval[0] == null ? `${mean}.` : `${mean}, 95 % interval ${between(pair.interval.map(share), signed)}.`;
 }
 

@@ -1,4 +1,4 @@
-"""Names of sweeps on the page."""
+"""Unique names of sweeps: two folders may hold sweeps of one name."""
 
 from collections.abc import Sequence
 from pathlib import Path
