@@ -16,6 +16,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats
+from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
 
@@ -114,8 +115,9 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
     """Resolve and check a composed config that still contains Hydra's own node.
 
     Raises:
-        UsageError: a value is missing or invalid.
+        UsageError: a value is missing or invalid, or nothing reads a key.
     """
+    refuse_unread_keys(composed)
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(composed)
     try:

@@ -37,6 +37,9 @@ MESSAGES = {
 SIMILARITY_CUTOFF = 0.72
 """Smallest difflib ratio at which one word counts as a typo of another: widht of width, but not stem9x9 of stem7x7."""
 
+SHORTEST_STEM = 4
+"""Fewest letters of a key for which a word that begins with it counts as the same: optimizer and optim."""
+
 
 def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     """Return a one-line message on the first validation error of `container`."""
@@ -66,15 +69,29 @@ def suggest_key(key: str, known: Iterable[str]) -> str:
             other.removeprefix(node + dot).partition(".")[0] for other in others if other.startswith(node + dot)
         )
     )
-    near = difflib.get_close_matches(last, siblings, n=1, cutoff=SIMILARITY_CUTOFF)
+    near = near_key(key, others)
     if near:
-        return f"; did you mean {node}{dot}{near[0]}?"
+        return f"; did you mean {near}?"
     same = [other for other in others if other.rpartition(".")[2] == last] or difflib.get_close_matches(
         key, others, n=1, cutoff=SIMILARITY_CUTOFF
     )
     if same:
         return f"; did you mean {' or '.join(same)}?"
     return f"; one of {', '.join(siblings)}" if node and siblings else "; --cfg job shows all keys, --help the groups"
+
+
+def near_key(key: str, known: Iterable[str]) -> str | None:
+    """Return the known key in the same node of which `key` looks like a typo or a longer form, such as optimizer."""
+    node, dot, last = key.rpartition(".")
+    siblings = {
+        other.removeprefix(node + dot).partition(".")[0]: None
+        for other in known
+        if other.startswith(node + dot) and other != key and not other.endswith("_")
+    }
+    near = difflib.get_close_matches(last, siblings, n=1, cutoff=SIMILARITY_CUTOFF) or [
+        sibling for sibling in siblings if len(sibling) >= SHORTEST_STEM and last.startswith(sibling)
+    ]
+    return f"{node}{dot}{near[0]}" if near else None
 
 
 def suggest_option(choice: str, options: Collection[str]) -> str:

@@ -18,6 +18,7 @@ from mnist_resnet.config.compose import Composer
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
 from mnist_resnet.search.components import build_pruner, build_sampler
 from mnist_resnet.search.space import Parameter, corners, parse_space
@@ -88,7 +89,7 @@ def _compose_shared_configs(
     """Compose the shared config for each combination of choices in the searched config groups.
 
     Raises:
-        UsageError: A searched key does not exist under one of them.
+        UsageError: A searched key does not exist under one of them, or nothing reads it.
     """
     composer, names = Composer(config, loader), [parameter.name for parameter in space]
     default_groups = _default_groups(config, loader)
@@ -99,6 +100,7 @@ def _compose_shared_configs(
             continue
         overrides = [parameter.override(values[parameter.name]) for parameter in space]
         composed = composer.compose([*fixed, *overrides], names)
+        refuse_unread_keys(composed)
         choices = {
             str(group): choice
             for group, choice in composed.hydra.runtime.choices.items()

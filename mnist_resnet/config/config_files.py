@@ -1,0 +1,80 @@
+"""The config files that a config was composed from, to name the one that an error is about."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig
+
+GLOBAL_PACKAGE = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
+"""The line by which a file of a config group sets keys of the whole config."""
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file in one of the config folders.
+
+    Attributes:
+        name: path inside its config folder, such as `experiment/lean.yaml`.
+        path: where it is on disk.
+    """
+
+    name: str
+    path: Path
+
+    @cached_property
+    def text(self) -> str:
+        """The file's text."""
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def content(self) -> Any:
+        """What YAML reads from the file."""
+        return yaml.safe_load(self.text)
+
+    def sets(self, key: str) -> bool:
+        """Return whether the file gives a value to a key of the whole config, such as `hydra.sweep.dir`."""
+        if "/" in self.name and not GLOBAL_PACKAGE.search(self.text):
+            return False
+        node = self.content
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                return False
+            node = node[part]
+        return True
+
+
+def config_files(composed: DictConfig) -> Iterator[ConfigFile]:
+    """Yield the files that a composed config consists of: the main one, each choice, and those that these inherit.
+
+    Args:
+        composed: composed config, including Hydra's own node, which names folders and choices.
+    """
+    folders = [Path(source.path) for source in composed.hydra.runtime.config_sources if source.schema == "file"]
+    yield from _with_inherited(folders, "", str(composed.hydra.job.config_name))
+    for group, choices in composed.hydra.runtime.choices.items():
+        for choice in choices if isinstance(choices, list) else [choices]:
+            if choice is not None:
+                yield from _with_inherited(folders, str(group).partition("@")[0], str(choice))
+
+
+def file_that_sets(composed: DictConfig, key: str) -> str | None:
+    """Return the name of a chosen file that gives a value to `key`, None if only the command line does."""
+    return next((file.name for file in config_files(composed) if "/" in file.name and file.sets(key)), None)
+
+
+def _with_inherited(folders: list[Path], group: str, choice: str) -> Iterator[ConfigFile]:
+    name = f"{group}/{choice.removesuffix('.yaml')}.yaml".lstrip("/")
+    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if path is None:
+        return  # one of Hydra's own, or of a plugin's
+    file = ConfigFile(name, path)
+    yield file
+    defaults = file.content.get("defaults") if isinstance(file.content, Mapping) else None
+    for entry in defaults if group and isinstance(defaults, list) else []:
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _with_inherited(folders, "" if entry.startswith("/") else group, entry)

@@ -1,0 +1,90 @@
+"""Finds keys that nothing reads: a typo or a missing package line would otherwise train with the default values."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_resnet.config.config_files import file_that_sets
+from mnist_resnet.config.schema import Config, Regularization, Scale, Sweep
+from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.validation_errors import near_key
+from mnist_resnet.errors import UsageError
+
+REFERENCE = re.compile(r"\.*[\w@/-]+(?:\.[\w@/-]+)*")
+"""What may be a key in a value with an interpolation; a leading dot makes it relative."""
+
+STUDY_SECTIONS = {"sweep": Sweep, "scale": Scale}
+"""Sections whose keys are settings, and whose group's files set keys of the whole config."""
+
+
+def refuse_unread_keys(composed: DictConfig) -> None:
+    """Reject a key that is neither declared in the schema nor referred to by another key's interpolation.
+
+    Args:
+        composed: composed config, including Hydra's own node, which may refer to keys, too.
+
+    Raises:
+        UsageError: there is one.
+    """
+    _refuse_missing_package_lines(composed)
+    undeclared = list(_undeclared_keys(composed))
+    if not undeclared:
+        return
+    content = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(content, dict)
+    # These repeat what was typed, which reads nothing by itself.
+    del content["hydra"]["overrides"], content["hydra"]["job"]["override_dirname"]
+    while read := [key for key in undeclared if _is_read(key, content, undeclared)]:
+        undeclared = [key for key in undeclared if key not in read]
+    if undeclared:
+        raise UsageError(_unread(undeclared[0], composed))
+
+
+def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
+    yield from (str(key) for key in composed if key not in Config.model_fields and key != "hydra")
+    regularization = composed.get("regularization")
+    if isinstance(regularization, DictConfig):
+        yield from (f"regularization.{key}" for key in regularization if key not in Regularization.model_fields)
+
+
+def _is_read(key: str, content: dict[str, Any], unread: list[str]) -> bool:
+    """Return whether a key outside of `unread` refers to `key`, to a part of it, or to the node that it is in."""
+    for holder, value in flatten(content).items():
+        is_unread = any(f"{holder}.".startswith(f"{other}.") for other in unread)
+        references = REFERENCE.findall(str(value)) if "${" in str(value) and not is_unread else []
+        if any(_refers_to(reference, key) for reference in references):
+            return True
+    return False
+
+
+def _refers_to(reference: str, key: str) -> bool:
+    if reference.startswith("."):
+        return reference.lstrip(".").partition(".")[0] == key.rpartition(".")[2]
+    return f"{reference}.".startswith(f"{key}.") or key.startswith(f"{reference}.")
+
+
+def _unread(key: str, composed: DictConfig) -> str:
+    node = OmegaConf.to_container(composed, resolve=False)
+    choice = composed.hydra.runtime.choices.get(key)
+    inner = node[key] if isinstance(node, dict) and "." not in key else None
+    if choice is not None and isinstance(inner, dict) and inner.keys() & {*Config.model_fields, "hydra"}:
+        return _missing_package_line(key, choice, next(iter(flatten(inner))))
+    file = file_that_sets(composed, key)
+    near = near_key(key, [*map(str, composed), *flatten({"regularization": dict(composed.regularization)})])
+    cure = f"did you mean {near}?" if near else f"leave it out, or refer to it in another key, as in ${{{key}}}"
+    return f"{key}: nothing reads it{f' (it is set in {file})' if file else ''}; {cure}"
+
+
+def _refuse_missing_package_lines(composed: DictConfig) -> None:
+    for group, section in STUDY_SECTIONS.items():
+        node, choice = composed.get(group), composed.hydra.runtime.choices.get(group)
+        if choice is not None and isinstance(node, DictConfig):
+            for key in node:
+                if key not in section.model_fields and key in {*Config.model_fields, "hydra"}:
+                    raise UsageError(_missing_package_line(group, choice, str(key)))
+
+
+def _missing_package_line(group: str, choice: str, key: str) -> str:
+    return f"{group}.{key}: nothing reads it; the first line of {group}/{choice}.yaml must be # @package _global_"
