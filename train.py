@@ -10,6 +10,7 @@ import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
+from hydra.plugins.completion_plugin import CompletionPlugin
 from omegaconf import DictConfig
 
 from mnist_resnet.errors import Refused, UsageError
@@ -26,6 +27,7 @@ GROUP_ORDER = (
 
 HYDRA_GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 HYDRA_FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
+HYDRA_COMPLETE = CompletionPlugin._query
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -46,6 +48,7 @@ def main() -> None:
     argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
     ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
+    CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     try:
         train()
     except KeyboardInterrupt:
@@ -78,6 +81,18 @@ def _format_config_groups(hydra_app: Hydra, predicate: Callable[[str], bool]) ->
     lines = HYDRA_FORMAT_CONFIG_GROUPS(hydra_app, predicate).splitlines(keepends=True)
     position = {group: index for index, group in enumerate(GROUP_ORDER)}
     return "".join(sorted(lines, key=lambda line: position.get(line.partition(":")[0], len(position))))
+
+
+def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
+    """Replace Hydra's method, which completes no level after the first one of a sweep: `model=lean,st`."""
+    earlier, space, word = line.rpartition(" ")
+    key, equals, levels = word.partition("=")
+    chosen, comma, last = levels.rpartition(",")
+    if not comma:
+        return HYDRA_COMPLETE(plugin, config_name, line)
+    found = HYDRA_COMPLETE(plugin, config_name, f"{earlier}{space}{key}{equals}{last}")
+    others = [choice.removeprefix(f"{key}{equals}") for choice in found]
+    return [f"{key}{equals}{chosen},{choice}" for choice in others if choice not in chosen.split(",")]
 
 
 def _raise_argument_error(_: argparse.ArgumentParser, message: str) -> NoReturn:

@@ -21,7 +21,7 @@ class AblationConf:
     """Config of `hydra/sweeper=ablation`; `params` are further sweeps, as with Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.ablation.AblationSweeper"
-    params: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,7 +50,7 @@ OmegaConf.register_new_resolver("seeds", _seeds, replace=True)
 class AblationSweeper(Sweeper):
     """Freezes all combinations of the swept values in the sweep folder, then runs them."""
 
-    def __init__(self, params: Mapping[str, str] | None = None) -> None:
+    def __init__(self, params: Mapping[str, Any] | None = None) -> None:
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

@@ -19,7 +19,7 @@ class SearchSweeper(Sweeper):
     """
 
     def __init__(
-        self, sampler: Mapping[str, Any], pruner: Mapping[str, Any], params: Mapping[str, str] | None = None
+        self, sampler: Mapping[str, Any], pruner: Mapping[str, Any], params: Mapping[str, Any] | None = None
     ) -> None:
         self.sampler, self.pruner, self.params = sampler, pruner, params or {}
 

@@ -1,17 +1,15 @@
 """Combinations of overrides: from a sweep's command line to one list of overrides per job."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.sweep_grammar import levels, parse_sweep, sweep_parser
 from mnist_resnet.config.validation_errors import suggest_key
 from mnist_resnet.errors import UsageError
 
@@ -35,14 +33,9 @@ def combinations(
     Raises:
         UsageError: a key is repeated, or its sweep is an interval or empty.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    typed = parser.parse_overrides(list(arguments))
-    refuse_repeated_keys(override.get_key_element() for override in typed)
-    by_key: dict[str, Override] = {}
-    for override in [*parser.parse_overrides([f"{key}={value}" for key, value in params.items()]), *typed]:
-        by_key[override.get_key_element()] = override
-    levels = [_levels(override) for override in by_key.values()]
-    swept = [key.lstrip("+") for key, override in by_key.items() if override.is_sweep_override()]
+    overrides = parse_sweep(arguments, params, loader)
+    levels = [_level_overrides(override) for override in overrides]
+    swept = [override.get_key_element().lstrip("+") for override in overrides if override.is_sweep_override()]
     return [list(combination) for combination in itertools.product(*levels)], swept
 
 
@@ -54,8 +47,9 @@ def within_one_change(combined: Sequence[Combination], swept: Sequence[str]) -> 
     """
 
     def factors(combination: Combination) -> list[str]:
-        keys = [override.partition("=")[0].lstrip("+") for override in combination]
-        return [override for key, override in zip(keys, combination, strict=True) if key in swept and key != "seed"]
+        return [
+            override for override in combination if override_key(override) in swept and override_key(override) != "seed"
+        ]
 
     def changes(combination: Combination, reference: Combination) -> int:
         return sum(level != other for level, other in zip(factors(combination), factors(reference), strict=True))
@@ -78,17 +72,6 @@ def without_excluded(jobs: Sequence[JobSpec], excluded: Sequence[str]) -> list[J
     return [job for job in jobs if not any(_matches(job, combination) for combination in parsed)]
 
 
-def refuse_repeated_keys(keys: Iterable[str]) -> None:
-    """Reject repeated keys, of which Hydra would silently take the last.
-
-    Raises:
-        UsageError: a key occurs more than once.
-    """
-    for key, count in Counter(key.lstrip("+") for key in keys).items():
-        if count > 1:
-            raise UsageError(f"{key}: given {count} times; give it once (a list of values is written {key}=a,b)")
-
-
 def refuse_search_settings(arguments: Iterable[str]) -> None:
     """Reject search settings in a command that is no search, where they would be silently ignored.
 
@@ -101,23 +84,33 @@ def refuse_search_settings(arguments: Iterable[str]) -> None:
             raise UsageError(f"{key}={value}: is for a search; add -m hydra/sweeper=search, or leave it out")
 
 
-def _levels(override: Override) -> list[str]:
+def override_key(override: str) -> str:
+    """Return the key that an override sets, adds or removes."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def level_override(key: str, level: str, is_group: bool) -> str:
+    """Return the override that sets a level; `null`, by which a config group has no choice, is `~group` in Hydra."""
+    return f"~{key.lstrip('+')}" if is_group and level == "null" else f"{key}={level}"
+
+
+def _level_overrides(override: Override) -> list[str]:
     key = override.get_key_element()
     if not override.is_sweep_override():
         return [str(override.input_line) if override.is_delete() else f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise UsageError(f"{override.input_line}: only a search can sweep over an interval; give a list or a range")
-    levels = [f"{key}={value}" for value in override.sweep_string_iterator()]
-    if not levels:
-        raise UsageError(f"{override.input_line}: gives no value to sweep over")
-    return levels
+    assert override.config_loader is not None
+    is_group = bool(override.config_loader.get_group_options(override.key_or_group))
+    return [level_override(key, level, is_group) for level in levels(override)]
 
 
 def _parse_exclusion(combination: str) -> dict[str, Any]:
     parts = [part.partition("=") for part in combination.split(",")]
     if not all(key.strip() and equals for key, equals, _ in parts):
         raise UsageError(f"sweep.exclude={combination}: not key=value,key=value, such as model=stem7x7,optim.lr=0.02")
-    return {key.strip(): yaml.safe_load(value) for key, _, value in parts}
+    parser = sweep_parser()
+    return {key.strip(): parser.parse_override(f"{key.strip()}={value.strip()}").value() for key, _, value in parts}
 
 
 def _matches(job: JobSpec, combination: dict[str, Any]) -> bool:
@@ -130,7 +123,6 @@ def _matches(job: JobSpec, combination: dict[str, Any]) -> bool:
 
 def _is_equal(value: Any, excluded: Any) -> bool:
     try:
-        # YAML 1.1 reads 1e-3 as text, Hydra as a number.
         return float(value) == float(excluded)
     except (TypeError, ValueError):
         return bool(str(value) == str(excluded))

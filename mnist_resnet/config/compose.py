@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination
+from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
@@ -22,6 +23,15 @@ from mnist_resnet.job_folder import with_moved_targets
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """Config groups that are chosen once for the whole sweep."""
+
+SWEEP_SETTINGS = ("sweep", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
+"""Nodes that are read once for the whole sweep, from the config without the swept overrides."""
+
+JOB_SETTINGS = ("sweep.keep", "sweep.suffix")
+"""Keys of these nodes that each job has for itself, or that a file sets beside other keys (`scale=quick`)."""
+
+SUBDIR = "${hydra.job.num}"
+"""Value of `hydra.sweep.subdir` in `conf/config.yaml`, which leaves the names of folders to us."""
 
 
 class Composer:
@@ -42,6 +52,13 @@ class Composer:
             node = OmegaConf.select(config, key)
             if not isinstance(node, DictConfig):
                 raise UsageError(f"{key}={node}: must be a node with a _target_; choose one with {plugin}=…")
+        self._refuse_other_plugins(config.hydra.runtime.choices)
+        self._settings = _sweep_settings(config)
+        subdir = self._settings["hydra.sweep.subdir"]
+        if subdir != SUBDIR:
+            raise UsageError(
+                f"hydra.sweep.subdir={subdir}: has no effect, jobs are named by what is swept; leave it out"
+            )
 
     def compose(self, combination: Combination, swept: Sequence[str]) -> DictConfig:
         """Return the config of one job, including Hydra's own node."""
@@ -65,13 +82,14 @@ class Composer:
         if combination not in self._shared:
             composed = self._loader.load_sweep_config(self._config, list(combination))
             self._refuse_other_plugins(composed.hydra.runtime.choices)
+            self._refuse_sweep_settings(composed)
             self._shared[combination] = composed
             self._uses_hydra_node[combination] = "${hydra:" in OmegaConf.to_yaml(_without_hydra(composed))
         return self._shared[combination]
 
     def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:
         """Reject a launcher or sweeper set in an experiment's or study's file, which Hydra would silently ignore."""
-        typed = {override.partition("=")[0] for override in self._config.hydra.overrides.hydra}
+        typed = {override.partition("=")[0] for override in typed_overrides(self._config, "hydra")}
         for group, choice in choices.items():
             for plugin, override in _overridden_in(self._loader, group, choice):
                 if plugin in PLUGINS and plugin not in typed and override != choices[plugin]:
@@ -79,6 +97,13 @@ class Composer:
                         f"{plugin}={override}: set in {group}/{choice}.yaml, where it has no effect; give it on the "
                         f"command line"
                     )
+
+    def _refuse_sweep_settings(self, composed: DictConfig) -> None:
+        """Reject a setting of the whole sweep in a swept file, such as an experiment: it would come too late."""
+        for key, value in _sweep_settings(composed).items():
+            if self._settings.get(key) != value and key not in JOB_SETTINGS:
+                file = file_that_sets(composed, key) or "what is swept"
+                raise UsageError(f"{key}={value}: set in {file}, where it has no effect; give it on the command line")
 
     def _is_swept_value(self, key: str, swept: Sequence[str]) -> bool:
         """Return whether `key` is a swept value rather than a config group, whose option decides what is composed."""
@@ -97,6 +122,20 @@ def _overridden_in(loader: ConfigLoader, group: str, choice: str | None) -> Iter
         elif isinstance(entry, DictConfig):
             for key, value in entry.items():
                 yield str(key).removeprefix("override ").lstrip("/"), value
+
+
+def typed_overrides(composed: DictConfig, kind: Literal["hydra", "task"]) -> list[str]:
+    """Return the overrides as typed; OmegaConf would resolve their interpolations where they don't mean anything."""
+    typed: Any = OmegaConf.to_container(composed.hydra.overrides[kind])
+    return [str(override) for override in typed]
+
+
+def _sweep_settings(composed: DictConfig) -> dict[str, Any]:
+    """Return the unresolved settings of the whole sweep by key."""
+    nodes = {key: OmegaConf.select(composed, key) for key in SWEEP_SETTINGS}
+    return flatten(
+        {key: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node for key, node in nodes.items()}
+    )
 
 
 def compose_job(combination: Combination, swept: Sequence[str], index: int, composer: Composer) -> JobSpec:

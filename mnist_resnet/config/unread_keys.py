@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.config_files import file_that_sets
-from mnist_resnet.config.schema import Config, Regularization, Scale, Sweep
+from mnist_resnet.config.schema import Config, Regularization, Scale, Section, Sweep
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import near_key
 from mnist_resnet.errors import UsageError
@@ -15,7 +15,7 @@ from mnist_resnet.errors import UsageError
 REFERENCE = re.compile(r"\.*[\w@/-]+(?:\.[\w@/-]+)*")
 """What may be a key in a value with an interpolation; a leading dot makes it relative."""
 
-STUDY_SECTIONS = {"sweep": Sweep, "scale": Scale}
+STUDY_SECTIONS: dict[str, type[Section]] = {"sweep": Sweep, "scale": Scale}
 """Sections whose keys are settings, and whose group's files set keys of the whole config."""
 
 
@@ -32,8 +32,7 @@ def refuse_unread_keys(composed: DictConfig) -> None:
     undeclared = list(_undeclared_keys(composed))
     if not undeclared:
         return
-    content = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(content, dict)
+    content: Any = OmegaConf.to_container(composed, resolve=False)
     # These repeat what was typed, which reads nothing by itself.
     del content["hydra"]["overrides"], content["hydra"]["job"]["override_dirname"]
     while read := [key for key in undeclared if _is_read(key, content, undeclared)]:
@@ -46,7 +45,7 @@ def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
     yield from (str(key) for key in composed if key not in Config.model_fields and key != "hydra")
     regularization = composed.get("regularization")
     if isinstance(regularization, DictConfig):
-        yield from (f"regularization.{key}" for key in regularization if key not in Regularization.model_fields)
+        yield from (f"regularization.{key!s}" for key in regularization if key not in Regularization.model_fields)
 
 
 def _is_read(key: str, content: dict[str, Any], unread: list[str]) -> bool:

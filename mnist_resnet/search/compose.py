@@ -42,8 +42,9 @@ def compose_spec(
     Raises:
         UsageError: A value in the space is not valid, or trials can't be judged by the objective.
     """
+    composer = Composer(config, context.config_loader)
     space, fixed = parse_space(arguments, params, context.config_loader)
-    shared_configs = _compose_shared_configs(space, fixed, config, context.config_loader)
+    shared_configs = _compose_shared_configs(space, fixed, composer, config, context.config_loader)
     sampler, pruner = (_component_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
     spec = SearchSpec(space, fixed, shared_configs, sampler, pruner, trials=1, command=sys.argv)
     corner_jobs = spec.corner_jobs()
@@ -84,14 +85,14 @@ def _check_settings(corner_jobs: Sequence[JobSpec]) -> None:
 
 
 def _compose_shared_configs(
-    space: Sequence[Parameter], fixed: Sequence[str], config: DictConfig, loader: ConfigLoader
+    space: Sequence[Parameter], fixed: Sequence[str], composer: Composer, config: DictConfig, loader: ConfigLoader
 ) -> list[SharedConfig]:
     """Compose the shared config for each combination of choices in the searched config groups.
 
     Raises:
         UsageError: A searched key does not exist under one of them, or nothing reads it.
     """
-    composer, names = Composer(config, loader), [parameter.name for parameter in space]
+    names = [parameter.name for parameter in space]
     default_groups = _default_groups(config, loader)
     shared_configs: dict[tuple[str, ...], SharedConfig] = {}
     for values in corners(space):

@@ -24,13 +24,14 @@ from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.report import print_report, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec
-from mnist_resnet.search.spec_diff import check_same_search
+from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import JOURNAL, all_trials
 from mnist_resnet.search.trial_loop import run_search
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.finish import print_summary, run_launcher, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import job_list_lease, read_sweep
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
+from mnist_resnet.tracking.console import plain_console, show_log
 from mnist_resnet.tracking.guarded import GuardedTracker
 
 
@@ -56,10 +57,13 @@ def search(
     Raises:
         UsageError: The request is not valid; nothing has been started.
     """
+    show_log(plain_console())
     spec = compose_spec(arguments, params, config, context)
     corner_jobs = spec.corner_jobs()
     settings = check(corner_jobs[0].config)
     folder = named_folder(config, settings)
+    if folder and (folder / SEARCH).exists():
+        spec = with_stored_ranges(read_spec(folder), spec)
     trials = _trials_so_far(folder, spec) if folder else []
     started = len(trials)
     if settings.sweep.dry_run:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import (
     BaseDistribution,
@@ -20,8 +19,9 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from mnist_resnet.config.combinations import refuse_repeated_keys
+from mnist_resnet.config.combinations import level_override
 from mnist_resnet.config.signature import distinguishes_jobs
+from mnist_resnet.config.sweep_grammar import levels, parse_sweep
 from mnist_resnet.errors import UsageError
 
 INTERVAL_DIGITS = 4
@@ -54,7 +54,7 @@ class Parameter:
 
     def override(self, value: Any) -> str:
         """Return the override that sets this value."""
-        return f"{self.key}={value}"
+        return level_override(self.key, str(value), self.is_group)
 
     def suggest(self, trial: Trial) -> Any:
         """Return the sampler's value in `trial`, or the value that the trial already has."""
@@ -145,20 +145,14 @@ def parse_space(
     Raises:
         UsageError: A key is given twice or can't be searched, a space is empty, or nothing is searched.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    typed = parser.parse_overrides(list(arguments))
-    refuse_repeated_keys(override.get_key_element() for override in typed)
-    by_key = {
-        override.get_key_element(): override
-        for override in [*parser.parse_overrides([f"{key}={value}" for key, value in params.items()]), *typed]
-    }
-    searched = [override for override in by_key.values() if override.is_sweep_override()]
+    overrides = parse_sweep(arguments, params, loader)
+    searched = [override for override in overrides if override.is_sweep_override()]
     if not searched:
         raise UsageError(
             "hydra/sweeper=search: nothing is searched; give a space, as in "
             "optim.lr='tag(log, interval(1e-4, 1e-1))' model='choice(stem3x3,stem7x7)'"
         )
-    fixed = [str(override.input_line) for override in by_key.values() if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
     return [_parameter(override, bool(loader.get_group_options(override.key_or_group))) for override in searched], fixed
 
 
@@ -182,20 +176,19 @@ def _parameter(override: Override, is_group: bool) -> Parameter:
 
 def _distribution(override: Override, line: str) -> BaseDistribution:
     value: Any = override.value()
-    unknown = value.tags - {"log"}
+    tags: set[str] = getattr(value, "tags", set())  # a glob has none
+    unknown = tags - {"log"}
     if unknown:
         raise UsageError(f"{line}: unknown tag {sorted(unknown)[0]}; the only tag is log")
-    log = "log" in value.tags
+    log = "log" in tags
     if isinstance(value, IntervalSweep):
         return _interval(value.start, value.end, log, line)
-    levels = list(dict.fromkeys(override.sweep_string_iterator()))
-    if not levels:
-        raise UsageError(f"{line}: has no values to search")
+    listed = levels(override)
     if override.is_range_sweep():
-        return _range(sorted(float(level) for level in levels), all(map(_is_whole, levels)), log, line)
+        return _range(sorted(float(level) for level in listed), all(map(_is_whole, listed)), log, line)
     if log:
         raise UsageError(f"{line}: a list has no log scale; leave out the tag, or give an interval")
-    return CategoricalDistribution(levels)
+    return CategoricalDistribution(listed)
 
 
 def _interval(low: Any, high: Any, log: bool, line: str) -> BaseDistribution:

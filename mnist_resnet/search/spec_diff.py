@@ -1,14 +1,21 @@
 """Checks that a command continues the search that its folder holds."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import FloatDistribution
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import distinguishes_jobs, flatten
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.objective import objective_of
+from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.spec import SearchSpec
+
+LOG = logging.getLogger("mnist_resnet")
 
 
 def check_same_search(folder: Path, stored: SearchSpec, new: SearchSpec) -> None:
@@ -41,6 +48,26 @@ def check_same_search(folder: Path, stored: SearchSpec, new: SearchSpec) -> None
     if [job.signature for job in stored_jobs] != [job.signature for job in new_jobs]:
         key, old_value, new_value = _first_difference(stored_jobs, new_jobs)
         raise UsageError(f"{key}={new_value}: the study in {folder} has {old_value}; {hint}")
+
+
+def with_stored_ranges(stored: SearchSpec, new: SearchSpec) -> SearchSpec:
+    """Return the new spec with the stored one's ranges where the same range was typed.
+
+    Hydra 1.3 listed some float ranges with one number more (see `mnist_resnet.config.sweep_grammar`).
+    """
+    as_stored = {(parameter.name, parameter.typed): parameter for parameter in stored.space if _is_range(parameter)}
+    space = []
+    for parameter in new.space:
+        earlier = as_stored.get((parameter.name, parameter.typed), parameter)
+        if earlier.distribution != parameter.distribution:
+            shown = ", ".join(map(str, earlier.grid_values()))
+            LOG.warning("%s=%s: goes on with %s, as frozen", parameter.name, parameter.typed, shown)
+        space.append(earlier if _is_range(parameter) else parameter)
+    return replace(new, space=space)
+
+
+def _is_range(parameter: Parameter) -> bool:
+    return isinstance(parameter.distribution, FloatDistribution) and parameter.distribution.step is not None
 
 
 def _typed(spec: SearchSpec, name: str) -> str:

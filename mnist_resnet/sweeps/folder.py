@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
+from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
@@ -227,8 +228,8 @@ def _new_job_names(
         if matches_left.get(key, 0):
             matches_left[key] -= 1
             continue
-        overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(_key(override))]
-        name_parts = [override for override in overrides if _key(override) in swept] or overrides
+        overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(override_key(override))]
+        name_parts = [_shown(override) for override in overrides if override_key(override) in swept] or overrides
         namesake = known_by_name.get(job_name(name_parts))
         if namesake:
             shared = {override.lstrip("+") for override in namesake.overrides}
@@ -237,8 +238,9 @@ def _new_job_names(
     return distinct_names(new, set(known_by_name))
 
 
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+")
+def _shown(override: str) -> str:
+    """Return how a swept override is named: a group in which nothing is chosen as `group=null`."""
+    return f"{override[1:]}=null" if override.startswith("~") else override
 
 
 def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:

@@ -42,12 +42,12 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _checked_job(config: DictConfig) -> JobSpec:
-    from mnist_resnet.config.combinations import refuse_repeated_keys, refuse_search_settings
-    from mnist_resnet.config.compose import resolve_job
+    from mnist_resnet.config.combinations import refuse_search_settings
+    from mnist_resnet.config.compose import resolve_job, typed_overrides
+    from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
 
-    overrides = [str(override) for override in config.hydra.overrides.task]
-    typed = [*overrides, *(str(override) for override in config.hydra.overrides.hydra)]
-    refuse_repeated_keys(override.partition("=")[0] for override in typed)
+    overrides = typed_overrides(config, "task")
+    refuse_repeated_keys(override.partition("=")[0] for override in [*overrides, *typed_overrides(config, "hydra")])
     refuse_search_settings(overrides)
     job = resolve_job(config, overrides, swept=[])
     for key, default in SWEEP_ONLY_SETTINGS.items():

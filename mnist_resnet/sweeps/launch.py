@@ -21,17 +21,28 @@ from mnist_resnet.config.combinations import (
     within_one_change,
     without_excluded,
 )
-from mnist_resnet.config.compose import Composer, compose_job
+from mnist_resnet.config.compose import Composer, compose_job, typed_overrides
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SEARCH
+from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.sweeps.finish import run_sweep
-from mnist_resnet.sweeps.folder import JobState, Sweep, archive_attempts, freeze, job_state, jobs_to_rerun, plan
+from mnist_resnet.sweeps.folder import (
+    JobState,
+    Sweep,
+    archive_attempts,
+    freeze,
+    job_state,
+    jobs_to_rerun,
+    plan,
+    read_sweep,
+)
+from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
+from mnist_resnet.tracking.console import plain_console, show_log
 
 MULTIRUN = Path("multirun")
 SUBFOLDER = "hydra.sweep.subdir="
@@ -59,11 +70,16 @@ def launch(
     Raises:
         UsageError: the command line is invalid or can't be carried out; nothing has been started.
     """
+    show_log(plain_console())
     jobs, swept = compose_jobs(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
     folder = named_folder(config, settings)
     if folder and (folder / SEARCH).exists():
         raise UsageError(f"{folder}: holds a search; add hydra/sweeper=search, or take another sweep.name")
+    if folder and (folder / SWEEP).exists():
+        as_frozen = with_frozen_levels(arguments, params, read_sweep(folder).jobs, context.config_loader)
+        if as_frozen != list(arguments):
+            jobs, swept = compose_jobs(as_frozen, params, config, context.config_loader)
     if folder:
         refuse_record(folder)
         check_not_recorded(folder, jobs)
@@ -123,13 +139,13 @@ def compose_jobs(
         UsageError: a value is invalid in one of the jobs, or all of them are excluded.
     """
     refuse_search_settings(arguments)
+    composer = Composer(config, loader)
     combined, swept = combinations(arguments, params, loader)
     for key in swept:
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
     if config.sweep.get("design") == "one_change":
         combined = within_one_change(combined, swept)
-    composer = Composer(config, loader)
     jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
     excluded = jobs[0].config["sweep"]["exclude"]
     jobs = without_excluded(jobs, excluded)
@@ -144,7 +160,7 @@ def named_folder(config: DictConfig, settings: Config) -> Path | None:
     Raises:
         UsageError: both are given.
     """
-    given = any(str(override).startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+    given = any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(config, "hydra"))
     if settings.sweep.name is None:
         return Path(config.hydra.sweep.dir) if given else None
     if given:

@@ -1,14 +1,18 @@
 """Combinations of a sweep's overrides, and their exclusion."""
 
+import logging
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from mnist_resnet.config.combinations import Combination, combinations, refuse_repeated_keys, without_excluded
+from mnist_resnet.config.combinations import Combination, combinations, without_excluded
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
 from mnist_resnet.errors import UsageError
 from tests.small_training import REPOSITORY, resolved
 
@@ -34,6 +38,18 @@ def test_combinations_are_complete_and_ordered() -> None:
     ("argument", "levels"),
     [
         ("seed=range(1,4)", ["seed=1", "seed=2", "seed=3"]),
+        ("optim.lr=range(0.1,0.4,0.1)", ["optim.lr=0.1", "optim.lr=0.2", "optim.lr=0.3"]),
+        ("optim.lr=range(0.3,0.1,-0.1)", ["optim.lr=0.3", "optim.lr=0.2"]),
+        ("optim.lr=range(1,2,0.5)", ["optim.lr=1.0", "optim.lr=1.5"]),
+        ("data.train_size=sort(range(32,100,32),reverse=true)", [f"data.train_size={size}" for size in (96, 64, 32)]),
+        ("data.train_size=sort(range(96,0,-32))", [f"data.train_size={size}" for size in (32, 64, 96)]),
+        ("data.train_size=sort(range(32,100,32))", [f"data.train_size={size}" for size in (32, 64, 96)]),
+        ("optim.lr=sort(range(0.1,0.4,0.1),reverse=true)", ["optim.lr=0.3", "optim.lr=0.2", "optim.lr=0.1"]),
+        ("seed=sort(3,1,2)", ["seed=1", "seed=2", "seed=3"]),
+        ("optim.lr=1e-3,0.001,1.0E-3", ["optim.lr=0.001"]),
+        ("seed=1,1,2,1", ["seed=1", "seed=2"]),
+        ("optim=adam,'adam'", ["optim=adam"]),
+        ("experiment=report_d_sgd,null", ["experiment=report_d_sgd", "~experiment"]),
         ("model=glob(stem*)", ["model=stem3x3", "model=stem7x7"]),
         ("seed=choice(5,7)", ["seed=5", "seed=7"]),
         ("model.blocks=[1,1],[2,2]", ["model.blocks=[1,1]", "model.blocks=[2,2]"]),
@@ -46,6 +62,44 @@ def test_combinations_are_complete_and_ordered() -> None:
 )
 def test_levels_of_each_kind_of_override(argument: str, levels: list[str]) -> None:
     assert combined(argument)[0] == [[level] for level in levels]
+
+
+def test_repeated_levels_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("mnist_resnet")
+    with caplog.at_level(logging.WARNING, "mnist_resnet"):
+        logger.addHandler(caplog.handler)  # the program's own console may have taken the log over
+        combined("optim.lr=1e-3,0.001,0.1,1.0E-3")
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages[0] == "optim.lr=1e-3,0.001,0.1,1.0E-3: lists 0.001 3 times; it runs once"
+
+
+@pytest.mark.parametrize(
+    ("params", "levels"),
+    [
+        ({"seed": [1, 2]}, [["seed=1"], ["seed=2"]]),
+        ({"seed": 3}, [["seed=3"]]),
+        ({"optim": {"lr": [0.1, 0.2], "eps": None}}, [[f"optim.lr={lr}", "optim.eps=null"] for lr in (0.1, 0.2)]),
+        ({"model": {"blocks": [[1, 1], [2]]}}, [["model.blocks=[1,1]"], ["model.blocks=[2]"]]),
+        ({"optim.amsgrad": [True, False]}, [["optim.amsgrad=True"], ["optim.amsgrad=False"]]),
+        ({"data.root": ["/a,b"]}, [["data.root='/a,b'"]]),
+    ],
+)
+def test_sweeper_params_may_be_lists_and_nested(params: dict[str, Any], levels: list[list[str]]) -> None:
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        assert combinations([], params, GlobalHydra.instance().config_loader())[0] == levels
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("optim=glob(zzz*)", "optim=glob(zzz*): selects no choice; one of adam, adamw, sgd"),
+        ("optim.lr=range(0.1,0.3,0)", "range(0.1,0.3,0): needs a step other than 0"),
+        ("seed=range(1,3,0)", "range(1,3,0): needs a step other than 0"),
+    ],
+)
+def test_sweep_without_levels_is_rejected(argument: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        combined(argument)
 
 
 def test_sweeper_params_are_swept_and_typed_overrides_replace_them() -> None:
@@ -88,6 +142,8 @@ JOBS = [job(lr, model) for lr in (0.02, 0.001) for model in ("stem3x3", "stem7x7
         (["seed=1"], 0),
         (["data.train_size=100,optim.lr=0.001"], 2),
         (["trainer.checkpoint_every=null"], 0),
+        (["data.train_size=1_000"], 4),
+        (["model=no"], 4),
     ],
 )
 def test_excluded_combinations_are_left_out(excluded: list[str], remaining: int) -> None:

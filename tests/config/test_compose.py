@@ -22,8 +22,8 @@ SWEPT = ["optim.lr", "model", "seed", "experiment", "model.blocks", "data.mean",
         ["optim.lr=0.02", "model=stem7x7", "seed=3"],
         ["seed=4", "experiment=report_e_30_epochs", "optim.lr=1e-3"],
         ["model.blocks=[2,2,2,2]", "data.mean=0", "seed=1", "trainer.epochs=3"],
-        ["trainer.device='cpu'", "scale=quick", "sweep.name=a"],
-        ["model.block_norm=none", "+sweep=report_claims", "optim=sgd"],
+        ["trainer.device='cpu'", "scale=quick", "sweep.keep=none"],
+        ["model.block_norm=none", "debug=step", "optim=sgd"],
     ],
 )
 def test_composer_agrees_with_hydra(combination: Combination) -> None:

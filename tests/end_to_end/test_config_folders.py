@@ -15,6 +15,20 @@ FILES = {
     "experiment/no_package": "optim:\n  lr: 0.002\n",
     "experiment/typo": f"{GLOBAL}optimizer:\n  lr: 0.5\n",
     "experiment/refers": f"{GLOBAL}optim:\n  lr: ${{pair.lr}}\nseed: ${{pair.seed}}\n",
+    "experiment/mine/one": f"{GLOBAL}defaults:\n  - override /optim: sgd\noptim:\n  lr: 0.01\n",
+    "experiment/mine/two": f"{GLOBAL}optim:\n  lr: 0.03\n",
+    "experiment/with_params": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      seed: 1,2\n",
+    "experiment/with_engine": f"{GLOBAL}hydra:\n  launcher:\n    engine: slurm\n",
+    "experiment/with_dir": f"{GLOBAL}hydra:\n  sweep:\n    dir: elsewhere\n",
+    "experiment/with_subdir": f"{GLOBAL}hydra:\n  sweep:\n    subdir: x\n",
+    "experiment/with_name": f"{GLOBAL}sweep:\n  name: other\n",
+    "experiment/with_stop": f"{GLOBAL}sweep:\n  on_failure: stop\n",
+    "experiment/inherits_stop": f"{GLOBAL}defaults:\n  - with_stop\n",
+    "sweep/search": (
+        f"{GLOBAL}defaults:\n  - override /hydra/sweeper: search\n"
+        "hydra:\n  sweeper:\n    params:\n      optim.lr: interval(0.1,0.2)\n"
+    ),
+    "sweep/lists": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      seed: [1, 2]\n      optim:\n        lr: 0.1,0.2\n",
     "sweep/no_package": "hydra:\n  sweeper:\n    params:\n      seed: 1,2\n",
 }
 """Files of the user's config folder by group and choice."""
@@ -75,7 +89,30 @@ UNREAD = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "message"), UNREAD)
+NO_EFFECT = "set in experiment/{}.yaml, where it has no effect; give it on the command line"
+WHOLE_SWEEP = [
+    ("-m experiment=plain,with_params", f"hydra.sweeper.params.seed=1,2: {NO_EFFECT.format('with_params')}"),
+    ("-m experiment=with_dir,plain", f"hydra.sweep.dir=elsewhere: {NO_EFFECT.format('with_dir')}"),
+    ("-m experiment=plain,with_subdir", f"hydra.sweep.subdir=x: {NO_EFFECT.format('with_subdir')}"),
+    ("-m experiment=with_name,plain", f"sweep.name=other: {NO_EFFECT.format('with_name')}"),
+    ("-m experiment=plain,with_stop", f"sweep.on_failure=stop: {NO_EFFECT.format('with_stop')}"),
+    ("-m experiment=plain,inherits_stop", f"sweep.on_failure=stop: {NO_EFFECT.format('with_stop')}"),
+    (
+        "-m hydra/launcher=workers experiment=with_engine,plain",
+        f"hydra.launcher.engine=slurm: {NO_EFFECT.format('with_engine')}",
+    ),
+    (
+        "-m hydra/sweeper=search data.val_size=16 experiment=with_name,plain",
+        f"sweep.name=other: {NO_EFFECT.format('with_name')}",
+    ),
+    ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),
+    ("-m 'hydra.sweep.subdir=${hydra.job.override_dirname}'", "hydra.sweep.subdir=${hydra.job.override_dirname}: has"),
+    ("-m 'hydra.sweep.subdir=x_${hydra.job.num}'", "hydra.sweep.subdir=x_${hydra.job.num}: has no effect"),
+    ("-m +sweep=search", "hydra/sweeper=search: set in sweep/search.yaml, where it has no effect; give it on the"),
+]
+
+
+@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *WHOLE_SWEEP])
 def test_fault_is_one_line(typed: str, message: str, commands: Commands) -> None:
     ended = commands.run(typed)
     assert ended.err.startswith(f"error: {message}")
@@ -94,3 +131,33 @@ def test_new_key_that_another_key_refers_to_is_swept(commands: Commands) -> None
 def test_new_key_in_a_folders_name_is_read(commands: Commands) -> None:
     assert commands.run("+tag=first 'hydra.run.dir=outputs/${tag}'").code == 0
     assert (commands.here.folder / "outputs" / "first" / "result.json").exists()
+
+
+def test_glob_selects_the_files_of_a_subfolder(commands: Commands) -> None:
+    jobs = commands.jobs("-m 'experiment=glob(mine/*)'")
+    assert [name.rpartition("-")[0] for name in jobs] == ["experiment=mine_one", "experiment=mine_two"]
+
+
+def test_params_of_a_study_may_be_lists_and_nested(commands: Commands) -> None:
+    jobs = commands.jobs("-m +sweep=lists")
+    assert jobs == [f"optim.lr={lr},seed={seed}" for seed in (1, 2) for lr in (0.1, 0.2)]
+
+
+def test_null_level_runs_without_the_group(commands: Commands) -> None:
+    ended = commands.run("-m sweep.name=with_and_without experiment=plain,null")
+    assert ended.code == 0
+    jobs = read_sweep(commands.here.folder / "multirun" / "with_and_without").jobs
+    assert [(job.name, job.config["optim"]["lr"]) for job in jobs] == [
+        ("experiment=plain", 0.02),
+        ("experiment=null", 0.001),
+    ]
+
+
+def test_search_takes_globs_and_null(commands: Commands) -> None:
+    ended = commands.run(
+        "-m hydra/sweeper=search sweep.name=globs sweep.trials=2 hydra/sweeper/sampler=grid data.val_size=16 "
+        "'experiment=glob(report_d_s*)' debug=step,null trainer.epochs=1"
+    )
+    assert ended.code == 0, ended.err
+    names = {job.name for job in read_sweep(commands.here.folder / "multirun" / "globs").jobs}
+    assert names == {f"debug={debug},experiment=report_d_sgd" for debug in ("step", "null")}

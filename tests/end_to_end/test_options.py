@@ -157,14 +157,16 @@ sys.meta_path.insert(0, RefuseImports())
 """
 
 
-def run_without_torch(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+def run_without_torch(
+    arguments: list[str], folder: Path, line: str = "train.py optim="
+) -> "subprocess.CompletedProcess[str]":
     (folder / "sitecustomize.py").write_text(WITHOUT_TORCH)
     # The program sets HYDRA_FULL_ERROR; other tests run it in this process.
     inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     return subprocess.run(
         [sys.executable, str(CHECKOUT / "train.py"), *arguments],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(folder), "COMP_LINE": "train.py optim=", "COMP_POINT": "15"},
+        env={**inherited, "PYTHONPATH": str(folder), "COMP_LINE": line, "COMP_POINT": str(len(line))},
         capture_output=True,
         text=True,
         check=False,
@@ -206,3 +208,16 @@ def test_invalid_value_is_reported_without_pytorch(tmp_path: Path) -> None:
 def test_import_of_pytorch_is_detected(tmp_path: Path) -> None:
     done = run_without_torch(["trainer.device=cuda:99"], tmp_path)
     assert "torch is imported" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("-m model=lean,st", "model=lean,stem3x3 model=lean,stem7x7"),
+        ("-m seed=1,2 optim=adam,", "optim=adam,adamw optim=adam,sgd"),
+        ("-m seed=1,", ""),
+    ],
+)
+def test_each_level_of_a_sweep_is_completed(typed: str, completed: str, tmp_path: Path) -> None:
+    done = run_without_torch(["--shell-completion", "query=bash"], tmp_path, f"train.py {typed}")
+    assert done.stdout.strip() == completed

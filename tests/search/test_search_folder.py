@@ -5,6 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from hydra.core.override_parser.types import FloatRange
 
 from mnist_resnet.resume import resume
 from mnist_resnet.search.study import load_study, open_storage
@@ -40,6 +41,22 @@ def test_search_is_resumed_from_its_folder_alone(sweep: Run, place: Place, capfd
     trials = load_study(open_storage(folder)).get_trials()
     assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
     assert list(statuses(folder).values()) == ["completed"] * 3
+
+
+def test_search_goes_on_with_the_range_that_is_frozen(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = (*SEARCH[:3], "optim.lr=range(0.1,0.4,0.1)", "hydra/sweeper/sampler=grid")
+    with monkeypatch.context() as as_hydra_1_3:
+        as_hydra_1_3.setattr(
+            "mnist_resnet.config.sweep_grammar.range_values", lambda _: list(FloatRange(0.1, 0.4, 0.1))
+        )
+        assert sweep("s", *space, "sweep.trials=1").code == 0
+    again = sweep("s", *space, "sweep.trials=20")
+    assert again.code == 0, again.err
+    assert "optim.lr=range(0.1,0.4,0.1): goes on with 0.1, 0.2, 0.3, 0.4, as frozen" in again.out
+    folder = place.folder / "multirun" / "s"
+    assert sorted(statuses(folder)) == [f"optim.lr={lr}" for lr in (0.1, 0.2, 0.3, 0.4)]
 
 
 def test_folder_of_a_search_is_refused_for_a_sweep(sweep: Run) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hydra.core.override_parser.types import FloatRange
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.signature import signature
+from mnist_resnet.config.sweep_grammar import range_values
 from mnist_resnet.job_folder import SWEEP, read_json, read_metrics
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.models.resnet import ResNet
@@ -346,3 +348,27 @@ def test_job_that_an_older_version_signed_with_its_typed_number_is_the_same_job(
 
 def _rewrite(folder: Path, **changed: object) -> None:
     (folder / "result.json").write_text(json.dumps(result_of(folder) | changed))
+
+
+@pytest.fixture
+def frozen_by_hydra_1_3(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Lists float ranges as Hydra 1.3 does, with binary rounding errors, until the patch is undone."""
+    with_errors = list(FloatRange(0.1, 0.4, 0.1))
+    monkeypatch.setattr("mnist_resnet.config.sweep_grammar.range_values", lambda _: with_errors)
+    return monkeypatch
+
+
+def test_float_range_goes_on_with_the_numbers_that_are_frozen(
+    sweep: Run, place: Place, frozen_by_hydra_1_3: pytest.MonkeyPatch
+) -> None:
+    lr = "optim.lr=range(0.1,0.4,0.1)"
+    assert sweep("rates", lr, "trainer.epochs=1").code == 0
+    folder = multirun(place) / "rates"
+    earlier = [f"optim.lr={value}" for value in ("0.1", "0.2", "0.30000000000000004", "0.4")]
+    assert sorted(statuses(folder)) == earlier
+    frozen_by_hydra_1_3.setattr("mnist_resnet.config.sweep_grammar.range_values", range_values)
+    again = sweep("rates", lr, "trainer.epochs=1")
+    assert again.code == 0
+    assert f"{lr}: goes on with 0.30000000000000004, as frozen" in again.out
+    assert f"{lr}: no longer has optim.lr=0.4; left as they are" in again.out
+    assert attempts(folder) == dict.fromkeys(earlier, 1)

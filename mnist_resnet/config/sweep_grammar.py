@@ -1,0 +1,181 @@
+"""Hydra's sweep syntax, with the same levels on every version of Hydra.
+
+Hydra 1.3 adds up a float range's steps with binary rounding errors: `range(0.1,0.4,0.1)` has 0.30000000000000004 and
+0.4 there, but 0.1, 0.2 and 0.3 in Hydra 1.4. Sorted in reverse, a range has other numbers in Hydra 1.3.
+"""
+
+import json
+import logging
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from decimal import Decimal
+from fnmatch import fnmatch
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from omegaconf import OmegaConf
+
+from mnist_resnet.config.validation_errors import suggest_option
+from mnist_resnet.errors import UsageError
+
+LOG = logging.getLogger("mnist_resnet")
+
+NEEDS_QUOTES = re.compile(r"""[,:=\[\]{}()'"\\]""")
+"""Characters that would end or change a text inside a list of levels."""
+
+
+def sweep_parser(loader: ConfigLoader | None = None) -> OverridesParser:
+    """Return a parser of overrides whose `sort` lists a range's own values."""
+    parser = OverridesParser.create(config_loader=loader)
+    hydras_sort = parser.functions.functions["sort"]
+
+    def sort(*args: Any, sweep: Any = None, list: Any = None, reverse: bool = False) -> Any:  # noqa: A002
+        value = args[0] if len(args) == 1 else sweep
+        if isinstance(value, RangeSweep):
+            return _sorted_range(value, reverse)
+        return hydras_sort(*args, sweep=sweep, list=list, reverse=reverse)
+
+    parser.functions.functions["sort"] = sort
+    return parser
+
+
+def parse_sweep(arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader) -> list[Override]:
+    """Parse what was typed and the sweeper's own `params`, whose values the typed ones replace.
+
+    Args:
+        arguments: task overrides as typed.
+        params: `hydra.sweeper.params`: levels by key, as text in Hydra's syntax or as lists; keys may be nested.
+        loader: Hydra's config loader.
+
+    Raises:
+        UsageError: a key is repeated, of which Hydra would silently take the last.
+    """
+    parser = sweep_parser(loader)
+    typed = parser.parse_overrides(list(arguments))
+    refuse_repeated_keys(override.get_key_element() for override in typed)
+    by_key: dict[str, Override] = {}
+    for override in [*parser.parse_overrides(list(_params_as_overrides(params))), *typed]:
+        by_key[override.get_key_element().lstrip("+")] = override
+    return list(by_key.values())
+
+
+def refuse_repeated_keys(keys: Iterable[str]) -> None:
+    """Reject repeated keys, of which Hydra would silently take the last.
+
+    Raises:
+        UsageError: a key occurs more than once.
+    """
+    for key, count in Counter(key.lstrip("+") for key in keys).items():
+        if count > 1:
+            raise UsageError(f"{key}: given {count} times; give it once (a list of values is written {key}=a,b)")
+
+
+def levels(override: Override) -> list[str]:
+    """Return the values of a discrete sweep in Hydra's override syntax, each once.
+
+    Raises:
+        UsageError: the sweep has no values.
+    """
+    value: Any = override.value()
+    if isinstance(value, Glob):
+        listed = _matching_options(value, override)
+    elif isinstance(value, RangeSweep):
+        listed = [str(number) for number in range_values(value)]
+        if value.shuffle:
+            random.shuffle(listed)
+    else:
+        listed = list(override.sweep_string_iterator())
+    if not listed:
+        raise UsageError(f"{override.input_line}: gives no value to sweep over")
+    return _without_duplicates(listed, override)
+
+
+def range_values(sweep: RangeSweep) -> list[int] | list[float]:
+    """Return a range's values as a person would write them: decimal steps from the start, without the end."""
+    bounds: Any = (sweep.start, sweep.stop, sweep.step)
+    if not sweep.step:
+        raise UsageError(f"range({','.join(map(str, bounds))}): needs a step other than 0")
+    if all(isinstance(bound, int) for bound in bounds):
+        return list(range(*bounds))
+    start, stop, step = (Decimal(str(bound)) for bound in bounds)
+    return [float(start + index * step) for index in range(max(0, math.ceil((stop - start) / step)))]
+
+
+def _sorted_range(sweep: RangeSweep, reverse: bool) -> RangeSweep:
+    """Return a range with the same values in order."""
+    values, ordered = range_values(sweep), copy(sweep)
+    ordered.shuffle = False
+    if len(values) > 1 and (values[0] > values[-1]) != reverse:
+        one_before_the_first = Decimal(str(values[0])) - Decimal(str(sweep.step))
+        ordered.start, ordered.stop = values[-1], type(values[0])(one_before_the_first)
+        ordered.step = -sweep.step
+    return ordered
+
+
+def _matching_options(glob: Glob, override: Override) -> list[str]:
+    """Return the options of a config group that a glob selects; `mine/*` selects those in the subfolder `mine`."""
+    assert override.config_loader is not None
+    options = list(_options(override.config_loader, override.key_or_group))
+    found = [
+        option
+        for option in options
+        if any(fnmatch(option, pattern) and pattern.count("/") == option.count("/") for pattern in glob.include)
+        and not any(fnmatch(option, pattern) for pattern in glob.exclude)
+    ]
+    if not found:
+        raise UsageError(f"{override.input_line}: selects no choice{suggest_option('', options)}")
+    return found
+
+
+def _options(loader: ConfigLoader, group: str, folder: str = "") -> Iterator[str]:
+    for option in loader.get_group_options(group):
+        yield f"{folder}{option}"
+    for inner in loader.get_group_options(group, ObjectType.GROUP):
+        yield from _options(loader, f"{group}/{inner}", f"{folder}{inner}/")
+
+
+def _without_duplicates(listed: list[str], override: Override) -> list[str]:
+    """Return each level once, in the form in which it comes first, and say which are repeated."""
+    key, parser = override.key_or_group, OverridesParser.create()
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for level in listed:
+        value = parser.parse_override(f"{key}={level}").value()
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        counts[first.setdefault(repr(float(value)) if number else json.dumps(value), level)] += 1  # type: ignore[arg-type]
+    for level, count in counts.items():
+        if count > 1:
+            LOG.warning("%s: lists %s %d times; it runs once", override.input_line, level, count)
+    return list(first.values())
+
+
+def _params_as_overrides(params: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    plain: Any = OmegaConf.to_container(params, resolve=True) if OmegaConf.is_config(params) else params
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _params_as_overrides(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}={','.join(_as_text(level, quoted=True) for level in value)}"
+        else:
+            yield f"{prefix}{key}={_as_text(value)}"
+
+
+def _as_text(value: Any, quoted: bool = False) -> str:
+    """Return a value from a config file in Hydra's override syntax; a text stands for itself unless `quoted`."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_as_text(inner, quoted=True)}' for key, inner in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(_as_text(inner, quoted=True) for inner in value)}]"
+    if quoted and NEEDS_QUOTES.search(str(value)):
+        escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value)
