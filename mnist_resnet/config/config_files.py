@@ -1,7 +1,7 @@
 """The config files that a config was composed from, to name the one that an error is about."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,16 @@ class ConfigFile:
         """What YAML reads from the file."""
         return yaml.safe_load(self.text)
 
+    @property
+    def defaults(self) -> Iterator[tuple[str, Any]]:
+        """The entries of the file's defaults list: key and choice, or an empty key and a file of the same folder."""
+        listed = self.content.get("defaults") if isinstance(self.content, Mapping) else None
+        for entry in listed if isinstance(listed, list) else []:
+            if isinstance(entry, Mapping):
+                yield from ((str(key), choice) for key, choice in entry.items())
+            elif entry != "_self_":
+                yield "", entry
+
     def sets(self, key: str) -> bool:
         """Return whether the file gives a value to a key of the whole config, such as `hydra.sweep.dir`."""
         if "/" in self.name and not GLOBAL_PACKAGE.search(self.text):
@@ -55,11 +65,11 @@ def config_files(composed: DictConfig) -> Iterator[ConfigFile]:
         composed: composed config, including Hydra's own node, which names folders and choices.
     """
     folders = [Path(source.path) for source in composed.hydra.runtime.config_sources if source.schema == "file"]
-    yield from _with_inherited(folders, "", str(composed.hydra.job.config_name))
+    yield from with_inherited(folders, "", str(composed.hydra.job.config_name))
     for group, choices in composed.hydra.runtime.choices.items():
         for choice in choices if isinstance(choices, list) else [choices]:
             if choice is not None:
-                yield from _with_inherited(folders, str(group).partition("@")[0], str(choice))
+                yield from with_inherited(folders, str(group).partition("@")[0], str(choice))
 
 
 def file_that_sets(composed: DictConfig, key: str) -> str | None:
@@ -67,14 +77,14 @@ def file_that_sets(composed: DictConfig, key: str) -> str | None:
     return next((file.name for file in config_files(composed) if "/" in file.name and file.sets(key)), None)
 
 
-def _with_inherited(folders: list[Path], group: str, choice: str) -> Iterator[ConfigFile]:
+def with_inherited(folders: Sequence[Path], group: str, choice: str) -> Iterator[ConfigFile]:
+    """Yield the file of a choice in the first of these folders that has it, then those that it inherits."""
     name = f"{group}/{choice.removesuffix('.yaml')}.yaml".lstrip("/")
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if path is None:
         return  # one of Hydra's own, or of a plugin's
     file = ConfigFile(name, path)
     yield file
-    defaults = file.content.get("defaults") if isinstance(file.content, Mapping) else None
-    for entry in defaults if group and isinstance(defaults, list) else []:
-        if isinstance(entry, str) and entry != "_self_":
-            yield from _with_inherited(folders, "" if entry.startswith("/") else group, entry)
+    for key, inherited in file.defaults if group else ():
+        if not key:
+            yield from with_inherited(folders, "" if inherited.startswith("/") else group, inherited)

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
+from mnist_resnet.config.config_files import ConfigFile, with_inherited
+from mnist_resnet.config.file_errors import defaults_fault, encoding_fault, yaml_fault
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import suggest_key, suggest_option
 from mnist_resnet.errors import UsageError
@@ -43,6 +47,10 @@ def user_message(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MarkedYAMLError):
+        return yaml_fault(error)
+    if isinstance(error, UnicodeDecodeError):
+        return encoding_fault(error, _config_folders())
     if isinstance(error, OverrideParseException):
         return _parse_error(error.override or "")
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_raised_by_hydra(error):
@@ -51,6 +59,9 @@ def user_message(error: BaseException) -> str | None:
 
 
 def _explain(text: str, error: BaseException) -> str:
+    fault = defaults_fault(text, _groups(), _chosen_files())
+    if fault:
+        return fault
     for pattern, message in _MESSAGES:
         found = re.search(pattern, text)
         if found:
@@ -90,6 +101,7 @@ _MESSAGES = [
         r"Cannot find primary config '([^']+)'",
         "--config-name {0}: no such config; leave it out to use config.yaml",
     ),
+    (r"no viable alternative at input '(.+?)' full_key: (\S+)", "{1}: can't be read at {0}; close its brackets"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
     (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; give an existing one"),
     (
@@ -178,16 +190,39 @@ def _typed_overrides() -> list[Override]:
 
 
 def _known_keys() -> list[str]:
-    """Return all keys and groups of the config with the options chosen on the command line."""
+    """Return all keys and groups of the config with the options chosen on the command line, if it can be composed."""
     loader = _loader()
     chosen = [
         f"{'+' * override.is_add()}{override.key_or_group}={override.value()}"
         for override in _typed_overrides()
         if isinstance(override.value(), str) and override.value() in loader.get_group_options(override.key_or_group)
     ]
-    container = OmegaConf.to_container(loader.load_configuration("config", chosen, RunMode.MULTIRUN), resolve=False)
-    assert isinstance(container, dict)
-    return [*flatten({str(key): value for key, value in container.items()}), *loader.list_groups("")]
+    for choices in (chosen, []):
+        # This handles an error already: a fault in a chosen file must not raise another one.
+        with suppress(Exception):
+            config = loader.load_configuration("config", choices, RunMode.MULTIRUN)
+            container: Any = OmegaConf.to_container(config, resolve=False)
+            return [*flatten(container), *loader.list_groups("")]
+    return loader.list_groups("")
+
+
+def _groups() -> list[str]:
+    """Return all config groups, also those inside of others."""
+    loader, found = _loader(), [""]
+    for group in found:
+        found += [f"{group}/{inner}".lstrip("/") for inner in loader.list_groups(group)]
+    return found[1:]
+
+
+def _chosen_files() -> Iterator[ConfigFile]:
+    """Yield the config files that the command line chooses, if they can be read."""
+    for override in _typed_overrides():
+        value: Any = override.value()
+        for choice in getattr(value, "list", [value]):
+            with suppress(MarkedYAMLError, UnicodeDecodeError):
+                yield from with_inherited(
+                    _config_folders(), override.key_or_group, str(getattr(choice, "text", choice))
+                )
 
 
 def _options(group: str) -> list[str]:
@@ -206,6 +241,10 @@ def _loader() -> ConfigLoader:
         search_path.prepend("command-line", path, SearchPathQuery(provider="schema"))
     extended: ConfigLoader = type(loader)(config_search_path=search_path)
     return extended
+
+
+def _config_folders() -> list[Path]:
+    return [CONF, *(Path(path.removeprefix("file://")) for path in _added_config_dirs())]
 
 
 def _added_config_dirs() -> Iterator[str]:

@@ -42,7 +42,9 @@ def refuse_unread_keys(composed: DictConfig) -> None:
 
 
 def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
-    yield from (str(key) for key in composed if key not in Config.model_fields and key != "hydra")
+    for key, value in composed.items_ex(resolve=False):
+        if key not in Config.model_fields and key != "hydra" and value != {}:  # an empty file sets nothing
+            yield str(key)
     regularization = composed.get("regularization")
     if isinstance(regularization, DictConfig):
         yield from (f"regularization.{key!s}" for key in regularization if key not in Regularization.model_fields)
@@ -65,11 +67,13 @@ def _refers_to(reference: str, key: str) -> bool:
 
 
 def _unread(key: str, composed: DictConfig) -> str:
-    node = OmegaConf.to_container(composed, resolve=False)
     choice = composed.hydra.runtime.choices.get(key)
-    inner = node[key] if isinstance(node, dict) and "." not in key else None
-    if choice is not None and isinstance(inner, dict) and inner.keys() & {*Config.model_fields, "hydra"}:
-        return _missing_package_line(key, choice, next(iter(flatten(inner))))
+    inner: Any = OmegaConf.to_container(composed, resolve=False)
+    if choice is not None and isinstance(inner[key], dict):
+        first = next(iter(flatten(inner[key])), "")
+        if inner[key].keys() & {*Config.model_fields, "hydra"}:
+            return _missing_package_line(key, choice, first)
+        return f"{key}.{first}: nothing reads it (it is set in {key}/{choice}.yaml); refer to it in another key"
     file = file_that_sets(composed, key)
     near = near_key(key, [*map(str, composed), *flatten({"regularization": dict(composed.regularization)})])
     cure = f"did you mean {near}?" if near else f"leave it out, or refer to it in another key, as in ${{{key}}}"

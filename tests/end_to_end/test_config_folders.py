@@ -12,6 +12,27 @@ GLOBAL = "# @package _global_\n"
 
 FILES = {
     "experiment/plain": f"{GLOBAL}optim:\n  lr: 0.02\n",
+    "experiment/no_slash": f"{GLOBAL}defaults:\n  - override model: lean\n",
+    "experiment/no_group": f"{GLOBAL}defaults:\n  - override /optimizer: sgd\n",
+    "experiment/no_default": f"{GLOBAL}defaults:\n  - override /sweep: seeds\n",
+    "experiment/overide": f"{GLOBAL}defaults:\n  - overide /model: lean\n",
+    "experiment/second_model": f"{GLOBAL}defaults:\n  - /model: lean\n",
+    "experiment/without_override": f"{GLOBAL}defaults:\n  - model: lean\n",
+    "experiment/no_space": f"{GLOBAL}defaults:\n  - override/model: lean\n",
+    "experiment/no_file": f"{GLOBAL}defaults:\n  - nowhere\n",
+    "experiment/no_dash": f"{GLOBAL}defaults:\n  override /model: lean\n",
+    "experiment/one_dash": f"{GLOBAL}defaults:\n  - override /model: lean\n    override /optim: sgd\n",
+    "experiment/tab": f"{GLOBAL}optim:\n\tlr: 0.05\n",
+    "experiment/one_line": f"{GLOBAL}optim: lr: 0.05\n",
+    "experiment/indent": f"{GLOBAL}optim:\n lr: 0.1\n  eps: 3\n",
+    "experiment/twice": f"{GLOBAL}optim:\n  lr: 0.05\n  lr: 0.06\n",
+    "experiment/at": f"{GLOBAL}optim:\n  lr: @3\n",
+    "experiment/bracket": f"{GLOBAL}defaults:\n  - override /model: [lean\n",
+    "experiment/interpolation": f"{GLOBAL}optim:\n  lr: ${{seed\n",
+    "experiment/latin": f"{GLOBAL}optim:\n  lr: 0.05 # caf\xe9\n",
+    "experiment/a_list": f"{GLOBAL}- optim\n- sgd\n",
+    "experiment/text": "some text\n",
+    "experiment/no_node": f"{GLOBAL}optim:\n  lr 0.1\n",
     "experiment/no_package": "optim:\n  lr: 0.002\n",
     "experiment/typo": f"{GLOBAL}optimizer:\n  lr: 0.5\n",
     "experiment/refers": f"{GLOBAL}optim:\n  lr: ${{pair.lr}}\nseed: ${{pair.seed}}\n",
@@ -110,6 +131,59 @@ WHOLE_SWEEP = [
     ("-m 'hydra.sweep.subdir=x_${hydra.job.num}'", "hydra.sweep.subdir=x_${hydra.job.num}: has no effect"),
     ("-m +sweep=search", "hydra/sweeper=search: set in sweep/search.yaml, where it has no effect; give it on the"),
 ]
+
+
+WRITE = "write 'override /model: lean'"
+BROKEN_FILES = [
+    ("no_slash", "experiment/no_slash.yaml: 'override model' lacks a slash; write 'override /model: …'"),
+    ("no_group", "experiment/no_group.yaml: 'override /optimizer': no such group; one of augmentation, averaging,"),
+    ("no_default", "experiment/no_default.yaml: 'override /sweep': it has no default to replace; write '/sweep: …'"),
+    (
+        "overide",
+        f"experiment/overide.yaml: 'overide /model: lean' would be a second model; to replace the first {WRITE}",
+    ),
+    (
+        "second_model",
+        f"experiment/second_model.yaml: '/model: lean' would be a second model; to replace the first {WRITE}",
+    ),
+    (
+        "without_override",
+        "experiment/without_override.yaml: 'model: lean': no such file experiment/model/lean.yaml; to ",
+    ),
+    (
+        "no_space",
+        "experiment/no_space.yaml: 'override/model: lean': no such file experiment/override/model/lean.yaml; ",
+    ),
+    ("no_file", "experiment/no_file.yaml: experiment/nowhere.yaml: no such file; defaults names files of the same"),
+    ("no_dash", "experiment/no_dash.yaml: defaults must be a list; write '- ' before each of its entries"),
+    ("one_dash", "experiment/one_dash.yaml: an entry of defaults has several keys; write '- ' before each of them"),
+    ("tab", "/experiment/tab.yaml, line 3: holds a tab; indent with spaces"),
+    (
+        "one_line",
+        "/experiment/one_line.yaml, line 2: a second ':' in one line, or a wrong indent; give each key its own",
+    ),
+    ("indent", "/experiment/indent.yaml, line 4: a second ':' in one line, or a wrong indent"),
+    ("twice", "/experiment/twice.yaml, line 4: lr is given twice; keep one"),
+    ("at", "/experiment/at.yaml, line 3: a value can't start with @; quote it"),
+    ("bracket", "/experiment/bracket.yaml, line 4: expected ',' or ']'"),
+    ("interpolation", "optim.lr: can't be read at ${seed; close its brackets"),
+    ("latin", "/experiment/latin.yaml, line 3: is not UTF-8; save it in that encoding"),
+    ("a_list", "experiment/a_list.yaml: is a list; must hold keys with values"),
+    ("text", "experiment.some text: nothing reads it (it is set in experiment/text.yaml)"),
+    ("no_node", "optim=lr 0.1: must be a node with keys and values"),
+    ("with_engine", "experiment/with_engine.yaml: hydra.launcher.engine: no such key with the choices of this command"),
+]
+
+
+@pytest.mark.parametrize("mode", ["experiment={}", "lrr=0.1 experiment={}", "-m experiment={},plain"])
+@pytest.mark.parametrize(("file", "message"), BROKEN_FILES)
+def test_broken_file_is_named(file: str, message: str, mode: str, commands: Commands) -> None:
+    ended = commands.run(mode.format(file))
+    assert ended.err.startswith("error: ")
+    assert message in ended.err or ("lrr" in mode and "lrr: no such key" in ended.err)
+    assert ended.err.count("\n") == 1
+    assert ended.code == 2
+    assert list(commands.here.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(("typed", "message"), [*UNREAD, *WHOLE_SWEEP])

@@ -1,0 +1,121 @@
+"""Explains faults in config files in one line that names the file and what would be right."""
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from yaml import MarkedYAMLError
+
+from mnist_resnet.config.config_files import ConfigFile
+from mnist_resnet.config.validation_errors import suggest_option
+
+YAML_CURES = [
+    (r"character '\\t'", "holds a tab; indent with spaces"),
+    (r"mapping values are not allowed here", "a second ':' in one line, or a wrong indent; give each key its own line"),
+    (r"found duplicate key (.*)", "{0} is given twice; keep one"),
+    (r"character '(.)' that cannot start", "a value can't start with {0}; quote it"),
+]
+"""Regular expressions on YAML's message, and what is said instead."""
+
+FAULTS = [
+    (
+        r"Invalid defaults list in '([^']+)', defaults must be a list",
+        "{0}.yaml: defaults must be a list; write '- ' before each of its entries",
+    ),
+    (
+        r"In '?([^':]+)'?: Too many keys in default item",
+        "{0}.yaml: an entry of defaults has several keys; write '- ' before each of them",
+    ),
+    (
+        r"In '([^']+)': ConfigTypeError raised while composing config: Cannot merge DictConfig with ListConfig",
+        "{0}.yaml: is a list; must hold keys with values",
+    ),
+    (
+        r"In '([^']+)': ConfigKeyError raised while composing config: Key '[^']+' (?:is )?not in .*?full_key: (\S+)",
+        "{0}.yaml: {1}: no such key with the choices of this command",
+    ),
+    (r"In '([^']+)': \w+ raised while composing config: (.*?) full_key: (\S+)", "{0}.yaml: {2}: {1}"),
+    (
+        r"In '([^']+)': Could not load '([^']+?)\.?'",
+        "{0}.yaml: {1}.yaml: no such file; defaults names files of the same folder, or 'override /GROUP: CHOICE'",
+    ),
+]
+"""Regular expressions on Hydra's text, and the message shown instead, with the groups filled in."""
+
+
+def yaml_fault(error: MarkedYAMLError) -> str:
+    """Return the message for a file that is not YAML."""
+    problem = str(error.problem)
+    cures = ((re.search(pattern, problem), cure) for pattern, cure in YAML_CURES)
+    reason = next((cure.format(*found.groups()) for found, cure in cures if found), problem)
+    mark = error.problem_mark
+    return f"{mark.name}, line {mark.line + 1}: {reason}" if mark else reason
+
+
+def encoding_fault(error: UnicodeDecodeError, folders: Iterable[Path]) -> str | None:
+    """Return the message for a config file that is not UTF-8; None if no file in these folders is to blame."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as found:
+                if error.object[error.start : error.end] == found.object[found.start : found.end]:
+                    line = found.object[: found.start].count(b"\n") + 1
+                    return f"{path}, line {line}: is not UTF-8; save it in that encoding"
+    return None
+
+
+def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFile]) -> str | None:
+    """Return the message for a fault in a file's defaults list or keys, None if Hydra's text is about something else.
+
+    Args:
+        text: Hydra's message.
+        groups: the config groups that exist.
+        chosen: the files that the command line chooses.
+    """
+    for pattern, message in FAULTS:
+        if found := re.search(pattern, text):
+            return message.format(*found.groups())
+    if found := re.search(r"In '([^']+)': Could not override '([^'@]+)[^']*'\. No match", text):
+        return _no_match(found[1], found[2], groups)
+    if found := re.search(r"In '([^']+)': Could not find '([^']+)/([^/']*)'", text):
+        return _no_such_file(found[1], found[2], found[3], groups)
+    if found := re.search(r"Multiple values for (\S+)\.", text):
+        return _second_choice(found.group(1), chosen)
+    return None
+
+
+def _no_match(file: str, group: str, groups: Collection[str]) -> str:
+    inner = _below(file, group)
+    if inner in groups:
+        return f"{file}.yaml: 'override {inner}' lacks a slash; write 'override /{inner}: …'"
+    if group in groups:
+        return f"{file}.yaml: 'override /{group}': it has no default to replace; write '/{group}: …' without override"
+    known = [name for name in groups if "/" not in name and name != "hydra"]
+    return f"{file}.yaml: 'override /{group}': no such group{suggest_option(group, known)}"
+
+
+def _no_such_file(file: str, group: str, choice: str, groups: Collection[str]) -> str | None:
+    inner = _below(file, group)
+    if inner is None:
+        return None
+    replaced = inner.removeprefix("override/")
+    cure = f"; to replace a choice write 'override /{replaced}: {choice}'" if replaced in groups else ""
+    return f"{file}.yaml: '{inner}: {choice}': no such file {group}/{choice}.yaml{cure}"
+
+
+def _second_choice(group: str, chosen: Iterable[ConfigFile]) -> str | None:
+    for file in chosen:
+        for key, choice in file.defaults:
+            if key.split()[-1].lstrip("/") == group and not key.startswith("override "):
+                return (
+                    f"{file.name}: '{key}: {choice}' would be a second {group}; to replace the first write "
+                    f"'override /{group}: {choice}'"
+                )
+    return None
+
+
+def _below(file: str, group: str) -> str | None:
+    """Return the group's path inside the file's own folder, None if it is somewhere else."""
+    folder = file.rpartition("/")[0]
+    return group.removeprefix(f"{folder}/") if folder and group.startswith(f"{folder}/") else None
