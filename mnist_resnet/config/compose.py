@@ -18,6 +18,7 @@ from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats
 from mnist_resnet.config.unread_keys import refuse_unread_keys
+from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
 
@@ -47,6 +48,7 @@ class Composer:
         self._shared: dict[tuple[str, ...], DictConfig] = {}
         self._uses_hydra_node: dict[tuple[str, ...], bool] = {}
         self._is_group: dict[str, bool] = {}
+        refuse_ambiguous_values(config)
         for plugin in PLUGINS:
             key = plugin.replace("/", ".")
             node = OmegaConf.select(config, key)
@@ -81,6 +83,7 @@ class Composer:
     def _compose_shared(self, combination: tuple[str, ...]) -> DictConfig:
         if combination not in self._shared:
             composed = self._loader.load_sweep_config(self._config, list(combination))
+            refuse_ambiguous_values(composed)
             self._refuse_other_plugins(composed.hydra.runtime.choices)
             self._refuse_sweep_settings(composed)
             self._shared[combination] = composed

@@ -33,6 +33,14 @@ FILES = {
     "experiment/a_list": f"{GLOBAL}- optim\n- sgd\n",
     "experiment/text": "some text\n",
     "experiment/no_node": f"{GLOBAL}optim:\n  lr 0.1\n",
+    "experiment/octal": f"{GLOBAL}seed: 017\n",
+    "experiment/underscore": f"{GLOBAL}seed: 1_000\n",
+    "experiment/base_60": f"{GLOBAL}optim:\n  lr: 1:30.5\n",
+    "experiment/off": f"{GLOBAL}trainer:\n  profile: off\n",
+    "experiment/hexadecimal": f"{GLOBAL}seed: 0x10\n",
+    "experiment/quoted": f"{GLOBAL}data:\n  root: 'no'\n",
+    "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
+    "sweep/levels": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      model.block_norm: [no, none]\n",
     "experiment/no_package": "optim:\n  lr: 0.002\n",
     "experiment/typo": f"{GLOBAL}optimizer:\n  lr: 0.5\n",
     "experiment/refers": f"{GLOBAL}optim:\n  lr: ${{pair.lr}}\nseed: ${{pair.seed}}\n",
@@ -186,10 +194,32 @@ def test_broken_file_is_named(file: str, message: str, mode: str, commands: Comm
     assert list(commands.here.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *WHOLE_SWEEP])
+YAML_VALUES = [
+    ("experiment=octal", "experiment/octal.yaml, line 2: YAML reads 017 as 15; write '017' in quotes, or 15"),
+    ("-m experiment=plain,octal", "experiment/octal.yaml, line 2: YAML reads 017 as 15; write '017' in quotes, or 15"),
+    (
+        "experiment=underscore",
+        "experiment/underscore.yaml, line 2: YAML reads 1_000 as 1000; write '1_000' in quotes, or",
+    ),
+    (
+        "experiment=base_60",
+        "experiment/base_60.yaml, line 3: YAML reads 1:30.5 as 90.5; write '1:30.5' in quotes, or 90",
+    ),
+    ("experiment=off", "experiment/off.yaml, line 3: YAML reads off as false; write 'off' in quotes, or false"),
+    (
+        "-m hydra/launcher=cluster",
+        "hydra/launcher/cluster.yaml, line 4: YAML reads 2:30:00 as 9000; write '2:30:00' in",
+    ),
+    ("-m +sweep=levels", "sweep/levels.yaml, line 5: YAML reads no as false; write 'no' in quotes, or false"),
+    ("-m hydra/sweeper=search experiment=octal,plain", "experiment/octal.yaml, line 2: YAML reads 017 as 15"),
+]
+
+
+@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *WHOLE_SWEEP, *YAML_VALUES])
 def test_fault_is_one_line(typed: str, message: str, commands: Commands) -> None:
     ended = commands.run(typed)
-    assert ended.err.startswith(f"error: {message}")
+    assert ended.err.startswith("error: ")
+    assert message in ended.err
     assert ended.err.count("\n") == 1
     assert ended.code == 2
     assert list(commands.here.folder.iterdir()) == []
@@ -235,3 +265,8 @@ def test_search_takes_globs_and_null(commands: Commands) -> None:
     assert ended.code == 0, ended.err
     names = {job.name for job in read_sweep(commands.here.folder / "multirun" / "globs").jobs}
     assert names == {f"debug={debug},experiment=report_d_sgd" for debug in ("step", "null")}
+
+
+def test_plain_numbers_and_quoted_words_in_files_are_read_as_written(commands: Commands) -> None:
+    assert commands.jobs("-m experiment=hexadecimal,plain") == ["experiment=hexadecimal", "experiment=plain"]
+    assert commands.run("experiment=quoted data.verify=false").err.count("YAML") == 0
