@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.grammar.grammar_functions import choice
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -45,6 +46,8 @@ def _seeds(seeds: Any) -> str:
 
 
 OmegaConf.register_new_resolver("seeds", _seeds, replace=True)
+# Hydra takes null in a list of values, `key=null,3`, but refuses it in `choice(null,3)`.
+choice.__annotations__["args"] = choice.__annotations__["args"] | None
 
 
 class AblationSweeper(Sweeper):

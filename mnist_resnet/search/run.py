@@ -22,10 +22,11 @@ from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
+from mnist_resnet.search.rehearsal import describe, rehearse
 from mnist_resnet.search.report import print_report, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec
 from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
-from mnist_resnet.search.study import JOURNAL, all_trials
+from mnist_resnet.search.study import JOURNAL, started_trials
 from mnist_resnet.search.trial_loop import run_search
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.finish import print_summary, run_launcher, watch_hint, write_summary_once
@@ -59,6 +60,7 @@ def search(
     """
     show_log(plain_console())
     spec = compose_spec(arguments, params, config, context)
+    alone = rehearse(spec.sampler, spec.space)
     corner_jobs = spec.corner_jobs()
     settings = check(corner_jobs[0].config)
     folder = named_folder(config, settings)
@@ -67,7 +69,7 @@ def search(
     trials = _trials_so_far(folder, spec) if folder else []
     started = len(trials)
     if settings.sweep.dry_run:
-        _print_plan(spec, trials)
+        _print_plan(spec, trials, alone)
         return 0
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     preflight(job.config for job in corner_jobs)
@@ -82,6 +84,8 @@ def search(
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)
     console = _console(folder, spec, trials)
+    if alone:
+        console.print(describe(spec.sampler, alone), markup=False)
     code = run_launcher([], lambda _: launcher.search(folder), console)
     if settings.sweep.detach and not code:
         console.print(watch_hint(folder), markup=False)
@@ -106,7 +110,7 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
     trust(trusted)
     spec = read_spec(folder)
     spec.check_trusted(trusted)
-    trials = all_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
+    trials = started_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
     _check_disk_space(folder, spec.corner_jobs(), spec.trials - len(trials))
     console = _console(folder, spec, trials)
     return _report(folder, spec, run_launcher([], lambda _: run_search(folder), console), console)
@@ -132,7 +136,7 @@ def _trials_so_far(folder: Path, spec: SearchSpec) -> list[FrozenTrial]:
     check_same_search(folder, read_spec(folder), spec)
     if not (folder / JOURNAL).exists():
         return []
-    return all_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
+    return started_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
 
 
 def _freeze(folder: Path, spec: SearchSpec) -> Path:
@@ -178,12 +182,14 @@ def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     return code or (1 if unfinished else 0)
 
 
-def _print_plan(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> None:
+def _print_plan(spec: SearchSpec, trials: Sequence[FrozenTrial], alone: Sequence[str]) -> None:
     for parameter in spec.space:
         print(f"{parameter.name}: {parameter.typed}")
     size = grid_size(spec.sampler, spec.space)
     grid = f" (the grid has {size})" if size is not None else ""
     print(f"sampler: {spec.sampler['_target_']}")
+    if alone:
+        print(describe(spec.sampler, alone))
     print(f"pruner: {spec.pruner['_target_']}")
     print(f"{spec.trials} trials{grid}, {len(trials)} started already")
     for line in _grid_lines(spec, trials):

@@ -78,6 +78,23 @@ class Parameter:
         digits = RANGE_DIGITS if distribution.step else INTERVAL_DIGITS
         return min(distribution.high, max(distribution.low, float(f"{value:.{digits}g}")))
 
+    def enqueued(self, value: Any) -> Any:
+        """Return the value of this space that a user's own trial names, in the form in which the space holds it.
+
+        Raises:
+            UsageError: It is outside the space.
+        """
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            text = "null" if value is None else str(value)
+            if text in distribution.choices:
+                return text
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            is_whole = isinstance(value, int) or value.is_integer()
+            if (is_whole or isinstance(distribution, FloatDistribution)) and distribution._contains(float(value)):
+                return value
+        raise UsageError(f"{self.name}={value}: is outside the space, {self.typed}")
+
     def edge_values(self) -> list[Any]:
         """Return every choice, or both ends: if these values are valid, so are nearly all others."""
         distribution = self.distribution

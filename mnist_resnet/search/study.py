@@ -12,8 +12,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from mnist_resnet.config.validation_errors import suggest_option
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.objective import direction
 from mnist_resnet.search.space import Parameter
@@ -24,6 +26,9 @@ NAME = "search"
 
 GRACE = 30
 """Seconds without a change of the journal after which its lock is taken from its holder."""
+
+FIXED = "fixed_params"
+"""Optuna's attribute of an enqueued trial: the values that the user gave it."""
 
 JOB, REMARK = "job", "remark"
 """User attributes of a trial: the name of its job folder; the reason why it has none."""
@@ -91,6 +96,11 @@ def all_trials(storage: JournalStorage) -> list[FrozenTrial]:
     return load_study(storage).get_trials(deepcopy=False)
 
 
+def started_trials(storage: JournalStorage) -> list[FrozenTrial]:
+    """Return the trials that were begun; trials that a user has only enqueued are not among them."""
+    return [trial for trial in all_trials(storage) if trial.state != TrialState.WAITING]
+
+
 def propose(study: Study, space: Sequence[Parameter], incomplete: FrozenTrial | None) -> tuple[int, dict[str, Any]]:
     """Propose a trial's values and round them.
 
@@ -115,6 +125,24 @@ def propose(study: Study, space: Sequence[Parameter], incomplete: FrozenTrial | 
                 trial._trial_id, parameter.name, distribution.to_internal_repr(rounded), distribution
             )
     return trial._trial_id, values
+
+
+def take_enqueued_values(storage: JournalStorage, space: Sequence[Parameter], trial: FrozenTrial) -> None:
+    """Begin a trial that a user has enqueued (`study.enqueue_trial`): the values that it names become its own.
+
+    Raises:
+        UsageError: A key is not searched, or a value is outside the space.
+    """
+    if trial.state == TrialState.WAITING:
+        storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    by_name = {parameter.name: parameter for parameter in space}
+    for name, value in trial.system_attrs.get(FIXED, {}).items():
+        if name not in by_name:
+            raise UsageError(f"{name}: is not searched{suggest_option(name, by_name)}")
+        distribution = by_name[name].distribution
+        internal = distribution.to_internal_repr(by_name[name].enqueued(value))
+        if name not in trial.params:
+            storage.set_trial_param(trial._trial_id, name, internal, distribution)
 
 
 def reporting_trial(storage: JournalStorage, number: int, pruner: BasePruner) -> Trial:

@@ -14,7 +14,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP
 from mnist_resnet.search.components import build_sampler
 from mnist_resnet.search.spec import SearchSpec
-from mnist_resnet.search.study import JOB, REMARK, load_study, propose
+from mnist_resnet.search.study import JOB, REMARK, load_study, propose, take_enqueued_values
 from mnist_resnet.sweeps.folder import plan, read_sweep
 
 
@@ -39,23 +39,34 @@ class TrialJobs:
 
         Args:
             number: The trial's number.
-            incomplete: A trial without a job, left by a process that died while creating it. None: add a new trial.
+            incomplete: A trial without a job: enqueued by a user, or left by a process that died while creating it.
+                None: add a new trial.
 
         Returns:
             The job; None if the values make no valid config, and the trial was left out.
         """
         study = load_study(self._storage, build_sampler(self._spec.sampler, self._spec.space, number), self._pruner)
+        if incomplete is not None:
+            try:
+                take_enqueued_values(self._storage, self._spec.space, incomplete)
+            except UsageError as error:
+                self._leave_out(number, incomplete._trial_id, str(error))
+                return None
         trial_id, values = propose(study, self._spec.space, incomplete)
         try:
             job = self._freeze(self._spec.make_job(values))
         except UsageError as error:
-            self._log(f"trial {number}: left out, its config is not valid: {error}")
-            self._storage.set_trial_user_attr(trial_id, REMARK, str(error))
-            # Not by the sampler's study: a grid would stop it at its last point, which raises outside of `optimize`.
-            load_study(self._storage).tell(number, state=TrialState.FAIL)
+            self._leave_out(number, trial_id, f"its config is not valid: {error}")
             return None
         self._storage.set_trial_user_attr(trial_id, JOB, job.name)
         return job
+
+    def _leave_out(self, number: int, trial_id: int, reason: str) -> None:
+        """End a trial that can't be run as failed, with a line that says why."""
+        self._log(f"trial {number}: left out, {reason}")
+        self._storage.set_trial_user_attr(trial_id, REMARK, reason)
+        # Not by the sampler's study: a grid would stop it at its last point, which raises outside of `optimize`.
+        load_study(self._storage).tell(number, state=TrialState.FAIL)
 
     def update(self, trial: FrozenTrial) -> JobSpec:
         """Return the job of an unfinished trial, with this launch's values for settings that change no metric."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
@@ -98,7 +98,8 @@ class Trials:
         """
         while True:
             statuses = self.states.statuses(peers)
-            may_create = self._may_create(all_trials(self.storage)) and not peers.is_stopped()
+            trials = all_trials(self.storage)
+            may_create = (self._may_create(trials) or _waiting(trials)) and not peers.is_stopped()
             to_do = {"no job", "ended"} if peers.is_stopped() else {"no job", "ended", "available"}
             if not may_create and not to_do.intersection(statuses.values()):
                 return "wait" if "running" in statuses.values() and not peers.is_stopped() else "done"
@@ -126,6 +127,9 @@ class Trials:
         for number, status in statuses.items():
             if status == "available":
                 return self._assign(number, self._jobs.update(trials[number]), peers)
+        enqueued = _waiting(all_so_far)
+        if enqueued:
+            return self._create_job(enqueued[0].number, enqueued[0], peers)
         return self._create_job(len(trials), None, peers) if self._may_create(all_so_far) else None
 
     def _may_create(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -152,3 +156,8 @@ class Trials:
         if assignment is None:
             self._log(f"trial {number}: same job as an earlier trial, {job.name}")
         return assignment
+
+
+def _waiting(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that a user has enqueued and nobody has begun."""
+    return [trial for trial in trials if trial.state == TrialState.WAITING]

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.objective import objective_value
@@ -24,6 +27,7 @@ from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.search.components import build_sampler
+from mnist_resnet.search.rehearsal import describe, drawn_alone, made_up_study, rehearse
 from mnist_resnet.search.space import Parameter, parse_space, read_parameter
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import (
@@ -120,6 +124,85 @@ def test_invalid_space_is_a_one_line_error(override: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as refused:
         space_of(override)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_null_can_be_a_choice(sampler: str, search: Run, place: Place) -> None:
+    ended = search("nullable", "data.train_size=choice(null,32)", f"hydra/sweeper/sampler={sampler}", "sweep.trials=8")
+    assert ended.code == 0, ended.out + ended.err
+    sizes = [job.config["data"]["train_size"] for job in read_sweep(place.folder / "multirun" / "nullable").jobs]
+    assert sorted(sizes, key=str) == [32, None]
+
+
+def test_missing_package_of_a_sampler_is_named_before_the_first_trial(
+    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    own = ("hydra.sweeper.sampler._target_=optuna.samplers.CmaEsSampler", "~hydra.sweeper.sampler.n_startup_trials")
+    ended = search("cma", "optim.lr=interval(0.001,0.1)", "model.width=int(interval(2,4))", *own)
+    assert ended.code == 2
+    assert ended.err == (
+        "error: hydra.sweeper.sampler._target_=optuna.samplers.CmaEsSampler: needs cmaes, which is not installed: "
+        "pip install cmaes\n"
+    )
+    assert not (place.folder / "multirun").exists()
+
+
+def test_keys_that_a_sampler_can_not_model_are_named() -> None:
+    quiet_optuna()
+    space = space_of(LR, "model=stem3x3,stem7x7", "model.width=int(interval(4,64))", "data.batch_size=32,64")
+    study = made_up_study(space, 3)
+    for sampler, alone in [(CmaEsSampler(), ["model", "data.batch_size"]), (TPESampler(), []), (GPSampler(), [])]:
+        study.sampler = sampler
+        assert drawn_alone(study, space) == alone
+    line = "CmaEsSampler can't model model, data.batch_size: drawn without regard to other trials"
+    assert describe({"_target_": "optuna.samplers.CmaEsSampler"}, ["model", "data.batch_size"]) == line
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "GPSampler", "QMCSampler", "GridSampler"])
+def test_a_rehearsal_finds_nothing_wrong_with_samplers_that_are_complete(sampler: str) -> None:
+    space, node = space_of("optim.lr=0.1,0.2", "model=stem3x3,stem7x7"), {"_target_": f"optuna.samplers.{sampler}"}
+    allow([node])
+    assert rehearse(node, space) in ([], ["optim.lr", "model"])
+
+
+def enqueue(folder: Path, *trials: dict[str, Any]) -> None:
+    """Add trials to a study as a user does, with nothing but Optuna and the journal's path."""
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+    study = optuna.load_study(storage=optuna.storages.JournalStorage(backend), study_name="search")
+    for params in trials:
+        study.enqueue_trial(params)
+
+
+SPACE = ("optim.lr=interval(0.001,0.1)", "model.width=2,3", "data.batch_size=choice(8,16)")
+
+
+def test_enqueued_trials_run_first_and_a_bad_one_fails_alone(search: Run, place: Place) -> None:
+    assert search("own", *SPACE, "sweep.trials=1").code == 0
+    folder = place.folder / "multirun" / "own"
+    enqueue(folder, {"optim.lr": 0.05, "model.width": 3, "data.batch_size": 8}, {"optim.lr": 5.0}, {"model.widht": 3})
+    enqueue(folder, {"model.width": 2}, {"data.batch_size": "many"})
+    ended = search("own", *SPACE, "sweep.trials=8")
+    assert ended.code == 0, ended.out + ended.err
+    assert "8 trials, 1 started already" in ended.out
+    assert "trial 2: left out, optim.lr=5.0: is outside the space, interval(0.001,0.1)\n" in ended.out
+    assert "trial 3: left out, model.widht: is not searched; did you mean model.width?" in ended.out
+    assert "trial 5: left out, data.batch_size=many: is outside the space, choice(8,16)\n" in ended.out
+    trials = load_study(open_storage(folder)).trials
+    assert [trial.state.name for trial in trials] == [
+        *["COMPLETE"] * 2,
+        *["FAIL"] * 2,
+        "COMPLETE",
+        "FAIL",
+        *["COMPLETE"] * 2,
+    ]
+    assert trials[1].params == {"optim.lr": 0.05, "model.width": "3", "data.batch_size": "8"}
+    assert trials[4].params["model.width"] == "2"
+    again = search("own", *SPACE, "sweep.trials=8")
+    assert again.code == 0
+    enqueue(folder, {"optim.lr": 0.07})
+    assert search("own", *SPACE, "sweep.trials=8").code == 0
+    assert load_study(open_storage(folder)).trials[8].params["optim.lr"] == 0.07
 
 
 def best_value(space: list[Parameter], sampler: dict[str, Any], seed: int, trials: int) -> float:
