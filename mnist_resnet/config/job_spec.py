@@ -26,7 +26,8 @@ class JobSpec:
         swept: this job's value of each swept key or config group.
         choices: the chosen option of each config group, including choices made by an experiment file.
         signature: hash of the config values that affect results; see `signature.py`.
-        code: commit and dirty state of the code at launch; None for a single run.
+        code: commit, dirty state and hash of the code at launch, and of the packages that the config names; None for a
+            single run.
         index: position in the sweep, from 0.
         sweep: name of the sweep folder; None for a single run.
     """

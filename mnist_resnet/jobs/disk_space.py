@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from mnist_resnet.config.build import build
 from mnist_resnet.config.job_spec import JobSpec
@@ -55,10 +56,14 @@ def _size(count: int) -> str:
 
 @lru_cache
 def parameter_count(model: str) -> int:
-    """Count the parameters of a model (JSON of its config node) on the meta device; 0 if it can't be built."""
+    """Count the parameters of a model (JSON of its config node) on the meta device.
+
+    Returns:
+        The count; 0 if the model can't be built. Parameters whose shape the first batch decides count nothing.
+    """
     try:
         with torch.device("meta"):
             built = build(from_json(model))
     except (Exception, SystemExit):
         return 0
-    return sum(parameter.numel() for parameter in built.parameters())
+    return sum(parameter.numel() for parameter in built.parameters() if not is_lazy(parameter))

@@ -4,6 +4,7 @@ import hashlib
 import platform
 import socket
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -43,17 +44,21 @@ def code_version() -> dict[str, Any]:
 
 @cache
 def _code_version(source: Path) -> dict[str, Any]:
-    commit = _git(source, "rev-parse", "HEAD")
-    dirty = bool(_git(source, "status", "--porcelain")) if commit else None
+    commit = git(source, "rev-parse", "HEAD")
+    dirty = bool(git(source, "status", "--porcelain")) if commit else None
     return {"commit": commit or None, "dirty": dirty, "source": _hash(source)}
 
 
 def _hash(source: Path) -> str:
+    parts = ([source / part] if part.endswith(".py") else sorted((source / part).rglob("*.py")) for part in PROGRAM)
+    return hash_files(source, (file for files in parts for file in files if file.is_file()))
+
+
+def hash_files(folder: Path, files: Iterable[Path]) -> str:
+    """Return a hash of the files' paths in `folder` and of what they hold."""
     digest = hashlib.sha256()
-    for part in PROGRAM:
-        for file in sorted([source / part] if part.endswith(".py") else (source / part).rglob("*.py")):
-            if file.is_file():
-                digest.update(f"{file.relative_to(source)}\0".encode() + file.read_bytes() + b"\0")
+    for file in files:
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
@@ -68,7 +73,7 @@ def write_environment(folder: Path) -> None:
 
 @cache
 def _uncommitted(source: Path) -> str:
-    return _git(source, "diff", "HEAD")
+    return git(source, "diff", "HEAD")
 
 
 @cache
@@ -90,7 +95,8 @@ def _cpu_model() -> str:
     return f"{name} (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else name
 
 
-def _git(source: Path, *arguments: str) -> str:
+def git(source: Path, *arguments: str) -> str:
+    """Return what git prints, run in the folder `source`; nothing if it fails or is not there."""
     try:
         done = subprocess.run(
             ["git", "-C", str(source), *arguments], capture_output=True, text=True, timeout=30, check=False

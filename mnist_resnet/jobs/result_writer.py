@@ -3,7 +3,7 @@
 import io
 import secrets
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -26,6 +26,7 @@ from mnist_resnet.job_folder import (
 )
 from mnist_resnet.jobs.environment import code_version, environment
 from mnist_resnet.jobs.lease import Lease
+from mnist_resnet.jobs.packages import package_versions
 from mnist_resnet.jobs.progress import Diverged, Progress
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ResultWriter:
             "numerics": (before or {}).get("numerics"),
             "notes": list((before or {}).get("notes", [])),
         }
-        self.note(self._code_note())
+        self.note(*self._code_notes(before))
         self.write()
 
     def check(self) -> None:
@@ -103,7 +104,7 @@ class ResultWriter:
             "epochs": epochs,
             "parameters": parameters,
             "numerics": numerics,
-            "environment": environment(device),
+            "environment": environment(device) | {"packages": package_versions(self.job.config)},
         }
         if self.continues:
             self.note(_machine_note(self._environment_before, self.result["environment"]))
@@ -150,12 +151,16 @@ class ResultWriter:
         except OSError:
             return known
 
-    def _code_note(self) -> str | None:
-        """Say if the code has changed: queued jobs keep their configs, but run the code that is installed."""
-        now = code_version()
-        if self.job.code is None or now["source"] == self.job.code.get("source"):
-            return None
-        return f"code changed since the sweep was frozen: {_code_name(self.job.code)} then, {_code_name(now)} now"
+    def _code_notes(self, before: dict[str, Any] | None) -> Iterator[str]:
+        """Say what code has changed: queued jobs keep their configs, but run the code that is installed."""
+        then = self.job.code or (before or {}).get("environment") or {}
+        since = "the sweep was frozen" if self.job.code else "the job was started"
+        now, packages = code_version(), package_versions(self.job.config)
+        if "source" in then and now["source"] != then["source"]:
+            yield f"code changed since {since}: {_code_name(then)} then, {_code_name(now)} now"
+        for name, package in then.get("packages", {}).items():
+            if name in packages and _identity(packages[name]) != _identity(package):
+                yield f"{name} changed since {since}: {_code_name(package)} then, {_code_name(packages[name])} now"
 
 
 def summary(history: list[Metrics]) -> dict[str, Any]:
@@ -196,6 +201,12 @@ def _machine_note(before: dict[str, Any] | None, now: dict[str, Any]) -> str | N
     return f"begun on {then}, continued on {here}: the last bits may differ from an uninterrupted run"
 
 
+def _identity(package: dict[str, Any]) -> Any:
+    return package.get("source") or package.get("version")
+
+
 def _code_name(code: dict[str, Any]) -> str:
+    if "version" in code:
+        return str(code["version"])
     commit = str(code["commit"])[:10] if code["commit"] else "in no repository"
     return f"{commit}{' with uncommitted changes' * bool(code['dirty'])} (source {code.get('source')})"

@@ -13,6 +13,7 @@ from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job, fail_unstarted_attempt
 from mnist_resnet.jobs.environment import code_version, write_environment
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
+from mnist_resnet.jobs.packages import write_uncommitted_changes
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter
@@ -115,6 +116,7 @@ def _run(
     try:
         config = check(job.config)
         write_environment(writer.folder)
+        write_uncommitted_changes(writer.folder, job.config)
         if job.sweep is not None:
             job.write_config(writer.folder)
         trainer = config.trainer

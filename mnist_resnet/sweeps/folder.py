@@ -31,6 +31,7 @@ from mnist_resnet.job_folder import (
 )
 from mnist_resnet.jobs.environment import code_version
 from mnist_resnet.jobs.lease import Lease, acquire_lease, wait_for_lease
+from mnist_resnet.jobs.packages import package_versions
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import last_request
 from mnist_resnet.sweeps.cost import seconds_taken
@@ -209,7 +210,8 @@ def _match_known_jobs(
             same.remove(match)
             jobs.append(replace(match, config=job.config, overrides=job.overrides, choices=job.choices))
         else:
-            jobs.append(replace(job, name=next(names), index=next(index), sweep=sweep, code=code))
+            code_of_job = code | {"packages": package_versions(job.config)}
+            jobs.append(replace(job, name=next(names), index=next(index), sweep=sweep, code=code_of_job))
     return jobs
 
 

@@ -1,0 +1,116 @@
+"""The packages that a config names: what of them is recorded, and that a change between two starts is noted."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.jobs import packages
+from mnist_resnet.jobs.environment import code_version
+from mnist_resnet.jobs.packages import package_versions, write_uncommitted_changes
+from tests.jobs.test_result_writer import record
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a package of the user's, a module that it imports, and one that nothing imports."""
+    folder = tmp_path / "mine"
+    (folder / "study_code" / "parts").mkdir(parents=True)
+    (folder / "study_code" / "__init__.py").write_text("import torch, helping_hand\n")
+    (folder / "study_code" / "parts" / "network.py").write_text("layers = 34\n")
+    (folder / "helping_hand.py").write_text("rate = 1\n")
+    (folder / "unrelated_one.py").write_text("")
+    monkeypatch.syspath_prepend(str(folder))
+    start_afresh()
+    return folder
+
+
+def start_afresh() -> None:
+    """Forget what was described, as a new process does."""
+    for cached in (packages._versions, packages._describe, packages._imported):
+        cached.cache_clear()
+
+
+CONFIG = {
+    "model": {"_target_": "study_code.parts.network.Network", "layers": [{"_target_": "torch.nn.Identity"}]},
+    "optim": {"_target_": "mnist_resnet.models.resnet.ResNet"},
+    "loss": {"_target_": "not_there.at_all"},
+}
+
+
+def test_own_code_is_hashed_with_what_it_imports_and_installed_code_has_its_version(place: Path) -> None:
+    found = package_versions(CONFIG)
+    assert set(found) == {"study_code", "helping_hand", "torch"}
+    assert found["torch"] == {"version": torch.__version__.partition("+")[0]}
+    assert found["study_code"].keys() == {"commit", "dirty", "source"}
+    (place / "unrelated_one.py").write_text("changed = True")
+    start_afresh()
+    assert package_versions(CONFIG) == found
+
+
+def test_nothing_is_imported_to_describe_it(place: Path) -> None:
+    (place / "study_code" / "__init__.py").write_text("raise SystemExit")
+    start_afresh()
+    assert "study_code" in package_versions(CONFIG)
+
+
+def test_git_state_and_uncommitted_changes_are_kept(place: Path, tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+        subprocess.run(["git", "-C", str(place), *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    start_afresh()
+    committed = package_versions(CONFIG)["study_code"]
+    assert (len(committed["commit"]), committed["dirty"]) == (40, False)
+    (place / "study_code" / "parts" / "network.py").write_text("layers = 18\n")
+    start_afresh()
+    assert package_versions(CONFIG)["study_code"]["dirty"]
+    assert not package_versions(CONFIG)["helping_hand"]["dirty"]
+    (tmp_path / "job" / "environment").mkdir(parents=True)
+    write_uncommitted_changes(tmp_path / "job", CONFIG)
+    (written,) = (tmp_path / "job" / "environment").iterdir()
+    assert written.name == "study_code.diff"
+    assert "+layers = 18" in written.read_text()
+
+
+def spec(code: dict[str, Any] | None) -> JobSpec:
+    return JobSpec("job", CONFIG, [], {}, {}, "0" * 64, code=code)
+
+
+@pytest.mark.parametrize("edited", ["study_code/parts/network.py", "helping_hand.py"])
+def test_a_change_after_freezing_is_noted(place: Path, tmp_path: Path, edited: str) -> None:
+    frozen = spec(code_version() | {"packages": package_versions(CONFIG)})
+    assert record(tmp_path / "same", frozen).result["notes"] == []
+    (place / edited).write_text("edited = True\n")
+    start_afresh()
+    (note,) = record(tmp_path / "changed", frozen).result["notes"]
+    name = Path(edited).parts[0].removesuffix(".py")
+    assert note.startswith(f"{name} changed since the sweep was frozen: in no repository (source ")
+
+
+def test_a_change_between_a_stop_and_a_resume_of_a_single_run_is_noted(place: Path, tmp_path: Path) -> None:
+    first = record(tmp_path, spec(None))
+    first.result["environment"] = code_version() | {"packages": package_versions(CONFIG)}
+    first.end("interrupted")  # type: ignore[arg-type]
+    first._lease.release("interrupted")
+    (place / "study_code" / "parts" / "network.py").write_text("layers = 18\n")
+    start_afresh()
+    (note,) = record(tmp_path, spec(None)).result["notes"]
+    assert note.startswith("study_code changed since the job was started: ")
+
+
+def test_another_version_of_an_installed_package_is_noted(place: Path, tmp_path: Path) -> None:
+    older = code_version() | {"packages": {"torch": {"version": "1.0"}, "gone": {"version": "3"}}}
+    (note,) = record(tmp_path, spec(older)).result["notes"]
+    now = torch.__version__.partition("+")[0]
+    assert note == f"torch changed since the sweep was frozen: 1.0 then, {now} now"
+
+
+def test_a_job_frozen_before_packages_were_recorded_has_no_note(place: Path, tmp_path: Path) -> None:
+    assert record(tmp_path, spec(code_version())).result["notes"] == []
