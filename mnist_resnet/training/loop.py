@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -86,6 +87,8 @@ class Training:
         self.config, self.splits, self.numerics = config, splits, numerics
         seed_everything(config.seed)
         self.model: nn.Module = build(_node(config.model)).to(numerics.device)
+        if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
+            self.model.eval()(splits.train.batch(slice(0, 1))[0])
         use_channels_last(self.model, numerics)
         self.loss: LossFunction = on_device(build(_node(config.loss)), numerics.device)
         trained = trained_with(self.model, self.loss)

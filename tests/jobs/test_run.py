@@ -80,7 +80,7 @@ def test_a_job_that_was_taken_over_writes_nothing_more(
 ) -> None:
     monkeypatch.setattr("mnist_resnet.jobs.lease.VERIFY_AFTER", 0.0)
     Tracker.calls = []
-    config = resolved(f"trainer.epochs={EPOCHS}", "trainer.checkpoint_interval=0", "sweep.keep=model")
+    config = resolved(f"trainer.epochs={EPOCHS}", "trainer.checkpoint_every=1000", "sweep.keep=model")
     config = config | {"tracking": {"_target_": f"{__name__}.Tracker", "mode": "auto"}}
     allow(config)
     folder, take_over = tmp_path / "job", TakenOver(tmp_path / "job", step)

@@ -164,9 +164,14 @@ class Careful(Optimizer):
                 parameter -= group["lr"] * change * (1.0 if state["phase"] == "first" else 0.7)
 
 
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(2, 3), nn.Flatten(), nn.Dropout(0.1), nn.LazyLinear(10))
+
+
 HERE = __name__
 KINDS: dict[str, dict[str, dict[str, Any]]] = {
     "loss with a buffer": {"loss": {"_target_": f"{HERE}.ClassShares"}},
+    "layers that take their shape from the images": {"model": {"_target_": f"{HERE}.lazy"}},
     "loss with a parameter": {"loss": {"_target_": f"{HERE}.LearnedScale"}},
     "loss with attributes": {"loss": {"_target_": f"{HERE}.Warmed"}},
     "loss with a closure": {"loss": {"_target_": f"{HERE}.counted"}},
