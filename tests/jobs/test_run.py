@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from mnist_resnet.attempts import LeaseMonitor, attempt_file
 from mnist_resnet.config.allowed_targets import allow
@@ -120,3 +122,28 @@ def test_job_whose_crashes_cannot_be_counted_fails_and_the_launch_goes_on(
     assert result is not None
     assert (result["status"], result["error"]["message"]) == ("failed", "[Errno 5] Input/output error")
     assert LeaseMonitor().state(tmp_path / "job") == "released"
+
+
+class Hoarding(LambdaLR):
+    """A schedule whose `state_dict` holds an object of its own."""
+
+    def __init__(self, optimizer: Optimizer, total_steps: int) -> None:
+        self.owner = Path(str(total_steps))
+        super().__init__(optimizer, lambda _: 1.0)
+
+
+def test_a_state_that_can_not_be_restored_is_shown_and_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = resolved("trainer.checkpoint_every=1", "sweep.keep=checkpoint")
+    config = config | {"schedule": {"_target_": f"{__name__}.Hoarding", "_partial_": True}}
+    allow(config)
+    with ProgressConsole() as progress:
+        spec = JobSpec("job", config, [], {}, {}, signature(config))
+        result = run_job(spec, tmp_path / "job", ProcessContext(progress, Interrupt()))
+    assert result is not None
+    assert result["status"] == "completed", result["error"]
+    (note,) = result["notes"]
+    assert note.startswith("no checkpoints, a job that is interrupted starts over: schedule.owner is of type ")
+    assert " ".join(capsys.readouterr().out.split()).count("no checkpoints, a job that is interrupted") == 1
+    assert not (tmp_path / "job" / "checkpoint.pt").exists()
