@@ -3,13 +3,14 @@
 A failure in W&B never reaches the job: the first one is logged as a warning, and the job continues untracked.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics, Status
-from mnist_resnet.tracking import wandb_files, wandb_run
+from mnist_resnet.tracking import wandb_files, wandb_mode, wandb_run
 from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.wandb_metrics import MetricLogger
 from mnist_resnet.tracking.wandb_mode import one_line, warn_once
@@ -23,6 +24,8 @@ FINISHED = (Status.COMPLETED, Status.PRUNED, Status.INTERRUPTED)
 
 MAX_TAG_LENGTH = 64
 """Characters; W&B's service rejects a run with a longer tag."""
+MAX_NAME_LENGTH = 128
+"""Characters; W&B's service rejects a run with a longer name."""
 
 
 class WandbTracker:
@@ -112,12 +115,12 @@ class WandbTracker:
             self.mode,
             self.timeout,
             id=run.id,
-            name=run.name,
+            name=short_name(run.name),
             project=self.project,
             entity=self.entity,
             group=run.group,
             job_type="train",
-            tags=[tag[:MAX_TAG_LENGTH] for tag in run.tags if tag],
+            tags=list(dict.fromkeys([*(tag[:MAX_TAG_LENGTH] for tag in run.tags if tag), *wandb_mode.users_tags()])),
             config=run.config,
         )
         self._logger = None if opened is None else MetricLogger(opened, run.steps_per_epoch)
@@ -130,6 +133,15 @@ class WandbTracker:
         opened, self._logger = self._logger.open_run, None
         opened.run.summary.update(_summary(result))
         wandb_run.finish(opened, exit_code=0 if result.get("status") in FINISHED else 1)
+
+
+def short_name(name: str) -> str:
+    """Cut a run's name to what W&B accepts, in the middle and with a hash, so that two names stay different."""
+    if len(name) <= MAX_NAME_LENGTH:
+        return name
+    mark = f"…{hashlib.sha256(name.encode()).hexdigest()[:8]}…"
+    kept = MAX_NAME_LENGTH - len(mark)
+    return f"{name[: kept - kept // 2]}{mark}{name[-(kept // 2) :]}"
 
 
 def _restore_locked(logged: Any, config: dict[str, Any]) -> None:

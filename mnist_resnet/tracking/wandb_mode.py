@@ -8,17 +8,23 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Mode = Literal["online", "offline", "disabled"]
 
+VARIABLES = {"run_tags": "WANDB_TAGS", "run_notes": "WANDB_NOTES", "run_name": "WANDB_NAME"}
+"""Variables that are not named after W&B's setting."""
+
 SERVER_TIMEOUT = 5.0
 """Seconds without an answer after which a server counts as unreachable."""
 
 _unreachable: dict[str, str | None] = {}
 _warned: set[str] = set()
+_set_aside: set[str] = set()
+"""Names of the variables that W&B rejected in this process."""
 
 
 def warn_once(text: str) -> None:
@@ -80,6 +86,8 @@ def _decide(mode: str) -> Mode:
     if mode == "offline":
         return "offline"
     settings = _settings()
+    if _set_aside:
+        return "offline"
     if mode == "auto":
         if settings.mode == "disabled":
             return "disabled"
@@ -102,7 +110,33 @@ def _settings() -> Any:
     quieten()
     import wandb
 
-    return wandb.setup().settings
+    try:
+        return wandb.setup().settings
+    except ValueError as error:
+        if not _set_bad_variables_aside(error):
+            raise
+        return wandb.setup().settings
+
+
+def _set_bad_variables_aside(error: ValueError) -> bool:
+    """Remove the variables that W&B rejects from this process's environment; return whether there were any.
+
+    Runs are kept offline then: without its own settings, W&B might send them to another server.
+    """
+    problems: list[dict[str, Any]] = getattr(error, "errors", list)()
+    for problem in problems:
+        for part in problem["loc"][:1]:
+            name = VARIABLES.get(str(part), f"WANDB_{part}".upper())
+            value = os.environ.pop(name, None)
+            if value is not None:
+                _set_aside.add(name)
+                warn_once(f"W&B runs are kept offline: {name}={value}: {problem['msg']}")
+    return bool(_set_aside)
+
+
+def users_tags() -> Sequence[str]:
+    """Return the tags that the user gives all runs (`WANDB_TAGS`)."""
+    return _settings().run_tags or ()
 
 
 def _has_credentials(settings: Any) -> bool:

@@ -10,6 +10,8 @@ from mnist_resnet.tracking import wandb_files, wandb_run
 from mnist_resnet.tracking.wandb_mode import one_line, warn_once
 
 PAGES = (".html",)
+MAX_SWEEP_NAME = 120
+"""Characters of a sweep's name in its run's name; W&B's service rejects names above 128."""
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -48,7 +50,7 @@ def log_summary_run(
             mode,
             timeout,
             id=wandb_files.earlier_id(sweep_folder) or uuid4().hex[:16],
-            name=f"{name}: table",
+            name=f"{name[:MAX_SWEEP_NAME]}: table",
             project=project,
             entity=entity,
             group=name,

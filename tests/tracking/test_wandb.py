@@ -15,10 +15,10 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking import wandb_mode
 from mnist_resnet.tracking.callback import Callback, RunInfo
 from mnist_resnet.tracking.no_tracker import NoTracker
-from mnist_resnet.tracking.wandb import WandbTracker
+from mnist_resnet.tracking.wandb import WandbTracker, short_name
 from mnist_resnet.tracking.wandb_files import sync_command
 from mnist_resnet.tracking.wandb_summary import log_summary_run
-from tests.wandb_history import history, summary
+from tests.wandb_history import begun, history, summary
 from tests.wandb_server import WandbServer
 
 STEPS = 5
@@ -45,6 +45,7 @@ def _reset_wandb() -> None:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     wandb_mode._unreachable.clear()
+    wandb_mode._set_aside.clear()
     wandb_mode._warned.clear()
 
 
@@ -450,3 +451,46 @@ def test_failing_summary_run_only_warns(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "wandb").write_text("in the way")
     _summary_run(tmp_path)
     assert len(_warnings(caplog)) == 1
+
+
+def test_the_users_own_tags_and_notes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_TAGS", "mine,quick")
+    monkeypatch.setenv("WANDB_NOTES", "for the paper")
+    _train(WandbTracker(mode="offline"), _run(tmp_path / "job"), until=1)
+    started = begun(_offline_runs(tmp_path / "job")[0])
+    assert started["tags"] == ["quick", "report_d", "t" * 64, "mine"]
+    assert started["notes"] == "for the paper"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WANDB_BASE_URL", "localhost:8080"), ("WANDB_MODE", "OFFLINE"), ("WANDB_TAGS", "t" * 78)],
+)
+@pytest.mark.parametrize("mode", ["auto", "online"])
+def test_a_bad_setting_is_named_and_the_run_kept_offline(
+    name: str, value: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        monkeypatch.setenv(name, value)
+        _train(WandbTracker(mode=mode), _run(tmp_path / "job"), until=1)
+        assert server.runs == {}
+    _check_complete(history(_offline_runs(tmp_path / "job")[0]), epochs=1)
+    (warning,) = _warnings(caplog)
+    assert warning.startswith(f"W&B runs are kept offline: {name}={value}: ")
+
+
+def test_a_name_is_cut_to_what_the_service_accepts_and_stays_unique() -> None:
+    names = [f"{'a' * 100},seed={seed},{'b' * 100}" for seed in range(3)]
+    assert {len(short_name(name)) for name in names} == {128}
+    assert len({short_name(name) for name in names}) == 3
+    assert short_name("n" * 128) == "n" * 128
+
+
+def test_a_long_name_reaches_the_server_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("n" * 200)
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        _train(WandbTracker(mode="online"), _run(folder), until=1)
+        (run,) = server.runs.values()
+    assert run.records["displayName"] == short_name("n" * 200)
