@@ -13,6 +13,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.completion_plugin import CompletionPlugin
 from omegaconf import DictConfig
 
+from mnist_resnet.config.python_values import from_python
 from mnist_resnet.errors import Refused, UsageError
 
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
@@ -49,6 +50,7 @@ def main() -> None:
     ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
+    sys.argv[1:] = from_python(sys.argv[1:])
     try:
         train()
     except KeyboardInterrupt:

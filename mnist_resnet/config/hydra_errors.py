@@ -118,10 +118,15 @@ def _parse_error(override: str) -> str:
         return f"{override}: not key=value{suggest_key(key, _known_keys()) if key.strip() else ''}"
     if override.endswith(","):
         return f"{override}: ends in a comma; write several values without a space, as in {key}=a,b"
-    return (
-        f"{override}: can't be read; close brackets and quotes, and quote a value that holds one of = , : [ ] {{ }}, "
-        f"as in '{key}=\"…\"'"
-    )
+    close = "close brackets and quotes, and " if _is_open(override) else ""
+    return f"{override}: can't be read; {close}quote a value that holds one of = , : [ ] {{ }}, as in '{key}=\"…\"'"
+
+
+def _is_open(text: str) -> bool:
+    """Return whether a bracket or a quote in `text` is not closed."""
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    pairs = (("[", "]"), ("{", "}"), ("(", ")"))
+    return "'" in unquoted or '"' in unquoted or any(unquoted.count(a) != unquoted.count(b) for a, b in pairs)
 
 
 def _null_key(key: str) -> str:
@@ -139,11 +144,11 @@ def _no_such_key(key: str, sign: str = "") -> str:
 
 def _first_unknown(key: str) -> str:
     """Return the first unknown key inside the dictionary that was typed for `key`; `key` if it was none."""
-    known = _known_keys()
     for override in _typed_overrides():
         value = override.value()
         if override.key_or_group == key and isinstance(value, dict):
             inner = flatten({str(name): inner for name, inner in value.items()}, f"{key}.")
+            known = _known_keys()
             return next((name for name in inner if name not in known), key)
     return key
 

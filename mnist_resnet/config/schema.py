@@ -204,10 +204,23 @@ class Scale(Section):
     epochs: float = Field(gt=0, le=1)
 
 
+WANDB_TRACKER = "mnist_resnet.tracking.wandb.WandbTracker"
+
+
 class Tracking(Component):
     """Tracker that mirrors the job folder: a `Callback`."""
 
     mode: Literal["auto", "online", "offline"]
+
+    @model_validator(mode="after")
+    def project_is_a_name(self) -> "Tracking":
+        """Reject a W&B project that W&B's server would refuse, such as one with the team before a slash."""
+        project = (self.model_extra or {}).get("project")
+        if self.target == WANDB_TRACKER and isinstance(project, str) and re.search(r"[/\\#?%:]", project):
+            team, slash, name = project.partition("/")
+            instead = f"; take tracking.entity={team} tracking.project={name}" if slash else ""
+            raise ValueError(f"tracking.project={project}: W&B takes no / \\ # ? % : in it{instead}")
+        return self
 
 
 class Sweep(Section):

@@ -56,6 +56,11 @@ VALUES = [
     ("averaging=ema averaging.decay=1", "averaging.decay=1: must be less than 1"),
     ("averaging=swa averaging.share=0", "averaging.share=0: must be more than 0"),
     ("scale.epochs=2", "scale.epochs=2: must be 1 or less"),
+    (
+        "tracking.project=team/mnist",
+        "tracking.project=team/mnist: W&B takes no / \\ # ? % : in it; "
+        "take tracking.entity=team tracking.project=mnist",
+    ),
     ("tracking.mode=on", "tracking.mode=on: must be 'auto', 'online' or 'offline'"),
     ("data.train_size=65", "data.train_size=65: leaves a last batch of one image at data.batch_size=64"),
     ("data.batch_size=1", "data.batch_size=1: must be 2 or more"),
@@ -124,7 +129,7 @@ CHOICES = [
 ]
 
 SYNTAX = [
-    ("optim.lr==", "optim.lr==: can't be read; close brackets and quotes, and quote"),
+    ("optim.lr==", "optim.lr==: can't be read; quote a value that holds"),
     ("optim.lr=[1", "optim.lr=[1: can't be read; close brackets and quotes"),
     ('''"optim.lr='abc"''', "optim.lr='abc: can't be read; close brackets and quotes"),
     ("optim.lr", "optim.lr: not key=value"),
