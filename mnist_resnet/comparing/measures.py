@@ -12,9 +12,6 @@ from mnist_resnet.job_folder import BATCH_LOSSES
 SPIKE_REACH = 3.0
 """Interquartile ranges above the upper quartile from which a batch's loss counts as a spike (Tukey's "far out")."""
 
-MIN_STEPS = 20
-"""Batches in an epoch without which its quartiles say nothing of spikes."""
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -74,7 +71,7 @@ def loss_spikes(job: Job) -> float:
     the floor of a loss, such as label smoothing's, nor the noise of a batch size makes a batch a spike.
     """
     losses = last_epoch_losses(job)
-    if len(losses) < MIN_STEPS:
+    if not len(losses):
         return float("nan")
     lower, upper = np.quantile(losses, [0.25, 0.75])
     return 100 * float(np.mean(losses > upper + SPIKE_REACH * (upper - lower)))

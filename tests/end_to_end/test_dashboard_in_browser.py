@@ -254,7 +254,7 @@ def test_narrow_window_does_not_scroll_sideways(browser: Chrome, page: Path) -> 
 def test_two_sweeps_are_shown_side_by_side(browser: Chrome, page: Path) -> None:
     load(browser, page.parent / "both.html")
     section = browser.find_element(By.ID, "sweeps").text
-    assert "8 configs completed in both" in section
+    assert "8 jobs completed in both" in section
     assert "2.14.0" in section
     assert "2.15.0" in section
     select(browser, "sweep", "later")
