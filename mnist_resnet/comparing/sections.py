@@ -35,6 +35,9 @@ DEFAULT_MARGIN = f"{SMALLEST_SHARE:.0%} of the first level's mean (of its error 
 )
 """The smallest difference of interest, if `--smallest-effect` does not set another."""
 
+ONE_BY_ONE = "One change at a time"
+"""Title of the section on single changes."""
+
 PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within", "above", "below"))
 """Reasons that the table itself shows."""
 
@@ -122,11 +125,16 @@ def _range_text(metric: str, low: float, high: float) -> str:
 
 
 def effects_section(
-    frame: pd.DataFrame, metric: str, by: Sequence[str] | None = None, margin: float | None = None
+    frame: pd.DataFrame,
+    metric: str,
+    by: Sequence[str] | None = None,
+    margin: float | None = None,
+    one_by_one: bool = False,
 ) -> Section | None:
     """Return the effects of single factors and the interactions of two; None if no factor varies.
 
-    An experiment's name stands for several factors at once, and is a factor only if `by` names it.
+    An experiment's name stands for several factors at once, and is a factor only if `by` names it. `one_by_one` says
+    that `changes_section` lists every change already, in each combination of the other factors.
     """
     factors = by if by is not None else [name for name in varying_factors(frame) if name not in ("experiment", "sweep")]
     factors = [factor for factor in factors if factor != "seed"]
@@ -141,9 +149,10 @@ def effects_section(
     rest = [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")]
     together = interactions(frame, few_levels, metric, rest, margin)
     found = [effect for effect in [*alone, *together] if effect.seeds]
-    listed = correct(spell_out(found))
+    listed = correct(spell_out(together if one_by_one else found))
     lines = [effects_text(metric), words_text(listed, margin)] if listed else []
     lines += _cells_lines(found) + _undetermined(alone)
+    lines += [f"Each change that can be told is under “{ONE_BY_ONE}”."] if one_by_one else []
     lines += [
         f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in factors if factor not in few_levels
     ]
@@ -169,7 +178,7 @@ def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = Non
             interval = ABSENT if seconds.low != seconds.low else f"{seconds.low:+.3g} to {seconds.high:+.3g}"
             row |= {"training, s": f"{seconds.mean:+.3g}", "its 95 % interval": interval}
         rows.append({"from": BASE_NAMES[change.base]} | row)
-    return Section("One change at a time", lines, pd.DataFrame(rows, dtype=object))
+    return Section(ONE_BY_ONE, lines, pd.DataFrame(rows, dtype=object))
 
 
 def _undetermined(found: Sequence[Effect]) -> list[str]:

@@ -75,13 +75,14 @@ def sweep_report(
     _check(frame, metrics, "metric", [name for name in MEASURED if frame[name].notna().any()])
     factors = list(by) if by is not None else distinguishing_factors(frame)
     comparison_answers, unusable = answers(jobs)
+    one_by_one = changes_section(frame, metrics[0], smallest_effect) if by is None else None
     sections = [
         experiments_section(frame),
         seeds_section(frame, factors, metrics) if jobs else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(comparison_answers),
-        changes_section(frame, metrics[0], smallest_effect) if by is None else None,
-        effects_section(frame, metrics[0], by, smallest_effect),
+        one_by_one,
+        effects_section(frame, metrics[0], by, smallest_effect, one_by_one=one_by_one is not None),
         *(side_by_side_section(sweeps, metrics[0]) for sweeps in side_by_side(jobs, metrics[0])),
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),

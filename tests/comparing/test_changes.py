@@ -115,3 +115,10 @@ def test_design_keeps_combinations_one_change_from_all_first_or_all_last_levels(
     )}  # fmt: skip
     assert levels == changed
     assert len(kept) == 2 * len(changed), "with every seed"
+
+
+def test_change_is_listed_in_one_table_alone(tmp_path: Path) -> None:
+    sections = {section.title: section for section in sweep_report(study(tmp_path)).sections}
+    listed = sections["Effects"].table
+    assert len(listed) == 0 or all("×" in change for change in listed["change"])
+    assert "Each change that can be told is under “One change at a time”." in sections["Effects"].lines
