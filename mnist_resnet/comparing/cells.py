@@ -4,6 +4,7 @@ from numbers import Integral
 
 import pandas as pd
 
+from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT
 
 HEADINGS = {
@@ -37,7 +38,7 @@ def format_cell(column: str, value: object) -> str:
         return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
     if column in ("best_epoch", "epochs", "seed") and isinstance(value, (float, Integral)):
         return f"{int(value)}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return level_text(value)
 
 
 def format_change(metric: str, value: float) -> str:

@@ -47,7 +47,7 @@ def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> li
 
     Returns nothing for a single factor or a complete design: there, the effects already say the same.
     """
-    factors = [factor for factor in varying_factors(frame) if factor != "experiment"]
+    factors = _settings_that_vary(frame)
     groups = grouped(frame, factors)
     levels = [[level_text(level) for level in group] for group, _ in groups]
     if (
@@ -75,6 +75,15 @@ def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> li
         found.append(Change(bases.index(base), base_levels, on_metric, on_seconds))
     corrected = correct([change.metric for change in found])
     return [replace(change, metric=on_metric) for change, on_metric in zip(found, corrected, strict=True)]
+
+
+def _settings_that_vary(frame: pd.DataFrame) -> list[str]:
+    """Return the factors without experiments' names, and without sweeps' names if other factors tell these apart."""
+    factors = [factor for factor in varying_factors(frame) if factor != "experiment"]
+    settings = [factor for factor in factors if factor != "sweep"]
+    if len(settings) == len(factors) or not settings:
+        return factors
+    return settings if all(group["sweep"].nunique() == 1 for _, group in grouped(frame, settings)) else factors
 
 
 def short_names(found: Sequence[Change]) -> dict[tuple[str, ...], str]:

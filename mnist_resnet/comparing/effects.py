@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.levels import ABSENT, level_text
 from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
 from mnist_resnet.comparing.statistics import spread
 
@@ -192,7 +192,10 @@ def effect(
 
 
 def _level_pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]]:
-    levels = list({level_text(level): level for level in frame[factor].tolist()}.values())
+    """Return the first level with each other one; a job that lacks the key has no level of the factor."""
+    by_text = {level_text(level): level for level in frame[factor].tolist()}
+    by_text.pop(ABSENT, None)
+    levels = list(by_text.values())
     return [(levels[0], level) for level in levels[1:]]
 
 

@@ -16,10 +16,14 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+ABSENT = "absent"
+"""Level of a job that lacks the key: one of older code, or of another model."""
+
+
 def level_text(value: object) -> str:
     """Return the text that identifies a level: 1, 1.0 and the string "1" are the same level."""
     if isinstance(value, float) and value != value:
-        return "absent"
+        return ABSENT
     if isinstance(value, Real) and not isinstance(value, bool):
         return f"{value:.12g}"
     return "null" if value is None else str(value)

@@ -107,4 +107,6 @@ def _markdown_table(table: pd.DataFrame) -> str:
 def _latex_table(table: pd.DataFrame) -> str:
     columns = "".join("r" if _numeric(table[column]) else "l" for column in table)
     cleaned = table.map(printable).rename(columns=printable)
-    return str(cleaned.to_latex(index=False, escape=True, column_format=columns))
+    text = str(cleaned.to_latex(index=False, escape=True, column_format=columns))
+    # after a row's end, LaTeX takes a bracket or a star for an argument of it
+    return re.sub(r"^(?=[\[*])", "{}", text, flags=re.MULTILINE)

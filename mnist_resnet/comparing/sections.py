@@ -19,6 +19,7 @@ from mnist_resnet.comparing.effects import (
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
+from mnist_resnet.comparing.levels import ABSENT as ABSENT_LEVEL
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
 from mnist_resnet.comparing.measures import MEASURES
@@ -153,6 +154,11 @@ def effects_section(
     lines = [effects_text(metric), words_text(listed, margin)] if listed else []
     lines += _cells_lines(found) + _undetermined(alone)
     lines += [f"Each change that can be told is under “{ONE_BY_ONE}”."] if one_by_one else []
+    lines += [
+        f"{lacking} jobs lack {factor}, which newer code records: they have no part in its effect."
+        for factor in few_levels
+        if (lacking := int((frame[factor].map(level_text) == ABSENT_LEVEL).sum()))
+    ]
     lines += [
         f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in factors if factor not in few_levels
     ]

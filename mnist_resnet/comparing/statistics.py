@@ -231,7 +231,11 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
             summary = spread(values, metric, images if "test_accuracy" in metric else None)
             row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
         rows.append(row)
-    return pd.DataFrame(rows)
+    # objects first: one null level among numbers would turn them into floats, and itself into nan
+    table = pd.DataFrame(rows, dtype=object)
+    measured = [str(column) for column in table if column not in by]
+    table[measured] = table[measured].infer_objects()
+    return table
 
 
 def _cells(frame: pd.DataFrame, by: Sequence[str]) -> "pd.Series[str]":

@@ -13,7 +13,7 @@ from mnist_resnet.comparing.factors import NON_FACTORS, is_under
 from mnist_resnet.comparing.frame import precisions
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.levels import flatten
+from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_reduction
 from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
@@ -312,7 +312,7 @@ def group_name(job: Job, swept: Sequence[str] = ()) -> str:
     values = {**job.choices, **flatten(job.config), **job.swept}
     keys = [key for key in dict.fromkeys([*job.swept, *swept]) if key not in ("seed", "experiment") and key in values]
     parts = [str(job.choices["experiment"])] if job.choices.get("experiment") else []
-    parts += [f"{key}={values[key]}" for key in keys]
+    parts += [f"{key}={level_text(values[key])}" for key in keys]
     return ", ".join(parts) or job.sweep or job.name
 
 

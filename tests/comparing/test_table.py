@@ -5,6 +5,7 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from mnist_resnet.comparing.best_epoch import picked_text
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
-from mnist_resnet.comparing.report import Report
+from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.statistics import seeds_summary
 from mnist_resnet.comparing.table import sweep_report, write_table
@@ -329,3 +330,46 @@ def test_grouping_averages_within_each_seed(tmp_path: Path) -> None:
     assert summary["test_accuracy_sd"][0] == pytest.approx(0.015 / 3**0.5)
     frame.loc[0, "status"] = "diverged"
     assert seeds_summary(frame, [], ["test_accuracy"])["n"][0] == 2
+
+
+@pytest.mark.parametrize("first", ["[1, 2]", "*", "[x"])
+def test_latex_row_may_begin_with_a_bracket(first: str) -> None:
+    table = pd.DataFrame({"blocks": [first, "b"], "n": ["1", "2"]})
+    lines = Report("title", [Section("s", [], table)]).latex().splitlines()
+    assert not any(line.startswith(("[", "*")) for line in lines)
+    assert any(line.startswith("{}" + first) for line in lines)
+
+
+def test_null_level_is_spelt_alike_everywhere(tmp_path: Path) -> None:
+    for size in (None, 1000):
+        for seed in (1, 2):
+            write_job(tmp_path / f"{size}-{seed}", (0.9 + seed / 100,), seed=seed, config={"data.val_size": size})
+    sections = {section.title: section.table for section in sweep_report(load_jobs([tmp_path])[0]).sections}
+    assert set(sections["Jobs"]["data.val_size"]) == {"null", "1000"}
+    assert set(sections["Over seeds"]["data.val_size"]) == {"null", "1000"}
+    assert set(sections["Effects"]["change"]) <= {"data.val_size: 1000 → null", "data.val_size: null → 1000"}
+
+
+@pytest.mark.parametrize("rate", [1e6, 1_000_000, 1e-7, 0.1])
+def test_number_is_spelt_alike_everywhere(tmp_path: Path, rate: float) -> None:
+    claims = [{"metric": "test_accuracy", "value": 0.9, "words": "90 %"}]
+    for level in (rate, 0.5):
+        for seed in (1, 2):
+            config = {"optim.lr": level, "claims": claims}
+            write_job(tmp_path / f"{level}-{seed}", (0.9,), seed=seed, config=config, swept={"optim.lr": level})
+    sections = {section.title: section.table for section in sweep_report(load_jobs([tmp_path])[0]).sections}
+    text = f"{rate:.12g}"
+    assert set(sections["Jobs"]["optim.lr"]) == {text, "0.5"}
+    assert set(sections["Over seeds"]["optim.lr"]) == {text, "0.5"}
+    assert set(sections["Claims"]["config"]) == {f"optim.lr={text}", "optim.lr=0.5"}
+    assert any(text in change for change in sections["Effects"]["change"])
+
+
+def test_key_that_older_code_lacks_is_no_level(tmp_path: Path) -> None:
+    for name, choice in (("old", None), ("a", "none"), ("b", "translate")):
+        for seed in (1, 2):
+            choices = {"augmentation": choice} if choice else {}
+            write_job(tmp_path / f"{name}{seed}", (0.9 + seed / 100,), seed=seed, choices=choices)
+    (section,) = [s for s in sweep_report(load_jobs([tmp_path])[0]).sections if s.title == "Effects"]
+    assert section.table["change"].tolist() == ["augmentation: none → translate"]
+    assert "2 jobs lack augmentation, which newer code records: they have no part in its effect." in section.lines
