@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_change
 from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
@@ -24,7 +25,7 @@ class SideBySide:
         first, second: names of the sweeps.
         pairs: one row for each job that both completed, alike in all settings but `changes`: `name`, `first`, `second`
             in the metric's own unit, and `difference` (second minus first; of an accuracy, that of the error rate).
-        difference: summary of each seed's mean difference.
+        difference: summary of each seed's mean difference, over the seeds and configs of the largest part without gaps.
         changes: one row for each setting that differs between the sweeps: `what`, `first`, `second`. A config key
             counts if it has one value within each sweep.
     """
@@ -85,16 +86,18 @@ def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job]
             "first": _value(job, metric),
             "second": _value(sides[1][key], metric),
             "seed": level_text(job.config.get("seed")),
+            "cell": repr([setting for setting in key if setting[0] != "seed"]),
         }
         for key, job in sides[0].items()
         if key in sides[1]
     ]
-    pairs = pd.DataFrame(rows, columns=["name", "first", "second", "seed"])
+    pairs = pd.DataFrame(rows, columns=["name", "first", "second", "seed", "cell"])
     # as in all tables: of an accuracy, the change is that of the error rate
     sign = -1 if metric.endswith("_accuracy") else 1
     pairs["difference"] = sign * (pairs["second"] - pairs["first"])
-    by_seed = pairs.groupby("seed")["difference"].mean()
-    return SideBySide(first, second, pairs.drop(columns="seed"), spread(by_seed), changes)
+    table = pairs.pivot_table(index="seed", columns="cell", values="difference", sort=False)
+    by_seed = largest_balanced(table).mean(axis="columns")
+    return SideBySide(first, second, pairs.drop(columns=["seed", "cell"]), spread(by_seed), changes)
 
 
 def _shared_keys(jobs: Sequence[Job], others: Sequence[Job]) -> set[str]:
