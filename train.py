@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -25,6 +26,9 @@ GROUP_ORDER = (
     *("data", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
 )
 """Order of the config groups in `--help`, as in the README; a user's own groups follow in alphabetical order."""
+
+NOT_OFFERED = {("hydra/sweeper", "basic")}
+"""Choices of Hydra's own that can't work here: jobs that no sweep has frozen."""
 
 HYDRA_GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 HYDRA_FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
@@ -51,6 +55,7 @@ def main() -> None:
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     sys.argv[1:] = from_python(sys.argv[1:])
+    warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
     try:
         train()
     except KeyboardInterrupt:
@@ -72,10 +77,13 @@ def _get_group_options(
     """Replace Hydra's method, which copies all config sources for each of the hundreds of look-ups of `--help`.
 
     The copy is only needed if a config or override sets a search path; otherwise the loader's own sources are the same.
+    Choices that can't work are left out.
     """
     if config_name or overrides:
-        return HYDRA_GET_GROUP_OPTIONS(loader, group_name, results_filter, config_name, overrides)
-    return loader.repository.get_group_options(group_name, results_filter)
+        options = HYDRA_GET_GROUP_OPTIONS(loader, group_name, results_filter, config_name, overrides)
+    else:
+        options = loader.repository.get_group_options(group_name, results_filter)
+    return [option for option in options if (group_name, option) not in NOT_OFFERED]
 
 
 def _format_config_groups(hydra_app: Hydra, predicate: Callable[[str], bool]) -> str:

@@ -82,7 +82,14 @@ class SequentialLauncher(Launcher):
     """Runs the frozen jobs in this process, without composing them again."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
-        """Store the config; called by Hydra before `launch`."""
+        """Check the sweeper and store the config; called by Hydra before `launch`.
+
+        Raises:
+            UsageError: the sweeper is not one of ours.
+        """
+        from mnist_resnet.sweeps.hydra_job import refuse_other_sweepers
+
+        refuse_other_sweepers(config)
         self.config = config
 
     def search(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.combinations import Combination
+from mnist_resnet.config.combinations import Combination, override_key
 from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
@@ -80,6 +80,23 @@ class Composer:
         composed.hydra.overrides.task = list(combination)
         return composed
 
+    def compose_without(self, combination: Combination, key: str, swept: Sequence[str]) -> DictConfig:
+        """Return the config of one job without the override of `key`, and without swept values."""
+        keys = {override: override_key(override) for override in combination}
+        return self._compose_shared(
+            tuple(
+                override
+                for override in combination
+                if keys[override] != key and not self._is_swept_value(keys[override], swept)
+            )
+        )
+
+    def is_group(self, key: str) -> bool:
+        """Return whether `key` is a config group, whose option decides what is composed."""
+        if key not in self._is_group:
+            self._is_group[key] = bool(self._loader.get_group_options(key))
+        return self._is_group[key]
+
     def _compose_shared(self, combination: tuple[str, ...]) -> DictConfig:
         if combination not in self._shared:
             composed = self._loader.load_sweep_config(self._config, list(combination))
@@ -109,10 +126,8 @@ class Composer:
                 raise UsageError(f"{key}={value}: set in {file}, where it has no effect; give it on the command line")
 
     def _is_swept_value(self, key: str, swept: Sequence[str]) -> bool:
-        """Return whether `key` is a swept value rather than a config group, whose option decides what is composed."""
-        if key not in self._is_group:
-            self._is_group[key] = bool(self._loader.get_group_options(key))
-        return key in swept and not self._is_group[key]
+        """Return whether `key` is a swept value rather than a config group."""
+        return key in swept and not self.is_group(key)
 
 
 def _overridden_in(loader: ConfigLoader, group: str, choice: str | None) -> Iterator[tuple[str, str]]:

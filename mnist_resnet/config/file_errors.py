@@ -97,8 +97,8 @@ def _no_match(file: str, group: str, groups: Collection[str]) -> str:
 
 def _no_such_file(file: str, group: str, choice: str, groups: Collection[str]) -> str | None:
     inner = _below(file, group)
-    if inner is None:
-        return None
+    if inner is None or file == "hydra/config":
+        return None  # it was typed
     replaced = inner.removeprefix("override/")
     cure = f"; to replace a choice write 'override /{replaced}: {choice}'" if replaced in groups else ""
     return f"{file}.yaml: '{inner}: {choice}': no such file {group}/{choice}.yaml{cure}"

@@ -22,7 +22,7 @@ from yaml import MarkedYAMLError
 from mnist_resnet.config.config_files import ConfigFile, with_inherited
 from mnist_resnet.config.file_errors import defaults_fault, encoding_fault, yaml_fault
 from mnist_resnet.config.signature import flatten
-from mnist_resnet.config.validation_errors import suggest_key, suggest_option
+from mnist_resnet.config.validation_errors import partial_key, suggest_key, suggest_option
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 
@@ -53,7 +53,7 @@ def user_message(error: BaseException) -> str | None:
         return encoding_fault(error, _config_folders())
     if isinstance(error, OverrideParseException):
         return _parse_error(error.override or "")
-    if isinstance(error, HydraException | OmegaConfBaseException) or _is_raised_by_hydra(error):
+    if isinstance(error, HydraException | OmegaConfBaseException | UserWarning) or _is_raised_by_hydra(error):
         return _explain(" ".join(" ".join(str(part) for part in _chain(error)).split()), error)
     return None
 
@@ -103,6 +103,10 @@ _MESSAGES = [
     ),
     (r"no viable alternative at input '(.+?)' full_key: (\S+)", "{1}: can't be read at {0}; close its brackets"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
+    (
+        r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
+        "{0}: {1}: no such folder; give an existing one, as in [file:///home/me/conf]",
+    ),
     (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; give an existing one"),
     (
         r"Primary config (?:directory|module).*'([^']+)'",
@@ -139,6 +143,9 @@ def _no_such_key(key: str, sign: str = "") -> str:
         return f"{sign}{key}: give the whole dictionary, as in '{node}={{{last}: …}}'"
     if _options(key):
         return f"{sign}{key}: has no default; add it: +{key}=…{suggest_option('', _options(key))}"
+    partial = None if sign else _partial_key(key)
+    if partial:
+        return partial
     return f"{sign}{key}: no such key{suggest_key(key, _known_keys())}"
 
 
@@ -151,6 +158,20 @@ def _first_unknown(key: str) -> str:
             known = _known_keys()
             return next((name for name in inner if name not in known), key)
     return key
+
+
+def _partial_key(key: str) -> str | None:
+    """Return the message for a key that a typed sweep's choices have, but not all of them, or not the default one."""
+    for override in _typed_overrides():
+        levels = [str(level) for level in getattr(override.value(), "list", ())]
+        if levels and set(levels) <= set(_options(override.key_or_group)):
+            chosen = {f"{override.key_or_group}={level}": level for level in levels}
+            having = [choice for choice in chosen if key in _known_keys([choice])]
+            if having and len(having) < len(chosen):
+                return partial_key(key, having, [choice for choice in chosen if choice not in having])
+            if having:
+                return f"{key}: the swept choices have it, the default one has not; write ++{key}=…"
+    return None
 
 
 def _choice_is_no_name() -> str:
@@ -194,10 +215,10 @@ def _typed_overrides() -> list[Override]:
     return overrides
 
 
-def _known_keys() -> list[str]:
-    """Return all keys and groups of the config with the options chosen on the command line, if it can be composed."""
+def _known_keys(chosen: list[str] | None = None) -> list[str]:
+    """Return all keys and groups of the config with these options, if it can be composed; None: those typed."""
     loader = _loader()
-    chosen = [
+    chosen = chosen or [
         f"{'+' * override.is_add()}{override.key_or_group}={override.value()}"
         for override in _typed_overrides()
         if isinstance(override.value(), str) and override.value() in loader.get_group_options(override.key_or_group)

@@ -94,6 +94,11 @@ def near_key(key: str, known: Iterable[str]) -> str | None:
     return f"{node}{dot}{near[0]}" if near else None
 
 
+def partial_key(key: str, having: Iterable[str], lacking: Iterable[str]) -> str:
+    """Return the message for a key that only some of the swept choices have."""
+    return f"{key}: is a key of {' and '.join(having)}, not of {' and '.join(lacking)}; sweep these apart"
+
+
 def suggest_option(choice: str, options: Collection[str]) -> str:
     """Return `; did you mean …? one of …` for an unknown choice, given the options."""
     near = difflib.get_close_matches(choice, options, n=1, cutoff=SIMILARITY_CUTOFF)

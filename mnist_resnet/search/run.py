@@ -68,9 +68,6 @@ def search(
         spec = with_stored_ranges(read_spec(folder), spec)
     trials = _trials_so_far(folder, spec) if folder else []
     started = len(trials)
-    if settings.sweep.dry_run:
-        _print_plan(spec, trials, alone)
-        return 0
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     preflight(job.config for job in corner_jobs)
     launcher: Any = build_launcher(config, settings, context, task_function)
@@ -80,6 +77,9 @@ def search(
             f"gives each worker one trial at a time; take sequential or workers"
         )
     _check_disk_space(folder or MULTIRUN, corner_jobs, spec.trials - started)
+    if settings.sweep.dry_run:
+        _print_plan(spec, trials, alone)
+        return 0
     folder = _freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), spec)
     with open_dict(config):
         config.hydra.sweep.dir = str(folder)

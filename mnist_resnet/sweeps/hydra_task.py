@@ -17,7 +17,7 @@ from mnist_resnet.job_folder import SWEEP, Status
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.sweeps.folder import read_sweep
+from mnist_resnet.sweeps.folder import DONE, read_sweep
 from mnist_resnet.sweeps.runner import run_jobs
 from mnist_resnet.tracking.console import ProgressConsole, plain_console
 from mnist_resnet.tracking.guarded import GuardedTracker
@@ -68,6 +68,13 @@ def _run_sweep_job(sweep: Path, name: str) -> int:
 def _run_single(job: JobSpec, folder: Path) -> int:
     interrupt = Interrupt()
     console = plain_console()
+    before = read_result(folder)
+    if before is not None and before["status"] in DONE:
+        console.print(
+            f"{before['status']} before, so nothing was run: {folder}; to run it again choose another hydra.run.dir",
+            markup=False,
+        )
+        return 0 if before["status"] == Status.COMPLETED else 1
     try:
         with interrupt.listening(), ProgressConsole() as progress:
             result = run_job(job.as_recorded(read_result(folder)), folder, ProcessContext(progress, interrupt))

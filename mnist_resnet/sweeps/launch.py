@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -24,6 +25,7 @@ from mnist_resnet.config.combinations import (
 from mnist_resnet.config.compose import Composer, compose_job, typed_overrides
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
+from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP
@@ -41,6 +43,7 @@ from mnist_resnet.sweeps.folder import (
     read_sweep,
 )
 from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
+from mnist_resnet.sweeps.hydra_job import refuse_hydra_job_settings
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 from mnist_resnet.tracking.console import plain_console, show_log
 
@@ -84,9 +87,6 @@ def launch(
         refuse_record(folder)
         check_not_recorded(folder, jobs)
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
-    if settings.sweep.dry_run:
-        _print_plan(planned, settings)
-        return 0
     check_writable("hydra.sweep.dir", planned.folder)
     preflight(job.config for job in jobs)
     launcher = build_launcher(config, settings, context, task_function)
@@ -95,6 +95,9 @@ def launch(
     check_disk_space(
         planned.folder, [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
     )
+    if settings.sweep.dry_run:
+        _print_plan(planned, settings)
+        return 0
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     trusted = {target for job in jobs for target in targets(job.config)}
     for job in sweep.jobs:
@@ -119,12 +122,17 @@ def build_launcher(
     """Build the launcher that the command line selects.
 
     Raises:
-        UsageError: its settings are invalid, or it can't run detached and `sweep.detach` is set.
+        UsageError: its settings are invalid, or it can't do what the command line asks for.
     """
     name = config.hydra.runtime.choices["hydra/launcher"]
     if settings.sweep.detach and name != "workers":
         raise UsageError(f"sweep.detach=true: needs hydra/launcher=workers, not {name}")
-    return Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=task_function)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task_function
+    )
+    if hasattr(launcher, "search"):
+        refuse_hydra_job_settings(config, context, name)
+    return launcher
 
 
 def compose_jobs(
@@ -146,7 +154,11 @@ def compose_jobs(
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
     if config.sweep.get("design") == "one_change":
         combined = within_one_change(combined, swept)
-    jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
+    try:
+        jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
+    except HydraException as error:
+        refuse_partial_key(error, combined, swept, composer)
+        raise
     excluded = jobs[0].config["sweep"]["exclude"]
     jobs = without_excluded(jobs, excluded)
     if not jobs:

@@ -189,6 +189,44 @@ SWEEPS = [
     ("sweep.exclude=[\"'model=stem3x3'\"]", "sweep.exclude=['model=stem3x3']: leaves no job"),
     ("sweep.rerun=[nope]", "sweep.rerun=nope: no job of this sweep; sweep.dry_run=true lists them"),
     ("hydra.sweep.dir=FILE", "hydra.sweep.dir="),
+    *(
+        (f"optim=adam,sgd {override}", "optim.momentum: is a key of optim=sgd, not of optim=adam; sweep these apart")
+        for override in ("optim.momentum=0.9", "+optim.momentum=0.9", "optim.momentum=0.9,0.8")
+    ),
+    (
+        "schedule=linear,onecycle schedule.warmup=0.1",
+        "schedule.warmup: the swept choices have it, the default one has ",
+    ),
+    ("optim=adam,sgd ++optim.momentum=0.9", "optim._target_=torch.optim.Adam: got an unexpected keyword argument 'mom"),
+    *(
+        (f"sweep.dry_run=true {words}", message)
+        for words, message in [
+            ("optim=adam,sgd ++optim.momentum=0.9", "optim._target_=torch.optim.Adam: got an unexpected keyword"),
+            ("trainer.device=cuda:99", "trainer.device=cuda:99: not on this machine"),
+            ("hydra.sweep.dir=FILE/inside", "is no folder; choose another place"),
+            ("sweep.detach=true", "sweep.detach=true: needs hydra/launcher=workers, not sequential"),
+            ("data.root=FILE", "is no folder"),
+            ("model.width=4096", "GB are free; make room, or keep less"),
+            (
+                "hydra/sweeper=search data.val_size=16 trainer.device=cuda:99 seed=1 optim.lr=0.1,0.2",
+                "not on this machine",
+            ),
+        ]
+    ),
+    ("+hydra.job.env_set.A=3", "hydra.job.env_set={'A': '3'}: hydra/launcher=sequential doesn't act on it; export the"),
+    (
+        "hydra.job.chdir=true",
+        "hydra.job.chdir=True: hydra/launcher=sequential doesn't act on it; jobs run in this folder",
+    ),
+    ("hydra.output_subdir=null", "hydra.output_subdir=None: hydra/launcher=sequential doesn't act on it"),
+    ("hydra/launcher=workers hydra.job.chdir=true", "hydra.job.chdir=True: hydra/launcher=workers doesn't act on it"),
+    (
+        "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback",
+        "hydra.callbacks: PickleJobInfoCallback.on_job_start is not called by hydra/launcher=sequential; leave it out",
+    ),
+    ("hydra/sweeper=basic", "hydra/sweeper=basic: freezes no jobs to run; take ablation (the default) or search"),
+    ("hydra/sweeper=basic hydra/launcher=workers", "hydra/sweeper=basic: freezes no jobs to run; take ablation"),
+    ("hydra.searchpath=[file:///nowhere]", "hydra.searchpath: /nowhere: no such folder; give an existing one"),
     ("hydra.sweep.dir=FILE/inside", "is no folder; choose another place"),
 ]
 

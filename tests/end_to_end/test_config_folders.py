@@ -270,3 +270,25 @@ def test_search_takes_globs_and_null(commands: Commands) -> None:
 def test_plain_numbers_and_quoted_words_in_files_are_read_as_written(commands: Commands) -> None:
     assert commands.jobs("-m experiment=hexadecimal,plain") == ["experiment=hexadecimal", "experiment=plain"]
     assert commands.run("experiment=quoted data.verify=false").err.count("YAML") == 0
+
+
+def test_finished_run_is_not_called_completed_again(commands: Commands) -> None:
+    assert commands.run("hydra.run.dir=here").code == 0
+    again = commands.run("hydra.run.dir=here")
+    assert again.out.startswith("completed before, so nothing was run: ")
+    assert again.out.endswith("here; to run it again choose another hydra.run.dir\n")
+    assert again.code == 0
+
+
+def test_rerun_of_a_finished_job_says_that_nothing_was_run(commands: Commands) -> None:
+    callback = "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
+    assert commands.run(f"hydra.run.dir=here {callback}").code == 0
+    arguments = ["--experimental-rerun", "here/.hydra/config.pickle"]
+    with pytest.warns(UserWarning, match="Experimental rerun"):
+        again = run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
+    assert again.out.startswith("completed before, so nothing was run: ")
+
+
+def test_hydras_launcher_sets_the_environment_of_jobs(commands: Commands) -> None:
+    ended = commands.run("-m hydra/launcher=basic +hydra.job.env_set.MNIST_RESNET_TRUST=a.b seed=1 sweep.name=s")
+    assert ended.code == 0

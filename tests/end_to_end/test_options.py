@@ -221,3 +221,9 @@ def test_import_of_pytorch_is_detected(tmp_path: Path) -> None:
 def test_each_level_of_a_sweep_is_completed(typed: str, completed: str, tmp_path: Path) -> None:
     done = run_without_torch(["--shell-completion", "query=bash"], tmp_path, f"train.py {typed}")
     assert done.stdout.strip() == completed
+
+
+def test_sweeper_that_can_not_work_is_not_completed(tmp_path: Path) -> None:
+    line = "train.py hydra/sweeper="
+    done = run_without_torch(["--shell-completion", "query=bash"], tmp_path, line)
+    assert done.stdout.split() == ["hydra/sweeper=ablation", "hydra/sweeper=search"]

@@ -1,0 +1,60 @@
+"""Refuses settings that only Hydra's own `run_job` acts on, where a launcher of ours runs the jobs."""
+
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from mnist_resnet.errors import UsageError
+
+NO_EFFECT: dict[str, Any] = {"job.chdir": None, "job.env_set": {}, "output_subdir": ".hydra"}
+"""Keys of Hydra's node that our launchers don't act on, with the values that ask for nothing."""
+
+CURES = {
+    "job.chdir": "jobs run in this folder, and write to their own by themselves",
+    "job.env_set": "export the variables before the command",
+    "output_subdir": "each job keeps its config in .hydra",
+}
+
+OUR_SWEEPERS = ("hydra_plugins.ablation.AblationSweeper", "hydra_plugins.search.SearchSweeper")
+
+
+def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launcher: str) -> None:
+    """Check that nothing is asked for which a launcher of ours would ignore.
+
+    Args:
+        config: config of the sweep, including Hydra's own node.
+        context: Hydra's context.
+        launcher: the launcher's name.
+
+    Raises:
+        UsageError: a setting or a callback would be ignored.
+    """
+    for key, neutral in NO_EFFECT.items():
+        node, _, name = f"hydra.{key}".rpartition(".")
+        value = (config.hydra.job if node == "hydra.job" else config.hydra).get(name)
+        if value != neutral and value is not False:
+            raise UsageError(
+                f"hydra.{key}={value}: hydra/launcher={launcher} doesn't act on it; {CURES[key]}, or take "
+                f"hydra/launcher=basic"
+            )
+    for callback in getattr(context.callbacks, "callbacks", ()):
+        for method in ("on_job_start", "on_job_end"):
+            if getattr(type(callback), method) is not getattr(Callback, method):
+                raise UsageError(
+                    f"hydra.callbacks: {type(callback).__name__}.{method} is not called by hydra/launcher={launcher}; "
+                    f"leave it out, or take hydra/launcher=basic"
+                )
+
+
+def refuse_other_sweepers(config: DictConfig) -> None:
+    """Check that the sweeper freezes its jobs in the sweep folder, from which our launchers run them.
+
+    Raises:
+        UsageError: it does not.
+    """
+    target = config.hydra.sweeper.get("_target_")
+    if target not in OUR_SWEEPERS:
+        choice = config.hydra.runtime.choices["hydra/sweeper"]
+        raise UsageError(f"hydra/sweeper={choice}: freezes no jobs to run; take ablation (the default) or search")
