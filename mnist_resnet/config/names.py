@@ -25,6 +25,8 @@ RECORDS = "records"
 
 PUNCTUATION = "=,.+_@()[] -"
 HASH_DIGITS = 12
+SHORT_KEY, SHORT_VALUE = 3, 10
+"""Fewest letters of a key, and most of a value, where a name would be too long."""
 
 ORDINARY = re.compile(r"[a-z0-9_+][a-z0-9=,.+_@()\[\] -]*[a-z0-9=,+_@()\[\]-]")
 ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}")
@@ -50,7 +52,7 @@ def job_name(overrides: Sequence[str]) -> str:
         return text
     # ascii() of the list distinguishes ["a=1,b=2"] from ["a=1", "b=2"] and accepts bytes that argv could not decode.
     digest = hashlib.sha256(ascii(parts).encode()).hexdigest()[:HASH_DIGITS]
-    return _with_suffix(_readable(text), f"-{digest}")
+    return _with_suffix(_readable(_fitting(parts)), f"-{digest}")
 
 
 def distinct_names(all_overrides: Iterable[Sequence[str]], taken: set[str]) -> list[str]:
@@ -126,6 +128,25 @@ def _is_unambiguous(text: str, parts: list[str]) -> bool:
         and all("=" in part for part in parts)
         and BETWEEN_OVERRIDES.split(text) == parts
     )
+
+
+def _fitting(parts: Sequence[str]) -> str:
+    """Return the overrides as text that leaves room for a hash: if it must be, with short keys, then short values."""
+    full = [part.partition("=") for part in parts]
+    keys = [key for key, _, _ in full]
+    short = [(_short_key(key, keys), equals, value) for key, equals, value in full]
+    shorter = [(key, equals, value[:SHORT_VALUE]) for key, equals, value in short]
+    texts = [",".join(map("".join, form)) for form in (full, short, shorter)]
+    return next(
+        (text for text in texts if len(text.encode(errors="surrogatepass")) < MAX_BYTES - HASH_DIGITS), texts[-1]
+    )
+
+
+def _short_key(key: str, keys: Iterable[str]) -> str:
+    """Return the first letters of a key's last part that no other key's last part begins with; else all of the key."""
+    last, others = key.rpartition(".")[2], [other.rpartition(".")[2] for other in keys if other != key]
+    shortened = (last[:length] for length in range(min(SHORT_KEY, len(last)), len(last) + 1))
+    return next((short for short in shortened if not any(other.startswith(short) for other in others)), key)
 
 
 def _readable(text: str) -> str:

@@ -21,6 +21,7 @@ from mnist_resnet.data import download, idx
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import write_atomically
+from mnist_resnet.jobs.downloads import check_download_allowed
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def load(data_set: IdxDataset, root: Path, verify: bool = True) -> DataSet:
         if not verify:
             reasons = "; ".join([*problems, _missing_files(raw, arrays)])
             raise UsageError(f"data.root={root}: data.verify=false reads existing files and fetches none; {reasons}")
+        check_download_allowed()
         with _fetch_lock(raw.parent):
             # Another process may have fetched the files while this one waited.
             arrays, problems = _read(raw, sha256)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import os
 import pydoc
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +13,22 @@ from typing import Any
 from mnist_resnet.config.allowed_targets import check_allowed
 from mnist_resnet.config.schema import Config, Data, check
 from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
 from mnist_resnet.jobs.task import load_task
 from mnist_resnet.tracking.console import plain_console, show_log
+
+LOG = logging.getLogger("mnist_resnet")
 
 SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 """Keys that Hydra's `instantiate` consumes itself."""
 
 
-def preflight(configs: Iterable[dict[str, Any]]) -> None:
+def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> None:
     """Check resolved configs against this machine, the code that they name, and the data; nothing is built.
+
+    Args:
+        configs: Resolved configs.
+        may_download: Whether to download missing data; otherwise they are left unchecked, with a line that says so.
 
     Raises:
         UsageError: A device is missing, a `_target_` can't be found or takes other arguments, or the data can't be
@@ -33,8 +41,12 @@ def preflight(configs: Iterable[dict[str, Any]]) -> None:
         task.check_machine(config)
         for key, node in _nodes(config):
             _check_call(key, json.dumps(node))
-    for config in checked:
-        task.check_data(config)
+    try:
+        with downloads(may_download):
+            for config in checked:
+                task.check_data(config)
+    except DownloadNeeded:
+        LOG.info("the data are not checked: a launch downloads them first")
 
 
 def check_writable(key: str, folder: Path) -> None:

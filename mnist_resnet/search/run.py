@@ -69,7 +69,7 @@ def search(
     trials = _trials_so_far(folder, spec) if folder else []
     started = len(trials)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
-    preflight(job.config for job in corner_jobs)
+    preflight((job.config for job in corner_jobs), may_download=not settings.sweep.dry_run)
     launcher: Any = build_launcher(config, settings, context, task_function)
     if not hasattr(launcher, "search"):
         raise UsageError(

@@ -231,7 +231,10 @@ def _new_job_names(
             matches_left[key] -= 1
             continue
         overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(override_key(override))]
-        name_parts = [_shown(override) for override in overrides if override_key(override) in swept] or overrides
+        # A swept key shows even if it moves no number, such as the data's folder.
+        name_parts = [
+            _shown(override.lstrip("+")) for override in job.overrides if override_key(override) in swept
+        ] or overrides
         namesake = known_by_name.get(job_name(name_parts))
         if namesake:
             shared = {override.lstrip("+") for override in namesake.overrides}

@@ -10,8 +10,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mnist_resnet.config.allowed_targets import allow
+from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.names import job_name
+from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status
 from mnist_resnet.jobs.result import read_result
@@ -43,9 +46,8 @@ def run_task(config: DictConfig) -> int:
         with_hydra.hydra = hydra
     overrides = [str(override) for override in hydra.overrides.task]
     job = resolve_job(with_hydra, overrides, swept=[])
-    return _run_single(
-        replace(job, name=",".join(override.lstrip("+") for override in overrides) or "defaults"), folder
-    )
+    shown = [override.lstrip("+") for override in overrides if distinguishes_jobs(override_key(override))]
+    return _run_single(replace(job, name=job_name(shown)), folder)
 
 
 def _run_sweep_job(sweep: Path, name: str) -> int:

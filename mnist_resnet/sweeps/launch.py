@@ -88,7 +88,7 @@ def launch(
         check_not_recorded(folder, jobs)
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     check_writable("hydra.sweep.dir", planned.folder)
-    preflight(job.config for job in jobs)
+    preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
     launcher = build_launcher(config, settings, context, task_function)
     monitor = LeaseMonitor()
     rerun = _jobs_to_rerun(planned, settings, monitor)

@@ -215,3 +215,16 @@ def test_message_names_a_folder_that_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file/multirun"):
         new_sweep_folder(tmp_path / "file" / "multirun", datetime(2026, 11, 24, tzinfo=UTC))
+
+
+def test_long_names_keep_what_tells_the_jobs_apart() -> None:
+    recipe = ["augmentation=translate", "averaging=none", "loss=label_smoothing", "optim.weight_decay=0.1"]
+    names = [job_name([*recipe, "schedule=constant", f"seed={seed}"]) for seed in range(1, 11)]
+    assert names[2].startswith("aug=translate,ave=none,los=label_smoothing,wei=0.1,sch=constant,see=3-")
+    assert len(set(names)) == 10
+    assert all(f"see={seed}-" in name for seed, name in enumerate(names, 1))
+
+
+def test_very_long_values_are_cut_before_other_levels() -> None:
+    name = job_name(["data.root=" + "deep/" * 40, "optim.lr=0.1", "seed=7"])
+    assert name.startswith("roo=deep_deep_,lr=0.1,see=7-")

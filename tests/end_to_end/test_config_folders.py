@@ -1,5 +1,6 @@
 """Faults in the files of a user's own config folder end with one line that names the file, and exit code 2."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -292,3 +293,27 @@ def test_rerun_of_a_finished_job_says_that_nothing_was_run(commands: Commands) -
 def test_hydras_launcher_sets_the_environment_of_jobs(commands: Commands) -> None:
     ended = commands.run("-m hydra/launcher=basic +hydra.job.env_set.MNIST_RESNET_TRUST=a.b seed=1 sweep.name=s")
     assert ended.code == 0
+
+
+def test_dry_run_downloads_nothing(commands: Commands, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = commands.run(f"-m seed=1,2 data.root={tmp_path / 'empty'} data.verify=true sweep.dry_run=true")
+    assert ended.out.splitlines()[0] == "the data are not checked: a launch downloads them first"
+    assert ended.code == 0
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_swept_folders_of_data_show_in_the_names(commands: Commands) -> None:
+    images = commands.place.images
+    names = commands.jobs(f"-m data.root={images},{images}/../images")
+    assert [name.partition("=")[0] for name in names] == ["data.root", "data.root"]
+    assert len(set(names)) == 2
+
+
+def test_single_run_is_named_in_one_short_line(commands: Commands) -> None:
+    ended = commands.run("optim.lr=0.01 hydra.run.dir=here")
+    name = json.loads((commands.here.folder / "here" / "result.json").read_text())["name"]
+    assert len(name) <= 100
+    assert "optim.lr=0.01" in name
+    assert "tracking" not in name
+    assert ended.out.splitlines()[0].startswith(f"{name}: ")
