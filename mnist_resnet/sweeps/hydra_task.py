@@ -16,11 +16,11 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import job_name
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SWEEP, Status
+from mnist_resnet.job_folder import DONE, SWEEP, Status
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.sweeps.folder import DONE, read_sweep
+from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.runner import run_jobs
 from mnist_resnet.tracking.console import ProgressConsole, plain_console
 from mnist_resnet.tracking.guarded import GuardedTracker

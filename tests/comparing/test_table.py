@@ -303,9 +303,7 @@ def test_seeds_that_lack_a_config_do_not_mix_configs_into_the_spread(tmp_path: P
     write_sweep(tmp_path / "narrow", "narrow", {**NARROW, 0.2: NARROW[0.2][:1]}, **{"model.width": 32})
     (found,) = side_by_side(load_jobs([tmp_path / "wide", tmp_path / "narrow"])[0])
     assert len(found.pairs) == 4
-    assert found.difference.values == pytest.approx(
-        (0.02, 0.01, 0.015)
-    )  # three seeds of one rate
+    assert found.difference.values == pytest.approx((0.02, 0.01, 0.015))  # three seeds of one rate
 
 
 def test_sweeps_that_differ_in_two_settings_show_neither_alone(tmp_path: Path) -> None:
