@@ -141,8 +141,8 @@ def test_more_levels_extend_the_sweep_and_only_run_the_new_jobs(sweep: Run, plac
     done = sweep("grows", "optim.lr=0.02,0.001", STEM)
     folder = multirun(place) / "grows"
     assert "3 of 4 jobs to run, 1 ended already" in done.out
-    (first,) = (name for name in attempts(folder) if "data=mnist" in name)
-    assert "optim.lr=0.02" in first, "if nothing is swept, all overrides form the name"
+    (first,) = (name for name in attempts(folder) if "dat=mnist" in name)
+    assert "lr=0.02" in first, "if nothing is swept, all overrides form the name"
     assert attempts(folder) == {
         first: 1,
         "model=stem3x3,optim.lr=0.001": 1,
