@@ -72,7 +72,9 @@ def sweep_report(
     """
     frame = jobs_frame(jobs)
     _check(frame, [*(by or [])], "factor", [*varying_factors(frame), "seed"])
-    _check(frame, metrics, "metric", [name for name in MEASURED if frame[name].notna().any()])
+    # Before any job has ended, no metric has a value; the defaults are then no mistake of the user's.
+    measured = [name for name in MEASURED if frame[name].notna().any()]
+    _check(frame, [name for name in metrics if name not in DEFAULT_METRICS], "metric", measured)
     factors = list(by) if by is not None else distinguishing_factors(frame)
     comparison_answers, unusable = answers(jobs)
     one_by_one = changes_section(frame, metrics[0], smallest_effect) if by is None else None

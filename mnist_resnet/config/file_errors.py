@@ -1,6 +1,7 @@
 """Explains faults in config files in one line that names the file and what would be right."""
 
 import re
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def _no_such_file(file: str, group: str, choice: str, groups: Collection[str]) -
     inner = _below(file, group)
     if inner is None or file == "hydra/config":
         return None  # it was typed
+    if any(argument.lstrip("+").startswith(f"{group}=") for argument in sys.argv[1:]):
+        return None  # what was typed replaces the file's choice
     replaced = inner.removeprefix("override/")
     cure = f"; to replace a choice write 'override /{replaced}: {choice}'" if replaced in groups else ""
     return f"{file}.yaml: '{inner}: {choice}': no such file {group}/{choice}.yaml{cure}"

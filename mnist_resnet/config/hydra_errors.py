@@ -87,7 +87,8 @@ def _explain(text: str, error: BaseException) -> str:
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         missing = isinstance(error, MissingMandatoryValue)
         reason = "has no value; give one" if missing else (error.msg or text).splitlines()[0]
-        return f"{error.full_key}: {reason}"
+        typed = [str(one.input_line) for one in _typed_overrides() if one.key_or_group == error.full_key]
+        return f"{typed[0] if typed and '${' in typed[0] else error.full_key}: {reason}"
     return _interpolating_overrides() + text.removeprefix("In 'config': ")
 
 

@@ -34,9 +34,18 @@ def _translate(argument: str) -> Iterator[str]:
     except (ValueError, SyntaxError):
         yield argument  # in Hydra's own syntax, which has no quotes around keys
         return
-    if key not in AGENT_KEYS and isinstance(content, dict):
+    if not isinstance(content, dict) or not _has_text_keys(content):
+        yield argument  # whole-number keys are the same in Hydra's syntax
+        return
+    if key not in AGENT_KEYS:
         for name, level in flatten({str(name): level for name, level in content.items()}, f"{key}.").items():
             yield f"{name}={_hydra_value(level)}"
+
+
+def _has_text_keys(content: object) -> bool:
+    if not isinstance(content, dict):
+        return True
+    return all(isinstance(name, str) and _has_text_keys(inner) for name, inner in content.items())
 
 
 def _hydra_value(value: object) -> str:

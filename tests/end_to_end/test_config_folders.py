@@ -314,6 +314,6 @@ def test_single_run_is_named_in_one_short_line(commands: Commands) -> None:
     ended = commands.run("optim.lr=0.01 hydra.run.dir=here")
     name = json.loads((commands.here.folder / "here" / "result.json").read_text())["name"]
     assert len(name) <= 100
-    assert "optim.lr=0.01" in name
+    assert "lr=0.01" in name
     assert "tracking" not in name
     assert ended.out.splitlines()[0].startswith(f"{name}: ")

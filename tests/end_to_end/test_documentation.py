@@ -96,7 +96,7 @@ def _lines(page: Path) -> Iterator[tuple[int, str]]:
                 whole = ""
         elif fence is None:
             yield from ((number, inline) for inline in INLINE.findall(line))
-            yield from ((number, _as_command(setting)) for setting in SETTING.findall(line))
+            yield from ((number, _as_command(setting)) for setting in SETTING.findall(line) if "…" not in setting)
         before = line
 
 
@@ -108,7 +108,9 @@ def _as_command(setting: str) -> str:
     """Return a command with a setting as it stands in running text, and with what makes it valid."""
     if setting.lstrip("'").startswith("hydra.launcher."):
         return f"python train.py -m hydra/launcher=workers {_quoted(setting)}"
-    if "(" in setting:
+    if setting == "sweep.detach=true":
+        return f"python train.py -m hydra/launcher=workers {setting}"
+    if "(" in setting and not re.search(r"=\W?(range|sort|shuffle|glob)\(", setting):
         return f"python train.py -m hydra/sweeper=search data.val_size=5000 {setting}"
     if re.match(r"\+?hydra[./]sweeper|sweep\.(trials|objective)", setting):
         search = "" if setting == "hydra/sweeper=search" else "hydra/sweeper=search "

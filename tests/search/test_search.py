@@ -304,7 +304,7 @@ def _offered(done: CommandResult, place: Place) -> list[str]:
     [
         "~optim.betas",
         "~augmentation",
-        "~optim.eps +mine={1:8,2:{0:a}}",
+        "~optim.eps",
         "regularization.dropout=0.5 model.dropout=0.0",
         "model.dropout=0.3 regularization=none",
         "+optim.capturable=0 scale=full",
