@@ -73,7 +73,8 @@ def _bits_of(checkout: Path, overrides: tuple[str, ...], interrupts: bool) -> di
         )
         if done.returncode:
             sys.exit(f"{shutil.which('python')} {' '.join(command[1:])}:\n{done.stdout}{done.stderr}")
-        return {result.parent.name: _hashes(result.parent) for result in sorted(sweep.glob("*/result.json"))}
+        jobs = [_hashes(result.parent) for result in sweep.glob("*/result.json")]
+        return {job.pop("signature"): job for job in sorted(jobs, key=lambda job: job["signature"])}
 
 
 def _run_until_epoch(command: list[str], checkout: Path, folder: Path, sweep: Path) -> None:
