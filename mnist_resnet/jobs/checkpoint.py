@@ -50,8 +50,7 @@ class Checkpoints:
         self.folder, self.signature, self.interval, self.every = folder, signature, interval, every
         self._may_write, self._report = may_write, report
         self._last = time.monotonic()
-        self._writer: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._writer = _BackgroundWriter()
         self._is_verified = self._is_hopeless = False
         for left_over in folder.glob(f".{CHECKPOINT}.*"):
             left_over.unlink(missing_ok=True)
@@ -77,7 +76,7 @@ class Checkpoints:
 
     def write_now(self, state: Callable[[], State]) -> None:
         """Save the state before returning: the program is about to end."""
-        self._wait()
+        self._writer.wait()
         packed = self._packed(state)
         if packed is not None:
             self._write(packed)
@@ -92,21 +91,20 @@ class Checkpoints:
         try:
             yield
         finally:
-            self._wait()
-        self._raise_error()
+            self._writer.wait()
+        self._writer.raise_error()
 
     def _is_time(self) -> bool:
         return time.monotonic() - self._last >= self.interval
 
     def _save(self, state: Callable[[], State]) -> None:
-        if self._is_hopeless or self._is_writing():
+        if self._is_hopeless or self._writer.is_writing():
             return
-        self._raise_error()
+        self._writer.raise_error()
         self._last = time.monotonic()
         packed = self._packed(state)
         if packed is not None:
-            self._writer = threading.Thread(target=self._write_quietly, args=(packed,))
-            self._writer.start()
+            self._writer.start(lambda: self._write(packed))
 
     def _packed(self, state: Callable[[], State], copied: Callable[[torch.Tensor], torch.Tensor] = on_cpu) -> Any:
         """Return the packed state, or None once it has turned out that it can't be restored."""
@@ -121,24 +119,6 @@ class Checkpoints:
     def _give_up(self, reason: str) -> None:
         self._is_hopeless = True
         self._report(f"no checkpoints, a job that is interrupted starts over: {reason}, which can't be restored")
-
-    def _wait(self) -> None:
-        if self._writer:
-            self._writer.join()
-
-    def _is_writing(self) -> bool:
-        return self._writer is not None and self._writer.is_alive()
-
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error:
-            raise error
-
-    def _write_quietly(self, state: State) -> None:
-        try:
-            self._write(state)
-        except BaseException as error:
-            self._error = error
 
     def _write(self, state: State) -> None:
         self._may_write()
@@ -174,6 +154,36 @@ class Checkpoints:
             self._give_up(problem)
         self._is_verified = problem is None
         return self._is_verified
+
+
+class _BackgroundWriter:
+    """Runs one write at a time in a thread, and keeps its error for the thread that trains."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self, write: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                write()
+            except BaseException as error:
+                self._error = error
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def is_writing(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self) -> None:
+        if self._thread:
+            self._thread.join()
+
+    def raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error:
+            raise error
 
 
 def _unreadable(packed: Any, key: str) -> str:

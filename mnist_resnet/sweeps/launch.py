@@ -74,18 +74,8 @@ def launch(
         UsageError: the command line is invalid or can't be carried out; nothing has been started.
     """
     show_log(plain_console())
-    jobs, swept = compose_jobs(arguments, params, config, context.config_loader)
+    folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
-    folder = named_folder(config, settings)
-    if folder and (folder / SEARCH).exists():
-        raise UsageError(f"{folder}: holds a search; add hydra/sweeper=search, or take another sweep.name")
-    if folder and (folder / SWEEP).exists():
-        as_frozen = with_frozen_levels(arguments, params, read_sweep(folder).jobs, context.config_loader)
-        if as_frozen != list(arguments):
-            jobs, swept = compose_jobs(as_frozen, params, config, context.config_loader)
-    if folder:
-        refuse_record(folder)
-        check_not_recorded(folder, jobs)
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     check_writable("hydra.sweep.dir", planned.folder)
     preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
@@ -114,6 +104,29 @@ def launch(
         launcher.launch([_overrides(sweep, job) for job in due], 0)
 
     return run_sweep(sweep, start, settings.sweep.detach)
+
+
+def _compose_for_folder(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> tuple[Path | None, list[JobSpec], list[str]]:
+    """Return the folder that the command line names (None: a new one), the jobs to run there, and the swept keys.
+
+    Raises:
+        UsageError: a job's config is invalid, or the folder holds something else.
+    """
+    jobs, swept = compose_jobs(arguments, params, config, loader)
+    folder = named_folder(config, check(jobs[0].config))
+    if folder is None:
+        return None, jobs, swept
+    if (folder / SEARCH).exists():
+        raise UsageError(f"{folder}: holds a search; add hydra/sweeper=search, or take another sweep.name")
+    if (folder / SWEEP).exists():
+        as_frozen = with_frozen_levels(arguments, params, read_sweep(folder).jobs, loader)
+        if as_frozen != list(arguments):
+            jobs, swept = compose_jobs(as_frozen, params, config, loader)
+    refuse_record(folder)
+    check_not_recorded(folder, jobs)
+    return folder, jobs, swept
 
 
 def build_launcher(
