@@ -1,5 +1,6 @@
 """Finds the factors that differ between jobs, and the values that all jobs share."""
 
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -78,7 +79,12 @@ def is_group(column: str) -> bool:
 
 def is_under(key: str, keys: tuple[str, ...]) -> bool:
     """Return whether a config key is one of `keys` or lies below one of them."""
-    return any(key == other or key.startswith(f"{other}.") for other in keys)
+    return f"{key}.".startswith(_prefixes(keys))
+
+
+@cache
+def _prefixes(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{key}." for key in keys)
 
 
 def _candidates(frame: pd.DataFrame) -> list[str]:

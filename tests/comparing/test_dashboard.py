@@ -54,6 +54,11 @@ def sweep(tmp_path: Path) -> Path:
     return SyntheticSweep(statuses=statuses, names={0: MALICIOUS}, epochs=4).write(tmp_path / "sweep")
 
 
+def test_page_of_a_small_sweep_is_below_a_megabyte(tmp_path: Path) -> None:
+    page([SyntheticSweep().write(tmp_path / "sweep")], tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 1e6
+
+
 def test_malicious_job_name_is_escaped(sweep: Path, tmp_path: Path) -> None:
     tame = page([SyntheticSweep(epochs=4).write(tmp_path / "tame")], tmp_path / "tame.html")
     text = page([sweep], tmp_path / "page.html")

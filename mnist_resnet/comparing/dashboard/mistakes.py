@@ -137,8 +137,10 @@ def _often(test_set: TestSet) -> list[dict[str, Any]]:
     images: dict[int, dict[str, Any]] = {}
     for image in order[counts[order] > 0].tolist():
         images[image] = {"index": image, "place": test_set.place(image), "jobs": int(counts[image]), "taken": {}}
+    wanted = np.zeros(test_set.images, dtype=bool)
+    wanted[list(images)] = True
     for misread in test_set.jobs:
-        for position in np.flatnonzero(np.isin(misread.index, list(images))).tolist():
+        for position in np.flatnonzero(wanted[misread.index]).tolist():
             entry = images[int(misread.index[position])]
             entry["label"] = int(misread.label[position])
             entry["taken"].setdefault(int(misread.predicted[position]), []).append(float(misread.confidence[position]))

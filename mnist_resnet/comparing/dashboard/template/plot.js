@@ -81,8 +81,20 @@ const watcher = new IntersectionObserver(
 );
 const makers = new Map();
 
-function draw(place) {
+// Unpacks the plotting library when the first plot comes into view, so that the page opens without waiting for it.
+let library = null;
+async function loadPlotly() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (char) => char.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(unpacked).text();
+  document.head.append(script);
+}
+
+async function draw(place) {
   waiting.delete(place);
+  await (library ??= loadPlotly());
+  if (!makers.has(place)) return; // its dialog was closed meanwhile
   const { traces, layout: plotLayout, description } = makers.get(place)();
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
