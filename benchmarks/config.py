@@ -22,7 +22,9 @@ def resolved_config(overrides: "Sequence[str]") -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    from mnist_resnet.config.hydra_versions import VERSION_BASE
+
+    with initialize_config_dir(str(ROOT / "conf"), **VERSION_BASE):
         resolved = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}

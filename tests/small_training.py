@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mnist_resnet.config.allowed_targets import allow
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.data.batches import load
 from mnist_resnet.job_folder import Metrics
@@ -48,7 +49,7 @@ SMALL = (
 
 @lru_cache(maxsize=64)
 def _resolved(*overrides: str) -> dict[str, Any]:
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
         container = OmegaConf.to_container(compose("config", [*SMALL, *overrides]), resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.grammar.grammar_functions import choice
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from mnist_resnet.config.hydra_internals import allow_null_as_choice
+from mnist_resnet.config.hydra_versions import register_resolver
 
 
 @dataclass
@@ -45,9 +47,8 @@ def _seeds(seeds: Any) -> str:
     return ",".join(str(seed) for seed in (range(1, seeds + 1) if isinstance(seeds, int) else seeds))
 
 
-OmegaConf.register_new_resolver("seeds", _seeds, replace=True)
-# Hydra takes null in a list of values, `key=null,3`, but refuses it in `choice(null,3)`.
-choice.__annotations__["args"] = choice.__annotations__["args"] | None
+register_resolver("seeds", _seeds)
+allow_null_as_choice()
 
 
 class AblationSweeper(Sweeper):

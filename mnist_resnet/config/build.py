@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.utils import instantiate
-
 from mnist_resnet.config.allowed_targets import check_allowed
+from mnist_resnet.config.hydra_versions import instantiate
 
 
 def build(node: Mapping[str, Any], convert: str = "all") -> Any:
@@ -20,4 +19,4 @@ def build(node: Mapping[str, Any], convert: str = "all") -> Any:
         InstantiationException: The target can't be found, or raised.
     """
     check_allowed(node)
-    return instantiate(dict(node), _convert_=convert)
+    return instantiate(node, convert)

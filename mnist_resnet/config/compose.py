@@ -164,7 +164,7 @@ def compose_job(combination: Combination, swept: Sequence[str], index: int, comp
     """
     composed = composer.compose(combination, swept)
     with open_dict(composed):
-        composed.hydra.job.id = composed.hydra.job.num = index
+        composed.hydra.job.id, composed.hydra.job.num = str(index), index
     return resolve_job(composed, combination, swept)
 
 

@@ -21,6 +21,7 @@ from yaml import MarkedYAMLError
 
 from mnist_resnet.config.config_files import ConfigFile, with_inherited
 from mnist_resnet.config.file_errors import defaults_fault, encoding_fault, yaml_fault
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import partial_key, suggest_key, suggest_option
 from mnist_resnet.errors import UsageError
@@ -260,7 +261,7 @@ def _loader() -> ConfigLoader:
     """Return a config loader with the command line's search path; Hydra's own is gone once its error gets here."""
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         loader: Any = GlobalHydra.instance().config_loader()
     GlobalHydra.instance().hydra = before
     search_path = loader.get_search_path()

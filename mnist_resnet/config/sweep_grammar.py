@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from decimal import Decimal
 from fnmatch import fnmatch
+from functools import reduce
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -98,7 +99,15 @@ def levels(override: Override) -> list[str]:
 
 
 def range_values(sweep: RangeSweep) -> list[int] | list[float]:
-    """Return a range's values as a person would write them: decimal steps from the start, without the end."""
+    """Return a range's values as a person would write them: decimal steps from the start, without the end.
+
+    With Hydra 1.4, a cast such as `int(range(0.0,3.0))` is kept beside the range, to be applied to each value.
+    """
+    casts = getattr(sweep, "transformers", ())
+    return [reduce(lambda value, cast: cast(value), casts, number) for number in _numbers(sweep)]
+
+
+def _numbers(sweep: RangeSweep) -> list[int] | list[float]:
     bounds: Any = (sweep.start, sweep.stop, sweep.step)
     if not sweep.step:
         raise UsageError(f"range({','.join(map(str, bounds))}): needs a step other than 0")
@@ -110,7 +119,7 @@ def range_values(sweep: RangeSweep) -> list[int] | list[float]:
 
 def _sorted_range(sweep: RangeSweep, reverse: bool) -> RangeSweep:
     """Return a range with the same values in order."""
-    values, ordered = range_values(sweep), copy(sweep)
+    values, ordered = _numbers(sweep), copy(sweep)
     ordered.shuffle = False
     if len(values) > 1 and (values[0] > values[-1]) != reverse:
         one_before_the_first = Decimal(str(values[0])) - Decimal(str(sweep.step))

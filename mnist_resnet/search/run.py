@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, read_write
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
@@ -81,7 +81,7 @@ def search(
         _print_plan(spec, trials, alone)
         return 0
     folder = _freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), spec)
-    with open_dict(config):
+    with read_write(config.hydra.sweep):
         config.hydra.sweep.dir = str(folder)
     console = _console(folder, spec, trials)
     if alone:

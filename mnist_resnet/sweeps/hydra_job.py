@@ -6,6 +6,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from mnist_resnet.config.hydra_internals import callbacks
 from mnist_resnet.errors import UsageError
 
 NO_EFFECT: dict[str, Any] = {"job.chdir": None, "job.env_set": {}, "output_subdir": ".hydra"}
@@ -39,7 +40,7 @@ def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launche
                 f"hydra.{key}={value}: hydra/launcher={launcher} doesn't act on it; {CURES[key]}, or take "
                 f"hydra/launcher=basic"
             )
-    for callback in getattr(context.callbacks, "callbacks", ()):
+    for callback in callbacks(context):
         for method in ("on_job_start", "on_job_end"):
             if getattr(type(callback), method) is not getattr(Callback, method):
                 raise UsageError(

@@ -12,7 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, read_write
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import check_targets, targets
@@ -94,7 +94,7 @@ def launch(
         check_targets(job.config, trusted)
     for job in _jobs_to_rerun(sweep, settings, monitor):
         archive_attempts(sweep.folder_of(job), monitor)
-    with open_dict(config):
+    with read_write(config.hydra.sweep):
         config.hydra.sweep.dir = str(sweep.folder)
     if not hasattr(launcher, "search"):
         # Third-party launchers may read the sweep folder when they are built, and it was not known before.

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from mnist_resnet.config.combinations import Combination, combinations, without_excluded
 from mnist_resnet.config.compose import make_job_spec
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
 from mnist_resnet.errors import UsageError
@@ -18,7 +19,7 @@ from tests.small_training import REPOSITORY, resolved
 
 
 def combined(*arguments: str, **params: str) -> tuple[list[Combination], list[str]]:
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
         dotted = {key.replace("__", "."): value for key, value in params.items()}
         return combinations(arguments, dotted, GlobalHydra.instance().config_loader())
 
@@ -85,7 +86,7 @@ def test_repeated_levels_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     ],
 )
 def test_sweeper_params_may_be_lists_and_nested(params: dict[str, Any], levels: list[list[str]]) -> None:
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
         assert combinations([], params, GlobalHydra.instance().config_loader())[0] == levels
 
 

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 
 from mnist_resnet.config.combinations import Combination
 from mnist_resnet.config.compose import Composer, resolve_job
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 
 CONF = Path(__file__).parents[2] / "conf"
 SWEPT = ["optim.lr", "model", "seed", "experiment", "model.blocks", "data.mean", "trainer.device"]
@@ -27,7 +28,7 @@ SWEPT = ["optim.lr", "model", "seed", "experiment", "model.blocks", "data.mean",
     ],
 )
 def test_composer_agrees_with_hydra(combination: Combination) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
         composer = Composer(config, loader)
@@ -40,7 +41,7 @@ def test_composer_agrees_with_hydra(combination: Combination) -> None:
 
 
 def test_composer_raises_hydras_own_error() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
         with pytest.raises(ConfigCompositionException, match=r"optim\.rate"):

@@ -27,6 +27,7 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
 from mnist_resnet import command_line
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.schema import check_launcher
 from mnist_resnet.job_folder import SWEEP
 from mnist_resnet.sweeps.record import publish
@@ -282,7 +283,7 @@ def _filled_in(word: str) -> str:
 
 def _check_workers(overrides: list[str]) -> None:
     """Check the settings of `hydra/launcher=workers`, which a dry run does not look at."""
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CHECKOUT / "conf"), **VERSION_BASE):
         config = compose("config", overrides=overrides, return_hydra_config=True)
     node = OmegaConf.to_container(config.hydra.launcher)
     assert isinstance(node, dict)

@@ -20,6 +20,7 @@ from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import allow
+from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.objective import objective_value
@@ -80,7 +81,7 @@ def search(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 def space_of(*overrides: str) -> list[Parameter]:
-    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CHECKOUT / "conf"), **VERSION_BASE):
         return parse_space(overrides, {}, GlobalHydra.instance().config_loader())[0]
 
 

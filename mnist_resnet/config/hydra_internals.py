@@ -1,0 +1,142 @@
+"""The private parts of Hydra that this program leans on, and why; all of them are here.
+
+`replace` puts functions of this file in the place of Hydra's:
+
+- `ConfigLoaderImpl.get_group_options`: `--help` takes seconds otherwise, and lists choices that can't work;
+- `ConfigLoaderImpl._load_configuration` (Hydra 1.4): what Hydra itself builds, callbacks and log handlers, must be on
+  its execution whitelist between composing and building, where it has no hook;
+- `Hydra.format_config_groups`: has no option for the order of the groups;
+- `CompletionPlugin._query`: completes no level after the first one of a sweep;
+- `ArgumentParser.error` (argparse's, as Hydra builds its parser itself): prints its usage over several lines;
+- `grammar_functions.choice`: refuses null, which a list of levels may contain.
+
+Read elsewhere: `Callbacks.callbacks`, by `callbacks`.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, NoReturn
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.grammar.grammar_functions import choice
+from hydra._internal.hydra import Hydra
+from hydra.core.object_type import ObjectType
+from hydra.plugins.completion_plugin import CompletionPlugin
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_resnet.config.allowed_targets import targets
+from mnist_resnet.config.hydra_versions import SINCE_1_4, allow_in_hydra
+from mnist_resnet.config.signature import flatten
+from mnist_resnet.errors import UsageError
+
+GROUP_ORDER = (
+    *("model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging"),
+    *("data", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
+)
+"""Order of the config groups in `--help`, as in the README; a user's own groups follow in alphabetical order."""
+
+NOT_OFFERED = {("hydra/sweeper", "basic")}
+"""Choices of Hydra's own that can't work here: jobs that no sweep has frozen."""
+
+GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
+FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
+COMPLETE = CompletionPlugin._query
+
+
+def replace() -> None:
+    """Put the functions below in the place of Hydra's."""
+    argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
+    ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
+    Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
+    CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
+    if SINCE_1_4:
+        loader: Any = ConfigLoaderImpl
+        loader._load_configuration = _allowing_composed_targets(loader._load_configuration)
+
+
+def allow_null_as_choice() -> None:
+    """Let `choice(null,3)` contain null, as Hydra does for `key=null,3`."""
+    choice.__annotations__["args"] = choice.__annotations__["args"] | None
+
+
+def callbacks(context: HydraContext) -> list[Any]:
+    """Return the callbacks that Hydra built from `hydra.callbacks`."""
+    found: list[Any] = context.callbacks.callbacks
+    return found
+
+
+def _allowing_composed_targets(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """Wrap Hydra 1.4's method: what the user's own files choose for Hydra to build is allowed, no more."""
+
+    @wraps(load)
+    def load_and_allow(*arguments: Any, **options: Any) -> DictConfig:
+        config = load(*arguments, **options)
+        allow_in_hydra(_hydra_targets(config))
+        return config
+
+    return load_and_allow
+
+
+def _hydra_targets(config: DictConfig) -> Iterator[str]:
+    """Yield the targets of callbacks and of log handlers, which Python's logging calls `class` or `()`."""
+    hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    yield from targets(hydra["callbacks"])
+    for name in ("hydra_logging", "job_logging"):
+        for key, value in flatten(hydra[name] or {}).items():
+            if key.rpartition(".")[2] in ("class", "()"):
+                yield str(value)
+            elif str(value).startswith("ext://"):
+                yield str(value).removeprefix("ext://")
+
+
+def _get_group_options(
+    loader: ConfigLoaderImpl,
+    group_name: str,
+    results_filter: ObjectType | None = ObjectType.CONFIG,
+    config_name: str | None = None,
+    overrides: list[str] | None = None,
+) -> list[str]:
+    """Replace Hydra's method, which copies all config sources for each of the hundreds of look-ups of `--help`.
+
+    The copy is only needed if a config or override sets a search path; otherwise the loader's own sources are the same.
+    (Hydra 1.4 keeps the sources of the command's own search path as `_active_repository`.) Choices that can't work are
+    left out.
+    """
+    if config_name or overrides or getattr(loader, "_active_repository", None):
+        options = GET_GROUP_OPTIONS(loader, group_name, results_filter, config_name, overrides)
+    else:
+        options = loader.repository.get_group_options(group_name, results_filter)
+    return [option for option in options if (group_name, option) not in NOT_OFFERED]
+
+
+def _format_config_groups(hydra_app: Hydra, predicate: Callable[[str], bool]) -> str:
+    """Replace Hydra's method, which lists the groups in alphabetical order, one line each."""
+    lines = FORMAT_CONFIG_GROUPS(hydra_app, predicate).splitlines(keepends=True)
+    position = {group: index for index, group in enumerate(GROUP_ORDER)}
+    return "".join(sorted(lines, key=lambda line: position.get(line.partition(":")[0], len(position))))
+
+
+def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
+    """Replace Hydra's method, which completes no level after the first one of a sweep: `model=lean,st`."""
+    earlier, space, word = line.rpartition(" ")
+    key, equals, levels = word.partition("=")
+    chosen, comma, last = levels.rpartition(",")
+    if not comma:
+        return COMPLETE(plugin, config_name, line)
+    found = COMPLETE(plugin, config_name, f"{earlier}{space}{key}{equals}{last}")
+    others = [choice.removeprefix(f"{key}{equals}") for choice in found]
+    return [f"{key}{equals}{chosen},{choice}" for choice in others if choice not in chosen.split(",")]
+
+
+def _raise_argument_error(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Replace argparse's method, which prints its usage over several lines."""
+    before, separator, arguments = message.partition("unrecognized arguments: ")
+    if before or not separator:
+        raise UsageError(f"{message}; --help lists the options")
+    if arguments.startswith("-"):
+        raise UsageError(
+            f"{arguments}: no such option; --help lists them; overrides are written without dashes, key=value"
+        )
+    raise UsageError(f"{arguments}: is separated from the other overrides; put options before or after all of them")

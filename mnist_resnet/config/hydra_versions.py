@@ -1,0 +1,75 @@
+"""What differs between Hydra 1.3 with OmegaConf 2.3 and Hydra 1.4 with OmegaConf 2.4.
+
+Hydra 1.4 warns of each call that 1.3 needs, and 1.3 doesn't know the calls that 1.4 asks for. Once 1.3 is no longer
+supported, this file is inlined.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pkgutil import resolve_name
+from typing import Any
+
+import hydra.utils
+from hydra import __version__
+from hydra.types import TaskFunction
+from omegaconf import OmegaConf
+
+from mnist_resnet.config.allowed_targets import targets
+
+SINCE_1_4 = not __version__.startswith("1.3.")
+
+_OMEGACONF: Any = OmegaConf
+_UTILS: Any = hydra.utils
+"""Both untyped: they have other attributes in each version."""
+
+VERSION_BASE: dict[str, Any] = {} if SINCE_1_4 else {"version_base": "1.3"}
+"""Argument of `hydra.main` and `initialize_config_dir`: 1.3 wants it, 1.4 deprecates it."""
+
+
+def main(config_path: str, config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
+    """Decorate the entry point with `hydra.main`.
+
+    With Hydra 1.4 its execution whitelist is empty at first; the targets that the user composes are added to it when
+    they are known (`allow_in_hydra`).
+    """
+    options = {"execution_whitelist": ()} if SINCE_1_4 else VERSION_BASE
+    return hydra.main(config_path=config_path, config_name=config_name, **options)
+
+
+def allow_in_hydra(composed: Iterable[str]) -> None:
+    """Add to Hydra 1.4's execution whitelist, for the rest of this process, targets that the user composed."""
+    names = [*dict.fromkeys(whitelist(composed))]
+    if names:
+        _UTILS.execution_whitelist(names).__enter__()
+
+
+def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
+    """Register an OmegaConf resolver, in place of an earlier one of that name."""
+    register = _OMEGACONF.register_resolver if SINCE_1_4 else _OMEGACONF.register_new_resolver
+    register(name, resolver, replace=True)
+
+
+def instantiate(node: Mapping[str, Any], convert: str) -> Any:
+    """Call Hydra's `instantiate`; with Hydra 1.4, it may call the targets that the node names, and no others.
+
+    Args:
+        node: Resolved config node, whose targets have been checked.
+        convert: What nested arguments become; see Hydra's `_convert_`.
+    """
+    options: dict[str, Any] = {"_convert_": convert}
+    if SINCE_1_4:
+        allowed = _UTILS.execution_whitelist([*whitelist(targets(node))], reset=True)
+        options["_execution_whitelist_"] = allowed
+    return hydra.utils.instantiate(dict(node), **options)
+
+
+def whitelist(names: Iterable[str]) -> Iterable[str]:
+    """Yield each target's name, and the name of the object that it stands for, which Hydra 1.4 checks as well.
+
+    `torch.nn.CrossEntropyLoss`, for one, stands for `torch.nn.modules.loss.CrossEntropyLoss`.
+    """
+    for name in names:
+        yield name
+        with suppress(Exception):  # instantiate says what is wrong
+            target: Any = resolve_name(name)
+            yield f"{target.__module__}.{target.__qualname__}"
