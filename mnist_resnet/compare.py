@@ -8,10 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.report import Report
-from mnist_resnet.comparing.table import DEFAULT_METRICS, sweep_report
+from mnist_resnet.comparing.reported import metric_of, summarised
+from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_atomically
 
@@ -69,8 +71,7 @@ def run(options: argparse.Namespace) -> None:
         _figures(jobs, options)
         return
     pair = (options.pair[0], options.pair[1]) if options.pair else None
-    metrics = options.metric or DEFAULT_METRICS
-    report = sweep_report(jobs, remarks, options.by, metrics, pair, _smallest_effect(options, metrics[0]))
+    report = sweep_report(jobs, remarks, options.by, options.metric, pair, _smallest_effect(options, jobs))
     if options.wandb:
         _wandb(jobs, report, options.by)
         return
@@ -83,10 +84,14 @@ def run(options: argparse.Namespace) -> None:
         _write(report.markdown() if options.format == "markdown" else report.latex(), options.output)
 
 
-def _smallest_effect(options: argparse.Namespace, metric: str) -> float | None:
+def _smallest_effect(options: argparse.Namespace, jobs: Sequence[Job]) -> float | None:
     """Return the smallest difference of interest in the metric's own unit; percentage points become fractions."""
     size: float | None = options.smallest_effect
-    return size / 100 if size is not None and metric.endswith("_accuracy") else size
+    if size is None:
+        return None
+    frame = jobs_frame(jobs)
+    names = options.metric or summarised(frame)
+    return size / 100 if names and metric_of(frame, names[0]).is_share else size
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -159,14 +164,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
     parser.add_argument(
-        "--metric", nargs="+", metavar="METRIC", help=f"metrics to summarise; default: {', '.join(DEFAULT_METRICS)}"
+        "--metric",
+        nargs="+",
+        metavar="METRIC",
+        help="metrics to summarise; default: the task's own, such as test_accuracy",
     )
     parser.add_argument(
         "--smallest-effect",
         type=float,
         metavar="SIZE",
-        help="smallest difference of interest: percentage points for accuracies, else the metric's unit; default: a "
-        "tenth of the first level's error rate, or mean",
+        help="smallest difference of interest: percentage points for shares, such as accuracies, else the metric's "
+        "unit; default: a tenth of the first level's error rate, or mean",
     )
     parser.add_argument("--format", choices=FORMATS, default="rich", help="rich: for a terminal; html: a dashboard")
     parser.add_argument("--output", type=Path, metavar="FILE", help="output file; a folder for png and svg")

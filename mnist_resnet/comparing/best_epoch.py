@@ -13,7 +13,7 @@ from mnist_resnet.comparing.verdicts import group_by_config
 
 def picked_text(frame: pd.DataFrame) -> str:
     """Return a sentence on which images picked the best epoch; empty while no job has finished an epoch."""
-    picked = set(frame["best_picked_on"].dropna())
+    picked = {on for on in frame.get("best_picked_on", ()) if on in ("val", "test")}
     if not picked:
         return ""
     if picked == {"val"}:

@@ -1,47 +1,62 @@
 """Formats raw values as text, in the unit named by the column heading."""
 
+from collections.abc import Mapping
 from numbers import Integral
 
 import pandas as pd
 
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT
+from mnist_resnet.config.metric import BUILT_IN, Metric
 
-HEADINGS = {
-    "train_accuracy": "train accuracy, %",
-    "test_accuracy": "test accuracy, %",
-    "best_test_accuracy": "best test accuracy, %",
-    "best_epoch": "best epoch",
-    "seconds": "seconds",
-    "training_seconds": "training, s",
-    "images_per_second": "images/s",
-}
+HEADINGS = {"best_epoch": "best epoch", "best_step": "best step"}
+"""Headings of columns that hold no metrics."""
 
 
 def format_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of raw values as text: accuracies in per cent, a dash for missing values."""
-    cells = {str(column): [format_cell(str(column), value) for value in table[column].tolist()] for column in table}
-    return pd.DataFrame(cells, dtype=object).rename(columns=HEADINGS)
+    """Return a table of raw values as text: shares in per cent, a dash for missing values."""
+    metrics: Mapping[str, Metric] = table.attrs.get("metrics", BUILT_IN)
+    cells = {
+        str(column): [
+            format_metric(metrics[str(column)], value) if column in metrics else format_cell(str(column), value)
+            for value in table[column].tolist()
+        ]
+        for column in table
+    }
+    headings = HEADINGS | {name: metric.title for name, metric in metrics.items()}
+    return pd.DataFrame(cells, dtype=object).rename(columns=headings)
 
 
 def format_cell(column: str, value: object) -> str:
-    """Return one value as text, in the unit named by its column's heading."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+    """Return a value that is no metric's as text."""
+    if is_missing(value):
         return "null" if column not in HEADINGS and value is None else ABSENT
-    if column.endswith("_accuracy") and isinstance(value, float):
-        return f"{100 * value:.2f}"
-    if column.endswith("_loss") and isinstance(value, float):
-        return f"{value:.4g}"
-    if column == "training_seconds" and isinstance(value, (int, float)):
-        return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-    if column in ("seconds", "images_per_second") and isinstance(value, (int, float)):
-        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-    if column in ("best_epoch", "epochs", "seed") and isinstance(value, (float, Integral)):
+    if column in (*HEADINGS, "epochs", "seed") and isinstance(value, (float, Integral)):
         return f"{int(value)}"
     return level_text(value)
 
 
-def format_change(metric: str, value: float) -> str:
-    """Return a change of a metric with its sign; of an accuracy, in percentage points."""
-    text = f"{100 * value:+.2f}" if metric.endswith("_accuracy") else f"{value:+.4g}"
+def format_metric(metric: Metric, value: object) -> str:
+    """Return a metric's value as text, in the unit named by its column's heading."""
+    if is_missing(value):
+        return ABSENT
+    if not isinstance(value, (int, float)):
+        return level_text(value)
+    if metric.is_share:
+        return f"{100 * value:.2f}"
+    if metric.name in ("seconds", "images_per_second"):
+        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    if metric.scale == "seconds":
+        return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:g}" if metric.scale == "count" else f"{value:.4g}"
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value is None or nan."""
+    return value is None or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def format_change(metric: Metric, value: float) -> str:
+    """Return a change of a metric with its sign; of a share, in percentage points."""
+    text = f"{100 * value:+.2f}" if metric.is_share else f"{value:+.4g}"
     return text.lstrip("+-") if float(text) == 0 else text

@@ -10,10 +10,11 @@ from mnist_resnet.comparing.factors import other_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
-from mnist_resnet.comparing.measures import MEASURES
+from mnist_resnet.comparing.measures import MEASURES, Measure, measure_of
 from mnist_resnet.comparing.scale import scale_reduction
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.verdicts import MIN_RUNS
+from mnist_resnet.config.metric import declared_metrics
 from mnist_resnet.job_folder import Status
 
 KEYS = ("question", "factor", "better", "worse", "measure", "words")
@@ -52,7 +53,7 @@ class Comparison:
         question: the question that the sweep answers.
         factor: config group or key.
         better, worse: the levels that are claimed to be better and worse.
-        measure: a key of `MEASURES`.
+        measure: a key of `MEASURES`, or a metric that has a direction.
         words: the claim as published.
     """
 
@@ -70,6 +71,7 @@ class Answer:
 
     Attributes:
         comparison: the claim.
+        measure: the measure that decides it.
         finding: the result.
         reason: one line that explains the finding.
         better, worse: the measure over the completed jobs of each level.
@@ -77,6 +79,7 @@ class Answer:
     """
 
     comparison: Comparison
+    measure: Measure
     finding: Finding
     reason: str
     better: Spread
@@ -91,7 +94,7 @@ def answers(jobs: Sequence[Job]) -> tuple[list[Answer], list[str]]:
     for job in jobs:
         entries = job.config.get("comparisons")
         for entry in entries if isinstance(entries, list) else []:
-            if repr(entry) not in comparisons and (comparison := _read(entry, remarks)):
+            if repr(entry) not in comparisons and (comparison := _read(entry, jobs, remarks)):
                 comparisons[repr(entry)] = comparison
     found = [answer(comparison, jobs) for comparison in comparisons.values()]
     return _as_family(found), list(dict.fromkeys(remarks))
@@ -116,11 +119,12 @@ def answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
 
 
 def _answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
-    measure = MEASURES[comparison.measure]
+    measure = _measure(comparison.measure, jobs)
+    assert measure is not None
     frame = jobs_frame(jobs)
     if comparison.factor not in frame:
         none = spread([])
-        return Answer(comparison, Finding.NO_PAIRS, f"no job has {comparison.factor}", none, none, None)
+        return Answer(comparison, measure, Finding.NO_PAIRS, f"no job has {comparison.factor}", none, none, None)
     others = other_factors(frame, comparison.factor)
     frame["measure"] = [measure.value(job) if job.completed else float("nan") for job in jobs]
     levels = frame[comparison.factor].map(level_text)
@@ -135,7 +139,7 @@ def _answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
         if diverged > (completed := sum(job.completed for job in members)):
             reason = f"of {level_text(level)}, {diverged} jobs diverged and {completed} completed"
             finding = Finding.DIVERGES
-    return Answer(comparison, finding, reason + _missing_text(paired), sides[0], sides[1], paired)
+    return Answer(comparison, measure, finding, reason + _missing_text(paired), sides[0], sides[1], paired)
 
 
 def _as_family(found: Sequence[Answer]) -> list[Answer]:
@@ -147,10 +151,15 @@ def _as_family(found: Sequence[Answer]) -> list[Answer]:
 
 
 def _corrected(answer: Answer, paired: Effect) -> Answer:
-    finding, reason = _finding(paired, MEASURES[answer.comparison.measure].higher_is_better)
+    finding, reason = _finding(paired, answer.measure.higher_is_better)
     # what else was said of the pairs stays
     _, separator, more = answer.reason.partition("; ")
     return replace(answer, finding=finding, reason=reason + separator + more, effect=paired)
+
+
+def _measure(name: str, jobs: Sequence[Job]) -> Measure | None:
+    """Return the measure with this name; None if it is unknown, or a metric without a direction."""
+    return next(filter(None, (measure_of(name, job.config) for job in jobs)), None)
 
 
 def _missing_text(paired: Effect) -> str:
@@ -182,12 +191,14 @@ def _finding(paired: Effect, higher_is_better: bool) -> tuple[Finding, str]:
     return (Finding.SHOWN if is_better else Finding.REVERSED), corrected
 
 
-def _read(entry: Any, remarks: list[str]) -> Comparison | None:
+def _read(entry: Any, jobs: Sequence[Job], remarks: list[str]) -> Comparison | None:
     missing = [key for key in KEYS if key not in entry] if isinstance(entry, dict) else list(KEYS)
     if missing:
         remarks.append(f"comparisons: an entry lacks {', '.join(missing)}; skipped")
         return None
-    if entry["measure"] not in MEASURES:
-        remarks.append(f"comparisons: measure {entry['measure']} is unknown; choose from {', '.join(MEASURES)}")
+    if _measure(entry["measure"], jobs) is None:
+        declared = [name for job in jobs for name in declared_metrics(job.config)]
+        known = ", ".join(dict.fromkeys([*declared, *MEASURES]))
+        remarks.append(f"comparisons: measure {entry['measure']} is unknown or has no direction; choose from {known}")
         return None
     return Comparison(**{key: entry[key] for key in KEYS})

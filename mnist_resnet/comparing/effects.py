@@ -11,8 +11,10 @@ import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.levels import ABSENT, level_text
+from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
 from mnist_resnet.comparing.statistics import spread
+from mnist_resnet.config.metric import Metric
 
 SMALLEST_SHARE = 0.1
 """Smallest difference of interest by default, as a share of the first level's mean (of its error rate)."""
@@ -39,7 +41,7 @@ class Effect:
     Attributes:
         factors: one factor; two for an interaction.
         levels: (from, to) of each factor.
-        metric: for an accuracy, `mean` and the interval are differences of error rates.
+        metric: if it counts errors, as an accuracy does, `mean` and the interval are differences of error rates.
         mean: mean over seeds of each seed's mean over the other factors' levels; nan without a pair. For an
             interaction, the difference of the first factor's effect between the second factor's levels.
         test: what the seeds' differences say about the mean; see `mean_test`.
@@ -58,7 +60,7 @@ class Effect:
 
     factors: tuple[str, ...]
     levels: tuple[tuple[object, object], ...]
-    metric: str
+    metric: Metric
     mean: float
     test: MeanTest
     margin: float
@@ -75,12 +77,12 @@ class Effect:
     @property
     def low(self) -> float:
         """Lower end of the 95 % confidence interval (Student's t over seeds); nan without an interval."""
-        return float(np.clip(self.test.low, -1, 1)) if self.metric.endswith("_accuracy") else self.test.low
+        return float(np.clip(self.test.low, -1, 1)) if self.metric.is_share else self.test.low
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % confidence interval; nan without an interval."""
-        return float(np.clip(self.test.high, -1, 1)) if self.metric.endswith("_accuracy") else self.test.high
+        return float(np.clip(self.test.high, -1, 1)) if self.metric.is_share else self.test.high
 
     @property
     def p(self) -> float:
@@ -174,7 +176,9 @@ def interactions(
                     planned=after.planned.mul(before.planned, fill_value=0),
                 )
                 if not pairs.difference.dropna(how="all").empty:
-                    found.append(_summarise((first, second), (levels, second_levels), metric, pairs, margin))
+                    found.append(
+                        _summarise((first, second), (levels, second_levels), metric_of(frame, metric), pairs, margin)
+                    )
     return found
 
 
@@ -188,7 +192,7 @@ def effect(
 ) -> Effect:
     """Return the effect of one factor between two of its levels, paired by seed and by `other_factors`."""
     pairs = _paired(frame, factor, levels, other_factors, metric)
-    return _summarise((factor,), (levels,), metric, pairs, margin)
+    return _summarise((factor,), (levels,), metric_of(frame, metric), pairs, margin)
 
 
 def _level_pairs(frame: pd.DataFrame, factor: str) -> list[tuple[object, object]]:
@@ -243,7 +247,7 @@ def _paired(
 def _as_error(frame: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """Return the metric, an accuracy as error rate."""
     values = pd.to_numeric(frame[metric], errors="coerce")
-    return 1 - values if metric.endswith("_accuracy") else values
+    return 1 - values if metric_of(frame, metric).counts_errors else values
 
 
 def _has_level(frame: pd.DataFrame, factor: str, level: object) -> "pd.Series[bool]":
@@ -253,7 +257,7 @@ def _has_level(frame: pd.DataFrame, factor: str, level: object) -> "pd.Series[bo
 def _summarise(
     factors: tuple[str, ...],
     levels: tuple[tuple[object, object], ...],
-    metric: str,
+    metric: Metric,
     pairs: _Pairs,
     margin: float | None,
 ) -> Effect:

@@ -8,7 +8,7 @@ import pandas as pd
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS
 from mnist_resnet.comparing.levels import level_text
 
-NON_FACTORS = ("sweep", "tracking", "claims", "comparisons", "hydra", "data.root", "data.verify")
+NON_FACTORS = ("sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""
 
 NUMERICS = ("trainer.device", "trainer.threads", "trainer.compile", "trainer.detect_anomaly", "data.test_batch_size")
@@ -88,7 +88,7 @@ def _prefixes(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _candidates(frame: pd.DataFrame) -> list[str]:
-    skipped = {*JOB_COLUMNS, *METRIC_COLUMNS, "seed"}
+    skipped = {*JOB_COLUMNS, *METRIC_COLUMNS, *frame.attrs.get("metrics", ()), "best_step", "seed"}
     return [column for column in frame.columns if column not in skipped and not is_under(column, NON_FACTORS)]
 
 

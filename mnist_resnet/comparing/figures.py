@@ -13,8 +13,10 @@ from mnist_resnet.comparing.frame import epochs_frame, jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.report import printable
+from mnist_resnet.comparing.reported import metric_of, summarised
 from mnist_resnet.comparing.statistics import grouped, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
+from mnist_resnet.config.metric import BUILT_IN, Metric
 from mnist_resnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,64 +78,72 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
         judgement for judgement in judgements(jobs) if judgement.measured.n > 1 and judgement.claim.value is not None
     ]
     alone = [name for name in factors if name not in ("experiment", "sweep", "seed")]
-    found = [effect for factor in alone for effect in effects(frame, factor, other_factors(frame, factor))]
+    metric = next(iter(summarised(frame)), "seconds")
+    found = [effect for factor in alone for effect in effects(frame, factor, other_factors(frame, factor), metric)]
     with_interval = [effect for effect in correct(spell_out(found)) if effect.low == effect.low]
     figures = {}
     if any(job.history.epochs for job in jobs):
-        figures["curves"] = curves(jobs, factors if by is not None else distinguishing_factors(frame))
+        figures["curves"] = curves(jobs, factors if by is not None else distinguishing_factors(frame), metric)
     if judged:
         figures["claims"] = claims(judged)
     if frame["training_seconds"].notna().any():
-        figures["times"] = times(frame, factors if by is not None else distinguishing_factors(frame))
+        figures["times"] = times(frame, factors if by is not None else distinguishing_factors(frame), metric)
     if with_interval:
-        figures["effects"] = effect_intervals(with_interval)
+        figures["effects"] = effect_intervals(with_interval, metric_of(frame, metric))
     return figures
 
 
-def curves(jobs: Sequence[Job], by: Sequence[str]) -> "Figure":
-    """Plot test error against epoch on a log scale: each group's mean, and a band from its lowest to highest job."""
+def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") -> "Figure":
+    """Plot a metric by epoch or step, or its error on a log scale: each group's mean, and the range of its jobs."""
     axes = _axes(6.0, 4.0)
     frame = epochs_frame(jobs)
+    metric, step = metric_of(frame, name), "epoch" if "epoch" in frame else "step"
+    if metric.counts_errors:
+        label, frame["shown"] = f"{metric.label.removesuffix(' accuracy')} error, %", 100 * (1 - frame[name])
+    else:
+        label, frame["shown"] = metric.title, (100 if metric.is_share else 1) * frame[name]
     groups = grouped(frame, by)
     for levels, group in groups[:MAX_CURVES]:
-        error = 100 * (1 - group.groupby("epoch")["test_accuracy"].agg(["mean", "max", "min"]))
+        values = group.groupby(step)["shown"].agg(["mean", "max", "min"])
         name = ", ".join(f"{key}={level_text(level)}" for key, level in zip(by, levels, strict=True)) or "all jobs"
-        line = axes.plot(error.index, error["mean"], label=_escape(name))[0]
-        axes.fill_between(error.index, error["max"], error["min"], alpha=0.2, color=line.get_color(), linewidth=0)
+        line = axes.plot(values.index, values["mean"], label=_escape(name))[0]
+        axes.fill_between(values.index, values["min"], values["max"], alpha=0.2, color=line.get_color(), linewidth=0)
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    if (frame["test_accuracy"] < 1).any():  # the logarithm of zero error is undefined
+    if metric.counts_errors and (frame["shown"] > 0).any():  # the logarithm of zero error is undefined
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left_out = f" ({len(groups) - MAX_CURVES} more groups left out)" if len(groups) > MAX_CURVES else ""
-    axes.set(xlabel="epoch", ylabel="test error, %", title=f"Mean and range of each group{left_out}")
+    axes.set(xlabel=step, ylabel=label, title=f"Mean and range of each group{left_out}")
     axes.legend(fontsize="small")
     return _figure(axes)
 
 
-def times(frame: pd.DataFrame, by: Sequence[str]) -> "Figure":
-    """Plot test accuracy against seconds of training: each group's means with their 95 % intervals."""
+def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -> "Figure":
+    """Plot a metric against seconds of training: each group's means with their 95 % intervals."""
     axes = _axes(7.0, 4.5)
-    short = short_names(changes(frame, "test_accuracy"))
-    summary = seeds_summary(frame, by, ["test_accuracy", "training_seconds"])
-    complete = summary[summary["test_accuracy_mean"].notna() & summary["training_seconds_mean"].notna()]
+    metric = metric_of(frame, name)
+    factor = 100 if metric.is_share else 1
+    short = short_names(changes(frame, name))
+    summary = seeds_summary(frame, by, [name, "training_seconds"])
+    complete = summary[summary[f"{name}_mean"].notna() & summary["training_seconds_mean"].notna()]
     for number, (_, row) in enumerate(complete.iterrows()):
         levels = {key: level_text(row[key]) for key in by}
         long_name = ", ".join(f"{key}={level}" for key, level in levels.items()) or "all jobs"
-        name = short.get(tuple(levels.values()), long_name)
+        group = short.get(tuple(levels.values()), long_name)
         x_errors = [[row["training_seconds_mean"] - row[f"training_seconds_{end}"]] for end in ("low", "high")]
-        y_errors = [[100 * (row["test_accuracy_mean"] - row[f"test_accuracy_{end}"])] for end in ("low", "high")]
+        y_errors = [[factor * (row[f"{name}_mean"] - row[f"{name}_{end}"])] for end in ("low", "high")]
         axes.errorbar(
             row["training_seconds_mean"],
-            100 * row["test_accuracy_mean"],
+            factor * row[f"{name}_mean"],
             xerr=[x_errors[0], [-x_errors[1][0]]] if row["n"] > 1 else None,
             yerr=[y_errors[0], [-y_errors[1][0]]] if row["n"] > 1 else None,
             fmt=MARKERS[number // 10 % len(MARKERS)],
             color=f"C{number % 10}",
-            label=_escape(f"{name}: {long_name}" if len(name) == 1 else name),
+            label=_escape(f"{group}: {long_name}" if len(group) == 1 else group),
             capsize=2,
         )
     from matplotlib.ticker import LogLocator, NullLocator
@@ -142,7 +152,7 @@ def times(frame: pd.DataFrame, by: Sequence[str]) -> "Figure":
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="training, seconds", ylabel="test accuracy, %", title="Mean of each group with 95 % intervals")
+    axes.set(xlabel="training, seconds", ylabel=metric.title, title="Mean of each group with 95 % intervals")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return _figure(axes)
@@ -152,32 +162,41 @@ def claims(judged: Sequence[Judgement]) -> "Figure":
     """Plot each claim (×), the runs (•), the interval of their mean (thick) and the prediction interval (thin)."""
     axes = _axes(6.5, 0.6 + 0.45 * len(judged))
     for row, judgement in enumerate(judged):
-        factor = 100.0 if judgement.claim.is_accuracy else 1.0
+        factor = 100.0 if judgement.claim.metric.is_share else 1.0
         runs = judgement.measured
         axes.plot([factor * runs.prediction_low, factor * runs.prediction_high], [row, row], "C0-", linewidth=1)
         axes.plot([factor * runs.low, factor * runs.high], [row, row], "C0-", linewidth=4, alpha=0.5)
         axes.plot([factor * value for value in runs.values], [row] * runs.n, "C0o", markersize=4)
         axes.plot([factor * (judgement.claim.value or 0.0)], [row], "C3x", markersize=9, markeredgewidth=2)
-    names = [f"{j.group}, {j.claim.epoch} {j.claim.metric}: {j.verdict_text}" for j in judged]
+    names = [f"{j.group}, {j.claim.epoch} {j.claim.metric.name}: {j.verdict_text}" for j in judged]
     _rows(axes, names)
     axes.set(
-        xlabel="accuracy, %", title="Claimed ×, runs •, 95 % intervals: of the mean (thick), for one further run (thin)"
+        xlabel=" or ".join(dict.fromkeys(map(_claimed_unit, judged))),
+        title="Claimed ×, runs •, 95 % intervals: of the mean (thick), for one further run (thin)",
     )
     axes.title.set_fontsize("small")
     return _figure(axes)
 
 
-def effect_intervals(found: Sequence[Effect]) -> "Figure":
-    """Plot each factor's effect on the test error with its 95 % interval."""
+def _claimed_unit(judgement: Judgement) -> str:
+    metric = judgement.claim.metric
+    return "accuracy, %" if metric.counts_errors else metric.title
+
+
+def effect_intervals(found: Sequence[Effect], metric: Metric = BUILT_IN["test_accuracy"]) -> "Figure":
+    """Plot each factor's effect on a metric, or on its error, with its 95 % interval."""
+    factor = 100 if metric.is_share else 1
+    what = f"{metric.label.removesuffix(' accuracy')} error" if metric.counts_errors else metric.label
     axes = _axes(6.0, 0.6 + 0.4 * len(found))
     for row, effect in enumerate(found):
         axes.plot(
-            [100 * effect.low, 100 * effect.high], [row, row], "C0-" if effect.significant else "C7-", linewidth=2
+            [factor * effect.low, factor * effect.high], [row, row], "C0-" if effect.significant else "C7-", linewidth=2
         )
-        axes.plot([100 * effect.mean], [row], "C0o" if effect.significant else "C7o")
+        axes.plot([factor * effect.mean], [row], "C0o" if effect.significant else "C7o")
     axes.axvline(0, color="black", linewidth=0.8)
     _rows(axes, [_effect_name(effect) for effect in found])
-    axes.set(xlabel="change of test error, percentage points", title="Effects; grey: not shown, corrected for number")
+    unit = ", percentage points" if metric.is_share else ""
+    axes.set(xlabel=f"change of {what}{unit}", title="Effects; grey: not shown, corrected for number")
     return _figure(axes)
 
 

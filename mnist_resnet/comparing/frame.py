@@ -1,7 +1,7 @@
 """Jobs as pandas frames: one row per job, or one row per epoch."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import flatten
+from mnist_resnet.comparing.reported import describe_metrics
+from mnist_resnet.config.metric import BEST, Metric
 
 JOB_COLUMNS = (
     "name", "sweep", "status", "folder", "index", "signature", "epochs", "epochs_completed",
@@ -22,7 +24,7 @@ METRIC_COLUMNS = (
     "train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy",
     "best_test_accuracy", "best_val_accuracy", "best_epoch", "best_picked_on",
 )  # fmt: skip
-"""Columns of the frame that hold measurements, from the last epoch and from the best one (`best_`)."""
+"""Columns of the frame that hold the image classifier's measurements, from the last epoch and from the best one."""
 
 
 PRECISION = "trainer.precision"
@@ -37,8 +39,9 @@ def load_sweep(folder: Path | str | Sequence[Path | str], epochs: bool = False) 
         epochs: return one row per epoch instead of one per job.
 
     Returns:
-        One row per job with `JOB_COLUMNS`, `METRIC_COLUMNS` (accuracies as fractions of one), the selected option of
-        each config group (`model`) and every config key (`optim.lr`). `attrs["remarks"]` lists what could not be read.
+        One row per job with `JOB_COLUMNS`, the metrics (shares as fractions of one; for image classifiers, all of
+        `METRIC_COLUMNS`), the selected option of each config group (`model`) and every config key (`optim.lr`).
+        `attrs["remarks"]` lists what could not be read, `attrs["metrics"]` has the metrics by name.
     """
     folders = [folder] if isinstance(folder, (str, Path)) else list(folder)
     jobs, remarks = load_jobs([Path(path) for path in folders])
@@ -49,17 +52,24 @@ def load_sweep(folder: Path | str | Sequence[Path | str], epochs: bool = False) 
 
 def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per job, in the order of `jobs`; see `load_sweep`."""
-    rows = [_row(job) | {"sweep": label} for job, label in zip(jobs, label_sweeps(jobs), strict=True)]
-    keys = dict.fromkeys([*JOB_COLUMNS, *METRIC_COLUMNS, *(key for row in rows for key in row)])
+    reported = describe_metrics(jobs)
+    metrics: dict[str, Metric] = reported["metrics"]
+    measured = [name for name in metrics if name not in JOB_COLUMNS]
+    are_classifiers = "best_epoch" in reported["in_table"]
+    columns = list(dict.fromkeys([*(METRIC_COLUMNS if are_classifiers else ()), *measured]))
+    columns += ["best_step"] if "best_step" in reported["in_table"] else []
+    rows = [_row(job, columns, metrics) | {"sweep": label} for job, label in zip(jobs, label_sweeps(jobs), strict=True)]
+    keys = dict.fromkeys([*JOB_COLUMNS, *columns, *(key for row in rows for key in row)])
     frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
     # infer dtypes of full columns only: one missing train_size would turn all the others into floats
     full = [key for key in keys if frame[key].notna().all()]
     frame[full] = frame[full].infer_objects()
     if PRECISION in frame:
         frame[PRECISION] = precisions(jobs)
-    measured = [column for column in METRIC_COLUMNS if column != "best_picked_on"]
-    for column in [*measured, "seconds", "training_seconds", "images_per_second", "epochs", "epochs_completed"]:
+    numbers = [column for column in columns if column != "best_picked_on"]
+    for column in [*numbers, "seconds", "training_seconds", "images_per_second", "epochs", "epochs_completed"]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    frame.attrs |= reported
     frame.attrs["swept"] = list(dict.fromkeys(key for job in jobs for key in job.swept))
     return frame
 
@@ -67,7 +77,8 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
 def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per epoch: the job's columns without its last and best metrics, then the epoch's metrics."""
     frame = jobs_frame(jobs)
-    of_job = frame.drop(columns=[*METRIC_COLUMNS, "seconds", "training_seconds", "images_per_second", "epochs"])
+    dropped = {*METRIC_COLUMNS, *frame.attrs["metrics"], "best_step", "epochs"}
+    of_job = frame.drop(columns=[column for column in frame if column in dropped])
     lengths = [len(job.history.epochs) for job in jobs]
     repeated: pd.DataFrame = of_job.loc[of_job.index.repeat(lengths)].reset_index(drop=True)
     rows = [epoch for job in jobs for epoch in job.history.epochs]
@@ -77,8 +88,9 @@ def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     return joined
 
 
-def _row(job: Job) -> dict[str, Any]:
+def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dict[str, Any]:
     last, best = job.history.last, job.history.best
+    of_best = {name: best.get(name.removeprefix(BEST)) for name in columns if name.startswith(BEST)}
     done = job.result.get("epochs_completed", 0) if job.completed else len(job.history.epochs)
     return {
         **flatten(job.config),
@@ -98,8 +110,8 @@ def _row(job: Job) -> dict[str, Any]:
         "processor": _text(job.environment.get("gpu") or job.environment.get("cpu")),
         "code": _code_text(job.environment),
         "error": job.error,
-        **{key: last.get(key) for key in METRIC_COLUMNS if not key.startswith("best_")},
-        **{key: best.get(key.removeprefix("best_")) for key in METRIC_COLUMNS if key.startswith("best_")},
+        **{name: job.history.value(metrics[name]) for name in columns if name in metrics},
+        **of_best,
     }
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, primary_metric
 from mnist_resnet.job_folder import Metrics, Status, read_metrics
 
 QUEUED = "queued"
@@ -47,14 +48,32 @@ class History:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The metrics of the best epoch, plus `picked_on` (`val` or `test`); empty before the first epoch has ended."""
+        """The metrics of the best epoch, plus `picked_on`; empty before the first epoch has ended.
+
+        It is picked on the job's primary metric; of the image classifier, `picked_on` is `val` or `test`.
+        """
         best = self.result.get("best")
         if self.completed and best:
             return {**_numbers(best), "picked_on": str(best.get("picked_on", "test"))}
-        picked_on = "val" if any("val_accuracy" in epoch for epoch in self.epochs) else "test"
-        key = f"{picked_on}_accuracy"
+        config = self.result.get("config") or {}
+        if is_image_classifier(config):
+            picked_on = "val" if any("val_accuracy" in epoch for epoch in self.epochs) else "test"
+            key, best_value = f"{picked_on}_accuracy", max
+        else:
+            primary = primary_metric(config)
+            if primary is None:
+                return {}
+            key = picked_on = primary.name
+            best_value = max if primary.better == "higher" else min
         epochs = [epoch for epoch in self.epochs if key in epoch]
-        return {**max(epochs, key=lambda epoch: epoch[key]), "picked_on": picked_on} if epochs else {}
+        return {**best_value(epochs, key=lambda epoch: epoch[key]), "picked_on": picked_on} if epochs else {}
+
+    def value(self, metric: Metric) -> float | None:
+        """Return the value that the job is judged by: of its last report, or the best one; None before there is one."""
+        if metric.pick == "last":
+            return self.last.get(metric.name)
+        values = [epoch[metric.name] for epoch in self.epochs if metric.name in epoch]
+        return best_of(values, metric) if values else None
 
 
 @dataclass(frozen=True)

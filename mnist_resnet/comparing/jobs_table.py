@@ -6,13 +6,15 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.comparing.best_epoch import gain_text, picked_text
-from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_table
+from mnist_resnet.comparing.cells import format_cell, format_metric, format_table
 from mnist_resnet.comparing.factors import distinguishing_factors, shared_values, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import QUEUED, Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT, Section
+from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.statistics import FEW_RUNS, grouped_rows, seeds_summary
+from mnist_resnet.config.metric import BEST, BUILT_IN, Metric, is_image_classifier
 from mnist_resnet.job_folder import Status
 
 SHOWN_WHEN_CONSTANT = (
@@ -43,13 +45,13 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per job, in the sweep's order, with raw values.
 
     Returns:
-        The varying factors (an experiment's name covers the factors it sets), then `train_accuracy`,
-        `test_accuracy` (last epoch), `best_test_accuracy`, `best_epoch`, `seconds`; `numerics`, `processor` and `code`
-        if they differ, and `status` if not every job is completed. Accuracies are fractions of one.
+        The varying factors (an experiment's name covers the factors it sets), then the metrics, the best epoch's, and
+        `seconds`; `numerics`, `processor` and `code` if they differ, and `status` if not every job is completed.
+        Shares are fractions of one.
     """
     frame = jobs_frame(jobs)
     columns = [*distinguishing_factors(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
-    columns += ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", "seconds"]
+    columns += [*frame.attrs["in_table"], "seconds"]
     columns += [column for column in ("numerics", "processor", "code") if len(_found(frame, column)) > 1]
     table: pd.DataFrame = frame[columns].copy()
     if not all(job.completed for job in jobs):
@@ -59,12 +61,17 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
 
 def status_text(job: Job) -> str:
     """Return a job's status with its progress and its error."""
-    if job.completed or not job.history.epochs:
-        done = ""
-    else:
-        done = f" after {len(job.history.epochs)} of {job.result.get('epochs') or '?'} epochs"
+    done = "" if job.completed or not job.history.epochs else f" after {reports_text(job)}"
     error = f": {job.error}" if job.error else ""
     return f"{job.status}{done}{error}"
+
+
+def reports_text(job: Job) -> str:
+    """Return how far a job has come, such as `3 of 10 epochs` or `3 reports`."""
+    done = len(job.history.epochs)
+    if is_image_classifier(job.config):
+        return f"{done} of {job.result.get('epochs') or '?'} epochs"
+    return f"{done} report{'s' * (done != 1)}"
 
 
 def jobs_section(jobs: Sequence[Job]) -> Section:
@@ -88,7 +95,7 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
     lines = [f"In all jobs: {constant_text(frame, jobs)}."] if jobs else []
     lines += numerics_lines(frame)
     lines.append(f"{count_text(jobs)}.")
-    if frame["best_test_accuracy"].notna().any():
+    if "best_picked_on" in frame and frame["best_picked_on"].isin(["val", "test"]).any():
         lines.append(" ".join(filter(None, [picked_text(frame), gain_text(jobs)])))
     lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
     return lines
@@ -139,16 +146,14 @@ def count_text(jobs: Sequence[Job]) -> str:
 
 def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> Section | None:
     """Return mean, deviation, interval and extremes of each group of seeds; None if no group has two jobs."""
-    all_metrics = [*metrics, *(["best_test_accuracy"] if "best_test_accuracy" not in metrics else [])]
+    best = [name for name in frame.attrs["in_table"] if name.startswith(BEST) and name in frame.attrs["metrics"]]
+    all_metrics = list(dict.fromkeys([*metrics, *best]))
     if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
     summary = seeds_summary(frame, by, [*all_metrics, "training_seconds"])
-    rows = [_seeds_row(row, by, metric) for metric in all_metrics for _, row in summary.iterrows()]
+    rows = [_seeds_row(row, by, metric_of(frame, metric)) for metric in all_metrics for _, row in summary.iterrows()]
     lines = [
-        "Figures of the last epoch, except best test accuracy; accuracies in per cent. Mean of n completed jobs; sd is "
-        "the standard deviation between seeds. The 95 % interval is the mean's over seeds, for these test images "
-        "(Student's t; accuracies on the log of right over wrong). Runs that are all equal have none: with few runs, "
-        "that is rounding or chance.",
+        _figures_text(frame, all_metrics),
         picked_text(frame),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
@@ -162,26 +167,45 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     return Section("Over seeds", lines, pd.DataFrame(rows).fillna(ABSENT))
 
 
-def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: str) -> dict[str, str]:
+def _figures_text(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    metrics = [metric_of(frame, name) for name in names]
+    if any(metric.name in BUILT_IN for metric in metrics):
+        figures = "Figures of the last epoch, except best test accuracy; accuracies in per cent."
+        interval = "mean's over seeds, for these test images (Student's t; accuracies on the log of right over wrong)"
+    else:
+        best = [metric.label for metric in metrics if metric.pick == "best" or metric.name.startswith(BEST)]
+        figures = f"Figures of the last report{f', except {chr(44).join(best)}' if best else ''}."
+        interval = "mean's over seeds (Student's t; shares on the log of right over wrong)"
+    return (
+        f"{figures} Mean of n completed jobs; sd is the standard deviation between seeds. The 95 % interval is the "
+        f"{interval}. Runs that are all equal have none: with few runs, that is rounding or chance."
+    )
+
+
+def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: Metric) -> dict[str, str]:
     def text(name: str) -> str:
-        return format_cell(metric, row[f"{metric}_{name}"])
+        return format_metric(metric, row[f"{metric.name}_{name}"])
 
     # pandas returns a row of numbers only as floats
     n, jobs = int(row["n"]), int(row["jobs"])
     return {
         **{factor: format_cell(factor, row[factor]) for factor in by},
-        "metric": HEADINGS.get(metric, metric).removesuffix(", %"),
+        "metric": metric.title.removesuffix(", %"),
         "n": f"{n} of {jobs}" if n < jobs else str(n),
         "mean": text("mean"),
         "sd": text("sd"),
-        "95 % interval": ABSENT if pd.isna(row[f"{metric}_low"]) else f"{text('low')} to {text('high')}",
-        **({} if pd.isna(row[f"{metric}_new_low"]) else {"on new images": f"{text('new_low')} to {text('new_high')}"}),
+        "95 % interval": ABSENT if pd.isna(row[f"{metric.name}_low"]) else f"{text('low')} to {text('high')}",
+        **(
+            {}
+            if pd.isna(row[f"{metric.name}_new_low"])
+            else {"on new images": f"{text('new_low')} to {text('new_high')}"}
+        ),
         "min": text("min"),
         "max": text("max"),
         **(
             {}
             if pd.isna(seconds := row["training_seconds_mean"])
-            else {"training, s": format_cell("training_seconds", seconds)}
+            else {"training, s": format_metric(BUILT_IN["training_seconds"], seconds)}
         ),
     }
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.config.metric import declared_metrics
 from mnist_resnet.job_folder import BATCH_LOSSES
 
 SPIKE_REACH = 3.0
@@ -133,4 +135,18 @@ MEASURES: Mapping[str, Measure] = {
         "standard deviation of log10 of the batch loss in the last epoch", loss_unsteadiness, higher_is_better=False
     ),
 }
-"""The measures that a config's `comparisons` may name."""
+"""The measures that a config's `comparisons` may name, beside its metrics."""
+
+
+def measure_of(name: str, config: Mapping[str, Any]) -> Measure | None:
+    """Return a metric that a config declares, or one of `MEASURES`; None if there is none, or it has no direction.
+
+    Shares are measured in per cent.
+    """
+    metric = declared_metrics(config).get(name)
+    if metric is None:
+        return MEASURES.get(name)
+    factor = 100 if metric.is_share else 1
+    if metric.better is None:
+        return None
+    return Measure(metric.title, lambda job: factor * _number(job.history.value(metric)), metric.better == "higher")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_change
+from mnist_resnet.comparing.cells import format_change, format_metric
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
 from mnist_resnet.comparing.comparisons import Answer
 from mnist_resnet.comparing.effects import (
@@ -22,11 +22,12 @@ from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.levels import ABSENT as ABSENT_LEVEL
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
-from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
+from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL, MAX_SEEDS
 from mnist_resnet.comparing.statistics import FEW_RUNS
 from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Judgement, Verdict
+from mnist_resnet.config.metric import BUILT_IN, Metric
 
 MAX_LEVELS = 12
 """Largest number of levels for which each level of a factor is compared with the first; for more, see the plots."""
@@ -81,20 +82,22 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     ]
 
 
-def _metric_text(metric: str) -> str:
-    return HEADINGS.get(metric, metric).removesuffix(", %")
+def _metric_text(metric: Metric) -> str:
+    return metric.title.removesuffix(", %")
 
 
 def _claim_row(judgement: Judgement) -> dict[str, str]:
     claim, measured = judgement.claim, judgement.measured
     best = "best " if claim.epoch == "best" or claim.is_maximum else ""
-    picked = " (picked on test)" if best and not claim.metric.startswith("train") and _picked_on_test(judgement) else ""
+    picked = (
+        " (picked on test)" if best and not claim.metric.name.startswith("train") and _picked_on_test(judgement) else ""
+    )
     return {
         "config": judgement.group,
         "metric": best + _metric_text(claim.metric) + picked,
         "claimed": claim.words,
         "n": str(measured.n) if measured.n == len(judgement.jobs) else f"{measured.n} ({count_text(judgement.jobs)})",
-        "mean": format_cell(claim.metric, measured.mean),
+        "mean": format_metric(claim.metric, measured.mean),
         "its 95 % interval": _range_text(claim.metric, measured.low, measured.high),
         "one further run": _range_text(claim.metric, measured.prediction_low, measured.prediction_high),
         "p": p_text(judgement.p),
@@ -111,9 +114,9 @@ def _epochs_row(judgement: Judgement, counts: EpochCounts) -> dict[str, str]:
         "metric": best + _metric_text(metric),
         "claimed": judgement.claim.words,
         "epochs at or beyond the claim": counts.text or ABSENT,
-        "lowest": format_cell(metric, counts.lowest),
-        "median": format_cell(metric, counts.median),
-        "highest": format_cell(metric, counts.highest),
+        "lowest": format_metric(metric, counts.lowest),
+        "median": format_metric(metric, counts.median),
+        "highest": format_metric(metric, counts.highest),
     }
 
 
@@ -121,8 +124,8 @@ def _picked_on_test(judgement: Judgement) -> bool:
     return any(job.history.best.get("picked_on", "test") == "test" for job in judgement.jobs)
 
 
-def _range_text(metric: str, low: float, high: float) -> str:
-    return f"{format_cell(metric, low)} to {format_cell(metric, high)}" if low == low else ABSENT
+def _range_text(metric: Metric, low: float, high: float) -> str:
+    return f"{format_metric(metric, low)} to {format_metric(metric, high)}" if low == low else ABSENT
 
 
 def effects_section(
@@ -151,7 +154,7 @@ def effects_section(
     together = interactions(frame, few_levels, metric, rest, margin)
     found = [effect for effect in [*alone, *together] if effect.seeds]
     listed = correct(spell_out(together if one_by_one else found))
-    lines = [effects_text(metric), words_text(listed, margin)] if listed else []
+    lines = [effects_text(metric_of(frame, metric)), words_text(listed, margin)] if listed else []
     lines += _cells_lines(found) + _undetermined(alone)
     lines += [f"Each change that can be told is under “{ONE_BY_ONE}”."] if one_by_one else []
     lines += [
@@ -173,7 +176,7 @@ def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = Non
     bases = dict.fromkeys((change.base, levels_text(change.levels)) for change in found)
     lines = [f"{BASE_NAMES[base]} is {levels}." for base, levels in bases]
     lines += [
-        effects_text(metric),
+        effects_text(metric_of(frame, metric)),
         words_text([change.metric for change in found], margin),
         "Training seconds are those of the steps alone, without evaluation and start-up.",
     ]
@@ -216,12 +219,16 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     return lines
 
 
-def effects_text(metric: str) -> str:
+def effects_text(metric: Metric) -> str:
     """Return what an effect is and how its interval comes about."""
-    errors = f"{metric.removesuffix('_accuracy').replace('_', ' ')} error rate in percentage points"
+    what, data = f"{metric.pick} {metric.title}", ""
+    if metric.counts_errors:
+        what = f"{metric.pick} {metric.label.removesuffix(' accuracy')} error rate in percentage points"
+    if metric.name in BUILT_IN:
+        what, data = what.replace("last ", "last epoch's ", 1), ", for these test images"
     return (
-        f"Change of the last epoch's {errors if metric.endswith('_accuracy') else metric}, paired by seed and by the "
-        "other factors' levels, averaged within each seed; 95 % interval over seeds (paired t), for these test images."
+        f"Change of the {what}, paired by seed and by the other factors' levels, averaged within each seed; 95 % "
+        f"interval over seeds (paired t){data}."
     )
 
 
@@ -286,8 +293,8 @@ def p_text(p: float, equals: str = "") -> str:
     return ABSENT if p != p else f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _unsigned(metric: str, value: float) -> str:
-    return f"{100 * value:.2g}" if metric.endswith("_accuracy") else f"{value:.2g}"
+def _unsigned(metric: Metric, value: float) -> str:
+    return f"{100 * value:.2g}" if metric.is_share else f"{value:.2g}"
 
 
 def comparisons_section(answers: Sequence[Answer]) -> Section | None:
@@ -313,7 +320,7 @@ def _answer_row(answer: Answer) -> dict[str, str]:
     has_interval = effect is not None and effect.low == effect.low
     return {
         "question": claim.question,
-        "measure": MEASURES[claim.measure].description,
+        "measure": answer.measure.description,
         "claimed better": means[0],
         "claimed worse": means[1],
         "difference": f"{effect.mean:+.4g}" if effect and effect.seeds else ABSENT,

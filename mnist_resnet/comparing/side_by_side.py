@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
-from mnist_resnet.comparing.cells import HEADINGS, format_cell, format_change
+from mnist_resnet.comparing.cells import format_change, format_metric
 from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
@@ -15,6 +15,7 @@ from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.report import Section
 from mnist_resnet.comparing.scale import HARMLESS_KEYS
 from mnist_resnet.comparing.statistics import Spread, spread
+from mnist_resnet.config.metric import BEST, BUILT_IN, Metric
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class SideBySide:
     changes: pd.DataFrame
 
 
-def side_by_side(jobs: Sequence[Job], metric: str = "test_accuracy") -> list[SideBySide]:
+def side_by_side(jobs: Sequence[Job], metric: Metric = BUILT_IN["test_accuracy"]) -> list[SideBySide]:
     """Compare the first sweep among the jobs with each of the other sweeps."""
     sweeps: dict[str, list[Job]] = {}
     for job, label in zip(jobs, label_sweeps(jobs), strict=True):
@@ -46,13 +47,14 @@ def side_by_side(jobs: Sequence[Job], metric: str = "test_accuracy") -> list[Sid
     return [_compare(*first, *other, metric) for other in others]
 
 
-def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
+def side_by_side_section(comparison: SideBySide, metric: Metric) -> Section:
     """Return the report section with paired differences and changes."""
-    unit = HEADINGS.get(metric, metric)
-    lines = [f"{len(comparison.pairs)} jobs completed in both, alike in all that both sweeps share; metric: {unit}."]
+    lines = [
+        f"{len(comparison.pairs)} jobs completed in both, alike in all that both sweeps share; metric: {metric.title}."
+    ]
     difference = comparison.difference
     if difference.n:
-        what = "Change of the error rate, percentage points" if metric.endswith("_accuracy") else "Change"
+        what = "Change of the error rate, percentage points" if metric.counts_errors else "Change"
         mean, low, high = (format_change(metric, value) for value in (difference.mean, *difference.interval))
         interval = f", 95 % interval {low} to {high}" if difference.varies else ""
         lines.append(
@@ -65,9 +67,9 @@ def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
     table = pd.DataFrame(
         {
             "config": comparison.pairs["name"],
-            comparison.first: [format_cell(metric, value) for value in comparison.pairs["first"]],
-            comparison.second: [format_cell(metric, value) for value in comparison.pairs["second"]],
-            "change of error" if metric.endswith("_accuracy") else "change": [
+            comparison.first: [format_metric(metric, value) for value in comparison.pairs["first"]],
+            comparison.second: [format_metric(metric, value) for value in comparison.pairs["second"]],
+            "change of error" if metric.counts_errors else "change": [
                 format_change(metric, value) for value in comparison.pairs["difference"]
             ],
         },
@@ -76,7 +78,7 @@ def side_by_side_section(comparison: SideBySide, metric: str) -> Section:
     return Section(f"{comparison.first} and {comparison.second}, side by side", lines, table)
 
 
-def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job], metric: str) -> SideBySide:
+def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job], metric: Metric) -> SideBySide:
     changes = _changes(jobs, others)
     keys = _shared_keys(jobs, others) - set(changes["what"])
     sides = [{_settings_key(job, keys): job for job in side if job.completed} for side in (jobs, others)]
@@ -93,7 +95,7 @@ def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job]
     ]
     pairs = pd.DataFrame(rows, columns=["name", "first", "second", "seed", "cell"])
     # as in all tables: of an accuracy, the change is that of the error rate
-    sign = -1 if metric.endswith("_accuracy") else 1
+    sign = -1 if metric.counts_errors else 1
     pairs["difference"] = sign * (pairs["second"] - pairs["first"])
     table = pairs.pivot_table(index="seed", columns="cell", values="difference", sort=False)
     by_seed = largest_balanced(table).mean(axis="columns")
@@ -115,9 +117,9 @@ def _settings_key(job: Job, keys: set[str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, level_text(settings[key])) for key in keys if key in settings))
 
 
-def _value(job: Job, metric: str) -> float:
-    history = job.history
-    value = history.best.get(metric.removeprefix("best_")) if metric.startswith("best_") else history.last.get(metric)
+def _value(job: Job, metric: Metric) -> float:
+    of_best = job.history.best.get(metric.name.removeprefix(BEST)) if metric.name.startswith(BEST) else None
+    value = job.history.value(metric) if of_best is None else of_best
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 

@@ -13,7 +13,9 @@ from scipy.optimize import brentq
 from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.transform import LINEAR, Transform, count_images, transform_of
+from mnist_resnet.config.metric import Metric
 
 CONFIDENCE = 0.95
 """Confidence level of every interval in this project."""
@@ -171,16 +173,16 @@ class Spread:
         return float(self.transform.back(centre - half)), float(self.transform.back(centre + half))
 
 
-def spread(values: Iterable[float], metric: str = "", images: int | None = None) -> Spread:
+def spread(values: Iterable[float], metric: Metric | None = None, images: int | None = None) -> Spread:
     """Summarise one metric of several runs; values that are not finite are ignored.
 
     Args:
         values: one per run.
-        metric: the metric's name, which decides the scale (see `transform_of`); the linear one by default.
+        metric: decides the scale (see `transform_of`); the linear one by default.
         images: number of images that an accuracy is a share of, if known.
     """
     runs = tuple(float(value) for value in values if value is not None and np.isfinite(value))
-    return Spread(runs, transform_of(metric, images), images if metric.endswith("_accuracy") else None)
+    return Spread(runs, transform_of(metric, images), images if metric is not None and metric.is_share else None)
 
 
 def all_equal(values: Sequence[float] | NDArray[np.float64]) -> bool:
@@ -228,7 +230,7 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
         row["averaged"] = in_cells.nunique()
         for metric in metrics:
             values = _seed_means(completed, in_cells, metric) if is_pooled else completed[metric]
-            summary = spread(values, metric, images if "test_accuracy" in metric else None)
+            summary = spread(values, metric_of(frame, metric), images if "test_accuracy" in metric else None)
             row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
         rows.append(row)
     # objects first: one null level among numbers would turn them into floats, and itself into nan

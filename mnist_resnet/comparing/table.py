@@ -22,6 +22,7 @@ from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.report import Report, Section
+from mnist_resnet.comparing.reported import measured_columns, metric_of, summarised
 from mnist_resnet.comparing.sections import (
     changes_section,
     claims_sections,
@@ -36,13 +37,6 @@ from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
-DEFAULT_METRICS = ("test_accuracy", "train_accuracy")
-"""Metrics to summarise over seeds by default; effects are computed for the first one."""
-
-
-MEASURED = (*(name for name in METRIC_COLUMNS if name != "best_picked_on"), "seconds", "training_seconds")
-"""Metrics that can be summarised."""
-
 OWN_COLUMNS = tuple(name for name in JOB_COLUMNS if name != "sweep")
 """Columns of the frame that are no factors."""
 
@@ -51,7 +45,7 @@ def sweep_report(
     jobs: Sequence[Job],
     remarks: Sequence[str] = (),
     by: Sequence[str] | None = None,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] | None = None,
     pair: tuple[str, str] | None = None,
     smallest_effect: float | None = None,
 ) -> Report:
@@ -61,9 +55,10 @@ def sweep_report(
         jobs: jobs of one or several sweeps, with any status.
         remarks: one line for each thing that could not be read.
         by: factors to group by; all varying factors by default.
-        metrics: metrics to summarise over seeds; the first one is compared between factors and sweeps.
-        smallest_effect: smallest difference of interest of the first metric, in its own unit (accuracies as fractions
-            of one); by default a share of the first level's mean.
+        metrics: metrics to summarise over seeds; the first one is compared between factors and sweeps. None: the
+            task's own.
+        smallest_effect: smallest difference of interest of the first metric, in its own unit (shares as fractions of
+            one); by default a share of the first level's mean.
         pair: two sides to compare image by image, each a job's name or levels such as `model=stem3x3`.
 
     Raises:
@@ -73,19 +68,23 @@ def sweep_report(
     frame = jobs_frame(jobs)
     _check(frame, [*(by or [])], "factor", [*varying_factors(frame), "seed"])
     # Before any job has ended, no metric has a value; the defaults are then no mistake of the user's.
-    measured = [name for name in MEASURED if frame[name].notna().any()]
-    _check(frame, [name for name in metrics if name not in DEFAULT_METRICS], "metric", measured)
+    defaults = summarised(frame)
+    measured = [name for name in measured_columns(frame) if frame[name].notna().any() and name != "images_per_second"]
+    _check(frame, [name for name in metrics or () if name not in defaults], "metric", measured)
+    metrics = list(metrics or defaults)
+    first = metrics[0] if metrics else "seconds"
+    compared = metric_of(frame, first)
     factors = list(by) if by is not None else distinguishing_factors(frame)
     comparison_answers, unusable = answers(jobs)
-    one_by_one = changes_section(frame, metrics[0], smallest_effect) if by is None else None
+    one_by_one = changes_section(frame, first, smallest_effect) if by is None else None
     sections = [
         experiments_section(frame),
-        seeds_section(frame, factors, metrics) if jobs else None,
+        seeds_section(frame, factors, metrics) if jobs and metrics else None,
         *claims_sections(judgements(jobs)),
         comparisons_section(comparison_answers),
         one_by_one,
-        effects_section(frame, metrics[0], by, smallest_effect, one_by_one=one_by_one is not None),
-        *(side_by_side_section(sweeps, metrics[0]) for sweeps in side_by_side(jobs, metrics[0])),
+        effects_section(frame, first, by, smallest_effect, one_by_one=one_by_one is not None),
+        *(side_by_side_section(sweeps, compared) for sweeps in side_by_side(jobs, compared)),
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),
     ]
@@ -97,9 +96,16 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the content of `results.csv`: one row per job with raw values, factors first, then measurements."""
     factors = varying_factors(frame)
     settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
-    measured = [*METRIC_COLUMNS, "epochs", "epochs_completed", "seconds"]
+    measured = [
+        *METRIC_COLUMNS,
+        *(name for name in measured_columns(frame) if name not in JOB_COLUMNS),
+        "best_step",
+        "epochs",
+        "epochs_completed",
+        "seconds",
+    ]
     measured += ["training_seconds", "images_per_second", "numerics", "processor", "code", "error"]
-    columns = [column for column in [*settings, *measured] if column in frame]
+    columns = [column for column in dict.fromkeys([*settings, *measured]) if column in frame]
     table: pd.DataFrame = frame[columns]
     return table
 
@@ -121,8 +127,9 @@ def _with_numerics(section: Section, frame: pd.DataFrame) -> Section:
 
 
 def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence[str]) -> None:
+    no_factors = {*METRIC_COLUMNS, *measured_columns(frame), "best_step"}
     for name in names:
-        is_known = name in known if kind == "metric" else name in frame and name not in METRIC_COLUMNS + OWN_COLUMNS
+        is_known = name in known if kind == "metric" else name in frame and name not in (*no_factors, *OWN_COLUMNS)
         if not len(frame) or is_known:
             continue
         raise UsageError(f"{name}: these jobs have no such {kind}; choose from {', '.join(known) or 'none'}")

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
+from mnist_resnet.config.metric import Metric
+
 Function = Callable[[ArrayLike], NDArray[np.float64]]
 
 UNKNOWN_SIZE = 10_000
@@ -62,12 +64,11 @@ def logit_transform(images: int | None) -> Transform:
     )
 
 
-def transform_of(metric: str, images: int | None = None) -> Transform:
-    """Return the scale of a metric, by its name."""
-    if metric.endswith("_accuracy"):
+def transform_of(metric: Metric | None, images: int | None = None) -> Transform:
+    """Return the scale of a metric; the linear one of a number that is none."""
+    if metric is not None and metric.is_share:
         return logit_transform(images)
-    positive = metric.endswith(("_loss", "seconds")) or metric == "images_per_second"
-    return LOG if positive else LINEAR
+    return LOG if metric is not None and metric.scale in ("positive", "seconds") else LINEAR
 
 
 def count_images(accuracies: Iterable[float]) -> int | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,7 @@ from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_
 from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.transform import count_images
+from mnist_resnet.config.metric import BUILT_IN, Metric, known_metrics, named
 from mnist_resnet.job_folder import Status
 
 MIN_RUNS = 3
@@ -56,23 +57,24 @@ class Claim:
     """A figure published for a config.
 
     Attributes:
-        metric: a key of `metrics.jsonl`, such as `test_accuracy`.
-        epoch: `last` or `best`: the highest training figure, or the test figure in the epoch picked as best.
-        value: in the metric's own unit, accuracies as fractions of one; None if the published words state no figure.
+        metric: what is claimed, such as the test accuracy.
+        epoch: `last`, as the metric itself picks it, or `best`: the best training figure, or the figure in the epoch
+            picked as best.
+        value: in the metric's own unit, shares as fractions of one; None if the published words state no figure.
         words: the claim as published.
     """
 
-    metric: str
+    metric: Metric
     epoch: str
     value: float | None
     words: str
 
     @classmethod
-    def read(cls, entry: dict[str, Any]) -> "Claim":
-        """Read the claim from one entry of the config's `claims`."""
+    def read(cls, entry: dict[str, Any], metrics: Mapping[str, Metric] = BUILT_IN) -> "Claim":
+        """Read the claim from one entry of the config's `claims`; `metrics` are those of the config."""
         value = entry.get("value")
         return cls(
-            metric=str(entry.get("metric", "test_accuracy")),
+            metric=named(str(entry.get("metric", "test_accuracy")), metrics),
             epoch=str(entry.get("epoch") or "last"),
             value=float(value) if isinstance(value, (int, float)) else None,
             words=str(entry.get("words") or ("" if value is None else value)),
@@ -81,7 +83,7 @@ class Claim:
     @property
     def is_accuracy(self) -> bool:
         """Whether the metric is an accuracy, which is judged by its error rate."""
-        return self.metric.endswith("_accuracy")
+        return self.metric.counts_errors
 
     @property
     def is_maximum(self) -> bool:
@@ -104,7 +106,7 @@ class Claim:
     @property
     def _unit(self) -> float:
         """One unit in the last decimal place of the figure as published."""
-        percent = 100.0 if self.is_accuracy else 1.0
+        percent = 100.0 if self.metric.is_share else 1.0
         value = (self.value or 0.0) * percent
         numbers = re.findall(r"\d+(?:[.,]\d+)?", self.words)
         same = [number for number in numbers if abs(float(number.replace(",", ".")) - value) < 1e-9]
@@ -198,7 +200,9 @@ def judgements(jobs: Sequence[Job]) -> list[Judgement]:
     found = []
     for group in group_by_config(jobs):
         for entry in claims_of(group[0]):
-            judgement = judge(Claim.read(entry), group, list(swept[labels[group[0].folder]]))
+            judgement = judge(
+                Claim.read(entry, known_metrics(group[0].config)), group, list(swept[labels[group[0].folder]])
+            )
             name = f"{judgement.group}, {group[0].precision}" if several and group[0].precision else judgement.group
             found.append(replace(judgement, group=name, sweep=labels[group[0].folder]))
     adjusted = holm([judgement.p for judgement in found])
@@ -299,11 +303,11 @@ def claimed_metric(claim: Claim, job: Job) -> float:
     if claim.is_maximum:
         value = max(_by_epoch(claim, job), default=None)
     elif claim.epoch != "best":
-        value = job.history.last.get(claim.metric)
-    elif claim.metric.startswith("train_"):
+        value = job.history.value(claim.metric)
+    elif claim.metric.name.startswith("train_"):
         value = (max if claim.is_accuracy else min)(_by_epoch(claim, job), default=None)
     else:
-        value = job.history.best.get(claim.metric)
+        value = job.history.best.get(claim.metric.name)
     return float(value) if _is_number(value) and value is not None else float("nan")
 
 
@@ -334,7 +338,8 @@ def _seed(job: Job) -> int | None:
 
 
 def _by_epoch(claim: Claim, job: Job) -> list[float]:
-    return [epoch[claim.metric] for epoch in job.history.epochs if _is_number(epoch.get(claim.metric))]
+    name = claim.metric.name
+    return [epoch[name] for epoch in job.history.epochs if _is_number(epoch.get(name))]
 
 
 def _verdict(claim: Claim, jobs: Sequence[Job], measured: Spread, p: float) -> tuple[Verdict, str]:
@@ -418,7 +423,7 @@ def _count_epochs(claim: Claim, jobs: Sequence[Job], measured: Spread) -> EpochC
 
 
 def _figure(claim: Claim, value: float) -> str:
-    return f"{100 * value:.2f}" if claim.is_accuracy else f"{value:.4g}"
+    return f"{100 * value:.2f}" if claim.metric.is_share else f"{value:.4g}"
 
 
 def _is_number(value: object) -> bool:

@@ -315,6 +315,23 @@ class Comparison(Section):
     words: str
 
 
+class MetricDeclaration(Section):
+    """What a reported metric means; see `mnist_resnet.config.metric.Metric`."""
+
+    better: Literal["higher", "lower"] | None = None
+    scale: Literal["share", "count", "seconds", "positive", "free"] = "free"
+    unit: str = ""
+    pick: Literal["last", "best"] = "last"
+    heading: str = ""
+
+    @model_validator(mode="after")
+    def best_has_a_direction(self) -> "MetricDeclaration":
+        """Reject a best value where nothing says which one that is."""
+        if self.pick == "best" and self.better is None:
+            raise ValueError("metrics: pick=best needs a direction; add better: higher or better: lower to it")
+        return self
+
+
 KINDS_OF_MODEL = {
     "mnist_resnet.models.lean.LeanNetwork": "lean",
     "mnist_resnet.models.resnet.ResNet": "report",
@@ -350,6 +367,7 @@ class Config(BaseModel):
     scale: Scale
     tracking: Tracking
     sweep: Sweep
+    metrics: dict[str, MetricDeclaration] = {}
     comparisons: list[Comparison] = []
     claims: list[Claim] = []
 

@@ -18,6 +18,7 @@ NOT_IN_SIGNATURE = (
     "comparisons",
     "data.root",
     "data.verify",
+    "metrics",
     "sweep",
     "tracking",
     "trainer.checkpoint_every",

@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from mnist_resnet.comparing.statistics import grouped, seeds_summary, spread
 from mnist_resnet.comparing.transform import count_images
+from mnist_resnet.config.metric import BUILT_IN
 
 
 def test_spread_agrees_with_a_published_example() -> None:
@@ -58,7 +59,7 @@ NEAR_THE_CEILING = [0.9999, 0.9996, 0.9995]
     "values", [NEAR_THE_CEILING, [1.0, 1.0, 0.9999], [0.369, 0.68, 0.403, 0.808, 0.644], [0.0, 1.0]]
 )
 def test_every_bound_of_an_accuracy_is_a_possible_one(values: list[float]) -> None:
-    found = spread(values, "test_accuracy", 10_000)
+    found = spread(values, BUILT_IN["test_accuracy"], 10_000)
     bounds = [*found.interval, *found.new_images_interval, *found.prediction, found.best_of(5)]
     assert all(0 <= bound <= 1 for bound in bounds)
     assert found.low <= found.mean <= found.high
@@ -66,12 +67,12 @@ def test_every_bound_of_an_accuracy_is_a_possible_one(values: list[float]) -> No
 
 @pytest.mark.parametrize("metric", ["test_loss", "seconds", "training_seconds", "images_per_second"])
 def test_bounds_of_losses_and_times_are_above_zero(metric: str) -> None:
-    found = spread([0.1, 3.0, 9.0], metric)
+    found = spread([0.1, 3.0, 9.0], BUILT_IN[metric])
     assert 0 < found.prediction_low < found.low < found.mean < found.high < found.prediction_high
 
 
 def test_intervals_on_the_logit_scale_agree_with_scipy() -> None:
-    found = spread(NEAR_THE_CEILING, "test_accuracy", 10_000)
+    found = spread(NEAR_THE_CEILING, BUILT_IN["test_accuracy"], 10_000)
     logits = special.logit(NEAR_THE_CEILING)
     ends = stats.t.interval(0.95, 2, loc=logits.mean(), scale=logits.std(ddof=1) * math.sqrt(4 / 3))
     assert found.prediction == pytest.approx(special.expit(ends))
@@ -81,7 +82,7 @@ def test_intervals_on_the_logit_scale_agree_with_scipy() -> None:
 
 
 def test_prediction_p_agrees_with_the_interval() -> None:
-    found = spread([0.95, 0.96, 0.98], "test_accuracy", 10_000)
+    found = spread([0.95, 0.96, 0.98], BUILT_IN["test_accuracy"], 10_000)
     assert found.prediction_p(0, found.prediction_low) == pytest.approx(0.05)
     assert found.prediction_p(found.prediction_high, 1) == pytest.approx(0.05)
     assert found.prediction_p(0.96, 0.99) == 1
@@ -89,7 +90,7 @@ def test_prediction_p_agrees_with_the_interval() -> None:
 
 def test_new_images_add_the_binomial_part() -> None:
     # 10,000 images at 99.6 %: binomial standard error √(0.996 · 0.004 / 10,000) = 0.063 points
-    found = spread([0.9957, 0.9960, 0.9963], "test_accuracy", 10_000)
+    found = spread([0.9957, 0.9960, 0.9963], BUILT_IN["test_accuracy"], 10_000)
     error = math.sqrt(0.0003**2 / 3 + 0.996 * 0.004 / 10_000)
     low, high = found.new_images_interval
     assert special.logit(high) - special.logit(low) == pytest.approx(2 * 4.3027 * error / (0.996 * 0.004), rel=1e-4)

@@ -11,6 +11,7 @@ from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
+from mnist_resnet.config.metric import BUILT_IN
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import seeds, write_job
 
@@ -19,7 +20,7 @@ STEADY = (0.9936, 0.9938, 0.9934, 0.9937, 0.9935)
 
 
 def claimed(value: float | None, words: str = "", epoch: str = "last") -> Claim:
-    return Claim("test_accuracy", epoch, value, words)
+    return Claim(BUILT_IN["test_accuracy"], epoch, value, words)
 
 
 def verdict(tmp_path: Path, claim: Claim, lasts: tuple[float, ...] = STEADY, **more: Any) -> Judgement:
@@ -248,7 +249,7 @@ def test_best_is_the_picked_epoch_for_test_and_the_maximum_for_training(tmp_path
     peak = write_job(tmp_path / "peak", (0.5, 0.97, 0.9))
     (job,) = [Job(peak, None, "completed", job.result | {"best": {"epoch": 1, "test_accuracy": 0.97}})]
     assert judge(claimed(0.97, epoch="best"), [job]).measured.mean == 0.97
-    training = Claim("train_accuracy", "best", 0.97, "97 %")
+    training = Claim(BUILT_IN["train_accuracy"], "best", 0.97, "97 %")
     assert judge(training, [job]).measured.mean == pytest.approx(0.971)
 
 

@@ -13,7 +13,6 @@ from mnist_resnet.comparing.effects import effects as factor_effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
-from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
@@ -60,9 +59,9 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
     return {
         "group": judgement.group,
         "sweep": judgement.sweep,
-        "metric": claim.metric,
+        "metric": claim.metric.name,
         "epoch": claim.epoch,
-        "accuracy": claim.is_accuracy,
+        "accuracy": claim.metric.is_share,
         "value": claim.value,
         "words": claim.words,
         "verdict": judgement.verdict_text,
@@ -99,7 +98,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "factor": comparison.factor,
         "better": {"level": level_text(comparison.better), **_spread(answer.better)},
         "worse": {"level": level_text(comparison.worse), **_spread(answer.worse)},
-        "measure": MEASURES[comparison.measure].description,
+        "measure": answer.measure.description,
         "finding": str(answer.finding),
         "reason": answer.reason,
         "effect": _effect(answer.effect) if answer.effect else None,

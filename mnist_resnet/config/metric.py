@@ -1,0 +1,136 @@
+"""Metrics by name: what a job reports, which direction is better, and how its values are shown and averaged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Scale = Literal["share", "count", "seconds", "positive", "free"]
+
+IMAGE_CLASSIFIER = "mnist_resnet.training.image_classifier"
+"""Target of the task of configs that name none: those frozen before tasks could be chosen."""
+
+BEST = "best_"
+"""Prefix of a metric's value in the best epoch."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a job reports.
+
+    Attributes:
+        name: key in `metrics.jsonl`; with `BEST` before it, its value in the best epoch.
+        better: whether higher or lower values are better; None if it has no direction.
+        scale: `share`: a fraction of one, shown in per cent, with intervals on the log of right over wrong; `count`;
+            `seconds`, and `positive` for others above zero, such as a loss: with intervals on the log scale; `free`.
+        unit: shown in headings; a share's is %.
+        pick: which report a job is judged by: its last one, or the one with the best value.
+        heading: shown above its column; the name and the unit if empty.
+    """
+
+    name: str
+    better: Literal["higher", "lower"] | None = None
+    scale: Scale = "free"
+    unit: str = ""
+    pick: Literal["last", "best"] = "last"
+    heading: str = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a fraction of one, which is shown in per cent and compared by what it lacks to one."""
+        return self.scale == "share"
+
+    @property
+    def counts_errors(self) -> bool:
+        """Whether changes of it are those of the error rate: of a share of which more is better."""
+        return self.is_share and self.better != "lower"
+
+    @property
+    def label(self) -> str:
+        """The name in words, without a unit."""
+        return self.name.replace("_", " ")
+
+    @property
+    def title(self) -> str:
+        """The heading of its column."""
+        unit = "%" if self.is_share else self.unit or ("s" if self.scale == "seconds" else "")
+        return self.heading or (f"{self.label}, {unit}" if unit else self.name if self.better is None else self.label)
+
+    def text(self, value: float) -> str:
+        """Return a value with its unit, as progress lines show it."""
+        if self.is_share:
+            return f"{100 * value:.2f} %"
+        number = f"{value:g}" if self.scale == "count" else f"{value:.4f}"
+        return f"{number} {self.unit}".rstrip()
+
+
+def _share(name: str, heading: str = "") -> Metric:
+    return Metric(name, "higher", "share", heading=heading)
+
+
+def _loss(name: str) -> Metric:
+    return Metric(name, "lower", "positive", heading=name)
+
+
+BUILT_IN: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *(_share("test_accuracy", "test accuracy, %"), _share("train_accuracy", "train accuracy, %")),
+        *(_share("val_accuracy", "val_accuracy"), _loss("test_loss"), _loss("train_loss"), _loss("val_loss")),
+        Metric("seconds", "lower", "seconds", heading="seconds"),
+        Metric("training_seconds", "lower", "seconds", heading="training, s"),
+        Metric("images_per_second", "higher", "positive", heading="images/s"),
+    )
+}
+"""The metrics of the image classifier, and the times that every job has."""
+
+
+def named(name: str, declared: Mapping[str, Metric] = BUILT_IN) -> Metric:
+    """Return a metric by its name; an undeclared one has no direction and is shown as it is."""
+    if name in declared:
+        return declared[name]
+    if name.startswith(BEST) and name.removeprefix(BEST) in declared:
+        metric = declared[name.removeprefix(BEST)]
+        return replace(metric, name=name, heading=f"best {metric.heading}" if metric.heading else "")
+    return Metric(name)
+
+
+def is_image_classifier(config: Mapping[str, Any]) -> bool:
+    """Return whether a resolved config is one of the image classifier's."""
+    task = config.get("task")
+    return not isinstance(task, Mapping) or task.get("_target_", IMAGE_CLASSIFIER) == IMAGE_CLASSIFIER
+
+
+def declared_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return the metrics that a resolved config's `metrics` declares, in its order; malformed entries are ignored."""
+    entries = config.get("metrics")
+    if not isinstance(entries, Mapping):
+        return {}
+    return {str(name): _declared(str(name), entry) for name, entry in entries.items() if isinstance(entry, Mapping)}
+
+
+def known_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return the declared metrics by name, and before them the image classifier's own, or any job's times."""
+    times = {name: BUILT_IN[name] for name in ("seconds", "training_seconds")}
+    return dict(BUILT_IN if is_image_classifier(config) else times) | declared_metrics(config)
+
+
+def primary_metric(config: Mapping[str, Any]) -> Metric | None:
+    """Return the metric that decides which report is the best one: the first declared with a direction.
+
+    The image classifier's is its accuracy on held-out images, and on the test images where none are held out.
+    """
+    if is_image_classifier(config):
+        data = config.get("data")
+        held_out = isinstance(data, Mapping) and bool(data.get("val_size"))
+        return BUILT_IN["val_accuracy" if held_out else "test_accuracy"]
+    return next((metric for metric in declared_metrics(config).values() if metric.better), None)
+
+
+def best_of(values: list[float], metric: Metric) -> float:
+    """Return the best of some values of a metric that has a direction."""
+    return min(values) if metric.better == "lower" else max(values)
+
+
+def _declared(name: str, entry: Mapping[str, Any]) -> Metric:
+    fields = {key: entry[key] for key in ("better", "scale", "unit", "pick", "heading") if entry.get(key) is not None}
+    return Metric(name, **fields)
