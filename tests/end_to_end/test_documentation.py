@@ -361,6 +361,17 @@ def test_named_files_and_tests_exist(page: Path) -> None:
         assert not test or f"def {test}(" in (CHECKOUT / path).read_text(), f"{path}::{test}"
 
 
+def test_every_promise_of_reliability_names_its_test() -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", _prose(CHECKOUT / "docs" / "reliability.md"), re.MULTILINE)
+    assert len(tables) >= 4
+    for table in tables:
+        header, _, *rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+        assert header[-1] == "Test", f"a line without a table: {header[0]}"
+        for row in rows:
+            assert len(row) == len(header), row
+            assert re.search(r"`tests/\w+/test_\w+\.py::test_\w+`", row[-1]), f"names no test: {row[0]}"
+
+
 def _prose(page: Path) -> str:
     return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
 
