@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import Status
+from mnist_resnet.job_folder import Status, patiently
 
 HEARTBEAT = 5.0
 """Seconds between two heartbeats of a lease's holder."""
@@ -56,10 +56,6 @@ State = Literal["free", "held", "dead", "released"]
 - `released`: Its last holder released it.
 """
 
-
-PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
-"""Seconds between the tries to read a record that a file server fails to deliver."""
-
 held_here: set[str] = set()
 """Owners' tokens of the leases that this process holds; a lease that it abandoned counts as expired."""
 
@@ -71,7 +67,7 @@ class LeaseView(NamedTuple):
         number: The highest attempt's; 0 if there is none.
         state: Of the lease.
         record: The highest attempt's.
-        error: Why the folder could not be read, human-readable; empty if it could. Its lease then counts as held.
+        error: Why the job could not be read, human-readable; empty if it could. Its lease then counts as held.
         given_up: Whether the observer has got nothing but errors for so long that nobody should wait any longer.
     """
 
@@ -108,7 +104,12 @@ class LeaseMonitor:
     def __init__(self, stale_after: float | None = None) -> None:
         self.stale_after = _stale_after() if stale_after is None else stale_after
         self._observations: dict[Path, _Observation] = {}
-        self._unreadable_since: dict[Path, float] = {}
+        self._undelivered_since: dict[Path, float] = {}
+
+    @property
+    def patient(self) -> bool:
+        """Whether a failed read is worth another try at once: not while a file server is known to be away."""
+        return not self._undelivered_since
 
     def state(self, folder: Path) -> State:
         """Return the state of the lease on the job in `folder`, as far as it is known by now."""
@@ -121,29 +122,38 @@ class LeaseMonitor:
             OSError: The folder can't hold attempts, or this user must not see them.
         """
         number = 0
-        try:
+
+        def last() -> dict[str, Any]:
+            nonlocal number
             number = max(attempt_numbers(folder), default=0)
-            file = attempt_file(folder, number)
-            record = _read(file) if number else {}
+            return _read(attempt_file(folder, number)) if number else {}
+
+        try:
+            record = patiently(last) if self.patient else last()
         except OSError as error:
             if isinstance(error, NotADirectoryError | PermissionError) and number == 0:
                 raise
             # A file server's hiccup says nothing about the holder.
-            return self._unreadable(folder, number, error)
-        self._unreadable_since.pop(folder, None)
+            return self.undelivered(folder, number, f"{folder} can't be read at present ({error.strerror})")
+        self.delivered(folder)
         if number == 0:
             return LeaseView(0, "free", {})
         if record.get("ended") is not None:
             return LeaseView(number, "released", record)
         runs = _runs(record)
         if runs is None:
-            runs = not self._is_silent(file)
+            runs = not self._is_silent(attempt_file(folder, number))
         return LeaseView(number, "held" if runs else "dead", record)
 
-    def _unreadable(self, folder: Path, number: int, error: OSError) -> LeaseView:
+    def undelivered(self, path: Path, number: int, error: str) -> LeaseView:
+        """Return how a job counts whose `path` a file server fails to deliver, after the attempt of this number."""
         now = time.monotonic()
-        given_up = now - self._unreadable_since.setdefault(folder, now) >= self.stale_after
-        return LeaseView(number, "held", {}, f"{folder} can't be read at present ({error.strerror})", given_up)
+        given_up = now - self._undelivered_since.setdefault(path, now) >= self.stale_after
+        return LeaseView(number, "held", {}, error, given_up)
+
+    def delivered(self, path: Path) -> None:
+        """Take note that `path` could be read."""
+        self._undelivered_since.pop(path, None)
 
     def _is_silent(self, file: Path) -> bool:
         mtime, now = _mtime(file), time.monotonic()
@@ -194,12 +204,7 @@ def read_attempt(file: Path) -> dict[str, Any]:
     Raises:
         OSError: The file exists but can't be read, which is not the same as missing.
     """
-    for pause in PAUSES:
-        try:
-            return _read(file)
-        except OSError:
-            time.sleep(pause)
-    return _read(file)
+    return patiently(lambda: _read(file))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import json
 import os
 import re
 import tempfile
+import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 FORMAT = 1
 """Format version of `result.json` and `sweep.json`; readers reject any other."""
@@ -87,6 +89,39 @@ class UnreadableFolder(Exception):
     """Raised for a folder, or a file in it, that is missing, damaged or of the wrong kind; the message is one line."""
 
 
+class MissingFile(UnreadableFolder):
+    """Raised if the file does not exist."""
+
+
+class UndeliveredFile(UnreadableFolder):
+    """Raised if the file server fails to deliver a file (EIO, ESTALE), which says nothing about its content."""
+
+
+PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the tries to read what a file server fails to deliver."""
+
+ANSWERS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Errors that are an answer of the file system, and no failure to deliver one."""
+
+Read = TypeVar("Read")
+
+
+def patiently(read: Callable[[], Read]) -> Read:
+    """Return what `read` returns; try again for some seconds if a file server fails to deliver it.
+
+    Raises:
+        OSError: It still fails, or the file can't be read for a reason that does not pass.
+    """
+    for pause in PAUSES:
+        try:
+            return read()
+        except ANSWERS:
+            raise
+        except OSError:
+            time.sleep(pause)
+    return read()
+
+
 def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> None:
     """Replace a file so that readers and crashes see the complete old file or the complete new one.
 
@@ -130,18 +165,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
     """Return the JSON object in a `result.json` or `sweep.json`.
 
+    Args:
+        path: the file.
+        patient: whether to try for some seconds to read a file that a file server fails to deliver.
+
     Raises:
-        UnreadableFolder: the file is missing, incomplete, not a JSON object, or of an unknown format version.
+        MissingFile: there is no such file.
+        UndeliveredFile: a file server fails to deliver it at present.
+        UnreadableFolder: it is incomplete, not a JSON object, or of an unknown format version.
     """
     try:
-        content = from_json(path.read_text(encoding="utf-8"))
+        content = from_json((patiently(path.read_bytes) if patient else path.read_bytes()).decode())
     except FileNotFoundError:
-        raise UnreadableFolder(f"{path.parent}: no {path.name} in it") from None
-    except (OSError, ValueError) as error:
+        raise MissingFile(f"{path.parent}: no {path.name} in it") from None
+    except (*ANSWERS, ValueError) as error:
         raise UnreadableFolder(f"{path}: can't be read ({error})") from None
+    except OSError as error:
+        raise UndeliveredFile(f"{path} can't be read at present ({error.strerror})") from None
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise UnreadableFolder(f"{path}: not a file of this program (it has no format number)")
     if content["format"] != FORMAT:
@@ -189,7 +232,7 @@ def read_metrics(folder: Path) -> list[Metrics]:
     Reading stops at the first damaged line, such as one cut off by a crash. A missing file means no epochs yet.
     """
     try:
-        lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = patiently((folder / METRICS).read_bytes).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
     epochs: list[Metrics] = []

@@ -8,13 +8,14 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy
 import torch
 
-from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, sync_folder
+from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
 from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
 
 State = dict[str, Any]
@@ -206,10 +207,10 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
     """Return the newest readable checkpoint of the job with this signature, and a line for each one skipped."""
     remarks = []
     for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT):
-        if not path.exists():
-            continue
         try:
-            state = _load(path)
+            state = patiently(partial(_load, path))
+        except FileNotFoundError:
+            continue
         except Exception as error:
             remarks.append(f"{path.name} can't be read and was passed over ({type(error).__name__})")
             continue

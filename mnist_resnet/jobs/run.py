@@ -1,6 +1,7 @@
 """Runs one job: acquires its lease, carries out its task, writes its result."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,16 @@ from typing import Any
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
-from mnist_resnet.job_folder import CHECKPOINT, DONE, EXPORTED_MODEL, PREVIOUS_CHECKPOINT, TRACED_MODEL, Status
+from mnist_resnet.job_folder import (
+    CHECKPOINT,
+    DONE,
+    EXPORTED_MODEL,
+    PREVIOUS_CHECKPOINT,
+    TRACED_MODEL,
+    Status,
+    UndeliveredFile,
+    UnreadableFolder,
+)
 from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job, fail_unstarted_attempt
 from mnist_resnet.jobs.environment import code_version, write_environment
@@ -73,7 +83,12 @@ def run_job(
     if lease is None:
         return None
     try:
-        before = read_result(folder)
+        try:
+            before = read_result(folder)
+        except UndeliveredFile as error:
+            context.progress.log(f"{job.name}: {error}; tried again later")
+            lease.release(Status.INTERRUPTED)
+            return None
         if before and before["status"] in DONE:
             remove_unkept_weights(folder)
             lease.release(before["status"])
@@ -165,12 +180,14 @@ def _run(
 def remove_unkept_weights(folder: Path) -> None:
     """Remove the weights that `sweep.keep` does not keep of an ended job.
 
-    For jobs that ended earlier this is repeated, because a process may have been killed before it got this far. The
-    setting that counts is the one that the job ran with.
-
-    Raises:
-        UnreadableFolder: The folder holds a `result.json` that this version can't read.
+    For jobs that ended earlier this is repeated, because a process may have been killed before it got this far, or the
+    disk refused: that is no reason to lose the result. The setting that counts is the one that the job ran with.
     """
+    with suppress(OSError, UnreadableFolder):
+        _remove_unkept_weights(folder)
+
+
+def _remove_unkept_weights(folder: Path) -> None:
     weights = (CHECKPOINT, PREVIOUS_CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL)
     result = read_result(folder) if any((folder / name).exists() for name in weights) else None
     if result is None or result["status"] not in (Status.COMPLETED, Status.PRUNED):

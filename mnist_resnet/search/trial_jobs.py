@@ -11,11 +11,10 @@ from mnist_resnet.config.allowed_targets import check_targets
 from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SWEEP
 from mnist_resnet.search.components import build_sampler
 from mnist_resnet.search.spec import SearchSpec
 from mnist_resnet.search.study import JOB, REMARK, load_study, propose, take_enqueued_values
-from mnist_resnet.sweeps.folder import plan, read_sweep
+from mnist_resnet.sweeps.folder import find_sweep, plan, read_sweep
 
 
 class TrialJobs:
@@ -81,7 +80,7 @@ class TrialJobs:
         """Return the job as it stands in `sweep.json`, after adding it if it is new."""
         names = [parameter.name for parameter in self._spec.space]
         sweep = plan(self._folder, [job], names, self._spec.command)
-        stored = read_sweep(self._folder) if (self._folder / SWEEP).exists() else None
+        stored = find_sweep(self._folder)
         if stored is None or sweep.content != stored.content:
             sweep.write()
         return sweep.jobs[0]

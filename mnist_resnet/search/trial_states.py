@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import DONE, SWEEP, Status
+from mnist_resnet.job_folder import DONE, Status
 from mnist_resnet.search.study import JOB, all_trials
-from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, read_sweep
+from mnist_resnet.sweeps.folder import JobState, Sweep, find_sweep, job_state
 from mnist_resnet.sweeps.runner import Peers
 
 TrialStatus = Literal["no job", "available", "running", "ended", "failed"]
@@ -73,7 +73,7 @@ class TrialStates:
 
     def sweep(self) -> Sweep | None:
         """Read the sweep's job list; None before the first trial has a job."""
-        return read_sweep(self._folder) if (self._folder / SWEEP).exists() else None
+        return find_sweep(self._folder)
 
     def job_state(self, sweep: Sweep, job: JobSpec) -> JobState:
         """Return the state of a job, by its folder and lease."""

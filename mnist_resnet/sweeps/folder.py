@@ -22,7 +22,9 @@ from mnist_resnet.job_folder import (
     LAUNCHES,
     RESULT,
     SWEEP,
+    MissingFile,
     Status,
+    UndeliveredFile,
     UnreadableFolder,
     read_json,
     sync_folder,
@@ -118,13 +120,26 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(folder, content, jobs)
 
 
+def find_sweep(folder: Path) -> Sweep | None:
+    """Read the sweep in `folder`; None if no job list has been frozen there yet.
+
+    Raises:
+        UnreadableFolder: the sweep can't be read.
+    """
+    try:
+        return read_sweep(folder)
+    except MissingFile:
+        return None
+
+
 def job_folders(folder: Path) -> list[Path]:
     """Return the folders of the jobs of the sweep in `folder`; a search has none before its first trial.
 
     Raises:
         UnreadableFolder: the job list can't be read.
     """
-    return [folder / job.name for job in read_sweep(folder).jobs] if (folder / SWEEP).exists() else []
+    sweep = find_sweep(folder)
+    return [folder / job.name for job in sweep.jobs] if sweep else []
 
 
 def is_same_sweep(one: Sweep, other: Sweep) -> bool:
@@ -149,7 +164,8 @@ def freeze(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comm
     """
     with job_list_lease(folder, LeaseMonitor()):
         sweep = plan(folder, composed, swept, command)
-        if not (folder / SWEEP).exists() or sweep.content != read_sweep(folder).content:
+        stored = find_sweep(folder)
+        if stored is None or sweep.content != stored.content:
             sweep.write()
     return sweep
 
@@ -175,7 +191,7 @@ def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comman
         UnreadableFolder: the folder holds a sweep that this version can't read.
     """
     code = code_version()
-    before = read_sweep(folder) if (folder / SWEEP).exists() else None
+    before = find_sweep(folder)
     content = dict(before.content) if before else _new_content(folder, command, code)
     known = before.jobs if before else []
     jobs = _match_known_jobs(folder.name, composed, known, swept, code)
@@ -255,12 +271,16 @@ def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
     """
     folder = sweep.folder_of(job)
     try:
-        lease = monitor.observe(folder)
-        if lease.given_up:
-            return JobState(job, UNREADABLE, "leave", lease.error)
-        result = read_result(folder)
+        lease, result = monitor.observe(folder), None
+        try:
+            result = read_result(folder, monitor.patient)
+            monitor.delivered(folder / RESULT)
+        except UndeliveredFile as error:
+            lease = monitor.undelivered(folder / RESULT, lease.number, str(error))
     except (OSError, UnreadableFolder) as error:
         return JobState(job, UNREADABLE, "leave", str(error))
+    if lease.given_up:
+        return JobState(job, UNREADABLE, "leave", lease.error)
     if result is not None and result["signature"] != job.signature:
         return JobState(job, UNREADABLE, "leave", f"{folder}: holds another job, {result.get('name')}")
     if lease.state == "held":

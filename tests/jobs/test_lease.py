@@ -424,7 +424,7 @@ class Unreadable:
             return read_bytes(path)
 
         monkeypatch.setattr(Path, "read_bytes", read)
-        monkeypatch.setattr("mnist_resnet.attempts.PAUSES", (0.01,))
+        monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", (0.01,))
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE, errno.EMFILE])

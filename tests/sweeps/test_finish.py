@@ -252,24 +252,50 @@ def test_disk_space_is_only_required_for_unfinished_jobs(sweep: Run, disk: Path)
     assert sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep").code == 0
 
 
-def test_job_whose_lease_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
-    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unreadable = place.folder / "multirun" / "s" / "seed=1" / "attempts"
-    unreadable.mkdir(parents=True)
-    (unreadable / "0001.json").touch()
+def _fail_reads(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Path], bool]) -> None:
+    """Let a file server fail to deliver files."""
     read_bytes = Path.read_bytes
 
     def read(path: Path) -> bytes:
-        if path.absolute().parent == unreadable:
+        if fails(path.absolute()):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", read)
+
+
+@pytest.mark.parametrize("file", ["attempts/0001.json", "result.json"])
+def test_job_that_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    unreadable = place.folder / "multirun" / "s" / "seed=1" / file
+    unreadable.parent.mkdir(parents=True)
+    unreadable.touch()
+    _fail_reads(monkeypatch, lambda path: path == unreadable)
     monkeypatch.setenv("MNIST_RESNET_STALE_AFTER", "6")
     done = sweep("s", "seed=1,2")
-    reason = "multirun/s/seed=1 can't be read at present (Input/output error)"
+    named = "multirun/s/seed=1" if "attempts" in file else "multirun/s/seed=1/result.json"
+    reason = f"{named} can't be read at present (Input/output error)"
     assert done.code == 1, done.out + done.err
     assert f"seed=1: {reason}; waiting for it to finish or release the job" in done.out
-    assert statuses(place.folder / "multirun" / "s") == {"seed=2": "completed"}
+    assert result_of(place.folder / "multirun" / "s" / "seed=2")["status"] == "completed"
     assert f"seed=1: running: {reason}" in done.out
+    assert unreadable.stat().st_size == 0, "nothing is written over it"
+
+
+def test_reads_that_fail_once_change_nothing(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("seed=1,2", "sweep.keep=model")
+    assert sweep("s", *arguments).code == 0
+    folder, seen = place.folder / "multirun" / "s", set[Path]()
+
+    def is_first(path: Path) -> bool:
+        is_new = path.is_relative_to(folder) and path not in seen
+        seen.add(path)
+        return is_new
+
+    _fail_reads(monkeypatch, is_first)
+    done = sweep("s", *arguments)
+    assert done.code == 0, done.out + done.err
+    assert "0 of 2 jobs to run, 2 ended already" in done.out
+    assert "can't be read" not in done.out
+    assert {"sweep.json", "result.json", "0001.json"} <= {path.name for path in seen}
