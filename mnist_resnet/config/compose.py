@@ -16,7 +16,7 @@ from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten, signature
-from mnist_resnet.config.stored_form import read_back, with_floats
+from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
 from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
@@ -198,7 +198,7 @@ def make_job_spec(
     Raises:
         UsageError: a value is invalid.
     """
-    content = read_back(content)
+    content = with_whole_numbers(read_back(content))
     content = with_floats(content, check(content))
     flat = flatten(content)
     return JobSpec(

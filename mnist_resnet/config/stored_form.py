@@ -1,9 +1,14 @@
 """The form in which a composed config is stored: jobs in other processes read back what was composed."""
 
+import copy
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
+from pydantic import ValidationError
+
 from mnist_resnet.config.schema import Config
+from mnist_resnet.config.validation_errors import config_path
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
 
@@ -21,6 +26,27 @@ def read_back(config: dict[str, Any]) -> dict[str, Any]:
         path, part = next(_unstorable(config))
         raise UsageError(f"{path}={part}: can't be stored with the job; a config holds {STORABLE}")
     return stored
+
+
+def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config in which a float without a fraction is a whole number where the schema wants one.
+
+    W&B's agent passes 32.0 where its sampler draws whole numbers.
+
+    Args:
+        config: A resolved config.
+    """
+    try:
+        Config.model_validate(config)
+    except ValidationError as error:
+        config = copy.deepcopy(config)
+        for problem in error.errors(include_url=False):
+            given = problem["input"]
+            if problem["type"] == "int_type" and isinstance(given, float) and given.is_integer():
+                *path, last = config_path(problem, config)
+                node: Any = reduce(lambda node, part: node[part], path, config)
+                node[last] = int(given)
+    return config
 
 
 def with_floats(config: Any, checked: Config) -> Any:

@@ -46,15 +46,15 @@ def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     first, *others = error.errors(include_url=False)
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])  # raised by one of our validators, whose messages are complete
-    path = _path(first, container)
-    key = ".".join(path)
+    path = config_path(first, container)
+    key = ".".join(map(str, path))
     if first["type"] == "extra_forbidden":
-        node: Any = reduce(lambda node, part: node[int(part) if isinstance(node, list) else part], path[:-1], container)
-        return f"{key}: no such key{suggest_key(key, flatten(node, '.'.join([*path[:-1], ''])))}"
+        node: Any = reduce(lambda node, part: node[part], path[:-1], container)
+        return f"{key}: no such key{suggest_key(key, flatten(node, key[: -len(str(path[-1]))]))}"
     if first["type"] == "missing":
         return f"{key}: {_requirement(first)}"
     # For a key with a union type, pydantic reports one error per alternative.
-    same_key = [first, *(other for other in others if _path(other, container) == path)]
+    same_key = [first, *(other for other in others if config_path(other, container) == path)]
     requirement, *alternatives = dict.fromkeys(_requirement(problem) for problem in same_key)
     expected = " or ".join([requirement, *(text.removeprefix("must be ") for text in alternatives)])
     return f"{key}={_as_typed(first['input'])}: {expected}"
@@ -106,26 +106,26 @@ def suggest_option(choice: str, options: Collection[str]) -> str:
     return "; " + " ".join([*(f"did you mean {found}?" for found in near), listed]) if options else ""
 
 
-def _requirement(problem: ErrorDetails) -> str:
-    message = MESSAGES.get(problem["type"])
-    limits = {
-        name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
-    }
-    return message.format(**limits) if message else problem["msg"]
-
-
-def _path(problem: ErrorDetails, container: Mapping[str, Any]) -> list[str]:
-    """Return the problem's path as config keys, without the names of union members that pydantic inserts."""
+def config_path(problem: ErrorDetails, container: Mapping[str, Any]) -> list[str | int]:
+    """Return the path to a validation error's value: keys and positions, without pydantic's names of union members."""
     node: Any = container
-    path: list[str] = []
+    path: list[str | int] = []
     for part in problem["loc"]:
         exists = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
         if exists:
             node = node[part]
         elif problem["type"] != "missing" or part != problem["loc"][-1]:
             continue
-        path.append(str(part))
+        path.append(part)
     return path
+
+
+def _requirement(problem: ErrorDetails) -> str:
+    message = MESSAGES.get(problem["type"])
+    limits = {
+        name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
+    }
+    return message.format(**limits) if message else problem["msg"]
 
 
 def _as_typed(value: Any) -> str:

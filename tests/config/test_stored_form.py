@@ -66,6 +66,25 @@ def test_float_given_as_a_whole_number_is_the_same_experiment(typed: str, same: 
     assert composed(typed).signature == composed(same).signature
 
 
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [
+        ("data.batch_size=32.0", "data.batch_size=32"),
+        ("trainer.checkpoint_every=3.0", "trainer.checkpoint_every=3"),
+        ("model.blocks=[1.0,2.0,1,1]", "model.blocks=[1,2,1,1]"),
+        ("sweep.seeds=[1.0,2.0]", "sweep.seeds=[1,2]"),
+        ("seed=1e3", "seed=1000"),
+    ],
+)
+def test_whole_number_given_as_a_float_is_the_same_experiment(typed: str, same: str) -> None:
+    assert repr(composed(typed).config) == repr(composed(same).config)
+
+
+def test_float_with_a_fraction_is_no_whole_number() -> None:
+    with pytest.raises(UsageError, match=r"^data.batch_size=32.5: must be a whole number$"):
+        composed("data.batch_size=32.5", "data.test_size=100.0")
+
+
 def test_numbers_of_undeclared_keys_stay_as_they_were_typed() -> None:
     assert repr(composed("+model.depth=3", "model._target_=a.b").config["model"]["depth"]) == "3"
     assert composed("+mine.depth=3").signature != composed("+mine.depth=3.0").signature
