@@ -1,4 +1,8 @@
-"""Exceptions for bad user input, each with a one-line message."""
+"""Exceptions for bad user input, each with a one-line message, and the words for all other exceptions."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
 
 
 class UsageError(Exception):
@@ -26,3 +30,35 @@ class Refused(SystemExit):
     def __init__(self, error: Exception) -> None:
         super().__init__(2)
         self.error = error
+
+
+def wording(error: BaseException, limit: int | None = None) -> str:
+    """Return what an exception says, in one line for the user and in words.
+
+    The message of some exceptions means nothing without their class (`KeyError: 4`), others have none; the class's name
+    alone is no sentence either.
+
+    Args:
+        error: the exception.
+        limit: characters after which the line is cut; None for no limit.
+    """
+    return _words(error)[:limit]
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        missing = error.args[0]
+        return _line(missing) if isinstance(missing, str) and " " in missing else f"there is no entry {missing!r}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if type(error).__module__.startswith("pydantic"):
+        return _line("; ".join(_problem(problem) for problem in getattr(error, "errors", list)())) or _line(error)
+    return _line(error) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    return f"{'.'.join(map(str, problem['loc']))}={problem['input']}: {problem['msg']}"
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())

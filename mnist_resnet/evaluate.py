@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trust
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
-        raise UsageError(f"{job}: its test images can't be loaded ({' '.join(str(error).split())[:300]})") from None
+        raise UsageError(f"{job}: its test images can't be loaded ({wording(error, 300)})") from None
 
 
 def _compare(

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mnist_resnet.errors import wording
+
 FORMAT = 1
 """Format version of `result.json` and `sweep.json`; readers reject any other."""
 
@@ -182,7 +184,7 @@ def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
     except FileNotFoundError:
         raise MissingFile(f"{path.parent}: no {path.name} in it") from None
     except (*ANSWERS, ValueError) as error:
-        raise UnreadableFolder(f"{path}: can't be read ({error})") from None
+        raise UnreadableFolder(f"{path}: can't be read ({wording(error)})") from None
     except OSError as error:
         raise UndeliveredFile(f"{path} can't be read at present ({error.strerror})") from None
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):

@@ -17,7 +17,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, DONE, LAUNCHES, RESULT, Status, UnreadableFolder
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
-from mnist_resnet.launchers.worker_state import last_lines, may_have_workers, pending_reasons
+from mnist_resnet.launchers.worker_state import array_states, last_lines, may_have_workers
 from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY
@@ -112,6 +112,7 @@ def stop(folder: Path, console: Console) -> int:
         time.sleep(STOP_INTERVAL)
         status = reader.read()
     console.print(status_text(status))
+    _print_worker_state(status, console)
     return 0
 
 
@@ -121,11 +122,19 @@ def _is_abandoned(status: SweepStatus) -> bool:
 
 
 def _print_worker_state(status: SweepStatus, console: Console) -> None:
-    """If jobs are left and none is running, print why workers are pending, or what the last ones wrote."""
-    if resume_hint(status) is None:
+    """If jobs are left and none is running, print why workers are pending, or what the last ones wrote, and what to do.
+
+    Nothing is to be done while Slurm may still start a worker.
+    """
+    hint = resume_hint(status)
+    if hint is None:
         return
-    for line in pending_reasons(status.sweep.folder) or last_lines(status.sweep.folder):
+    arrays = array_states(status.sweep.folder)
+    reasons = [reason for array in arrays if (reason := array.describe()) is not None]
+    for line in reasons or last_lines(status.sweep.folder):
         console.print(line, markup=False, soft_wrap=True)
+    if not any(array.alive for array in arrays):
+        console.print(hint, markup=False, soft_wrap=True)
 
 
 def _await_summary(folder: Path) -> None:

@@ -64,6 +64,14 @@ class SentSweep:
         return {"type": "run", "program": self.config["program"], "run_id": self.run_ids[-1], "args": args}
 
 
+MAX_LENGTHS = {"displayName": 128, "groupName": 128, "jobType": 64, "tags": 64}
+"""Characters that W&B's service takes, each tag by itself (as users report of it)."""
+
+
+class Refusal(Exception):
+    """What the server answers to a run that it does not take, with status 400 (as users report of W&B's service)."""
+
+
 class WandbServer:
     """Serves as long as its `with` block; `runs` by id, `files` by path, `requests` in order.
 
@@ -138,6 +146,10 @@ class WandbServer:
 
     def _start(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["name"]
+        for key, limit in MAX_LENGTHS.items():
+            values = variables.get(key) or []
+            if any(len(value) > limit for value in ([values] if isinstance(values, str) else values)):
+                raise Refusal(f"invalid parameters: {limit} limit exceeded for {key}")
         inserted = name not in self.runs
         run = self.runs.setdefault(name, SentRun(name))
         run.starts += 1
@@ -212,7 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply({}, self.wandb.status)
         if self.path == "/graphql":
             asked = json.loads(body)
-            return self._reply({"data": self.wandb.answer(asked["query"], asked.get("variables") or {})})
+            try:
+                return self._reply({"data": self.wandb.answer(asked["query"], asked.get("variables") or {})})
+            except Refusal as refusal:
+                return self._reply({"data": {"upsertBucket": None}, "errors": [{"message": str(refusal)}]}, 400)
         if self.path.endswith("/file_stream"):
             self.wandb.stream(self.path.split("/")[-2], json.loads(body))
         return self._reply({})

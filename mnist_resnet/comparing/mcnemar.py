@@ -12,7 +12,7 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import all_equal
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 
 
@@ -171,4 +171,4 @@ def correct_predictions(job: Job) -> tuple[str, NDArray[np.bool_]]:
     except FileNotFoundError:
         raise UnreadableFolder(f"{job.folder}: no {PREDICTIONS} in it") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableFolder(f"{path}: can't be read ({error})") from None
+        raise UnreadableFolder(f"{path}: can't be read ({wording(error)})") from None

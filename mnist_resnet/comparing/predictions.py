@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 
 _DAMAGE = (
@@ -66,7 +67,7 @@ def read_predictions(folder: Path) -> Predictions:
     except FileNotFoundError:
         raise UnreadableFolder(f"{folder}: no {PREDICTIONS} in it") from None
     except _DAMAGE as error:
-        raise UnreadableFolder(f"{path}: can't be read ({error or type(error).__name__})") from None
+        raise UnreadableFolder(f"{path}: can't be read ({wording(error)})") from None
     if problem := _misfit(content):
         raise UnreadableFolder(f"{path}: not a file of this program ({problem})")
     return Predictions(**{**content, "test_set_sha256": str(content["test_set_sha256"])})

@@ -44,7 +44,8 @@ def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
             given = problem["input"]
             if problem["type"] == "int_type" and isinstance(given, float) and given.is_integer():
                 *path, last = config_path(problem, config)
-                node: Any = reduce(lambda node, part: node[part], path, config)
+                root: Any = config
+                node = reduce(lambda node, part: node[part], path, root)
                 node[last] = int(given)
     return config
 

@@ -49,7 +49,8 @@ def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     path = config_path(first, container)
     key = ".".join(map(str, path))
     if first["type"] == "extra_forbidden":
-        node: Any = reduce(lambda node, part: node[part], path[:-1], container)
+        root: Any = container
+        node = reduce(lambda node, part: node[part], path[:-1], root)
         return f"{key}: no such key{suggest_key(key, flatten(node, key[: -len(str(path[-1]))]))}"
     if first["type"] == "missing":
         return f"{key}: {_requirement(first)}"

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy
 import torch
 
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
 from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
 
@@ -212,7 +213,7 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
         except FileNotFoundError:
             continue
         except Exception as error:
-            remarks.append(f"{path.name} can't be read and was passed over ({type(error).__name__})")
+            remarks.append(f"{path.name} can't be read and was passed over ({wording(error, 200)})")
             continue
         if (state.get("format"), state.get("signature")) == (FORMAT, signature):
             return state, remarks

@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
     FORMAT,
@@ -187,7 +188,7 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = wording(error)
     if isinstance(error, Diverged):
         return {"epoch": error.epoch, "step": error.step, "loss": str(error.loss), "message": message}
     return {"type": type(error).__name__, "message": message, "traceback": trace}

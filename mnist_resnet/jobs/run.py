@@ -9,6 +9,7 @@ from typing import Any
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     CHECKPOINT,
     DONE,
@@ -97,7 +98,7 @@ def run_job(
             crashes = retries.crashes(lease) if retries else []
         except OSError as error:
             # Nobody knows how often the job crashed. The launch goes on with other jobs; the next one tries again.
-            context.progress.log(f"{job.name}: failed: its earlier attempts can't be read ({error})")
+            context.progress.log(f"{job.name}: failed: its earlier attempts can't be read ({wording(error)})")
             return fail_unstarted_attempt(job, lease, error)
         if retries and len(crashes) > retries.limit:
             context.progress.log(f"{job.name}: failed: {crashes[-1]}")

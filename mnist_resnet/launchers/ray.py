@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mnist_resnet.config.schema import Ray
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
@@ -111,7 +111,7 @@ class RayEngine:
                 **local,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            reason = wording(error)
             raise UsageError(f"{self._describe_address()}: no Ray answers ({reason})") from None
 
 

@@ -61,6 +61,11 @@ class ArrayState:
         listed = ", ".join(f"{reason}{_advice(reason) if self._never_starts(reason) else ''}" for reason in reasons)
         return f"Slurm array {self.job}: {count} task{'s' * (count != 1)} pending: {listed}"
 
+    def describe(self) -> str | None:
+        """Return why no task has begun a job, human-readable; None if none ever will."""
+        starting = f"Slurm array {self.job}: its tasks are about to start" if self.alive else None
+        return self.describe_pending() or starting
+
     @staticmethod
     def _never_starts(reason: str) -> bool:
         return NEVER_STARTS.fullmatch(reason) is not None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mnist_resnet.jobs.worker_options import launches
-from mnist_resnet.launchers.slurm_queue import read_array, submitted_arrays
+from mnist_resnet.launchers.slurm_queue import ArrayState, read_array, submitted_arrays
 from mnist_resnet.launchers.worker_logs import WorkerLogs, newest_launch
 
 
@@ -13,11 +13,10 @@ def may_have_workers(folder: Path, launch: str) -> bool:
     return not states or any(state is None or state.alive for state in states)
 
 
-def pending_reasons(folder: Path) -> list[str]:
-    """Return Slurm's reasons for the pending tasks of the sweep in `folder`, one line for each array."""
+def array_states(folder: Path) -> list[ArrayState]:
+    """Return the states of the Slurm arrays that the sweep in `folder` has submitted, as far as Slurm answers."""
     arrays = [job for launch in launches(folder) for job in submitted_arrays(folder, launch)]
-    states = [state for job in arrays if (state := read_array(job)) is not None]
-    return [reason for state in states if (reason := state.describe_pending()) is not None]
+    return [state for job in arrays if (state := read_array(job)) is not None]
 
 
 def last_lines(folder: Path) -> list[str]:

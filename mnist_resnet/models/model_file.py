@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder
 from mnist_resnet.models.safe_load import refuse_foreign_code
 
@@ -97,7 +97,7 @@ class ModelDescription:
                 class_names=tuple(str(name) for name in content.pop("class_names")),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"its description is incomplete ({error})") from None
+            raise ValueError(f"its description is incomplete ({wording(error)})") from None
         if not description._is_valid():
             raise ValueError("its description has impossible values")
         return description
@@ -202,7 +202,7 @@ def load_model(path: Path, trusted: bool = False) -> LoadedModel:
         model.check()
         return model
     except Exception as error:  # torch's loaders raise many types from their C++ and JSON parts
-        raise UnreadableFolder(f"{path}: not a model file of this program ({_first_line(error)})") from None
+        raise UnreadableFolder(f"{path}: not a model file of this program ({wording(error, 200)})") from None
 
 
 @contextmanager
@@ -255,7 +255,3 @@ def _extent(mask: Tensor) -> Tensor:
 
 def _as_floats(value: float | Sequence[float]) -> tuple[float, ...]:
     return (float(value),) if isinstance(value, int | float) else tuple(float(number) for number in value)
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import UnreadableFolder
 
 _ZIP = b"PK\x03\x04"
@@ -62,7 +63,7 @@ def refuse_foreign_code(path: Path, content: bytes) -> None:
     except _Unsafe as error:
         raise UnreadableFolder(f"{path}: refused: {error}; --trust-model loads a file that you trust") from None
     except Exception as error:  # the readers of archives, zip files, JSON and pickles raise many types
-        raise UnreadableFolder(f"{path}: can't be read ({str(error).splitlines()[0][:200]})") from None
+        raise UnreadableFolder(f"{path}: can't be read ({wording(error, 200)})") from None
 
 
 def _screen_exported(content: bytes) -> None:

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from mnist_resnet.config.build import build
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.study import JOB
 
@@ -95,7 +95,7 @@ def _build(name: str, node: dict[str, Any], kind: type[Any]) -> Any:
         built = build(node)
     except (HydraException, ImportError) as error:
         cause = error.__cause__ or error
-        raise UsageError(f"{shown}: {' '.join(str(cause).split())}") from None
+        raise UsageError(f"{shown}: {wording(cause)}") from None
     if not isinstance(built, kind):
         raise UsageError(f"{shown}: is not an Optuna {kind.__name__}")
     return built

@@ -7,7 +7,7 @@ import optuna
 from optuna.samplers import CmaEsSampler, RandomSampler
 from optuna.study import Study
 
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.search.components import build_sampler
 from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.study import propose, quiet_optuna
@@ -40,7 +40,7 @@ def rehearse(node: Mapping[str, Any], space: Sequence[Parameter]) -> list[str]:
     except ModuleNotFoundError as error:
         raise UsageError(f"{shown}: needs {error.name}, which is not installed: pip install {error.name}") from None
     except Exception as error:
-        raise UsageError(f"{shown}: can't search this space: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{shown}: can't search this space: {wording(error)}") from None
 
 
 def made_up_study(space: Sequence[Parameter], trials: int) -> Study:

@@ -22,7 +22,7 @@ from optuna.trial import Trial
 from mnist_resnet.config.combinations import level_override
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.config.sweep_grammar import levels, parse_sweep
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 
 INTERVAL_DIGITS = 4
 """Significant digits of a value from an interval. Names and tables stay readable, and the value can be typed again."""
@@ -188,7 +188,7 @@ def _parameter(override: Override, is_group: bool) -> Parameter:
     try:
         return Parameter(key, typed, _distribution(override, line), is_group)
     except ValueError as error:
-        raise UsageError(f"{line}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{line}: {wording(error)}") from None
 
 
 def _distribution(override: Override, line: str) -> BaseDistribution:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from mnist_resnet.config.allowed_targets import check_plain_values, check_targets, targets
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, to_json, write_atomically
 from mnist_resnet.search.space import Parameter, corners, read_parameter
 
@@ -143,4 +144,4 @@ def read_spec(folder: Path) -> SearchSpec:
         content["commons"] = [SharedConfig(**shared) for shared in content["commons"]]
         return SearchSpec(**content)
     except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableFolder(f"{folder / SEARCH}: can't be read ({error})") from None
+        raise UnreadableFolder(f"{folder / SEARCH}: can't be read ({wording(error)})") from None

@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mnist_resnet.config.validation_errors import suggest_option
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.objective import direction
 from mnist_resnet.search.space import Parameter
@@ -51,7 +51,7 @@ def open_storage(folder: Path) -> JournalStorage:
     try:
         return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableFolder(f"{file}: can't be read ({' '.join(str(error).split())})") from None
+        raise UnreadableFolder(f"{file}: can't be read ({wording(error)})") from None
 
 
 def _cut_torn_line(file: Path) -> None:

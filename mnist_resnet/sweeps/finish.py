@@ -12,7 +12,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.errors import EndedEarly, UsageError
+from mnist_resnet.errors import EndedEarly, UsageError, wording
 from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status
 from mnist_resnet.jobs.run import remove_unkept_weights
 from mnist_resnet.jobs.signals import Interrupted
@@ -81,13 +81,13 @@ def run_launcher(due: Sequence[JobSpec], start: Callable[[Sequence[JobSpec]], An
         raise
     except OSError as error:
         hint = "; make room before you resume" if error.errno in DISK_FULL else ""
-        console.print(f"ended early: {error}{hint}", markup=False)
+        console.print(f"ended early: {wording(error)}{hint}", markup=False)
         return 1
     except EndedEarly as error:
         console.print(f"ended early: {error}", markup=False)
         return 1
     except Exception as error:
-        console.print(f"the launcher failed: {type(error).__name__}: {error}", markup=False)
+        console.print(f"the launcher failed: {wording(error)}", markup=False)
         return 1
     return 0
 

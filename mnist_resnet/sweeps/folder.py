@@ -15,7 +15,7 @@ from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import (
     DONE,
     FORMAT,
@@ -111,7 +111,7 @@ def read_sweep(folder: Path) -> Sweep:
     try:
         jobs = [JobSpec(**job) for job in content["jobs"]]
     except (KeyError, TypeError) as error:
-        raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({error})") from None
+        raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({wording(error)})") from None
     for job in jobs:
         if not isinstance(job.config, dict) or not isinstance(job.name, str):
             raise UnreadableFolder(f"{folder / SWEEP}: a job in its list has no name or no config")

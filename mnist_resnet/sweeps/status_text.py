@@ -38,7 +38,7 @@ def time_left(status: SweepStatus) -> str:
 
 
 def status_text(status: SweepStatus) -> RenderableType:
-    """Return the whole status: counts, running jobs, failures, the best trial, and what to do next."""
+    """Return the whole status: counts, running jobs, failures, and the best trial."""
     return Group(*_parts(status))
 
 
@@ -70,9 +70,6 @@ def _parts(status: SweepStatus) -> Iterator[RenderableType]:
     if best is not None:
         metric, epoch = objective_of(best[0].job.config)
         yield Text(f"best: {shown(metric, best[1])} ({metric} of the {epoch} epoch), {best[0].job.name}")
-    hint = resume_hint(status)
-    if hint:
-        yield Text(hint)
 
 
 def _row(job: JobStatus, now: datetime) -> list[Any]:

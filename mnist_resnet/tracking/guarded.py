@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import InstantiationException
 
 from mnist_resnet.config.build import build
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import RunInfo, Tracker
-from mnist_resnet.tracking.wandb_mode import one_line, warn_once
+from mnist_resnet.tracking.wandb_mode import MAX_REASON, warn_once
 
 if TYPE_CHECKING:
     import pandas
@@ -68,5 +69,5 @@ class GuardedTracker:
     def _disable(self, error: Exception) -> None:
         self._tracker = None
         cause = error.__cause__ if isinstance(error, InstantiationException) else None
-        reason = one_line(cause if isinstance(cause, Exception) else error)
+        reason = wording(cause or error, MAX_REASON)
         warn_once(f"tracking._target_={self._target} failed and is disabled ({reason})")

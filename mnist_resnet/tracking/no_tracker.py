@@ -17,7 +17,7 @@ class NoTracker:
     """
 
     def __init__(
-        self, mode: str = "auto", project: str = "mnist-resnet", entity: str | None = None, timeout: float = 30.0
+        self, mode: str = "auto", project: str | None = None, entity: str | None = None, timeout: float = 30.0
     ) -> None:
         pass
 

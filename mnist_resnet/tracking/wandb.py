@@ -3,17 +3,17 @@
 A failure in W&B never reaches the job: the first one is logged as a warning, and the job continues untracked.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, Metrics, Status
 from mnist_resnet.tracking import wandb_files, wandb_mode, wandb_run
 from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.wandb_metrics import MetricLogger
-from mnist_resnet.tracking.wandb_mode import one_line, warn_once
+from mnist_resnet.tracking.wandb_mode import MAX_REASON, warn_once
 from mnist_resnet.tracking.wandb_summary import log_summary_run
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ FINISHED = (Status.COMPLETED, Status.PRUNED, Status.INTERRUPTED)
 
 MAX_TAG_LENGTH = 64
 """Characters; W&B's service rejects a run with a longer tag."""
-MAX_NAME_LENGTH = 128
-"""Characters; W&B's service rejects a run with a longer name."""
 
 
 class WandbTracker:
@@ -36,14 +34,14 @@ class WandbTracker:
     """
 
     def __init__(
-        self, mode: str = "auto", project: str = "mnist-resnet", entity: str | None = None, timeout: float = 30.0
+        self, mode: str = "auto", project: str | None = None, entity: str | None = None, timeout: float = 30.0
     ) -> None:
         """Store the settings; W&B is imported and the run started only in `begin`.
 
         Args:
             mode: `auto` (online if an API key is configured and the server answers), `online` or `offline`.
-            project: W&B's project.
-            entity: W&B's user or team; None for the user's default.
+            project: W&B's project; None for the user's own setting (`WANDB_PROJECT`, `wandb init`) or `mnist-resnet`.
+            entity: W&B's user or team; None for the user's own setting or default.
             timeout: seconds that W&B's server may delay a job at its start, and again at its end.
         """
         self.mode = mode
@@ -104,23 +102,25 @@ class WandbTracker:
         try:
             function(*arguments)
         except Exception as error:
-            warn_once(f"W&B failed; the job continues without it ({one_line(error)})")
+            warn_once(f"W&B failed; the job continues without it ({wording(error, MAX_REASON)})")
             logger, self._logger = self._logger, None
             if logger is not None:
                 wandb_run.abandon(logger.open_run)
 
     def _begin(self, run: RunInfo) -> None:
+        settings = wandb_mode.user_settings()
+        own_name = settings.run_name if run.group is None else None
         opened = wandb_run.open_run(
             run.folder,
             self.mode,
             self.timeout,
             id=run.id,
-            name=short_name(run.name),
+            name=own_name or run.name,
             project=self.project,
             entity=self.entity,
             group=run.group,
-            job_type="train",
-            tags=list(dict.fromkeys([*(tag[:MAX_TAG_LENGTH] for tag in run.tags if tag), *wandb_mode.users_tags()])),
+            job_type=settings.run_job_type or "train",
+            tags=list(dict.fromkeys([*(tag[:MAX_TAG_LENGTH] for tag in run.tags if tag), *(settings.run_tags or ())])),
             config=run.config,
         )
         self._logger = None if opened is None else MetricLogger(opened, run.steps_per_epoch)
@@ -133,15 +133,6 @@ class WandbTracker:
         opened, self._logger = self._logger.open_run, None
         opened.run.summary.update(_summary(result))
         wandb_run.finish(opened, exit_code=0 if result.get("status") in FINISHED else 1)
-
-
-def short_name(name: str) -> str:
-    """Cut a run's name to what W&B accepts, in the middle and with a hash, so that two names stay different."""
-    if len(name) <= MAX_NAME_LENGTH:
-        return name
-    mark = f"…{hashlib.sha256(name.encode()).hexdigest()[:8]}…"
-    kept = MAX_NAME_LENGTH - len(mark)
-    return f"{name[: kept - kept // 2]}{mark}{name[-(kept // 2) :]}"
 
 
 def _restore_locked(logged: Any, config: dict[str, Any]) -> None:

@@ -8,23 +8,24 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from mnist_resnet.errors import wording
+
 Mode = Literal["online", "offline", "disabled"]
 
-VARIABLES = {"run_tags": "WANDB_TAGS", "run_notes": "WANDB_NOTES", "run_name": "WANDB_NAME"}
-"""Variables that are not named after W&B's setting."""
+MAX_REASON = 200
+"""Most characters of an error that are shown as a reason."""
 
 SERVER_TIMEOUT = 5.0
 """Seconds without an answer after which a server counts as unreachable."""
 
 _unreachable: dict[str, str | None] = {}
 _warned: set[str] = set()
-_set_aside: set[str] = set()
-"""Names of the variables that W&B rejected in this process."""
+_rejected: set[str] = set()
+"""What W&B rejected of the user's settings in this process."""
 
 
 def warn_once(text: str) -> None:
@@ -32,11 +33,6 @@ def warn_once(text: str) -> None:
     if text not in _warned:
         _warned.add(text)
         logging.getLogger("mnist_resnet").warning(text)
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's type and message as one log line; the message is cut at 200 characters."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def quieten() -> None:
@@ -67,13 +63,13 @@ def decide_mode(mode: str) -> Mode:
     try:
         return _decide(mode)
     except Exception as error:
-        warn_once(f"W&B is disabled: {one_line(error)}")
+        warn_once(f"W&B is disabled: {wording(error, MAX_REASON)}")
         return "disabled"
 
 
 def give_up(reason: str) -> None:
     """Mark the server as unreachable and warn; later runs of this process start offline."""
-    base_url = _settings().base_url
+    base_url = user_settings().base_url
     _unreachable[base_url] = reason
     _warn_offline(base_url, reason)
 
@@ -85,8 +81,8 @@ def _warn_offline(base_url: str, reason: str) -> None:
 def _decide(mode: str) -> Mode:
     if mode == "offline":
         return "offline"
-    settings = _settings()
-    if _set_aside:
+    settings = user_settings()
+    if _rejected:
         return "offline"
     if mode == "auto":
         if settings.mode == "disabled":
@@ -105,38 +101,57 @@ def _decide(mode: str) -> Mode:
     return "online"
 
 
-def _settings() -> Any:
-    """Return W&B's own settings, read from its environment variables and settings files."""
+def user_settings() -> Any:
+    """Return W&B's own settings, read from its environment variables and settings files in the order that it documents.
+
+    What W&B rejects of them is named in a warning, and all runs of this process are kept offline: without its own
+    settings, W&B might send them to another server.
+    """
     quieten()
     import wandb
 
     try:
-        return wandb.setup().settings
-    except ValueError as error:
-        if not _set_bad_variables_aside(error):
-            raise
-        return wandb.setup().settings
+        settings = wandb.setup().settings
+    except (ValueError, wandb.errors.UsageError):
+        _set_bad_variables_aside()
+        settings = wandb.setup().settings
+    _check_files(settings)
+    return settings
 
 
-def _set_bad_variables_aside(error: ValueError) -> bool:
-    """Remove the variables that W&B rejects from this process's environment; return whether there were any.
+def _set_bad_variables_aside() -> None:
+    """Remove the variables that W&B rejects from this process's environment."""
+    import wandb
 
-    Runs are kept offline then: without its own settings, W&B might send them to another server.
-    """
-    problems: list[dict[str, Any]] = getattr(error, "errors", list)()
-    for problem in problems:
-        for part in problem["loc"][:1]:
-            name = VARIABLES.get(str(part), f"WANDB_{part}".upper())
-            value = os.environ.pop(name, None)
-            if value is not None:
-                _set_aside.add(name)
-                warn_once(f"W&B runs are kept offline: {name}={value}: {problem['msg']}")
-    return bool(_set_aside)
+    for name, value in list(os.environ.items()):
+        try:
+            wandb.Settings().update_from_env_vars({name: value})
+        except (ValueError, wandb.errors.UsageError) as error:
+            del os.environ[name]
+            _reject(f"{name}={_reason(error, value)}")
 
 
-def users_tags() -> Sequence[str]:
-    """Return the tags that the user gives all runs (`WANDB_TAGS`)."""
-    return _settings().run_tags or ()
+def _check_files(settings: Any) -> None:
+    """Warn of what W&B rejects in its settings files; it passes over all of a file then."""
+    import wandb
+
+    file = settings.read_system_settings()
+    for key, value in file.all().items():
+        try:
+            wandb.Settings(**{key: value})
+        except (ValueError, wandb.errors.UsageError) as error:
+            _reject(f"{', '.join(map(str, file.sources))}: {key}={_reason(error, value)}")
+
+
+def _reject(reason: str) -> None:
+    _rejected.add(reason)
+    warn_once(f"W&B runs are kept offline: {reason}")
+
+
+def _reason(error: Exception, value: str) -> str:
+    """Return the value and W&B's reason, without the names that pydantic and W&B give the setting itself."""
+    messages = [str(problem["msg"]) for problem in getattr(error, "errors", list)()]
+    return f"{value}: {'; '.join(messages) or wording(error, MAX_REASON)}"
 
 
 def _has_credentials(settings: Any) -> bool:
@@ -179,5 +194,5 @@ def _probe(base_url: str) -> str | None:
         # W&B has its own certificates and proxies, so a server that only this check distrusts counts as reachable.
         return None if isinstance(error.reason, ssl.SSLError) else f"can't be reached ({error.reason})"
     except Exception as error:
-        return f"can't be reached ({one_line(error)})"
+        return f"can't be reached ({wording(error, MAX_REASON)})"
     return None

@@ -1,11 +1,19 @@
 """Opens and finishes W&B runs: many in one process, and one for all attempts of a job."""
 
+import hashlib
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mnist_resnet.errors import wording
 from mnist_resnet.tracking import wandb_files, wandb_mode
+
+DEFAULT_PROJECT = "mnist-resnet"
+"""W&B's project where the user names none."""
+MAX_NAME_LENGTH = 128
+"""Characters; W&B's service rejects a run with a longer name or group."""
 
 addresses: dict[Path, str] = {}
 """W&B addresses of the runs that this process opened online, by the resolved folder of the job or sweep."""
@@ -38,17 +46,35 @@ class OpenRun:
             self.run.log({**row, "global_step": step}, step=step, commit=commit)
 
 
-def open_run(folder: Path, mode: str, timeout: float, **options: Any) -> OpenRun | None:
+def project_and_group(project: str | None, group: str | None) -> tuple[str, str | None]:
+    """Return the W&B project and group of a run.
+
+    The user's own W&B settings come after what is typed, and before our defaults.
+
+    Args:
+        project: W&B's project; None if none is typed.
+        group: our default for the group.
+    """
+    settings = wandb_mode.user_settings()
+    return project or settings.project or DEFAULT_PROJECT, short_name(settings.run_group or group)
+
+
+def open_run(
+    folder: Path, mode: str, timeout: float, *, name: str, project: str | None, group: str | None, **options: Any
+) -> OpenRun | None:
     """Open a W&B run for `folder`, replacing the folder's unsent offline runs.
 
     The run's files are written to the folder's `wandb/`. If the server refuses the run, or does not answer within
-    `timeout` seconds, the run is opened offline.
+    `timeout` seconds, the run is opened offline. Later runs of the process are tried online only after a refusal.
 
     Args:
         folder: the job or sweep folder.
         mode: `auto`, `online` or `offline`.
         timeout: seconds that the server may take at the run's start, and again at its end.
-        options: further arguments of `wandb.init`, such as `id`, `project` and `config`.
+        name: the run's name, which is cut if it is too long for W&B.
+        project: W&B's project; None if none is typed.
+        group: group of the run; the user's `WANDB_RUN_GROUP` comes before it.
+        options: further arguments of `wandb.init`, such as `id` and `config`.
 
     Returns:
         The open run, or None if W&B is disabled.
@@ -59,20 +85,37 @@ def open_run(folder: Path, mode: str, timeout: float, **options: Any) -> OpenRun
     decided = wandb_mode.decide_mode(mode)
     if decided == "disabled":
         return None
+    project, group = project_and_group(project, group)
+    options |= {"name": short_name(name), "project": project, "group": group}
     # Without this folder, W&B silently writes to /tmp.
     (folder / "wandb").mkdir(exist_ok=True)
     moves = wandb_files.set_aside(wandb_files.unsent_runs(folder))
     try:
         if decided == "online":
+            started = time.monotonic()
             try:
                 return _open_online(folder, timeout, options)
             except Exception as error:
                 _restart_service()
-                wandb_mode.give_up(f"refused a run ({wandb_mode.one_line(error)})")
+                reason = wording(error, wandb_mode.MAX_REASON)
+                if time.monotonic() - started < timeout:
+                    # The server answered: it dislikes this run, and may take the next one.
+                    wandb_mode.warn_once(f"W&B refused a run, which is kept offline ({reason})")
+                else:
+                    wandb_mode.give_up(f"did not take a run in time ({reason})")
         return _open_offline(folder, timeout, options)
     except BaseException:
         wandb_files.put_back(moves)
         raise
+
+
+def short_name(name: str | None) -> str | None:
+    """Cut a name to what W&B accepts, in the middle and with a hash, so that two names stay different."""
+    if name is None or len(name) <= MAX_NAME_LENGTH:
+        return name
+    mark = f"…{hashlib.sha256(name.encode()).hexdigest()[:8]}…"
+    kept = MAX_NAME_LENGTH - len(mark)
+    return f"{name[: kept - kept // 2]}{mark}{name[-(kept // 2) :]}"
 
 
 def finish(opened: OpenRun, exit_code: int) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from mnist_resnet.errors import wording
 from mnist_resnet.tracking import wandb_files, wandb_run
-from mnist_resnet.tracking.wandb_mode import one_line, warn_once
+from mnist_resnet.tracking.wandb_mode import MAX_REASON, warn_once
 
 PAGES = (".html",)
-MAX_SWEEP_NAME = 120
-"""Characters of a sweep's name in its run's name; W&B's service rejects names above 128."""
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -19,7 +18,7 @@ def log_summary_run(
     sweep_folder: Path,
     name: str,
     *,
-    project: str,
+    project: str | None,
     entity: str | None,
     mode: str,
     columns: Sequence[str],
@@ -34,7 +33,7 @@ def log_summary_run(
     Args:
         sweep_folder: the sweep folder; the W&B files are written to its `wandb/`.
         name: the sweep's name, which is the group of its jobs' W&B runs.
-        project: W&B's project, the same as for the jobs.
+        project: W&B's project or None, the same as for the jobs.
         entity: W&B's user or team, the same as for the jobs.
         mode: `auto`, `online` or `offline`, the same as for the jobs.
         columns: the table's column names.
@@ -50,7 +49,7 @@ def log_summary_run(
             mode,
             timeout,
             id=wandb_files.earlier_id(sweep_folder) or uuid4().hex[:16],
-            name=f"{name[:MAX_SWEEP_NAME]}: table",
+            name=f"{name}: table",
             project=project,
             entity=entity,
             group=name,
@@ -61,7 +60,7 @@ def log_summary_run(
             # The superseded run duplicates the sweep folder, and its copy of the dashboard is the largest file there.
             shutil.rmtree(sweep_folder / "wandb" / wandb_files.SUPERSEDED, ignore_errors=True)
     except Exception as error:
-        warn_once(f"W&B has no table of this sweep ({one_line(error)})")
+        warn_once(f"W&B has no table of this sweep ({wording(error, MAX_REASON)})")
 
 
 def _log_content(

@@ -13,8 +13,8 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import Report
-from mnist_resnet.errors import UsageError
-from mnist_resnet.tracking import wandb_mode
+from mnist_resnet.errors import UsageError, wording
+from mnist_resnet.tracking import wandb_mode, wandb_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = No
     except Exception as error:
         # Any error of the network or the service reaches the user as one line.
         raise UsageError(
-            f"--wandb: W&B rejected the workspace or report ({type(error).__name__}: {str(error)[:200]})"
+            f"--wandb: W&B rejected the workspace or report ({wording(error, wandb_mode.MAX_REASON)})"
         ) from error
 
 
@@ -78,17 +78,18 @@ def config_keys(frame: "pd.DataFrame", factors: Sequence[str]) -> list[str]:
 
 def _project(jobs: Sequence[Job]) -> tuple[str, str | None]:
     """Return the W&B project and entity of the jobs."""
-    projects = {(tracking.get("project"), tracking.get("entity")) for job in jobs if (tracking := _tracking(job))}
+    projects = {(tracking["project"], tracking.get("entity")) for job in jobs if (tracking := _tracking(job))}
     if len(projects) != 1:
         problem = "no job was tracked by W&B" if not projects else "the jobs were tracked in several projects"
         raise UsageError(f"--wandb: {problem}; it needs sweeps of one project, tracked with tracking=wandb")
     project, entity = projects.pop()
-    return str(project), entity if isinstance(entity, str) else None
+    settings = wandb_mode.user_settings()
+    return wandb_run.project_and_group(project, None)[0], entity or settings.entity
 
 
 def _tracking(job: Job) -> dict[str, Any]:
     tracking = job.config.get("tracking")
-    return tracking if isinstance(tracking, dict) and tracking.get("project") else {}
+    return tracking if isinstance(tracking, dict) and "project" in tracking else {}
 
 
 def _sweeps(jobs: Sequence[Job]) -> list[str]:
@@ -96,7 +97,9 @@ def _sweeps(jobs: Sequence[Job]) -> list[str]:
 
 
 def _filters(jobs: Sequence[Job]) -> str:
-    names = ", ".join("'" + name.replace("'", "\\'") + "'" for name in _sweeps(jobs))
+    users_group = wandb_mode.user_settings().run_group
+    groups = [*map(wandb_run.short_name, _sweeps(jobs)), *([users_group] if users_group else [])]
+    names = ", ".join("'" + str(name).replace("'", "\\'") + "'" for name in groups)
     return f"Metric('group') in [{names}]" if names else ""
 
 

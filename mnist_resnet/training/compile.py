@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_resnet.config.schema import Trainer
+from mnist_resnet.errors import wording
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
 from mnist_resnet.training.loop import Forward, LossFunction, Training, predict
 from mnist_resnet.training.numerics import Numerics
@@ -157,7 +158,7 @@ def _compile(training: Training, network: str) -> str | None:
         if changed := components.changed_by_python(host_state):  # it would be compiled again in each step
             return f"the step changes {changed}, a constant in compiled code"
     except Exception as error:
-        return " ".join(str(error).split())[:200] or type(error).__name__
+        return wording(error, 200)
     finally:
         before.restore()
     training.forward = FullBatchForward(forward, training.config.data.batch_size)

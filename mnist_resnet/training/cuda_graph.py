@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mnist_resnet.errors import wording
 from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.snapshot import Snapshot
 
@@ -120,7 +121,7 @@ class GraphedUpdate:
         except NotGraphed:
             raise
         except Exception as error:
-            raise NotGraphed(f"recording failed: {' '.join(str(error).split())[:200]}") from error
+            raise NotGraphed(f"recording failed: {wording(error, 200)}") from error
         finally:
             before.restore()
         _compare(eager, replayed)

@@ -9,6 +9,7 @@ import torch
 
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, decode, load
+from mnist_resnet.errors import wording
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.task_run import TaskRun
@@ -125,7 +126,7 @@ def _save_results(run: TaskRun, training: Training) -> None:
     except (OSError, LeaseLost):
         raise
     except Exception as error:
-        run.writer.note(f"the trained network could not be saved: {' '.join(str(error).split())}")
+        run.writer.note(f"the trained network could not be saved: {wording(error)}")
 
 
 def _anomalies(config: Config) -> AbstractContextManager[Any]:

@@ -131,6 +131,18 @@ def test_watching_ends_when_all_tasks_of_a_detached_sweep_have_failed(
     assert "no job is running" in output
 
 
+def test_no_resume_is_proposed_while_tasks_are_pending(
+    place: Place, cluster: slurm.SlurmCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = ("hydra.launcher.slurm.parameters={begin: now+1hour}", "sweep.detach=true")
+    assert train(place, "later", *later).returncode == 0
+    code, output = follow(place.folder / "multirun" / "later", capsys)
+    cluster.ask("scancel", "--state=PENDING")
+    assert code == 0
+    assert "to resume" not in output
+    assert "Slurm array" in output
+
+
 def test_tasks_that_never_start_end_the_wait(
     place: Place, cluster: slurm.SlurmCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

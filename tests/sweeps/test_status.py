@@ -13,6 +13,7 @@ from rich.console import Console
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
 from mnist_resnet.jobs.lease import Lease, acquire_lease
+from mnist_resnet.sweep import main as sweep_command
 from mnist_resnet.sweeps.cost import CostModel, time_to_end
 from mnist_resnet.sweeps.status import StatusReader
 from mnist_resnet.sweeps.status_text import status_text
@@ -63,9 +64,10 @@ def test_status_shows_each_job_and_who_runs_it(sweep: Path) -> None:
     assert "interrupted: seed=4: its process died" in shown
 
 
-def test_sweep_without_running_jobs_says_how_to_resume(tmp_path: Path) -> None:
+def test_sweep_without_running_jobs_says_how_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, predictions=False).write(tmp_path / "my sweep")
-    assert f"to resume: python -m mnist_resnet.resume '{folder}'" in text(folder)
+    assert sweep_command([str(folder)]) == 0
+    assert f"to resume: python -m mnist_resnet.resume '{folder}'" in capsys.readouterr().out
 
 
 def test_reader_notices_that_a_cached_job_is_rerun_and_ends(sweep: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking import wandb_mode
 from mnist_resnet.tracking.callback import Callback, RunInfo
 from mnist_resnet.tracking.no_tracker import NoTracker
-from mnist_resnet.tracking.wandb import WandbTracker, short_name
+from mnist_resnet.tracking.wandb import WandbTracker
 from mnist_resnet.tracking.wandb_files import sync_command
+from mnist_resnet.tracking.wandb_run import short_name
 from mnist_resnet.tracking.wandb_summary import log_summary_run
 from tests.wandb_history import begun, history, summary
 from tests.wandb_server import WandbServer
@@ -45,7 +47,7 @@ def _reset_wandb() -> None:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     wandb_mode._unreachable.clear()
-    wandb_mode._set_aside.clear()
+    wandb_mode._rejected.clear()
     wandb_mode._warned.clear()
 
 
@@ -345,7 +347,7 @@ def test_failing_server_makes_jobs_offline_with_one_warning(
             _train(WandbTracker(mode="auto", timeout=2.0), run, until=3)
             _check_complete(history(_offline_runs(tmp_path / str(index))[0]))
     assert len(_warnings(caplog)) == 1
-    assert "refused" in _warnings(caplog)[0]
+    assert "did not take a run in time" in _warnings(caplog)[0]
 
 
 def test_unsent_rows_are_kept_when_the_server_is_lost(
@@ -453,44 +455,125 @@ def test_failing_summary_run_only_warns(tmp_path: Path, caplog: pytest.LogCaptur
     assert len(_warnings(caplog)) == 1
 
 
-def test_the_users_own_tags_and_notes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_TAGS", "mine,quick")
-    monkeypatch.setenv("WANDB_NOTES", "for the paper")
+USERS_VARIABLES = {
+    "WANDB_PROJECT": "of_the_variable",
+    "WANDB_ENTITY": "team_of_the_variable",
+    "WANDB_RUN_GROUP": "group_of_the_variable",
+    "WANDB_JOB_TYPE": "ablation",
+    "WANDB_NAME": "mine",
+    "WANDB_NOTES": "for the paper",
+    "WANDB_TAGS": "mine,quick",
+}
+
+SETTINGS_FILE = """[default]
+project = of_the_file
+entity = team_of_the_file
+run_group = group_of_the_file
+"""
+"""What `wandb init` writes, and a key that a user added."""
+
+
+@pytest.mark.parametrize("in_sweep", [True, False])
+@pytest.mark.parametrize("typed", [None, "typed"])
+@pytest.mark.parametrize("variables", [True, False])
+def test_the_users_own_settings_count_below_what_is_typed(
+    in_sweep: bool, typed: str | None, variables: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text(SETTINGS_FILE)
+    if variables:
+        for name, value in USERS_VARIABLES.items():
+            monkeypatch.setenv(name, value)
+    run = _run(tmp_path / "job")
+    _train(WandbTracker(mode="offline", project=typed, entity=typed), run if in_sweep else replace(run, group=None), 1)
+    started = begun(_offline_runs(tmp_path / "job")[0])
+    origin = "variable" if variables else "file"
+    assert started["project"] == typed or f"of_the_{origin}"
+    assert started["entity"] == typed or f"team_of_the_{origin}"
+    assert started["run_group"] == f"group_of_the_{origin}"
+    assert started["job_type"] == ("ablation" if variables else "train")
+    assert started.get("notes", "") == ("for the paper" if variables else "")
+    assert started["display_name"] == ("mine" if variables and not in_sweep else "job")
+    assert started["tags"] == ["quick", "report_d", "t" * 64, *(["mine"] if variables else [])]
+
+
+def test_without_settings_the_project_is_ours_and_the_group_the_sweep(tmp_path: Path) -> None:
     _train(WandbTracker(mode="offline"), _run(tmp_path / "job"), until=1)
     started = begun(_offline_runs(tmp_path / "job")[0])
-    assert started["tags"] == ["quick", "report_d", "t" * 64, "mine"]
-    assert started["notes"] == "for the paper"
+    assert (started["project"], started["run_group"]) == ("mnist-resnet", "lr_vs_stem")
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("WANDB_BASE_URL", "localhost:8080"), ("WANDB_MODE", "OFFLINE"), ("WANDB_TAGS", "t" * 78)],
+    "setting",
+    [
+        "WANDB_BASE_URL=localhost:8080",
+        "WANDB_MODE=OFFLINE",
+        f"WANDB_TAGS={'t' * 78}",
+        "WANDB_PROJECT=team/mnist",
+        "base_url=localhost:8080",
+        "project=team/mnist",
+    ],
 )
 @pytest.mark.parametrize("mode", ["auto", "online"])
 def test_a_bad_setting_is_named_and_the_run_kept_offline(
-    name: str, value: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    setting: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    name, _, value = setting.partition("=")
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "wandb" / "settings"
     with WandbServer() as server:
         _use(server, monkeypatch)
-        monkeypatch.setenv(name, value)
+        if name.startswith("WANDB_"):
+            monkeypatch.setenv(name, value)
+        else:
+            file.parent.mkdir()
+            file.write_text(f"[default]\n{name} = {value}\n")
         _train(WandbTracker(mode=mode), _run(tmp_path / "job"), until=1)
         assert server.runs == {}
     _check_complete(history(_offline_runs(tmp_path / "job")[0]), epochs=1)
     (warning,) = _warnings(caplog)
-    assert warning.startswith(f"W&B runs are kept offline: {name}={value}: ")
+    where = "" if name.startswith("WANDB_") else f"{file}: "
+    assert warning.startswith(f"W&B runs are kept offline: {where}{setting}: ")
+    assert "Error" not in warning
 
 
 def test_a_name_is_cut_to_what_the_service_accepts_and_stays_unique() -> None:
     names = [f"{'a' * 100},seed={seed},{'b' * 100}" for seed in range(3)]
-    assert {len(short_name(name)) for name in names} == {128}
+    assert {len(str(short_name(name))) for name in names} == {128}
     assert len({short_name(name) for name in names}) == 3
     assert short_name("n" * 128) == "n" * 128
 
 
-def test_a_long_name_reaches_the_server_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / ("n" * 200)
+def test_names_that_the_server_would_refuse_reach_it_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "n" * 200
     with WandbServer() as server:
         _use(server, monkeypatch)
-        _train(WandbTracker(mode="online"), _run(folder), until=1)
-        (run,) = server.runs.values()
-    assert run.records["displayName"] == short_name("n" * 200)
+        run = replace(_run(tmp_path / "job"), name=long, group=long, tags=[long])
+        _train(WandbTracker(mode="online"), run, until=1)
+        _summary_run(tmp_path / long, mode="online")
+        job, whole = server.runs.values()
+    for sent in (job, whole):
+        assert sent.records["groupName"] == short_name(long)
+        assert len(sent.records["displayName"]) == 128
+    assert job.exit_code == whole.exit_code == 0
+
+
+def test_a_refused_run_is_kept_offline_and_the_next_one_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        tracker = WandbTracker(mode="online")
+        monkeypatch.setenv("WANDB_JOB_TYPE", "j" * 65)
+        _reset_wandb()
+        _train(tracker, _run(tmp_path / "refused", identity="refused"), until=1)
+        monkeypatch.delenv("WANDB_JOB_TYPE")
+        sys.modules["wandb"].teardown()  # it would keep the variable
+        _train(tracker, _run(tmp_path / "next", identity="next"), until=1)
+        assert list(server.runs) == ["next"]
+        _check_complete(server.runs["next"].history, epochs=1)
+    _check_complete(history(_offline_runs(tmp_path / "refused")[0]), epochs=1)
+    (warning,) = _warnings(caplog)
+    assert warning.startswith("W&B refused a run, which is kept offline (")
+    assert "64 limit exceeded for jobType" in warning
