@@ -11,6 +11,9 @@ from mnist_resnet.comparing.levels import level_text
 NON_FACTORS = ("sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""
 
+DATA_ROOT = "data.root"
+"""Key that a sweep may vary on purpose, to compare what lies in several folders."""
+
 NUMERICS = ("trainer.device", "trainer.threads", "trainer.compile", "trainer.detect_anomaly", "data.test_batch_size")
 """Keys that change the last bits at most: no factors, unless a sweep varies them on purpose.
 
@@ -89,7 +92,16 @@ def _prefixes(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 def _candidates(frame: pd.DataFrame) -> list[str]:
     skipped = {*JOB_COLUMNS, *METRIC_COLUMNS, *frame.attrs.get("metrics", ()), "best_step", "seed"}
-    return [column for column in frame.columns if column not in skipped and not is_under(column, NON_FACTORS)]
+    compared = {DATA_ROOT} if _compares_data(frame) else set()
+    return [
+        column
+        for column in frame.columns
+        if column in compared or (column not in skipped and not is_under(column, NON_FACTORS))
+    ]
+
+
+def _compares_data(frame: pd.DataFrame) -> bool:
+    return DATA_ROOT in frame.attrs.get("swept", []) and frame["data_sha256"].nunique() > 1
 
 
 def _groups_first(columns: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from mnist_resnet.comparing.reported import describe_metrics
 from mnist_resnet.config.metric import BEST, Metric
 
 JOB_COLUMNS = (
-    "name", "sweep", "status", "folder", "index", "signature", "epochs", "epochs_completed",
+    "name", "sweep", "status", "folder", "index", "signature", "data_sha256", "epochs", "epochs_completed",
     "seconds", "training_seconds", "images_per_second", "parameters", "numerics", "processor", "code", "error",
 )  # fmt: skip
 """Columns of the frame that are neither factors nor metrics."""
@@ -100,6 +100,7 @@ def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dic
         "folder": str(job.folder),
         "index": job.result.get("index"),
         "signature": job.signature,
+        "data_sha256": job.result.get("data_sha256"),
         "epochs": job.result.get("epochs"),
         "epochs_completed": done,
         "seconds": job.result.get("seconds") if job.completed else _seconds(job),

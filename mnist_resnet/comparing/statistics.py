@@ -205,8 +205,8 @@ def _probability_below(reach: float, runs: int, n: int) -> float:
 def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Summarise the completed jobs of each combination of levels of `by`, in order of appearance.
 
-    Jobs of one sweep with the same signature count once. Where other factors vary within a group, each seed's mean over
-    their combinations counts as one run, so that the spread is between seeds alone.
+    Jobs of one sweep with the same signature and data count once. Where other factors vary within a group, each seed's
+    mean over their combinations counts as one run, so that the spread is between seeds alone.
 
     Returns:
         One row per combination: the levels; `jobs` (all jobs, or seeds where those are averaged), `n` (those counted)
@@ -218,8 +218,9 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     cells = _cells(frame, by)
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
-        # a repeated config and seed repeats its figures, so it is not another run
-        repeated = completed.duplicated(["sweep", "signature"] if "sweep" in completed else ["signature"])
+        # a repeated config and seed on the same data repeats its figures, so it is not another run
+        same = [column for column in ("sweep", "signature", "data_sha256") if column in completed]
+        repeated = completed.duplicated(same)
         completed = completed[~(repeated & completed["signature"].notna())]
         in_cells = cells.loc[group.index]
         is_pooled = in_cells.nunique() > 1

@@ -30,6 +30,8 @@ class JobSpec:
             single run.
         index: position in the sweep, from 0.
         sweep: name of the sweep folder; None for a single run.
+        data_sha256: hash of the data at launch; None if the config says all about them, or an older version froze the
+            job.
     """
 
     name: str
@@ -41,11 +43,16 @@ class JobSpec:
     code: dict[str, Any] | None = None
     index: int = 0
     sweep: str | None = None
+    data_sha256: str | None = None
 
     @cached_property
     def identity_without_epochs(self) -> str:
         """Identity with `trainer.epochs` left out: equal for jobs of a sweep that differ only in their epochs."""
-        return identity_without_epochs(self.config)
+        return f"{identity_without_epochs(self.config)} {self.data_sha256}"
+
+    def is_on_data_of(self, other: "JobSpec") -> bool:
+        """Return whether both have the same data, as far as is known."""
+        return None in (self.data_sha256, other.data_sha256) or self.data_sha256 == other.data_sha256
 
     def as_recorded(self, result: Mapping[str, Any] | None) -> "JobSpec":
         """Return this job with the signature that its folder's `result.json` records of the same experiment.

@@ -121,6 +121,15 @@ def decode(data: Data) -> None:
     _check_fits(data, _decoded(_source_node(data)))
 
 
+def is_published(data: Data) -> bool:
+    """Return whether the source of the config `data` vouches for its content.
+
+    Raises:
+        UsageError: As in `load`.
+    """
+    return _decoded(_source_node(data)).is_published
+
+
 def _source_node(data: Data) -> str:
     """Return the source's config node as JSON: its `_target_` and the keys that `Data` does not declare."""
     own = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}

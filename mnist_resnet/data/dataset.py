@@ -55,6 +55,8 @@ class DataSet:
     Attributes:
         train: images for training; validation images are held out of these.
         test: test images, with the same channels, height and width.
+        is_published: whether the source has checked that these are images that everybody has, wherever they are
+            stored. Of all other images a job records a hash, by which two jobs are told apart.
 
     Raises:
         UsageError: A part is not a `LabelledImages`, or training and test images differ in shape.
@@ -62,6 +64,7 @@ class DataSet:
 
     train: LabelledImages
     test: LabelledImages
+    is_published: bool = False
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("test", self.test)):
@@ -73,7 +76,7 @@ class DataSet:
 
     def to(self, device: str) -> "DataSet":
         """Return the same images on `device`, such as `cpu` or `cuda:0`."""
-        return DataSet(self.train.to(device), self.test.to(device))
+        return DataSet(self.train.to(device), self.test.to(device), self.is_published)
 
 
 def _require(tensor: Tensor, name: str, dtype: torch.dtype, expected: str, dimensions: int) -> None:

@@ -86,6 +86,7 @@ def load(data_set: IdxDataset, root: Path, verify: bool = True) -> DataSet:
     return DataSet(
         train=LabelledImages(arrays["train-images-idx3-ubyte"].unsqueeze(1), arrays["train-labels-idx1-ubyte"].long()),
         test=LabelledImages(arrays["t10k-images-idx3-ubyte"].unsqueeze(1), arrays["t10k-labels-idx1-ubyte"].long()),
+        is_published=verify,
     )
 
 

@@ -93,6 +93,7 @@ def digits(root: str | None = None, verify: bool = True) -> DataSet:  # noqa: AR
     return DataSet(
         train=LabelledImages(pixels[:-DIGITS_TEST_IMAGES], labels[:-DIGITS_TEST_IMAGES]),
         test=LabelledImages(pixels[-DIGITS_TEST_IMAGES:], labels[-DIGITS_TEST_IMAGES:]),
+        is_published=True,
     )
 
 

@@ -23,12 +23,15 @@ SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 """Keys that Hydra's `instantiate` consumes itself."""
 
 
-def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> None:
+def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> list[str | None]:
     """Check resolved configs against this machine, the code that they name, and the data; nothing is built.
 
     Args:
         configs: Resolved configs.
         may_download: Whether to download missing data; otherwise they are left unchecked, with a line that says so.
+
+    Returns:
+        For each config a hash of its data; None if the config says all about them, or they were not checked.
 
     Raises:
         UsageError: A device is missing, a `_target_` can't be found or takes other arguments, or the data can't be
@@ -43,10 +46,10 @@ def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> N
             _check_call(key, json.dumps(node))
     try:
         with downloads(may_download):
-            for config in checked:
-                task.check_data(config)
+            return [task.check_data(config) for config in checked]
     except DownloadNeeded:
         LOG.info("the data are not checked: a launch downloads them first")
+        return [None] * len(checked)
 
 
 def check_writable(key: str, folder: Path) -> None:

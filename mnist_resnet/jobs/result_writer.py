@@ -64,6 +64,7 @@ class ResultWriter:
             "sweep": job.sweep,
             "index": job.index,
             "signature": job.signature,
+            "data_sha256": (before or {}).get("data_sha256") or job.data_sha256,
             "attempt": lease.number,
             "attempts": self._attempts((before or {}).get("attempts", [])),
             "config": job.config,

@@ -23,8 +23,11 @@ class Task(Protocol):
             UsageError: It does not, for example no such device.
         """
 
-    def check_data(self, config: Config) -> None:
+    def check_data(self, config: Config) -> str | None:
         """Check before any job starts that the data can be loaded and fit the config.
+
+        Returns:
+            A hash of the data; None if the config says all about them, wherever they are stored.
 
         Raises:
             UsageError: They can't, or don't.

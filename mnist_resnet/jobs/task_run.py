@@ -7,6 +7,7 @@ from typing import Any
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import Config
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREVIOUS_CHECKPOINT, Metrics, write_atomically
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, load_checkpoint
 from mnist_resnet.jobs.progress import Progress
@@ -72,6 +73,21 @@ class TaskRun:
         """
         self.writer.check()
         write_atomically(path, content)
+
+    def record_data(self, sha256: str | None) -> None:
+        """Record the hash of the data that the job is about to see; None: its config says all about them.
+
+        Raises:
+            UsageError: The sweep was launched with other data, or the job has begun on others.
+        """
+        recorded = self.writer.result["data_sha256"]
+        if recorded is not None and recorded != sha256:
+            raise UsageError(
+                f"the data are not those that the job was started with (SHA-256 {recorded[:12]}… then, "
+                f"{(sha256 or 'of the published ones')[:12]}… now): bring those back, or give the command again, which "
+                f"makes a job of its own of these"
+            )
+        self.writer.result["data_sha256"] = sha256
 
     def load_state(self) -> tuple[State | None, list[str]]:
         """Load the state to continue from.

@@ -211,19 +211,14 @@ def _new_content(folder: Path, command: Sequence[str], code: dict[str, Any]) -> 
 def _match_known_jobs(
     sweep: str, composed: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str], code: dict[str, Any]
 ) -> list[JobSpec]:
-    """Return, for each composed job, the known job with the same identity, or else a new one."""
-    unmatched: dict[str, list[JobSpec]] = defaultdict(list)
-    for job in known:
-        unmatched[identity(job.config)].append(job)
-    names = iter(_new_job_names(composed, known, unmatched, swept))
+    """Return, for each composed job, the known job that is the same, or else a new one."""
+    matches = _matches(composed, known)
+    new = [job for job, match in zip(composed, matches, strict=True) if match is None]
+    names = iter(_new_job_names(new, known, swept))
     index = itertools.count(len(known))
     jobs: list[JobSpec] = []
-    for job in composed:
-        same = unmatched[identity(job.config)]
-        if same:
-            # Jobs can share an identity and differ in other settings, such as the tracker: prefer equal overrides.
-            match = next((other for other in same if other.overrides == job.overrides), same[0])
-            same.remove(match)
+    for job, match in zip(composed, matches, strict=True):
+        if match:
             jobs.append(replace(match, config=job.config, overrides=job.overrides, choices=job.choices))
         else:
             code_of_job = code | {"packages": package_versions(job.config)}
@@ -231,21 +226,31 @@ def _match_known_jobs(
     return jobs
 
 
-def _new_job_names(
-    composed: Sequence[JobSpec], known: Sequence[JobSpec], unmatched: dict[str, list[JobSpec]], swept: Sequence[str]
-) -> list[str]:
-    """Return folder names for the composed jobs that are new.
+def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobSpec | None]:
+    """Return, for each composed job, the known job that is the same, each at most once; None if there is none."""
+    unmatched: dict[str, list[JobSpec]] = defaultdict(list)
+    for job in known:
+        unmatched[identity(job.config)].append(job)
+    matches: list[JobSpec | None] = []
+    for job in composed:
+        candidates = unmatched[identity(job.config)]
+        same = [other for other in candidates if job.is_on_data_of(other)]
+        # Jobs can share an identity and differ in other settings, such as the tracker: prefer equal overrides.
+        match = next((other for other in same if other.overrides == job.overrides), same[0] if same else None)
+        if match:
+            candidates.remove(match)
+        matches.append(match)
+    return matches
+
+
+def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
+    """Return folder names for new jobs.
 
     A name consists of the swept overrides. If a known job has that name, the overrides that it lacks are added.
     """
     known_by_name = {job.name: job for job in known}
-    matches_left = {key: len(jobs) for key, jobs in unmatched.items()}
     new: list[list[str]] = []
-    for job in composed:
-        key = identity(job.config)
-        if matches_left.get(key, 0):
-            matches_left[key] -= 1
-            continue
+    for job in jobs:
         overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(override_key(override))]
         # A swept key shows even if it moves no number, such as the data's folder.
         name_parts = [
@@ -254,6 +259,8 @@ def _new_job_names(
         namesake = known_by_name.get(job_name(name_parts))
         if namesake:
             shared = {override.lstrip("+") for override in namesake.overrides}
+            if job.data_sha256 != namesake.data_sha256:
+                overrides += [override for override in job.overrides if override_key(override) == "data.root"]
             name_parts += [override for override in overrides if override not in shared and override not in name_parts]
         new.append(name_parts)
     return distinct_names(new, set(known_by_name))

@@ -76,9 +76,10 @@ def launch(
     show_log(plain_console())
     folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
+    check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
+    data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
+    jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
     planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
-    check_writable("hydra.sweep.dir", planned.folder)
-    preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
     launcher = build_launcher(config, settings, context, task_function)
     monitor = LeaseMonitor()
     rerun = _jobs_to_rerun(planned, settings, monitor)

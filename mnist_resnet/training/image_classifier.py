@@ -9,6 +9,7 @@ import torch
 
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, decode, load
+from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.errors import wording
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
@@ -36,19 +37,21 @@ def check_machine(config: Config) -> None:
     numerics.resolve(config.trainer)
 
 
-def check_data(config: Config) -> None:
-    """Check that the images can be loaded and fit the config.
+def check_data(config: Config) -> str | None:
+    """Check that the images can be loaded and fit the config, and return their fingerprint.
 
     Raises:
         UsageError: They can't, or don't.
     """
     decode(config.data)
+    return fingerprint(config.data)
 
 
 def run(run: TaskRun) -> None:
     """Train a network and save what it learned; see `Task.run`."""
     config = run.config
     chosen = _numerics(run)
+    run.record_data(fingerprint(config.data))
     splits = load(config.data, chosen.device)
     training = Training(config, splits, chosen)
     state, restored = run.load_state()
