@@ -135,7 +135,7 @@ def _fitting(parts: Sequence[str]) -> str:
     full = [part.partition("=") for part in parts]
     keys = [key for key, _, _ in full]
     short = [(_short_key(key, keys), equals, value) for key, equals, value in full]
-    shorter = [(key, equals, value[:SHORT_VALUE]) for key, equals, value in short]
+    shorter = [(key, equals, _short_value(value)) for key, equals, value in short]
     texts = [",".join(map("".join, form)) for form in (full, short, shorter)]
     return next(
         (text for text in texts if len(text.encode(errors="surrogatepass")) < MAX_BYTES - HASH_DIGITS), texts[-1]
@@ -147,6 +147,11 @@ def _short_key(key: str, keys: Iterable[str]) -> str:
     last, others = key.rpartition(".")[2], [other.rpartition(".")[2] for other in keys if other != key]
     shortened = (last[:length] for length in range(min(SHORT_KEY, len(last)), len(last) + 1))
     return next((short for short in shortened if not any(other.startswith(short) for other in others)), key)
+
+
+def _short_value(value: str) -> str:
+    """Return the first letters of a value; of a path the last ones, in which folders differ."""
+    return value[-SHORT_VALUE:].lstrip("/") if "/" in value else value[:SHORT_VALUE]
 
 
 def _readable(text: str) -> str:
