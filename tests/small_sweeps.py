@@ -138,6 +138,11 @@ def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> 
     runpy.run_path(str(CHECKOUT / "train.py"), run_name="__main__")
 
 
+def python_path(*folders: Path | str) -> str:
+    """Return `PYTHONPATH` with these folders before its own, in which another version of Hydra may be."""
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def make_place(folder: Path) -> Place:
     """Create a place in `folder` with 64 training and 32 test images."""
     write_idx_files(folder / "images")

@@ -15,7 +15,6 @@ Read elsewhere: `Callbacks.callbacks`, by `callbacks`.
 
 import argparse
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -43,6 +42,7 @@ NOT_OFFERED = {("hydra/sweeper", "basic")}
 GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 COMPLETE = CompletionPlugin._query
+LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
 
 
 def replace() -> None:
@@ -52,8 +52,7 @@ def replace() -> None:
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     if SINCE_1_4:
-        loader: Any = ConfigLoaderImpl
-        loader._load_configuration = _allowing_composed_targets(loader._load_configuration)
+        ConfigLoaderImpl._load_configuration = _load_configuration  # type: ignore[attr-defined]
 
 
 def allow_null_as_choice() -> None:
@@ -67,16 +66,13 @@ def callbacks(context: HydraContext) -> list[Any]:
     return found
 
 
-def _allowing_composed_targets(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
-    """Wrap Hydra 1.4's method: what the user's own files choose for Hydra to build is allowed, no more."""
-
-    @wraps(load)
-    def load_and_allow(*arguments: Any, **options: Any) -> DictConfig:
-        config = load(*arguments, **options)
+def _load_configuration(*arguments: Any, **options: Any) -> DictConfig:
+    """Replace Hydra 1.4's method: what the user's own files choose for Hydra to build is allowed, no more."""
+    assert LOAD_CONFIGURATION is not None
+    config: DictConfig = LOAD_CONFIGURATION(*arguments, **options)
+    if options.get("activate_config_repository"):  # not for --cfg or a completion, where nothing is built
         allow_in_hydra(_hydra_targets(config))
-        return config
-
-    return load_and_allow
+    return config
 
 
 def _hydra_targets(config: DictConfig) -> Iterator[str]:
@@ -84,7 +80,7 @@ def _hydra_targets(config: DictConfig) -> Iterator[str]:
     hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
     yield from targets(hydra["callbacks"])
     for name in ("hydra_logging", "job_logging"):
-        for key, value in flatten(hydra[name] or {}).items():
+        for key, value in flatten({name: hydra[name]}).items():
             if key.rpartition(".")[2] in ("class", "()"):
                 yield str(value)
             elif str(value).startswith("ext://"):

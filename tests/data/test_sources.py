@@ -24,6 +24,7 @@ from mnist_resnet.data.dataset import DataSet
 from mnist_resnet.data.idx_dataset import IdxDataset
 from mnist_resnet.errors import UsageError
 from tests.idx_files import Arrays, idx_bytes, make_arrays, sha256, write_idx_files
+from tests.small_sweeps import python_path
 
 IMAGES = "train-images-idx3-ubyte"
 CLOSED = "http://127.0.0.1:9"
@@ -209,7 +210,7 @@ def test_torchvision_downloads_from_its_mirror(
         f"from torchvision.datasets import MNIST\nMNIST.mirrors = [{address!r}]\n"
         "MNIST.resources = [(name, None) for name, md5 in MNIST.resources]\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     loaded = idx_dataset.load(small(arrays, download.torchvision("MNIST")), tmp_path / "root")

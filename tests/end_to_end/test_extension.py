@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_sweeps import CHECKOUT, Place, attempts, result_of, run_in_process, statuses
+from tests.small_sweeps import CHECKOUT, Place, attempts, python_path, result_of, run_in_process, statuses
 
 HERE = Path(__file__).parent
 CONF = HERE / "my_project" / "conf"
@@ -84,7 +84,7 @@ def resume(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "mnist_resnet.resume", str(sweep), *arguments],
         cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": python_path(HERE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

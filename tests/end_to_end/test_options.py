@@ -11,7 +11,16 @@ import pytest
 
 from mnist_resnet.job_folder import BATCH_LOSSES, read_metrics
 from tests.idx_files import write_idx_files
-from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, result_of, run_in_process, statuses
+from tests.small_sweeps import (
+    CHECKOUT,
+    CommandResult,
+    Place,
+    make_place,
+    python_path,
+    result_of,
+    run_in_process,
+    statuses,
+)
 
 CONF = CHECKOUT / "conf"
 MY_CONF = str(CHECKOUT / "tests" / "end_to_end" / "my_project" / "conf")
@@ -151,7 +160,10 @@ WITHOUT_TORCH = """
 import sys
 class RefuseImports:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "pandas", "wandb", "plotly", "scipy", "sklearn"):
+        package = name.partition(".")[0]
+        if package in ("torch", "torchvision", "pandas", "wandb", "plotly", "scipy", "sklearn", "statsmodels") or (
+            name.startswith("mnist_resnet.comparing")
+        ):
             raise AssertionError(f"{name} is imported")
 sys.meta_path.insert(0, RefuseImports())
 """
@@ -166,7 +178,7 @@ def run_without_torch(
     return subprocess.run(
         [sys.executable, str(CHECKOUT / "train.py"), *arguments],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(folder), "COMP_LINE": line, "COMP_POINT": str(len(line))},
+        env={**inherited, "PYTHONPATH": python_path(folder), "COMP_LINE": line, "COMP_POINT": str(len(line))},
         capture_output=True,
         text=True,
         check=False,

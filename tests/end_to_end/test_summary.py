@@ -11,7 +11,7 @@ import pandas as pd
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status
-from tests.small_sweeps import CHECKOUT, Place, make_place
+from tests.small_sweeps import CHECKOUT, Place, make_place, python_path
 from tests.small_sweeps import attempts as attempts_by_job
 
 TRACKER = """
@@ -39,7 +39,7 @@ def writers(sweep: Path) -> list[str]:
 
 
 def run(place: Place, *command: str) -> "subprocess.CompletedProcess[str]":
-    path = os.pathsep.join([str(CHECKOUT), str(place.folder / "modules")])
+    path = python_path(CHECKOUT, place.folder / "modules")
     return subprocess.run(
         [sys.executable, *command],
         cwd=place.folder,

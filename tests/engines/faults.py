@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import read_metrics, write_atomically
-from tests.small_sweeps import CHECKOUT, Place, assert_same_job, make_place, result_of, statuses
+from tests.small_sweeps import CHECKOUT, Place, assert_same_job, make_place, python_path, result_of, statuses
 
 JOBS = 12
 SLEEPY = """
@@ -97,7 +97,9 @@ class Sandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=inherited | {"PYTHONPATH": str(self.modules), "NETRC": "/nonexistent"} | dict(environment or {}),
+                env=inherited
+                | {"PYTHONPATH": python_path(self.modules), "NETRC": "/nonexistent"}
+                | dict(environment or {}),
                 start_new_session=True,
             )
         return Launch(process, log, self.folder(name))
