@@ -40,6 +40,7 @@ def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launche
                 f"hydra.{key}={value}: hydra/launcher={launcher} doesn't act on it; {CURES[key]}, or take "
                 f"hydra/launcher=basic"
             )
+    _refuse_logging(config.hydra, launcher)
     for callback in callbacks(context):
         for method in ("on_job_start", "on_job_end"):
             if getattr(type(callback), method) is not getattr(Callback, method):
@@ -47,6 +48,16 @@ def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launche
                     f"hydra.callbacks: {type(callback).__name__}.{method} is not called by hydra/launcher={launcher}; "
                     f"leave it out, or take hydra/launcher=basic"
                 )
+
+
+def _refuse_logging(hydra: DictConfig, launcher: str) -> None:
+    """Reject Hydra's settings of what a job logs; `hydra.verbose` is left if Hydra itself logs in this process."""
+    cure = "each job's log is its train.log, or take hydra/launcher=basic"
+    if hydra.job_logging.get("root") is not None:
+        choice = hydra.runtime.choices.get("hydra/job_logging")
+        raise UsageError(f"hydra/job_logging={choice}: hydra/launcher={launcher} doesn't act on it; {cure}")
+    if hydra.verbose and hydra.hydra_logging.get("root") is None:
+        raise UsageError(f"hydra.verbose={hydra.verbose}: hydra/launcher={launcher} doesn't act on it; {cure}")
 
 
 def refuse_other_sweepers(config: DictConfig) -> None:

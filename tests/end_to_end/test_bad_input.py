@@ -219,6 +219,11 @@ SWEEPS = [
         "hydra.job.chdir=True: hydra/launcher=sequential doesn't act on it; jobs run in this folder",
     ),
     ("hydra.output_subdir=null", "hydra.output_subdir=None: hydra/launcher=sequential doesn't act on it"),
+    (
+        "hydra/launcher=workers hydra/job_logging=default",
+        "hydra/job_logging=default: hydra/launcher=workers doesn't act on it; each job's log is its train.log, or take",
+    ),
+    ("hydra.verbose=true", "hydra.verbose=True: hydra/launcher=sequential doesn't act on it; each job's log is its"),
     ("hydra/launcher=workers hydra.job.chdir=true", "hydra.job.chdir=True: hydra/launcher=workers doesn't act on it"),
     (
         "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback",
