@@ -12,7 +12,6 @@ On NFS other machines' files are seen some seconds late (attribute cache), up to
 default mount.
 """
 
-import json
 import os
 import re
 import socket
@@ -26,6 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Status, patiently
+from mnist_resnet.stored_file import parse_json, read_stored
 
 HEARTBEAT = 5.0
 """Seconds between two heartbeats of a lease's holder."""
@@ -210,7 +210,7 @@ def read_attempt(file: Path) -> dict[str, Any]:
 def _read(file: Path) -> dict[str, Any]:
     """Read a record once; opening the file makes NFS ask the server."""
     try:
-        record = json.loads(file.read_bytes())
+        record = parse_json(read_stored(file))
     except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

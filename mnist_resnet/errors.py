@@ -4,13 +4,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mnist_resnet.stored_file import printable
+
 
 class UsageError(Exception):
     """Raised for invalid user input.
 
     The message is one line that names the key, the value and what would be right. The commands print it and exit with
     code 2.
+
+    Args:
+        lines: the message; several lines for as many problems.
     """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class EndedEarly(Exception):

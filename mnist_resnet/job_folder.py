@@ -9,12 +9,14 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 from mnist_resnet.errors import wording
+from mnist_resnet.stored_file import MAX_SWEEP, MAX_TEXT, RefusedFile, parse_json, printable, read_stored
 
 FORMAT = 1
 """Format version of `result.json` and `sweep.json`; readers reject any other."""
@@ -83,12 +85,28 @@ class Status(StrEnum):
     PRUNED = "pruned"
 
 
+ENTRY_TYPES: Mapping[str, tuple[type, ...]] = {
+    "config": (dict,),
+    **dict.fromkeys(("name", "sweep", "signature"), (str, NoneType)),
+    **dict.fromkeys(("choices", "swept", "numerics", "environment", "last", "best", "error", "code"), (dict, NoneType)),
+    **dict.fromkeys(("index", "epochs", "epochs_completed", "parameters"), (int, NoneType)),
+    **dict.fromkeys(("seconds", "training_seconds", "images_per_second"), (int, float, NoneType)),
+    **dict.fromkeys(("overrides", "notes", "attempts"), (list, NoneType)),
+}
+"""Allowed types of the entries of `result.json` and of a job in `sweep.json`; only the config is required."""
+
+NODES = ("data", "loss", "model", "optim", "scale", "schedule", "sweep", "trainer")
+"""Entries of a job's config that hold further entries."""
+
 DONE = (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 """Final statuses: running the job again would only repeat it. A diverged job is a result: its config does that."""
 
 
 class UnreadableFolder(Exception):
     """Raised for a folder, or a file in it, that is missing, damaged or of the wrong kind; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class MissingFile(UnreadableFolder):
@@ -102,7 +120,7 @@ class UndeliveredFile(UnreadableFolder):
 PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds between the tries to read what a file server fails to deliver."""
 
-ANSWERS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+ANSWERS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, RefusedFile)
 """Errors that are an answer of the file system, and no failure to deliver one."""
 
 Read = TypeVar("Read")
@@ -180,7 +198,8 @@ def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
         UnreadableFolder: it is incomplete, not a JSON object, or of an unknown format version.
     """
     try:
-        content = from_json((patiently(path.read_bytes) if patient else path.read_bytes()).decode())
+        most = MAX_SWEEP if path.name == SWEEP else MAX_TEXT
+        content = from_json(patiently(lambda: read_stored(path, most)) if patient else read_stored(path, most))
     except FileNotFoundError:
         raise MissingFile(f"{path.parent}: no {path.name} in it") from None
     except (*ANSWERS, ValueError) as error:
@@ -192,6 +211,35 @@ def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
     if content["format"] != FORMAT:
         raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
     return content
+
+
+def check_job(path: Path, entries: Mapping[str, Any]) -> None:
+    """Check the types of the entries of a `result.json`, or of a job in a `sweep.json`.
+
+    Raises:
+        UnreadableFolder: one of them is of another type; the message names `path`.
+    """
+    for key, types in ENTRY_TYPES.items():
+        _check_type(path, key, entries.get(key), types)
+    for key in NODES:
+        _check_type(path, f"config.{key}", entries["config"].get(key), (dict, NoneType))
+    for attempt in entries.get("attempts") or []:
+        _check_type(path, "an attempt", attempt, (dict,))
+
+
+def _check_type(path: Path, key: str, value: Any, types: tuple[type, ...]) -> None:
+    if not isinstance(value, types):
+        raise UnreadableFolder(f"{path}: not a valid job, {key} is {type(value).__name__}")
+
+
+def check_status(path: Path, result: Mapping[str, Any]) -> None:
+    """Check that the status in a `result.json` is a known one.
+
+    Raises:
+        UnreadableFolder: it is not; the message names `path`.
+    """
+    if result.get("status") not in list(Status):
+        raise UnreadableFolder(f"{path}: status {result.get('status')} is unknown")
 
 
 def with_moved_targets(value: Any) -> Any:
@@ -206,9 +254,13 @@ def to_json(content: Any, indent: int | None = None) -> str:
     return json.dumps(_with_marked_keys(content), indent=indent, ensure_ascii=False)
 
 
-def from_json(text: str) -> Any:
-    """Return what JSON written by `to_json` holds; each `_target_` that has moved since is named by its new path."""
-    return json.loads(text, object_hook=_read_object)
+def from_json(text: str | bytes) -> Any:
+    """Return what JSON written by `to_json` holds; each `_target_` that has moved since is named by its new path.
+
+    Raises:
+        ValueError: It is no JSON, or none of this program (see `parse_json`).
+    """
+    return parse_json(text, _read_object)
 
 
 def _with_marked_keys(value: Any) -> Any:
@@ -231,16 +283,17 @@ def _read_object(node: dict[str, Any]) -> dict[Any, Any]:
 def read_metrics(folder: Path) -> list[Metrics]:
     """Return the epochs in `metrics.jsonl` in order.
 
-    Reading stops at the first damaged line, such as one cut off by a crash. A missing file means no epochs yet.
+    Reading stops at the first damaged line, such as one cut off by a crash. What is missing or no file means no
+    epochs yet.
     """
     try:
-        lines = patiently((folder / METRICS).read_bytes).decode(errors="replace").splitlines()
-    except FileNotFoundError:
+        lines = patiently(lambda: read_stored(folder / METRICS)).decode(errors="replace").splitlines()
+    except (FileNotFoundError, RefusedFile):
         return []
     epochs: list[Metrics] = []
     for line in lines:
         try:
-            epoch = json.loads(line)
+            epoch = parse_json(line)
         except ValueError:
             break
         if not isinstance(epoch, dict):

@@ -71,7 +71,7 @@ def _read_images(paths: list[Path], channels: int, height: int, width: int, ink_
         except UsageError as error:
             problems.append(str(error))
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError(*problems)
     return np.stack(images)
 
 

@@ -1,26 +1,12 @@
 """Reads jobs from sweep and job folders; anything unreadable becomes a one-line remark."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.comparing.job import QUEUED, UNREADABLE, Job
-from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
-
-ENTRY_TYPES: Mapping[str, tuple[type, ...]] = {
-    "status": (str,),
-    "config": (dict,),
-    "name": (str, NoneType),
-    "sweep": (str, NoneType),
-    "signature": (str, NoneType),
-    **dict.fromkeys(("choices", "swept", "numerics", "environment", "last", "best", "error"), (dict, NoneType)),
-    **dict.fromkeys(("epochs", "epochs_completed", "parameters"), (int, NoneType)),
-    **dict.fromkeys(("seconds", "training_seconds", "images_per_second"), (int, float, NoneType)),
-    **dict.fromkeys(("overrides", "notes"), (list, NoneType)),
-}
-"""Allowed types of the entries of `result.json` and of a job in `sweep.json`; only the first two are required."""
+from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, check_job, check_status, read_json
 
 
 def load_jobs(folders: Sequence[Path]) -> tuple[list[Job], list[str]]:
@@ -80,7 +66,7 @@ def _jobs_of_sweep(folder: Path, remarks: list[str]) -> list[Job]:
             remarks.append(f"{folder / SWEEP}: job {number} has no usable name; skipped")
             continue
         try:
-            _check_types(folder / SWEEP, {**entry, "status": QUEUED})
+            check_job(folder / SWEEP, entry)
         except UnreadableFolder as error:
             remarks.append(f"{error}; job {number} skipped")
             continue
@@ -105,7 +91,8 @@ def _readable_jobs(folders: Iterable[Path], sweep: str | None, remarks: list[str
     for folder in folders:
         try:
             result = read_json(folder / RESULT)
-            _check_types(folder / RESULT, result)
+            check_job(folder / RESULT, result)
+            check_status(folder / RESULT, result)
             status = _actual_status(folder, result["status"])
             jobs.append(Job(folder, sweep or result.get("sweep"), status, result))
         except UnreadableFolder as error:
@@ -118,11 +105,3 @@ def _actual_status(folder: Path, recorded: str) -> str:
     if recorded == Status.RUNNING and LeaseMonitor().state(folder) in ("dead", "released"):
         return Status.INTERRUPTED
     return recorded
-
-
-def _check_types(path: Path, entries: Mapping[str, Any]) -> None:
-    for key, types in ENTRY_TYPES.items():
-        if not isinstance(entries.get(key), types):
-            raise UnreadableFolder(f"{path}: not a valid job, {key} is {type(entries.get(key)).__name__}")
-    if entries["status"] not in (*Status, QUEUED):
-        raise UnreadableFolder(f"{path}: status {entries['status']} is unknown")

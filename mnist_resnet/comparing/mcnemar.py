@@ -1,6 +1,5 @@
 """Compares two jobs image by image with McNemar's test, and two groups of jobs with their seeds as clusters."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,9 @@ from scipy import stats
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.predictions import read_arrays
 from mnist_resnet.comparing.statistics import all_equal
-from mnist_resnet.errors import UsageError, wording
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 
 
@@ -66,7 +66,7 @@ def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarR
     if not first or not second:
         raise UsageError("image by image: each side needs at least one job with predictions")
     by_job = {job.folder: correct_predictions(job) for job in (*first, *second)}
-    if len({test_set for test_set, _ in by_job.values()}) > 1:
+    if len({(test_set, len(right)) for test_set, right in by_job.values()}) > 1:
         raise UsageError("image by image: the jobs were tested on different images and can't be compared")
     sides = [np.array([by_job[job.folder][1] for job in side]) for side in (first, second)]
     if len(first) == len(second) == 1:
@@ -164,11 +164,10 @@ def correct_predictions(job: Job) -> tuple[str, NDArray[np.bool_]]:
     """
     path = job.folder / PREDICTIONS
     try:
-        # numpy refuses pickled arrays by default; keep it so, since the folder may be untrusted
-        with np.load(path) as content:
-            test_set = str(content["test_set_sha256"])
-            return test_set, np.asarray(content["label"] == content["predicted"], dtype=bool)
+        content = read_arrays(path, ("label", "predicted", "test_set_sha256"))
     except FileNotFoundError:
         raise UnreadableFolder(f"{job.folder}: no {PREDICTIONS} in it") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableFolder(f"{path}: can't be read ({wording(error)})") from None
+    label, predicted = content["label"], content["predicted"]
+    if label.ndim != 1 or label.shape != predicted.shape or not len(label):
+        raise UnreadableFolder(f"{path}: not a file of this program (labels {list(label.shape)})")
+    return str(content["test_set_sha256"]), np.asarray(label == predicted, dtype=bool)

@@ -1,5 +1,6 @@
 """Measures that decide a claim without a figure: one number per job, by name."""
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.config.metric import declared_metrics
 from mnist_resnet.job_folder import BATCH_LOSSES
+from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 
 SPIKE_REACH = 3.0
 """Interquartile ranges above the upper quartile from which a batch's loss counts as a spike (Tukey's "far out")."""
@@ -89,8 +91,9 @@ def loss_unsteadiness(job: Job) -> float:
 def last_epoch_losses(job: Job) -> NDArray[np.float64]:
     """Return the batch losses of the last whole epoch, float64 [steps]; empty if missing, broken or not finite."""
     try:
-        losses = np.asarray(np.load(job.folder / BATCH_LOSSES), dtype=float).ravel()
-    except (OSError, ValueError, EOFError):
+        content = io.BytesIO(read_stored(job.folder / BATCH_LOSSES, MAX_ARRAYS))
+        losses = np.asarray(np.load(content), dtype=float).ravel()
+    except (OSError, ValueError, TypeError, EOFError, MemoryError):
         return np.empty(0)
     epochs = len(job.history.epochs)
     steps = len(losses) // epochs if epochs else 0

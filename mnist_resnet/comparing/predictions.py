@@ -1,8 +1,10 @@
 """Reads `predictions.npz`, a trained network's prediction for each test image, without trusting the file."""
 
+import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
+from mnist_resnet.stored_file import MAX_ARRAYS, check_archive, read_stored
 
 _DAMAGE = (
     OSError,
@@ -62,15 +64,31 @@ def read_predictions(folder: Path) -> Predictions:
     """
     path = folder / PREDICTIONS
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
+        content: dict[str, Any] = read_arrays(path)
     except FileNotFoundError:
         raise UnreadableFolder(f"{folder}: no {PREDICTIONS} in it") from None
-    except _DAMAGE as error:
-        raise UnreadableFolder(f"{path}: can't be read ({wording(error)})") from None
     if problem := _misfit(content):
         raise UnreadableFolder(f"{path}: not a file of this program ({problem})")
     return Predictions(**{**content, "test_set_sha256": str(content["test_set_sha256"])})
+
+
+def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read the arrays with these names, or all, from a `.npz` archive, without unpickling anything.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableFolder: it is damaged, lacks an array, or unpacks to more than `MAX_ARRAYS`.
+    """
+    try:
+        content = io.BytesIO(read_stored(path, MAX_ARRAYS))
+        with zipfile.ZipFile(content) as records:
+            check_archive(records, MAX_ARRAYS)
+        with np.load(content, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names or archive.files}
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
+        raise UnreadableFolder(f"{path}: can't be read ({error or type(error).__name__})") from None
 
 
 def _misfit(content: dict[str, NDArray[Any]]) -> str | None:

@@ -10,6 +10,8 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mnist_resnet.stored_file import printable
+
 ABSENT = "–"
 """Shown in a cell without a value."""
 
@@ -64,11 +66,6 @@ class Report:
             if len(section.table):
                 parts.append(_latex_table(section.table))
         return "\n".join(parts) + "\n"
-
-
-def printable(text: object) -> str:
-    """Return the text without control characters, so that an untrusted name can't control the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text))
 
 
 def _rich(section: Section) -> list[RenderableType]:

@@ -6,6 +6,7 @@ used only if its SHA-256 is the published one.
 
 import gzip
 import hashlib
+import io
 import logging
 import tempfile
 import zlib
@@ -22,6 +23,7 @@ from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.downloads import check_download_allowed
+from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def _read(raw: Path, sha256: Mapping[str, str] | None) -> tuple[dict[str, Tensor
         forms = [f"{file}.gz", file] if compressed_first else [file, f"{file}.gz"]
         for path in (raw / form for form in forms if (raw / form).exists()):
             try:
-                arrays[file] = _array(path.name, path.read_bytes(), sha256)
+                arrays[file] = _array(path.name, read_stored(path, MAX_ARRAYS), sha256)
                 break
             except BadFile as error:
                 problems.append(f"{path} is {error}")
@@ -121,7 +123,7 @@ def _array(name: str, content: bytes, sha256: Mapping[str, str] | None) -> Tenso
     """
     file = name.removesuffix(".gz")
     try:
-        plain = gzip.decompress(content) if name.endswith(".gz") else content
+        plain = _decompressed(content) if name.endswith(".gz") else content
         array = idx.decode(plain, FILES[file])
     except EOFError:
         raise BadFile("truncated (the compressed data end early)") from None
@@ -136,6 +138,14 @@ def _array(name: str, content: bytes, sha256: Mapping[str, str] | None) -> Tenso
     if actual != expected:
         raise BadFile(f"not the published file (SHA-256 {actual[:16]}…, expected {expected[:16]}…)")
     return array
+
+
+def _decompressed(content: bytes) -> bytes:
+    with gzip.open(io.BytesIO(content)) as file:
+        plain = file.read(MAX_ARRAYS + 1)
+    if len(plain) > MAX_ARRAYS:
+        raise BadFile(f"larger than {MAX_ARRAYS:,} bytes when uncompressed")
+    return plain
 
 
 def _fetch(data_set: IdxDataset, root: Path, missing: set[str], attempts: list[str]) -> dict[str, Tensor]:

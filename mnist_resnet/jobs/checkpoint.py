@@ -18,6 +18,7 @@ import torch
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
 from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
+from mnist_resnet.stored_file import check_archive, open_stored
 
 State = dict[str, Any]
 """What `pack` takes: tensors, numbers, strings, NumPy arrays, and containers of them."""
@@ -232,7 +233,8 @@ def _save(state: State, file: BinaryIO) -> None:
 
 
 def _load(path: Path) -> State:
-    with zipfile.ZipFile(path) as archive:  # torch itself verifies no checksum
+    with open_stored(path) as file, zipfile.ZipFile(file) as archive:  # torch itself verifies no checksum
+        check_archive(archive, path.stat().st_size)
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} in it is damaged")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.job_folder import RESULT, MissingFile, Status, UnreadableFolder, read_json
+from mnist_resnet.job_folder import RESULT, MissingFile, Status, UnreadableFolder, check_job, read_json
 
 
 def read_result(folder: Path, patient: bool = True) -> dict[str, Any] | None:
@@ -21,6 +21,7 @@ def read_result(folder: Path, patient: bool = True) -> dict[str, Any] | None:
         result = read_json(folder / RESULT, patient)
     except MissingFile:
         return None
-    if result.get("status") not in set(Status) or not isinstance(result.get("signature"), str):
+    if result.get("status") not in list(Status) or not isinstance(result.get("signature"), str):
         raise UnreadableFolder(f"{folder / RESULT}: not a job's (it tells no status and signature)")
+    check_job(folder / RESULT, result)
     return result

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mnist_resnet.job_folder import LAUNCHES, write_atomically
 from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.stored_file import read_stored
 
 REQUEST = "stop-request"
 CAUSE = "a stop request (python -m mnist_resnet.sweep --stop)"
@@ -26,7 +27,7 @@ def last_request(folder: Path) -> str:
     The file is opened each time, because that makes NFS ask the server.
     """
     try:
-        return (folder / LAUNCHES / REQUEST).read_text(encoding="ascii").strip()
+        return read_stored(folder / LAUNCHES / REQUEST).decode("ascii").strip()
     except (OSError, ValueError):
         return ""
 

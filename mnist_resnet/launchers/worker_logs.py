@@ -1,12 +1,16 @@
 """Reads the output of submitted workers, from the sweep folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from mnist_resnet.job_folder import LAUNCHES
+from mnist_resnet.stored_file import open_stored, printable
 
 LAST_LINES = 5
 """Number of lines shown of a log whose worker has ended."""
+END = 100_000
+"""Bytes at a log's end in which they are looked for."""
 SUBMITIT = "submitit INFO"
 """Start of submitit's own lines, which say nothing about a worker's end."""
 
@@ -28,7 +32,7 @@ class WorkerLogs:
         lines: list[str] = []
         for file in sorted(self._folder.glob(f"{self._launch}-*.log")):
             offset, rest = self._read.get(file, (0, b""))
-            with file.open("rb") as opened:
+            with open_stored(file) as opened:
                 opened.seek(offset)
                 new = opened.read()
             *whole, incomplete = (rest + new).split(b"\n")
@@ -46,12 +50,21 @@ class WorkerLogs:
 
     def _last_lines(self, pattern: str) -> Iterator[str]:
         for file in sorted(self._folder.glob(pattern), key=_modified, reverse=True):
-            written = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            lines = [line for line in written if line.strip() and not line.startswith(SUBMITIT)]
+            lines = [line for line in _end_of(file) if line.strip() and not line.startswith(SUBMITIT)]
             if lines:
                 yield f"{file} ends with:"
-                yield from (f"    {line}" for line in lines[-LAST_LINES:])
+                yield from (f"    {printable(line)}" for line in lines[-LAST_LINES:])
                 return
+
+
+def _end_of(file: Path) -> list[str]:
+    """Return the lines in the last `END` bytes of a log; none if it can't be read."""
+    try:
+        with open_stored(file) as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - END))
+            return opened.read(END).decode(errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def newest_launch(folder: Path) -> str | None:

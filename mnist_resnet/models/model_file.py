@@ -14,6 +14,7 @@ from torch import Tensor
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder
 from mnist_resnet.models.safe_load import refuse_foreign_code
+from mnist_resnet.stored_file import MAX_WEIGHTS, parse_json, read_stored
 
 DESCRIPTION = "description.json"
 """Name of the description inside the archive, in both file formats."""
@@ -83,7 +84,7 @@ class ModelDescription:
         Raises:
             ValueError: The text is not a valid description.
         """
-        content = json.loads(text)
+        content = parse_json(text)
         if not isinstance(content, dict) or content.pop("format", None) != DESCRIPTION_FORMAT:
             raise ValueError(f"its description is not of format {DESCRIPTION_FORMAT}")
         try:
@@ -192,7 +193,7 @@ def load_model(path: Path, trusted: bool = False) -> LoadedModel:
     if path.suffix not in loaders:
         raise UnreadableFolder(f"{path}: a model file ends in .pt2 or .pt")
     try:
-        content = path.read_bytes()
+        content = read_stored(path, MAX_WEIGHTS)
     except OSError as error:
         raise UnreadableFolder(f"{path}: can't be read ({error.strerror})") from None
     if not trusted:

@@ -23,6 +23,7 @@ import torch
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.stored_file import check_archive, parse_json
 
 _ZIP = b"PK\x03\x04"
 
@@ -59,6 +60,8 @@ def refuse_foreign_code(path: Path, content: bytes) -> None:
     try:
         if not content.startswith(_ZIP):
             raise _Unsafe("it is no archive")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            check_archive(archive, len(content))
         (_screen_exported if path.suffix == ".pt2" else _screen_traced)(content)
     except _Unsafe as error:
         raise UnreadableFolder(f"{path}: refused: {error}; --trust-model loads a file that you trust") from None
@@ -77,7 +80,7 @@ def _screen_exported(content: bytes) -> None:
         if not _EXPORTED_RECORD.fullmatch(record):
             raise _Unsafe(f"it contains {record!r}")
     for kind in ("weights", "constants"):
-        payloads = json.loads(reader.get_record(f"data/{kind}/model_{kind}_config.json"))["config"]
+        payloads = parse_json(reader.get_record(f"data/{kind}/model_{kind}_config.json"))["config"]
         for payload in payloads.values():
             if payload["use_pickle"] is not False or not _PAYLOAD.fullmatch(payload["path_name"]):
                 raise _Unsafe("it contains pickled objects")
@@ -85,7 +88,7 @@ def _screen_exported(content: bytes) -> None:
         torch.load(io.BytesIO(reader.get_record("data/sample_inputs/model.pt")), weights_only=True)
     except Exception:
         raise _Unsafe("its sample inputs are not tensors") from None
-    _screen_program(json.loads(reader.get_record("models/model.json")))
+    _screen_program(parse_json(reader.get_record("models/model.json")))
 
 
 def _screen_program(program: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from mnist_resnet.job_folder import (
     Status,
     UndeliveredFile,
     UnreadableFolder,
+    check_job,
     read_json,
     sync_folder,
     to_json,
@@ -112,11 +113,11 @@ def read_sweep(folder: Path) -> Sweep:
         jobs = [JobSpec(**job) for job in content["jobs"]]
     except (KeyError, TypeError) as error:
         raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({wording(error)})") from None
-    for job in jobs:
-        if not isinstance(job.config, dict) or not isinstance(job.name, str):
-            raise UnreadableFolder(f"{folder / SWEEP}: a job in its list has no name or no config")
-        if Path(job.name).name != job.name or job.name in ("", "..", "."):
-            raise UnreadableFolder(f"{folder / SWEEP}: job name {job.name!r} would lead out of the sweep folder")
+    for entry in content["jobs"]:
+        check_job(folder / SWEEP, entry)
+        name = entry["name"]
+        if not isinstance(name, str) or Path(name).name != name or name in ("", "..", "."):
+            raise UnreadableFolder(f"{folder / SWEEP}: job name {name!r} would lead out of the sweep folder")
     return Sweep(folder, content, jobs)
 
 

@@ -36,6 +36,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.result import read_result
+from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 
 FREEZE = "freeze.txt"
@@ -156,7 +157,7 @@ def _stage_job(job: JobSpec, current: Path, recorded: Path, staged: Path, monito
         result = _public_result(result, source, job.index, monitor)
     for name in (METRICS, BATCH_LOSSES):
         if (source / name).exists():
-            write_atomically(staged / name, (source / name).read_bytes())
+            write_atomically(staged / name, read_stored(source / name, MAX_ARRAYS))
     _write(staged / RESULT, result)
 
 
@@ -189,7 +190,7 @@ def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: Le
 def _stage_freezes(sweep: Path, record: Path, staged: Path) -> None:
     recorded = sorted(record.glob("freeze*.txt"), key=lambda file: (len(file.name), file.name))
     files = [*recorded, *sorted(sweep.glob(f"*/{ENVIRONMENT}/{FREEZE}"))]
-    for number, packages in enumerate(dict.fromkeys(file.read_bytes() for file in files), 1):
+    for number, packages in enumerate(dict.fromkeys(map(read_stored, files)), 1):
         write_atomically(staged / (FREEZE if number == 1 else f"freeze-{number}.txt"), packages)
 
 

@@ -16,6 +16,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, LAUNCHES, RESULTS, SEARCH, SWEEP, TABLE, Status
 from mnist_resnet.jobs.environment import code_version
 from mnist_resnet.jobs.lease import SILENT_WAIT, acquire_lease
+from mnist_resnet.stored_file import MAX_SWEEP, read_stored
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
 
 LOG = logging.getLogger("mnist_resnet")
@@ -80,7 +81,7 @@ def _sweep_digest(sweep: Sweep, monitor: LeaseMonitor) -> str:
     digest = hashlib.sha256(str(code_version()["source"]).encode())
     for file in (SWEEP, SEARCH):
         if (sweep.folder / file).exists():
-            digest.update((sweep.folder / file).read_bytes())
+            digest.update(read_stored(sweep.folder / file, MAX_SWEEP))
     for line in _state_lines(sweep, monitor):
         digest.update(line.encode())
     return digest.hexdigest()[:16]

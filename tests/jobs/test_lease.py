@@ -20,6 +20,7 @@ from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt, wait_for_lease
+from mnist_resnet.stored_file import read_stored
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -416,14 +417,13 @@ class Unreadable:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: int | None = None
-        read_bytes = Path.read_bytes
 
         def read(path: Path) -> bytes:
-            if self.error is not None and path.parent.name == "attempts":
+            if self.error is not None:
                 raise OSError(self.error, os.strerror(self.error))
-            return read_bytes(path)
+            return read_stored(path)
 
-        monkeypatch.setattr(Path, "read_bytes", read)
+        monkeypatch.setattr("mnist_resnet.attempts.read_stored", read)
         monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", (0.01,))
 
 

@@ -13,6 +13,7 @@ from mnist_resnet.comparing.dashboard.sweeps import environment, settings
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.job_folder import LOG
+from mnist_resnet.stored_file import open_stored
 
 MEASURES = (
     "test_accuracy", "best_test_accuracy", "train_accuracy", "val_accuracy", "best_val_accuracy",
@@ -113,7 +114,7 @@ def _traceback(job: Job) -> str | None:
 def _tail(path: Path, characters: int) -> str:
     """Return the end of a text file, from the start of a line; empty if it can't be read."""
     try:
-        with path.open("rb") as file:
+        with open_stored(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - characters))
             content = file.read().decode(errors="replace")
