@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from mnist_resnet.jobs.signals import interruptible
+
 COMMANDS = {
     "compare": "print tables, statistics and verdicts on sweeps and single runs",
     "predict": "classify image files with a saved model",
@@ -17,6 +19,7 @@ COMMANDS = {
 """Name and summary of each sub-command."""
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command.
 

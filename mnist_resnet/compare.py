@@ -16,6 +16,7 @@ from mnist_resnet.comparing.reported import metric_of, summarised
 from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, FIGURES, UnreadableFolder, write_atomically
+from mnist_resnet.jobs.signals import interruptible
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html", "png", "svg")
 
@@ -37,6 +38,7 @@ WIDTH = 200
 """Width in characters of a table that is not printed on a terminal; the default of 80 would cut it off."""
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.compare") -> int:
     """Run the command and return its exit code: 2 for bad input, after one line on it."""
     options = _parser(program).parse_args(arguments)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
+from mnist_resnet.jobs.signals import interruptible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,6 +84,7 @@ class Comparison:
         return "\n".join([*lines, "the recorded figure holds" if self.holds else "the recorded figure DIFFERS"])
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.evaluate") -> int:
     """Print the recorded accuracy, the recomputed one, and whether the record holds.
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.predict") -> int:
     """Print one line per image: file, predicted class, probability of every class.
 

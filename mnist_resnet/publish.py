@@ -14,12 +14,14 @@ from mnist_resnet.comparing.jobs_table import unfinished_text
 from mnist_resnet.config.names import RECORDS
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.record import publish
 
 MULTIRUN = Path("multirun")
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.publish") -> int:
     """Run the command and return its exit code."""
     options = _parser(program).parse_args(arguments)

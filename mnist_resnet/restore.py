@@ -10,12 +10,14 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.names import sweep_folder
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
 from mnist_resnet.sweeps.restore import restore
 
 MULTIRUN = Path("multirun")
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.restore") -> int:
     """Run the command and return its exit code."""
     options = _parser(program).parse_args(arguments)

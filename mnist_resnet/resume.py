@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 
 
 def resume(folder: Path, trusted: Sequence[str]) -> int:
@@ -51,6 +52,7 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     return run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], on_failure))
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.resume") -> int:
     """Run the command and return its exit code."""
     options = _parser(program).parse_args(arguments)

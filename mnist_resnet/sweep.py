@@ -15,6 +15,7 @@ from rich.live import Live
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DASHBOARD, DONE, LAUNCHES, RESULT, Status, UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
 from mnist_resnet.launchers.worker_state import array_states, last_lines, may_have_workers
@@ -188,6 +189,7 @@ class _StatusDisplay:
             self._console.print(headline(status), markup=False)
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.sweep") -> int:
     """Run the command and return its exit code."""
     parser = _parser(program)
@@ -199,8 +201,6 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist
             return add_workers(options.sweep, options.workers, options.trust, plain_console())
         act = watch if options.watch else stop if options.stop else show
         return act(options.sweep, plain_console())
-    except KeyboardInterrupt:
-        return 130
     except OSError as error:
         print(f"error: {options.sweep}: {error.strerror}", file=sys.stderr)
         return 2

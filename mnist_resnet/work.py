@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.worker_options import launch_is_active
 
 
+@interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.work") -> int:
     """Run the command and return its exit code."""
     options = _parser(program).parse_args(arguments)

@@ -1,9 +1,13 @@
 """Signals and other requests to end: the step in progress is finished, a checkpoint written, the program exits."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import FrameType
+from typing import ParamSpec
+
+Parameters = ParamSpec("Parameters")
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Ctrl-C; a cluster that preempts or cancels; a cluster's warning, if it was requested, that time is running out."""
@@ -53,3 +57,16 @@ class Interrupt:
         if self.requested == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = number
+
+
+def interruptible(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
+    """Let a command end with exit code 130 and no traceback if Ctrl-C reaches it when there is nothing to save."""
+
+    @wraps(main)
+    def command(*arguments: Parameters.args, **options: Parameters.kwargs) -> int:
+        try:
+            return main(*arguments, **options)
+        except KeyboardInterrupt:
+            return 130
+
+    return command

@@ -17,7 +17,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.schema import check
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SEARCH, SWEEP
+from mnist_resnet.job_folder import SEARCH, SWEEP, UnreadableFolder
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
@@ -29,7 +29,7 @@ from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import JOURNAL, started_trials
 from mnist_resnet.search.trial_loop import run_search
 from mnist_resnet.search.trials import Trials
-from mnist_resnet.sweeps.finish import print_summary, run_launcher, watch_hint, write_summary_once
+from mnist_resnet.sweeps.finish import no_summary, print_summary, run_launcher, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import job_list_lease, read_sweep
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
 from mnist_resnet.tracking.console import plain_console, show_log
@@ -90,7 +90,7 @@ def search(
     if settings.sweep.detach and not code:
         console.print(watch_hint(folder), markup=False)
         return 0
-    return _report(folder, spec, code, console)
+    return _finish(folder, spec, code, console)
 
 
 def resume_search(folder: Path, trusted: Sequence[str]) -> int:
@@ -113,7 +113,7 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
     trials = started_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
     _check_disk_space(folder, spec.corner_jobs(), spec.trials - len(trials))
     console = _console(folder, spec, trials)
-    return _report(folder, spec, run_launcher([], lambda _: run_search(folder), console), console)
+    return _finish(folder, spec, run_launcher([], lambda _: run_search(folder), console), console)
 
 
 def conclude_search(folder: Path, spec: SearchSpec, tracker: GuardedTracker, console: Console) -> None:
@@ -171,8 +171,16 @@ def _grid_lines(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> list[str]:
     return [f"{left_out} (sweep.trials={spec.trials}); sweep.trials={needed} runs all"]
 
 
-def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
+def _finish(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     """Write and print the summary and the report; return the exit code."""
+    try:
+        return _report(folder, spec, code, console)
+    except (OSError, UnreadableFolder) as error:
+        console.print(no_summary(error), markup=False)
+        return code or 1
+
+
+def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     if not (folder / SWEEP).exists():
         return code
     trials = Trials(folder, spec, LeaseMonitor(), console.print)

@@ -13,7 +13,7 @@ from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import EndedEarly, UsageError, wording
-from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status
+from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
 from mnist_resnet.jobs.run import remove_unkept_weights
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
@@ -48,10 +48,19 @@ def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: b
     if detach and due and not code:
         console.print(watch_hint(sweep.folder), markup=False)
         return 0
-    undone = print_summary(sweep, console)
+    try:
+        undone = print_summary(sweep, console)
+    except (OSError, UnreadableFolder) as error:
+        console.print(no_summary(error), markup=False)
+        return code or 1
     if undone:
         console.print(f"to resume: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
     return code or (1 if undone else 0)
+
+
+def no_summary(error: OSError | UnreadableFolder) -> str:
+    """Return a line on a summary for which the folder can't be read, as when its disk has gone away."""
+    return f"no table: {wording(error)}; once it can be read, the same command prints it"
 
 
 def watch_hint(folder: Path) -> str:

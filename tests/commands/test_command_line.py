@@ -1,5 +1,6 @@
 """The console command `mnist-resnet` and its sub-commands."""
 
+import signal
 import subprocess
 import sys
 import tomllib
@@ -52,6 +53,17 @@ def test_arguments_and_exit_codes_pass_through(tmp_path: Path, capsys: pytest.Ca
     assert "12 jobs: 12 completed" in capsys.readouterr().out
     assert main(["compare", str(tmp_path / "missing")]) == 2
     assert main(["sweep", str(tmp_path / "missing")]) == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_ends_each_command_without_a_traceback(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", interrupted)
+    # As `python -m`, which a launcher starts its workers with.
+    assert import_module(f"mnist_resnet.{command}").main([]) == 130
+    assert main([command]) == 130
 
 
 def test_help_imports_no_command() -> None:
