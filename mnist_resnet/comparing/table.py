@@ -37,6 +37,12 @@ from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
+NULL_LEVEL = "(null)"
+"""A null level in `results.csv`. Pandas takes null, None, NA and an empty cell for missing values, R takes NA."""
+
+COUNTS = ("best_epoch", "best_step", "epochs", "epochs_completed")
+"""Columns of whole numbers, which pandas holds as floats where one is missing."""
+
 OWN_COLUMNS = tuple(name for name in JOB_COLUMNS if name != "sweep")
 """Columns of the frame that are no factors."""
 
@@ -93,7 +99,11 @@ def sweep_report(
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the content of `results.csv`: one row per job with raw values, factors first, then measurements."""
+    """Return the content of `results.csv`: one row per job with raw values, factors first, then measurements.
+
+    A missing value is an empty cell: readers take it for one, and a column of integers stays one. A null level is a
+    level like others, and is spelled so that no reader takes it for a missing value.
+    """
     factors = varying_factors(frame)
     settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
     measured = [
@@ -106,7 +116,12 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     measured += ["training_seconds", "images_per_second", "numerics", "processor", "code", "error"]
     columns = [column for column in dict.fromkeys([*settings, *measured]) if column in frame]
-    table: pd.DataFrame = frame[columns]
+    table: pd.DataFrame = frame[columns].copy()
+    for column in table:
+        if column in factors:
+            table[column] = table[column].map(lambda level: NULL_LEVEL if level is None else level)
+        elif column in COUNTS:
+            table[column] = table[column].astype("Int64")
     return table
 
 
