@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.comparing.dashboard.page_data import page_data
+from mnist_resnet.comparing.dashboard.static_view import static_view
 from mnist_resnet.job_folder import write_atomically
 
 SCRIPTS = (
@@ -43,6 +44,7 @@ def render(data: dict[str, Any]) -> str:
     """Return the page as HTML that shows `data` (see `page_data`)."""
     parts = {
         "title": html.escape(str(data["title"])),
+        "static": static_view(data),
         "style": _template("page.css"),
         "plotly": _packed_plotly(),
         "data": as_json(data),
