@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from mnist_resnet.config.hydra_internals import allow_null_as_choice
-from mnist_resnet.config.hydra_versions import register_resolver
+from mnist_resnet.config.hydra_versions import end_multirun, register_resolver
 
 
 @dataclass
@@ -74,8 +74,7 @@ class AblationSweeper(Sweeper):
         assert self.task_function is not None
         code = launch(arguments, self.params, self.config, self.hydra_context, self.task_function)
         if code:
-            # Hydra does not call this callback if the sweeper raises.
-            self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=None)
+            end_multirun(self.hydra_context, self.config)
             raise SystemExit(code)
 
 

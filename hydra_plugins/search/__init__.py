@@ -33,6 +33,7 @@ class SearchSweeper(Sweeper):
         Raises:
             SystemExit: with the search's exit code, if it is not 0.
         """
+        from mnist_resnet.config.hydra_versions import end_multirun
         from mnist_resnet.errors import UsageError
 
         if find_spec("optuna") is None:
@@ -44,6 +45,5 @@ class SearchSweeper(Sweeper):
         assert self.task_function is not None
         code = search(arguments, self.params, self.config, self.hydra_context, self.task_function)
         if code:
-            # Hydra does not call this callback if the sweeper raises.
-            self.hydra_context.callbacks.on_multirun_end(config=self.config, config_name=None)
+            end_multirun(self.hydra_context, self.config)
             raise SystemExit(code)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
@@ -175,12 +176,8 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
         UsageError: a value is missing or invalid, or nothing reads a key.
     """
     refuse_unread_keys(composed)
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(composed)
-    try:
+    with as_hydras_config(composed):
         container = OmegaConf.to_container(_without_hydra(composed), resolve=True, throw_on_missing=True)
-    finally:
-        HydraConfig.instance().cfg = before
     assert isinstance(container, dict)
     content: dict[str, Any] = with_moved_targets({str(key): value for key, value in container.items()})
     allow(content)
@@ -188,6 +185,17 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
     return make_job_spec(content, choices, combination, swept)
+
+
+@contextmanager
+def as_hydras_config(composed: DictConfig) -> Iterator[None]:
+    """Let interpolations such as `${hydra:job.num}` refer to this config."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(composed)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def make_job_spec(

@@ -11,8 +11,8 @@ from typing import Any
 
 import hydra.utils
 from hydra import __version__
-from hydra.types import TaskFunction
-from omegaconf import OmegaConf
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.allowed_targets import targets
 
@@ -47,6 +47,12 @@ def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
     """Register an OmegaConf resolver, in place of an earlier one of that name."""
     register = _OMEGACONF.register_resolver if SINCE_1_4 else _OMEGACONF.register_new_resolver
     register(name, resolver, replace=True)
+
+
+def end_multirun(context: HydraContext, config: DictConfig) -> None:
+    """Call the callbacks' `on_multirun_end` before a sweeper raises; Hydra 1.4 does so itself."""
+    if not SINCE_1_4:
+        context.callbacks.on_multirun_end(config=config, config_name=None)
 
 
 def instantiate(node: Mapping[str, Any], convert: str) -> Any:

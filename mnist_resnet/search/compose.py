@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.compose import Composer
+from mnist_resnet.config.compose import Composer, as_hydras_config
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import flatten
@@ -115,15 +114,11 @@ def _compose_shared_configs(
 
 def _unresolved(composed: DictConfig) -> dict[str, Any]:
     """Return the config without Hydra's node; only interpolations of Hydra or this machine are resolved."""
-    previous = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(composed)
-    try:
+    with as_hydras_config(composed):
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         for key, raw in flatten(_container(task)).items():
             if isinstance(raw, str) and MACHINE_INTERPOLATION.search(raw):
                 OmegaConf.update(task, key, OmegaConf.select(task, key))
-    finally:
-        HydraConfig.instance().cfg = previous
     return _container(task)
 
 

@@ -37,8 +37,12 @@ class CheckBeforeRun(Callback):
 
 def _check_run(config: DictConfig) -> None:
     """Check first what was typed, which is fast, then what requires PyTorch."""
+    from mnist_resnet.config.compose import as_hydras_config
+
     job = _checked_job(config)
-    _check_folder(Path(config.hydra.run.dir), job)
+    with as_hydras_config(config):
+        folder = Path(config.hydra.run.dir)
+    _check_folder(folder, job)
 
 
 def _checked_job(config: DictConfig) -> JobSpec:
