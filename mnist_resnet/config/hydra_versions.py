@@ -4,6 +4,7 @@ Hydra 1.4 warns of each call that 1.3 needs, and 1.3 doesn't know the calls that
 supported, this file is inlined.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pkgutil import resolve_name
@@ -14,7 +15,7 @@ from hydra import __version__
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_resnet.config.allowed_targets import targets
+from mnist_resnet.config.allowed_targets import TRUSTED_TARGETS, targets
 
 SINCE_1_4 = not __version__.startswith("1.3.")
 
@@ -38,7 +39,7 @@ def main(config_path: str, config_name: str) -> Callable[[TaskFunction], Callabl
 
 def allow_in_hydra(composed: Iterable[str]) -> None:
     """Add to Hydra 1.4's execution whitelist, for the rest of this process, targets that the user composed."""
-    names = [*dict.fromkeys(whitelist(composed))]
+    names = [*dict.fromkeys(both_names(composed))]
     if names:
         _UTILS.execution_whitelist(names).__enter__()
 
@@ -64,12 +65,29 @@ def instantiate(node: Mapping[str, Any], convert: str) -> Any:
     """
     options: dict[str, Any] = {"_convert_": convert}
     if SINCE_1_4:
-        allowed = _UTILS.execution_whitelist([*whitelist(targets(node))], reset=True)
-        options["_execution_whitelist_"] = allowed
+        options["_execution_whitelist_"] = _UTILS.execution_whitelist(_whitelist(node), reset=True)
     return hydra.utils.instantiate(dict(node), **options)
 
 
-def whitelist(names: Iterable[str]) -> Iterable[str]:
+def _whitelist(node: Mapping[str, Any]) -> Any:
+    """Return Hydra 1.4's whitelist for a node.
+
+    Hydra checks the class of a callable that a target returns as well. What a user's own function returns, such as a
+    network, can't be listed before it is called; then our check of the target is the only one.
+    """
+    names = [*targets(node)]
+    return _UTILS.UNSAFE_DISABLE_EXECUTION_CHECKS if any(map(_may_return_anything, names)) else [*both_names(names)]
+
+
+def _may_return_anything(name: str) -> bool:
+    if name in TRUSTED_TARGETS or name.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    with suppress(Exception):  # instantiate says what is wrong
+        return not isinstance(resolve_name(name), type)
+    return False
+
+
+def both_names(names: Iterable[str]) -> Iterable[str]:
     """Yield each target's name, and the name of the object that it stands for, which Hydra 1.4 checks as well.
 
     `torch.nn.CrossEntropyLoss`, for one, stands for `torch.nn.modules.loss.CrossEntropyLoss`.

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
+from torch import nn
 
 from mnist_resnet.config.allowed_targets import trust
 from mnist_resnet.config.build import build
@@ -46,6 +48,10 @@ FILES = {
     ),
 }
 """Files of a user's own config folder, whose targets are in a module of the user's."""
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Identity())
 
 
 @pytest.fixture
@@ -105,6 +111,11 @@ def test_only_targets_on_our_list_are_built(monkeypatch: pytest.MonkeyPatch) -> 
         build(node)
     trust(["torch.nn.Sequential"])
     assert type(build(node)[0]).__name__ == "CrossEntropyLoss"
+    # A function may return a callable of any class.
+    trust([f"{__name__}.network", "os.system"])
+    assert len(build({"_target_": f"{__name__}.network"})) == 1
+    with pytest.raises(InstantiationException, match=r"os\.system"):
+        build({"_target_": "os.system", "command": "true"})
 
 
 def test_plugins_are_declared_by_entry_point_and_found_once() -> None:
