@@ -14,7 +14,14 @@ NON_FACTORS = ("sweep", "tracking", "metrics", "claims", "comparisons", "hydra",
 DATA_ROOT = "data.root"
 """Key that a sweep may vary on purpose, to compare what lies in several folders."""
 
-NUMERICS = ("trainer.device", "trainer.threads", "trainer.compile", "trainer.detect_anomaly", "data.test_batch_size")
+NUMERICS = (
+    "trainer.device",
+    "trainer.threads",
+    "trainer.compile",
+    "trainer.convolutions",
+    "trainer.detect_anomaly",
+    "data.test_batch_size",
+)
 """Keys that change the last bits at most: no factors, unless a sweep varies them on purpose.
 
 The precision is not among them: bf16 and fp32 give different accuracies.

@@ -132,6 +132,7 @@ def _numerics_text(numerics: dict[str, Any]) -> str | None:
     parts += [f"{threads} thread{'' if threads == 1 else 's'}"] if threads else []
     parts += ["compiled" if numerics.get("compiled") else "eager"]
     parts += ["CUDA graph"] if numerics.get("graphed") else []
+    parts += [f"convolutions {numerics['convolutions']}"] if numerics.get("convolutions") else []
     return ", ".join(str(part) for part in parts if part)
 
 

@@ -182,6 +182,7 @@ class Trainer(Section):
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: Literal["auto"] | bool = "auto"  # the default is for sweeps frozen before this key existed
+    convolutions: Literal["auto", "pytorch", "winograd"] = "auto"  # the same
     threads: int | None = Field(ge=1)
     log_interval: int = Field(ge=1)
     checkpoint_interval: float = Field(ge=0)

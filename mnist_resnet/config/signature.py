@@ -24,6 +24,7 @@ NOT_IN_SIGNATURE = (
     "trainer.checkpoint_every",
     "trainer.checkpoint_interval",
     "trainer.compile",
+    "trainer.convolutions",
     "trainer.detect_anomaly",
     "trainer.log_interval",
     "trainer.profile",

@@ -27,7 +27,7 @@ def environment(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "platform": platform.platform(),
         "host": socket.gethostname(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "gpu": torch.cuda.get_device_name(device) if is_cuda else None,
         **code_version(),
     }
@@ -84,7 +84,7 @@ def _freeze() -> str:
 
 
 @cache
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """Return its name with family and model, because clouds give different processors of one maker the same name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()

@@ -1,4 +1,4 @@
-"""Compiles a run's training step or records it as a CUDA graph, if that is requested or saves time.
+"""Sets up the form of a run's training step: its convolutions, compiled or not, a CUDA graph or not.
 
 The form of the step is decided when a job starts for the first time. It is part of the job's numerics, and stays the
 same when the job resumes.
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mnist_resnet.config.schema import Trainer
 from mnist_resnet.errors import wording
+from mnist_resnet.training.convolution_choice import choose
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
 from mnist_resnet.training.loop import Forward, LossFunction, Training, predict
 from mnist_resnet.training.numerics import Numerics
@@ -85,7 +86,7 @@ def _reason(gain: Gain | None, steps: int, warm_up: float) -> str:
 
 
 def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
-    """Compile the training step or record it as a CUDA graph. The state of the run does not change.
+    """Choose the step's convolutions, and compile it or record it as a CUDA graph; the run's state does not change.
 
     Args:
         training: the run, restored from its checkpoint if it has one. Its numerics, `forward` and `replay` are set.
@@ -97,6 +98,7 @@ def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
     training.model.train()
     network, failures, reason = _network(training), [], ""
     if not is_settled:
+        training.numerics = choose(training)
         steps = training.config.epochs * training.steps_per_epoch
         training.numerics, reason = decide(training.config.trainer, training.numerics, steps, network)
     if training.numerics.compiled:

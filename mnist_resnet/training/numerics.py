@@ -14,6 +14,7 @@ from mnist_resnet.config.schema import Trainer
 from mnist_resnet.errors import UsageError
 from mnist_resnet.training.allocator import keep_freed_memory
 from mnist_resnet.training.convolution import SmallMaps
+from mnist_resnet.training.winograd import Winograd
 
 THREADS = torch.get_num_threads()
 """PyTorch's default, read before a job sets its own number, which later jobs of this process must not inherit."""
@@ -29,6 +30,8 @@ class Numerics:
         threads: PyTorch's number of CPU threads.
         compiled: whether training steps are compiled.
         graphed: whether training steps are a CUDA graph.
+        convolutions: how training steps compute them: empty, as the precision has it; `pytorch`, all by PyTorch; or
+            `winograd` and the shapes of the layers that take this form, as in `winograd 256x256@4 512x512@2`.
     """
 
     device: str
@@ -36,6 +39,7 @@ class Numerics:
     threads: int
     compiled: bool = False
     graphed: bool = False
+    convolutions: str = ""
 
     def apply(self) -> None:
         """Configure this process, overwriting the settings of earlier jobs."""
@@ -48,9 +52,13 @@ class Numerics:
         """Return the context in which all forward passes run."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def convolutions(self) -> AbstractContextManager[Any]:
+    def faster_convolutions(self) -> AbstractContextManager[Any]:
         """Return the context in which, besides `autocast`, forward passes of training steps run."""
-        return SmallMaps() if (self.device, self.precision) == ("cpu", "bf16") else nullcontext()
+        form, *layers = self.convolutions.split() or [""]
+        if form == "winograd":
+            return Winograd(layers)
+        is_bf16_on_cpu = (self.device, self.precision) == ("cpu", "bf16")
+        return SmallMaps() if is_bf16_on_cpu and form != "pytorch" else nullcontext()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, for `result.json`."""
@@ -59,7 +67,8 @@ class Numerics:
     def __str__(self) -> str:
         form = "compiled" if self.compiled else "eager"
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        return f"{self.device}, {self.precision}, {threads}, {form}{', as a CUDA graph' * self.graphed}"
+        convolutions = f", convolutions {self.convolutions}" * bool(self.convolutions)
+        return f"{self.device}, {self.precision}, {threads}, {form}{', as a CUDA graph' * self.graphed}{convolutions}"
 
 
 def resolve(trainer: Trainer) -> Numerics:
@@ -69,10 +78,17 @@ def resolve(trainer: Trainer) -> Numerics:
         trainer: the config's `trainer`.
 
     Raises:
-        UsageError: this machine lacks the device or the precision.
+        UsageError: this machine lacks the device or the precision, or Winograd's form is not for them.
     """
     device = _device(trainer.device)
-    return Numerics(device, _precision(trainer.precision, device), trainer.threads or THREADS)
+    precision = _precision(trainer.precision, device)
+    if trainer.convolutions == "winograd" and (device, precision) != ("cpu", "fp32"):
+        raise UsageError(
+            f"trainer.convolutions=winograd: only with trainer.device=cpu and trainer.precision=fp32, and these are "
+            f"{device} and {precision}; or use auto"
+        )
+    convolutions = "pytorch" if trainer.convolutions == "pytorch" else ""
+    return Numerics(device, precision, trainer.threads or THREADS, convolutions=convolutions)
 
 
 def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
@@ -94,7 +110,10 @@ def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
     except UsageError:
         precision = _precision("auto", device)
     is_cuda = torch.device(device).type == "cuda"
-    available = replace(original, device=device, precision=precision, graphed=original.graphed and is_cuda)
+    is_winograd = original.convolutions.startswith("winograd")
+    convolutions = "" if is_winograd and (device, precision) != ("cpu", "fp32") else original.convolutions
+    graphed = original.graphed and is_cuda
+    available = replace(original, device=device, precision=precision, graphed=graphed, convolutions=convolutions)
     if available == original:
         return available, []
     return available, [

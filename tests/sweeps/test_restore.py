@@ -84,7 +84,7 @@ def other(tmp_path: Path, half_done: HalfDone, monkeypatch: pytest.MonkeyPatch) 
     shutil.copytree(half_done.record, place.folder / "multirun" / "records" / NAME)
     for module in ("mnist_resnet.attempts", "mnist_resnet.jobs.lease"):
         monkeypatch.setattr(f"{module}.this_machine", lambda: this_machine() | {"host": OTHER_HOST, "boot": "another"})
-    monkeypatch.setattr("mnist_resnet.jobs.environment._cpu_model", lambda: OTHER_CPU)
+    monkeypatch.setattr("mnist_resnet.jobs.environment.cpu_model", lambda: OTHER_CPU)
     monkeypatch.chdir(place.folder)
     return place
 

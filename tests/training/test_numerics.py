@@ -27,6 +27,7 @@ def test_numerics_follow_the_config_and_are_stored_as_json() -> None:
         "threads": 2,
         "compiled": False,
         "graphed": False,
+        "convolutions": "",
     }
     assert str(numerics) == "cpu, bf16, 2 threads, eager"
     assert str(resolved()) == "cpu, fp32, 1 thread, eager"

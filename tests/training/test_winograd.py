@@ -1,0 +1,145 @@
+"""Winograd's form of convolutions: its error, which layers take it, and that a job keeps its choice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.training import convolution_choice
+from mnist_resnet.training.compile import set_up
+from mnist_resnet.training.convolution_choice import cache_file
+from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.numerics import Numerics, resolve, resume
+from mnist_resnet.training.winograd import SIZES, Winograd
+from tests.small_training import differences, different_tensors, new_training, small, trained, unsaved
+
+WIDE = ("model.width=32", "model.blocks=[1,2]", "data.train_size=64")
+"""Its second stage has a layer with 64 channels at 7 × 7 pixels."""
+LAYER = "64x64@7"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    convolution_choice._measure.cache_clear()
+
+
+def output_and_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tensor]:
+    torch.manual_seed(1)
+    output = conv2d(images, weight, **settings)
+    gradients = torch.autograd.grad(output, (images, weight), torch.randn(output.shape).to(output.dtype))
+    return [output, *gradients]
+
+
+def error(result: Tensor, exact: Tensor) -> float:
+    return float((result.double() - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_error_against_float64_is_at_most_16_times_that_of_pytorch_and_3e_6(size: int) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(16, 64, size, size).relu().requires_grad_()
+    weight, bias = torch.randn(96, 64, 3, 3, requires_grad=True), torch.randn(96)
+    exact = output_and_gradients(images.double(), weight.double(), bias=bias.double(), padding=1)
+    pytorch = output_and_gradients(images, weight, bias=bias, padding=1)
+    with Winograd([f"64x96@{size}"]):
+        results = output_and_gradients(images, weight, bias=bias, padding=1)
+    assert not torch.equal(results[0], pytorch[0])
+    for result, plain, expected in zip(results, pytorch, exact, strict=True):
+        assert result.shape == plain.shape
+        assert error(result, expected) < min(16 * error(plain, expected), 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        ((2, 2), {"padding": 1, "stride": 2}),
+        ((2, 2), {"padding": 2, "dilation": 2}),
+        ((2, 2), {"padding": 1, "groups": 2}),
+        ((2, 2), {"padding": "same"}),
+        ((4, 4), {}),
+        ((2, 4), {"padding": 1}),
+        ((5, 5), {"padding": 1}),
+    ],
+    ids=str,
+)
+def test_other_convolutions_are_left_to_pytorch(size: tuple[int, int], settings: dict[str, Any]) -> None:
+    images = torch.randn(3, 128, *size, requires_grad=True)
+    weight = torch.randn(128, 128 // settings.get("groups", 1), 3, 3, requires_grad=True)
+    expected = output_and_gradients(images, weight, **settings)
+    with Winograd([f"128x128@{size}" for size in SIZES]):
+        results = output_and_gradients(images, weight, **settings)
+    assert different_tensors(expected, results, "") == []
+
+
+def set_up_training(*overrides: str) -> Training:
+    training = new_training(small(*WIDE, *overrides))
+    assert set_up(training, is_settled=False)[0] == []
+    return training
+
+
+def measured(pytorch: float, winograd: float, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: (pytorch, winograd))
+    cache_file().unlink(missing_ok=True)
+    return set_up_training().numerics.convolutions
+
+
+def test_auto_takes_what_measures_as_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert measured(2.0, 1.0, monkeypatch) == f"winograd {LAYER}"
+    assert measured(1.0, 0.99, monkeypatch) == ""
+
+
+def test_a_layer_is_measured_once_a_machine_and_the_choice_changes_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = set_up_training()
+    assert differences(training, new_training(small(*WIDE))) == []
+    (seconds,) = json.loads(cache_file().read_text()).values()
+    assert all(0 < value < 1 for value in seconds[LAYER])
+    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: pytest.fail("measured again"))
+    assert set_up_training().numerics == training.numerics
+    cache_file().write_text("damaged")
+    with pytest.raises(pytest.fail.Exception):
+        set_up_training()
+
+
+def test_forms_can_be_forced_and_are_shown() -> None:
+    train(forced := set_up_training("trainer.convolutions=winograd"), [], unsaved(), Interrupt())
+    assert str(forced.numerics) == f"cpu, fp32, 1 thread, eager, convolutions winograd {LAYER}"
+    train(plain := set_up_training("trainer.convolutions=pytorch"), [], unsaved(), Interrupt())
+    assert plain.numerics.convolutions == "pytorch"
+    assert not cache_file().exists()
+    assert differences(plain, trained(small(*WIDE))) == []
+    assert "history" in differences(plain, forced)
+    losses = [training.history[-1]["train_loss"] for training in (plain, forced)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    with pytest.raises(UsageError, match=r"trainer\.convolutions=winograd: only with trainer\.device=cpu"):
+        resolve(small("trainer.convolutions=winograd", "trainer.precision=bf16").trainer)
+
+
+def test_a_resumed_job_keeps_its_form_and_an_older_one_has_none() -> None:
+    original = Numerics("cpu", "fp32", 1, convolutions=f"winograd {LAYER}")
+    assert resume(original.as_dict()) == (original, [])
+    older = original.as_dict()
+    del older["convolutions"]
+    assert resume(older)[0].convolutions == ""
+    training = new_training(small(*WIDE))
+    assert set_up(training, is_settled=True) == ([], "")
+    assert training.numerics.convolutions == ""
+
+
+def test_pytorchs_own_form_in_bf16_leaves_out_the_products() -> None:
+    network = nn.Conv2d(128, 128, 3, padding=1)
+    images = torch.randn(4, 128, 2, 2)
+    results = []
+    for convolutions in ("", "pytorch"):
+        numerics = Numerics("cpu", "bf16", 1, convolutions=convolutions)
+        with numerics.autocast(), numerics.faster_convolutions():
+            results.append(network(images).grad_fn)
+    assert [type(function).__name__ for function in results] == ["AddBackward0", "ConvolutionBackward0"]
