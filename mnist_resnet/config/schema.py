@@ -5,7 +5,7 @@ group have the same names and types in each of the group's options.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -27,6 +27,13 @@ class Component(Section):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     target: str = Field(alias="_target_", min_length=1)
+    settings: ClassVar[frozenset[str]] = frozenset()
+    """Keys that the program reads itself: no arguments."""
+
+    def node(self) -> dict[str, Any]:
+        """Return the `_target_` and its arguments, as they were given."""
+        given = self.model_dump(by_alias=True, exclude_unset=True)
+        return {key: value for key, value in given.items() if key not in self.settings}
 
 
 class Model(Component):
@@ -87,9 +94,22 @@ class Regularization(Section):
     dropout: Fraction
 
 
+class ParameterGroup(Section):
+    """A rule for some of the parameters; keys not declared here are the optimiser's settings for them.
+
+    `parameters` is `vectors` (biases, weights of norms), `matrices`, `kernels` (of convolutions), or a regular
+    expression that is searched in the parameters' names.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    parameters: str = Field(min_length=1)
+
+
 class Optim(Component):
     """Optimizer: builds a `torch.optim.Optimizer` from the parameters."""
 
+    settings = frozenset({"groups"})
+    groups: Annotated[list[ParameterGroup], Field(min_length=1)] | None = None
     partial: Literal[True] = Field(alias="_partial_")
     lr: float = Field(gt=0)
     weight_decay: float | None = Field(None, ge=0)
@@ -108,22 +128,27 @@ class Optim(Component):
 
 
 class Schedule(Component):
-    """Learning-rate schedule: builds a scheduler, stepped after each batch, from (optimizer, total_steps)."""
+    """Learning-rate schedule: builds a scheduler from an optimizer and, if it takes it, `total_steps`."""
 
+    settings = frozenset({"interval"})
+    interval: Literal["step", "epoch"] = "step"
     partial: Literal[True] = Field(alias="_partial_")
     warmup: Fraction | None = None
     final: Fraction | None = None
 
 
 class Augmentation(Component):
-    """Augmentation of training images: builds a function from images to images, given a normalised black pixel."""
+    """Augmentation of training images: builds a function from images to images.
 
-    partial: Literal[True] = Field(alias="_partial_")
+    With `_partial_` it is built from a normalised black pixel, which it fills uncovered areas with.
+    """
+
+    partial: Literal[True] | None = Field(None, alias="_partial_")
     pixels: int | None = Field(None, ge=1)
-    translate: float | None = Field(None, ge=0)
+    translate: Annotated[float, Field(ge=0)] | list[float] | None = None
     rotate: float | None = Field(None, ge=0, le=180)
-    scale: Fraction | None = None
-    shear: float | None = Field(None, ge=0, lt=90)
+    scale: Fraction | list[float] | None = None
+    shear: Annotated[float, Field(ge=0, lt=90)] | list[float] | None = None
     alpha: float | None = Field(None, ge=0)
     sigma: float | None = Field(None, gt=0)
 
@@ -144,6 +169,10 @@ class WeightAveraging(Component):
 
 class Data(Component):
     """The data set; keys not declared here are arguments of the source that `_target_` names."""
+
+    settings = frozenset(
+        ("train_size", "val_size", "test_size", "batch_size", "test_batch_size", "classes", "channels", "mean", "std")
+    )
 
     train_size: int | None = Field(None, ge=1)
     val_size: int = Field(0, ge=0)
@@ -173,6 +202,13 @@ class Data(Component):
         if not isinstance(root, str | None):
             raise ValueError(f"data.root={root}: must be a folder's path, or null")
         return self
+
+
+class TrainingParts(Section):
+    """The training step, and the metrics of each evaluation beside loss and accuracy."""
+
+    step: Component | None = None
+    metrics: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Component] = {}
 
 
 class Trainer(Section):
@@ -233,6 +269,7 @@ class Sweep(Section):
     rerun: list[str | int] | Literal["failed", "all"]
     dry_run: bool
     on_failure: Literal["continue", "stop"]
+    try_recipes: bool = True
     retries: int = Field(2, ge=0)  # the default is for sweeps frozen before this key existed
     detach: bool = False
     keep: Literal["checkpoint", "model", "none"]
@@ -364,6 +401,7 @@ class Config(BaseModel):
     augmentation: Augmentation = Augmentation.model_validate(NEUTRAL["augmentation"])
     loss: Loss = Loss.model_validate(NEUTRAL["loss"])
     averaging: WeightAveraging = WeightAveraging.model_validate(NEUTRAL["averaging"])
+    training: TrainingParts = TrainingParts()
     trainer: Trainer
     scale: Scale
     tracking: Tracking

@@ -35,6 +35,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "augmentation": {"_target_": "torch.nn.Identity", "_partial_": True},
     "averaging": {"_target_": "mnist_resnet.training.averaging.LatestWeights", "_partial_": True},
     "loss": {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.0},
+    "training": {"step": None, "metrics": {}},
 }
 """Config groups added after the first sweeps were frozen, each with the option that changes no results.
 

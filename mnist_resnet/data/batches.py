@@ -132,8 +132,7 @@ def is_published(data: Data) -> bool:
 
 def _source_node(data: Data) -> str:
     """Return the source's config node as JSON: its `_target_` and the keys that `Data` does not declare."""
-    own = {key: value for key, value in data.model_dump(by_alias=True).items() if key not in Data.model_fields}
-    return to_json({"_target_": data.target, **own})
+    return to_json(data.node())
 
 
 @lru_cache(maxsize=4)

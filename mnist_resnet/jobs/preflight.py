@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.config.allowed_targets import check_allowed
-from mnist_resnet.config.schema import Config, Data, check
+from mnist_resnet.config.schema import Config, check
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
 from mnist_resnet.jobs.task import load_task
@@ -67,10 +67,8 @@ def check_writable(key: str, folder: Path) -> None:
 
 def _nodes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     for key in ("model", "optim", "schedule", "augmentation", "loss", "averaging", "data", "tracking"):
-        node = getattr(config, key).model_dump(by_alias=True, exclude_unset=True)
-        if key == "data":
-            node = {name: value for name, value in node.items() if name not in Data.model_fields}
-        yield from _with_inner(key, node)
+        yield from _with_inner(key, getattr(config, key).node())
+    yield from _with_inner("training", config.training.model_dump(by_alias=True, exclude_unset=True))
 
 
 def _with_inner(key: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

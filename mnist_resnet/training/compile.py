@@ -18,9 +18,10 @@ from mnist_resnet.config.schema import Trainer
 from mnist_resnet.errors import wording
 from mnist_resnet.training.convolution_choice import choose
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
-from mnist_resnet.training.loop import Forward, LossFunction, Training, predict
+from mnist_resnet.training.loop import Forward, Training, predict
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
+from mnist_resnet.training.step import LossFunction
 
 VERIFIED_STEPS = 3
 """Steps for which a CUDA graph is compared with eager execution."""
@@ -101,6 +102,10 @@ def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
         training.numerics = choose(training)
         steps = training.config.epochs * training.steps_per_epoch
         training.numerics, reason = decide(training.config.trainer, training.numerics, steps, network)
+    if training.own_step is not None and (training.numerics.compiled or training.numerics.graphed):
+        training.numerics = replace(training.numerics, compiled=False, graphed=False)
+        if training.config.trainer.compile is True:
+            failures.append("neither compiled nor a CUDA graph: training.step names a step of its own")
     if training.numerics.compiled:
         error_line = _compile(training, network)
         if error_line:

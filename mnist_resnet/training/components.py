@@ -17,9 +17,9 @@ def on_device(component: Any, device: str) -> Any:
     return component
 
 
-def trained_with(model: nn.Module, loss: Any) -> Iterator[nn.Parameter]:
-    """Return the parameters that the optimiser trains: the network's, and those of a loss that has any."""
-    return chain(model.parameters(), *(module.parameters() for module in modules(loss)))
+def trained_with(model: nn.Module, loss: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    """Return the parameters that the optimiser trains, with names: the network's, and those of a loss that has any."""
+    return chain(model.named_parameters(), *(module.named_parameters(prefix="loss") for module in modules(loss)))
 
 
 def without_parameters(augmentation: Any) -> Any:

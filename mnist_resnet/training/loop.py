@@ -22,15 +22,17 @@ from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.averaging import Averaging
+from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.components import on_device, trained_with, without_parameters
 from mnist_resnet.training.cuda_graph import Update
-from mnist_resnet.training.memory_format import use_channels_last, use_fused_optimizer
+from mnist_resnet.training.learning_rate import ScheduleSteps, build_schedule
+from mnist_resnet.training.memory_format import TAKES_ROWS_ONLY, use_channels_last, use_fused_optimizer
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.optimizer_state import load_optimizer_state
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits, float32 [batch, classes], and labels, int64 [batch], to the mean loss, float32 []."""
+from mnist_resnet.training.own_metrics import own_values
+from mnist_resnet.training.parameter_groups import parameter_groups
+from mnist_resnet.training.step import LossFunction, Step, StepParts
 
 Forward = Callable[[nn.Module, LossFunction, Numerics, Tensor, Tensor], tuple[Tensor, Tensor]]
 """`predict`, or a compiled version of it."""
@@ -65,12 +67,15 @@ class Training:
         numerics: device, precision, threads, and whether steps are compiled or a CUDA graph.
         model: the network in training.
         optimizer: updates the network's parameters.
-        schedule: sets the optimiser's learning rate; stepped after each batch.
+        schedule: sets the optimiser's learning rate.
+        schedule_steps: steps the schedule after each batch or epoch.
         steps_per_epoch: optimiser steps in one epoch.
         averaging: its `model` is evaluated, exported and saved: the trained network or an average of its weights.
         augment: augments normalised training images, float32 [batch, channels, height, width].
         loss: the training loss; evaluations always use cross entropy. Its parameters are trained with the network's.
+        metrics: by name, what is computed of the logits and labels of each evaluation, beside loss and accuracy.
         components: what else of the run's components changes while it trains.
+        own_step: the step that the config names, in place of the plain one.
         forward: `predict`, or a compiled version of it.
         replay: a CUDA graph of `update`, used in its place if it is set.
         epoch: the current epoch, from 0; the number of epochs after the last one.
@@ -86,25 +91,39 @@ class Training:
     def __init__(self, config: Config, splits: DataSplits, numerics: Numerics) -> None:
         self.config, self.splits, self.numerics = config, splits, numerics
         seed_everything(config.seed)
-        self.model: nn.Module = build(_node(config.model)).to(numerics.device)
+        self.model: nn.Module = build(config.model.node()).to(numerics.device)
         if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
             self.model.eval()(splits.train.batch(slice(0, 1))[0])
-        use_channels_last(self.model, numerics)
-        self.loss: LossFunction = on_device(build(_node(config.loss)), numerics.device)
+        if config.optim.target not in TAKES_ROWS_ONLY:
+            use_channels_last(self.model, numerics)
+        self.loss: LossFunction = on_device(build(config.loss.node()), numerics.device)
         trained = trained_with(self.model, self.loss)
-        self.optimizer: Optimizer = build(_node(config.optim))(trained)
+        groups = config.optim.groups
+        parameters = parameter_groups(list(trained), groups) if groups else [parameter for _, parameter in trained]
+        self.optimizer: Optimizer = build(config.optim.node())(parameters)
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
-        self.schedule: LRScheduler = build(_node(config.schedule))(self.optimizer, total_steps=total_steps)
-        self.averaging: Averaging = build(_node(config.averaging))(self.model, total_steps=total_steps)
+        self.schedule: LRScheduler = build_schedule(
+            config.schedule, self.optimizer, self.steps_per_epoch, config.epochs
+        )
+        self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval)
+        self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
         black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
-        augment = on_device(build(_node(config.augmentation))(black), numerics.device)
+        augment = build(config.augmentation.node())
+        augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
         self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
         own = {"model": self.model, "optim": self.optimizer, "schedule": self.schedule, "averaging": self.averaging}
+        self.own_step: Step | None = None
         others = {"loss": self.loss, "augmentation": self.augment}
+        if config.training.step is not None:
+            self.own_step = on_device(build(config.training.step.node()), numerics.device)
+            others |= {"training.step": self.own_step}
         self.components = ComponentState(own | others, covered=set(own), device=numerics.device)
+        self.metrics = {
+            name: on_device(build(node.node()), numerics.device) for name, node in config.training.metrics.items()
+        }
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
@@ -126,10 +145,14 @@ class Training:
             The batch's mean loss, float32 [].
         """
         images, labels = self.splits.train.batch(indices)
-        self.optimizer.zero_grad()
-        loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        if self.own_step is not None:
+            parts = StepParts(self.model, self.loss, self.optimizer, self.numerics)
+            loss, logits = self.own_step(parts, self.augment(images), labels)
+        else:
+            self.optimizer.zero_grad()
+            loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
         self.correct += (logits.argmax(1) == labels).sum()
         return loss.detach()
 
@@ -187,6 +210,7 @@ def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkp
             metrics = epoch_metrics(training, stop)
             training.history.append(metrics)
             training.batch_losses.append(training.losses.cpu().clone())
+            training.schedule_steps.epoch_ended(metrics)
             training.epoch, training.step, training.seconds = training.epoch + 1, 0, 0.0
             training.correct.zero_()
             for callback in callbacks:
@@ -209,11 +233,13 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
     metrics = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()
+    if training.step < training.steps_per_epoch:  # else the weights are those to evaluate already
+        set_mode([training.optimizer], "train")
     update = training.replay or training.update
     for indices in torch.split(order, config.data.batch_size)[training.step :]:
         loss = update(indices)
         training.lr = training.optimizer.param_groups[0]["lr"]
-        training.schedule.step()
+        training.schedule_steps.batch_ended()
         training.averaging.update()
         training.losses[training.step] = loss
         training.step += 1
@@ -278,6 +304,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
         Interrupted: the program was asked to stop.
     """
     count, batch_size = len(training.splits.train), training.config.data.batch_size
+    set_mode([training.optimizer], "eval")
     losses = training.losses.cpu().double()
     if not losses.isfinite().all():
         raise first_divergence(training)
@@ -291,10 +318,10 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     }
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
-            loss, accuracy = evaluate(training, split, stop)
-            if not math.isfinite(loss):
-                raise Diverged(training.epoch, training.step - 1, loss, f"{name} loss")
-            metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+            measured = evaluate(training, split, stop)
+            if not math.isfinite(measured["loss"]):
+                raise Diverged(training.epoch, training.step - 1, measured["loss"], f"{name} loss")
+            metrics |= {f"{name}_{key}": value for key, value in measured.items()}
     evaluation = time.perf_counter() - started
     return metrics | {
         "lr": float(training.lr),
@@ -305,25 +332,32 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
 
 
 @torch.no_grad()
-def evaluate(training: Training, split: Split, stop: StopCheck) -> tuple[float, float]:
+def evaluate(training: Training, split: Split, stop: StopCheck) -> Metrics:
     """Evaluate the averaged model on `split`.
 
     Returns:
-        The mean cross entropy per image, whatever the training loss is, and the accuracy as a fraction of one.
+        `loss`: the mean cross entropy per image, whatever the training loss is; `accuracy`, as a fraction of one; and
+        the metrics that the config names.
 
     Raises:
         Interrupted: the program was asked to stop.
     """
     model = training.averaging.model.eval()
-    losses, correct = [], []
+    losses, correct, all_logits = [], [], []
     for images, labels in split.batches(training.config.data.test_batch_size):
         stop.check()
         with training.numerics.autocast():
             logits = model(images).float()
         losses.append(cross_entropy(logits, labels, reduction="sum"))
         correct.append((logits.argmax(1) == labels).sum())
+        if training.metrics:
+            all_logits.append(logits)
     count = len(split)
-    return torch.stack(losses).cpu().double().sum().item() / count, torch.stack(correct).sum().item() / count
+    return {
+        "loss": torch.stack(losses).cpu().double().sum().item() / count,
+        "accuracy": torch.stack(correct).sum().item() / count,
+        **(own_values(training.metrics, torch.cat(all_logits), split.labels) if training.metrics else {}),
+    }
 
 
 @torch.no_grad()
@@ -340,9 +374,3 @@ def log_probabilities(training: Training, split: Split) -> Tensor:
             logits = model(images).float()
         batches.append(log_softmax(logits, dim=1))
     return torch.cat(batches).cpu()
-
-
-def _node(component: object) -> dict[str, object]:
-    """Return a part of the config as the mapping that `build` takes."""
-    dump = component.model_dump(by_alias=True, exclude_unset=True)  # type: ignore[attr-defined]
-    return dict(dump)

@@ -1,7 +1,9 @@
 """A snapshot of everything that a training step changes, so that a step can be tried and undone."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,20 +32,28 @@ class Snapshot:
             (tensor, tensor.detach().clone())
             for tensor in chain(model.parameters(), model.buffers(), extra, state_tensors(optimizer))
         ]
+        # some optimisers count in their groups
+        self._groups = [_settings(group) for group in optimizer.param_groups]
         self._random = random_states(str(self._device))
 
     @torch.no_grad()
     def restore(self) -> None:
         """Restore the saved state, and clear the gradients."""
         saved_ids = {id(tensor) for tensor, _ in self._saved}
-        for tensor, copy in self._saved:
-            tensor.copy_(copy)
+        for tensor, saved in self._saved:
+            tensor.copy_(saved)
         for tensor in state_tensors(self._optimizer):
             if id(tensor) not in saved_ids:
                 tensor.zero_()
+        for group, settings in zip(self._optimizer.param_groups, self._groups, strict=True):
+            group.update(copy.deepcopy(settings))
         self._optimizer.zero_grad()
         self._restore_components()
         set_random_states(self._random, str(self._device))
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return copy.deepcopy({key: value for key, value in group.items() if key != "params"})
 
 
 def state_tensors(optimizer: Optimizer) -> Iterator[Tensor]:

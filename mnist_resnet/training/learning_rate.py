@@ -1,0 +1,82 @@
+"""Builds the learning-rate schedule that a config names, and steps it when it is due."""
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from mnist_resnet.config.build import build
+from mnist_resnet.config.schema import Schedule
+from mnist_resnet.job_folder import Metrics
+
+TOTAL_STEPS = "total_steps"
+"""The argument, and the value of an argument, that stands for the number of the schedule's steps in the whole run."""
+
+
+def build_schedule(schedule: Schedule, optimizer: Optimizer, steps_per_epoch: int, epochs: int) -> LRScheduler:
+    """Build a schedule: one of this package's or PyTorch's, or one of the user's own.
+
+    It is called with the optimiser and, if it takes it, `total_steps`: the number of the schedule's steps in the run.
+    Arguments with the text `total_steps` as value become that number, and schedules inside of it (`SequentialLR`) are
+    built likewise.
+    """
+    total = epochs * (1 if schedule.interval == "epoch" else steps_per_epoch)
+    made: LRScheduler = _called(build(_with_total(schedule.node(), total)), optimizer, total)
+    return made
+
+
+class ScheduleSteps:
+    """Steps a schedule at the end of each batch or epoch, whichever it is made for.
+
+    Args:
+        schedule: the schedule.
+        interval: `step` or `epoch`. A `ReduceLROnPlateau` is stepped after each epoch, whatever this is.
+    """
+
+    def __init__(self, schedule: LRScheduler, interval: str) -> None:
+        self._schedule, self._plateau = schedule, isinstance(schedule, ReduceLROnPlateau)
+        self._is_by_epoch = self._plateau or interval == "epoch"
+
+    def batch_ended(self) -> None:
+        """Step the schedule if it is stepped after each batch."""
+        if not self._is_by_epoch:
+            self._schedule.step()
+
+    def epoch_ended(self, metrics: Metrics) -> None:
+        """Step the schedule if it is stepped after each epoch.
+
+        A `ReduceLROnPlateau` gets the loss (`mode=max`: the accuracy) on the held-out images or, without any, of
+        training: the test images decide nothing.
+        """
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            split = "val" if "val_loss" in metrics else "train"
+            measured = "accuracy" if self._schedule.mode == "max" else "loss"
+            self._schedule.step(metrics[f"{split}_{measured}"])
+        elif self._is_by_epoch:
+            self._schedule.step()
+
+
+def _with_total(value: Any, total: int) -> Any:
+    if isinstance(value, Mapping):
+        return {key: inner if key == "_target_" else _with_total(inner, total) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_total(inner, total) for inner in value]
+    return total if value == TOTAL_STEPS else value
+
+
+def _called(made: Any, optimizer: Optimizer, total: int) -> Any:
+    """Call a schedule that still lacks its optimiser, and those among its arguments before it."""
+    if isinstance(made, list):
+        return [_called(inner, optimizer, total) for inner in made]
+    if not isinstance(made, partial):
+        return made
+    keywords = {key: _called(value, optimizer, total) for key, value in made.keywords.items()}
+    takes = inspect.signature(made.func).parameters
+    if TOTAL_STEPS in takes and TOTAL_STEPS not in keywords:
+        keywords[TOTAL_STEPS] = total
+    if "optimizer" in takes:
+        return made.func(*made.args, optimizer=optimizer, **keywords)
+    return made.func(optimizer, *made.args, **keywords)
