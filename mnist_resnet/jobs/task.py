@@ -33,6 +33,13 @@ class Task(Protocol):
             UsageError: They can't, or don't.
         """
 
+    def check_recipe(self, config: Config) -> None:
+        """Try before any job starts whether what the config names fits together, on as little data as that takes.
+
+        Raises:
+            UsageError: It doesn't; the message names the config's keys.
+        """
+
     def run(self, run: TaskRun) -> None:
         """Carry out one job, from its last checkpoint if it has one.
 

@@ -32,6 +32,7 @@ from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.finish import no_summary, print_summary, run_launcher, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import job_list_lease, read_sweep
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
+from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.tracking.console import plain_console, show_log
 from mnist_resnet.tracking.guarded import GuardedTracker
 
@@ -77,6 +78,8 @@ def search(
             f"gives each worker one trial at a time; take sequential or workers"
         )
     _check_disk_space(folder or MULTIRUN, corner_jobs, spec.trials - started)
+    if settings.sweep.try_recipes:
+        try_recipes(corner_jobs, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
     if settings.sweep.dry_run:
         _print_plan(spec, trials, alone)
         return 0

@@ -44,6 +44,7 @@ from mnist_resnet.sweeps.folder import (
 )
 from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
 from mnist_resnet.sweeps.hydra_job import refuse_hydra_job_settings
+from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 from mnist_resnet.tracking.console import plain_console, show_log
 
@@ -83,9 +84,10 @@ def launch(
     launcher = build_launcher(config, settings, context, task_function)
     monitor = LeaseMonitor()
     rerun = _jobs_to_rerun(planned, settings, monitor)
-    check_disk_space(
-        planned.folder, [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
-    )
+    due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
+    check_disk_space(planned.folder, due)
+    if settings.sweep.try_recipes:
+        try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
         return 0

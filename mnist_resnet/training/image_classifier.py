@@ -23,6 +23,7 @@ from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.loop import Training, log_probabilities, train
 from mnist_resnet.training.predictions import test_set_sha256, write_predictions
+from mnist_resnet.training.recipe import try_recipe
 
 CHECKED_IMAGES = 100
 """Test images on which a saved model is compared with the live one."""
@@ -45,6 +46,15 @@ def check_data(config: Config) -> str | None:
     """
     decode(config.data)
     return fingerprint(config.data)
+
+
+def check_recipe(config: Config) -> None:
+    """Build what the config names, and train one step on two images.
+
+    Raises:
+        UsageError: Something fails.
+    """
+    try_recipe(config)
 
 
 def run(run: TaskRun) -> None:

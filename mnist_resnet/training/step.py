@@ -36,7 +36,7 @@ class StepParts:
         Args:
             inputs: normalised images, float32 [batch, …], and what else the network takes.
         """
-        with self.numerics.autocast(), self.numerics.convolutions():
+        with self.numerics.autocast(), self.numerics.faster_convolutions():
             return _as_float32(self.model(*inputs))
 
 

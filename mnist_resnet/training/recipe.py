@@ -1,0 +1,108 @@
+"""Tries a recipe before any job starts: builds what a config names, and trains one step on two images."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from hydra.errors import InstantiationException
+from torch import Tensor
+
+from mnist_resnet.config.schema import Component, Config
+from mnist_resnet.data.batches import load
+from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.training.combined_optimizer import set_mode
+from mnist_resnet.training.loop import Training, predict
+from mnist_resnet.training.numerics import resolve
+from mnist_resnet.training.own_metrics import own_values
+
+DEVICE = "cpu"
+"""Where recipes are tried: a launch would otherwise hold memory of a GPU for as long as its workers need it."""
+
+PARTS = ("model", "loss", "optim", "schedule", "averaging", "augmentation", "training.step")
+
+
+def try_recipe(config: Config) -> None:
+    """Build a config's parts, train one step on its first two images, and evaluate the network on them.
+
+    Raises:
+        UsageError: Something fails. The message names the config's keys.
+    """
+    before, metrics = random_states(DEVICE), [f"training.metrics.{name}" for name in config.training.metrics]
+    try:
+        with _naming(
+            config, "model", "loss", "optim", "schedule", "averaging", "augmentation", "training.step", *metrics
+        ):
+            numerics = replace(resolve(config.trainer), device=DEVICE, precision="fp32")
+            training = Training(config, load(config.data, DEVICE), numerics)
+        training.model.train()
+        set_mode([training.optimizer], "train")
+        _step(training, torch.arange(min(2, len(training.splits.train))))
+        set_mode([training.optimizer], "eval")
+        _evaluate(training)
+    finally:
+        set_random_states(before, DEVICE)
+
+
+def _step(training: Training, indices: Tensor) -> None:
+    config = training.config
+    if training.own_step is not None:
+        with _naming(config, "training.step", "model", "loss", "optim", "augmentation"):
+            training.update(indices)
+        return
+    images, labels = training.splits.train.batch(indices)
+    with _naming(config, "augmentation"):
+        images = training.augment(images)
+    with _naming(config, "model", "loss"):
+        loss, _ = predict(training.model, training.loss, training.numerics, images, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+    with _naming(config, "optim"):
+        training.optimizer.step()
+    with _naming(config, "schedule"):
+        training.schedule_steps.batch_ended()
+    with _naming(config, "averaging"):
+        training.averaging.update()
+
+
+@torch.no_grad()
+def _evaluate(training: Training) -> None:
+    images, labels = training.splits.test.batch(slice(0, 2))
+    with _naming(training.config, "model"):
+        logits = training.averaging.model.eval()(images)
+    if not isinstance(logits, Tensor):
+        raise UsageError(
+            f"model._target_={training.config.model.target}: returns a {type(logits).__name__} when it is evaluated; "
+            f"it must return one tensor"
+        )
+    for name, metric in training.metrics.items():
+        with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of two images, not every class has one
+            own_values({name: metric}, logits, labels)
+
+
+@contextmanager
+def _naming(config: Config, *keys: str) -> Iterator[None]:
+    """Say of an exception which of the config's parts raised it: the one that was being built, or one of `keys`."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        named = [f"{key}._target_={target}" for key in keys if (target := _target(config, key))]
+        built = [shown for shown in named if isinstance(error, InstantiationException) and _names(error, shown)]
+        message = " ".join(str(cause).split())[:300] or type(cause).__name__
+        raise UsageError(f"{', '.join(built[:1] or named)}: {message}") from error
+
+
+def _target(config: Config, key: str) -> str | None:
+    if key.startswith("training.metrics."):
+        return config.training.metrics[key.rpartition(".")[2]].target
+    node = config.training.step if key == "training.step" else getattr(config, key)
+    return node.target if isinstance(node, Component) else None
+
+
+def _names(error: InstantiationException, shown: str) -> bool:
+    return f"'{shown.partition('=')[2]}'" in str(error)
