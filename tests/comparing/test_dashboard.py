@@ -192,7 +192,7 @@ def test_most_often_misread_images_come_first(sweep: Path) -> None:
     )
     assert [entry["jobs"] for entry in often] == sorted(counts.values(), reverse=True)[: len(often)]
     assert all(counts[entry["index"]] == entry["jobs"] for entry in often)
-    assert all(sum(times for _, times, _ in entry["taken"]) == entry["jobs"] for entry in often)
+    assert all(sum(len(jobs) for _, jobs, _ in entry["taken"]) == entry["jobs"] for entry in often)
 
 
 def test_different_test_sets_are_kept_apart(tmp_path: Path) -> None:

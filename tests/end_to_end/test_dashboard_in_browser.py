@@ -19,7 +19,7 @@ from tests.synthetic_sweep import SyntheticSweep
 
 pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
 
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -139,7 +139,7 @@ def heading(browser: Chrome, head: str) -> WebElement:
 def drawn(browser: Chrome, section: str) -> WebElement:
     """Scroll to the first plot of a section and return it once it is drawn."""
     browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", f"#{section} .plot")
-    selector = f"#{section} .plot .main-svg"
+    selector = f"#{section} .plot svg"
     WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
     return browser.find_element(By.CSS_SELECTOR, selector)
 
@@ -147,6 +147,16 @@ def drawn(browser: Chrome, section: str) -> WebElement:
 def select(browser: Chrome, label: str, option: str) -> None:
     path = f"//label[starts-with(normalize-space(.), '{label}')]/select/option[normalize-space(.)='{option}']"
     browser.find_element(By.XPATH, path).click()
+
+
+def tick(browser: Chrome, label: str) -> None:
+    browser.find_element(By.XPATH, f"//label[normalize-space(.)='{label}']/input").click()
+
+
+def type_filter(browser: Chrome, text: str) -> None:
+    field = browser.find_element(By.CSS_SELECTOR, "#filters input")
+    field.clear()
+    field.send_keys(text)
 
 
 def active(browser: Chrome) -> WebElement:
@@ -190,12 +200,97 @@ def test_filters_apply_to_table_and_plots(browser: Chrome) -> None:
 
 
 def test_text_filter_searches_names(browser: Chrome) -> None:
-    browser.find_element(By.CSS_SELECTOR, "#filters input").send_keys("ONERROR")
+    type_filter(browser, "ONERROR")
     assert cells(browser, "Run") == [HOSTILE]
 
 
+def test_filter_takes_conditions_and_says_what_it_does_not_understand(browser: Chrome) -> None:
+    head = "Test accuracy, %"
+    accuracies = [float(cell) for cell in cells(browser, head) if cell != "–"]
+    bound = sorted(accuracies)[len(accuracies) // 2]
+    type_filter(browser, f"accuracy > {bound}")
+    assert sorted(float(cell) for cell in cells(browser, head)) == sorted(x for x in accuracies if x > bound)
+    type_filter(browser, "lr between 0.01 and 0.1, model = stem7x7")
+    assert set(cells(browser, "optim.lr")) == {"0.02"}
+    assert set(cells(browser, "model")) == {"stem7x7"}
+    type_filter(browser, "colour > 3")
+    assert "nothing is named “colour”" in browser.find_element(By.ID, "count").text
+    type_filter(browser, "lr >")
+    assert "wants a value" in browser.find_element(By.ID, "count").text
+    assert len(cells(browser, head)) == 12
+
+
+def test_filter_acts_on_every_section(browser: Chrome) -> None:
+    type_filter(browser, "lr < 0.01, model = stem7x7, seed = 3")
+    drawn(browser, "curves")
+    assert [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")] == ["0.001"]
+    (group,) = browser.find_elements(By.CSS_SELECTOR, "#groups tbody tr")
+    assert "part of the runs" in group.text
+    drawn(browser, "claims")
+    assert "1 of 4 claims" in browser.find_element(By.ID, "claims").text
+    browser.execute_script("document.getElementById('effects').scrollIntoView()")
+    WebDriverWait(browser, 30).until(lambda _: "also of those" in browser.find_element(By.ID, "effects").text)
+    assert browser.find_elements(By.CSS_SELECTOR, "#effects tbody tr") == []
+    assert drawn(browser, "parallel").find_element(By.XPATH, "..").get_attribute("aria-label").endswith("of 0 runs")
+
+
+def test_picked_runs_are_overlaid_with_the_settings_in_which_they_differ(browser: Chrome) -> None:
+    boxes = browser.find_elements(By.CSS_SELECTOR, "#table tbody input")
+    for number in (0, 9):
+        boxes[number].click()
+    rows = [row.text for row in browser.find_elements(By.CSS_SELECTOR, "#picked tbody tr")]
+    assert "optim.lr 0.001 0.02" in rows
+    assert "model stem3x3 stem7x7" in rows
+    assert not any(row.startswith(("seed", "trainer")) for row in rows)
+    drawn(browser, "curves")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")) == 2
+    tick(browser, "show only the 2 picked runs")
+    assert len(cells(browser, "Run")) == 2
+
+
+def test_view_is_kept_in_the_address(browser: Chrome) -> None:
+    type_filter(browser, "lr > 0.01")
+    heading(browser, "Test accuracy, %").find_element(By.TAG_NAME, "button").click()
+    select(browser, "Metric", "loss on test images")
+    browser.find_elements(By.CSS_SELECTOR, "#table tbody input")[1].click()
+    before = [cells(browser, "Run"), browser.find_element(By.ID, "picked").text]
+    browser.refresh()
+    assert [cells(browser, "Run"), browser.find_element(By.ID, "picked").text] == before
+    assert heading(browser, "Test accuracy, %").get_attribute("aria-sort") == "descending"
+    assert "loss on test images" in str(
+        drawn(browser, "curves").find_element(By.XPATH, "ancestor::*[@role='img']").get_attribute("aria-label")
+    )
+
+
+def test_range_dragged_on_a_parallel_axis_filters_the_page(browser: Chrome) -> None:
+    drawn(browser, "parallel")
+    strip = browser.find_element(By.CSS_SELECTOR, "#parallel .strip")  # of optim.lr, with 0.02 at its top
+    height = int(strip.size["height"])
+    drag = ActionChains(browser).move_to_element_with_offset(strip, 0, 4 - height // 2).click_and_hold()
+    drag.move_by_offset(0, height // 3).release().perform()
+    assert set(cells(browser, "optim.lr")) == {"0.02"}
+    browser.find_element(By.CSS_SELECTOR, "#chips .chip").click()
+    assert set(cells(browser, "optim.lr")) == {"0.001", "0.02"}
+
+
+def test_any_quantity_is_plotted_against_any_other(browser: Chrome) -> None:
+    for show, selector in (("points", ".points path"), ("slices by every factor", ".xy2 .points path")):
+        select(browser, "Show", show)
+        drawn(browser, "explore")
+        marks = WebDriverWait(browser, 30).until(
+            lambda driver, css=selector: driver.find_elements(By.CSS_SELECTOR, f"#explore {css}")
+        )
+        assert len(marks) == 11
+    select(browser, "Show", "points")
+    select(browser, "Quantity", "test loss")
+    select(browser, "Against", "time, s")
+    label = "#explore .plot[aria-label='test loss against time, s, 11 runs']"
+    WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, label))
+
+
 def test_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> None:
-    select(browser, "One curve", "model")
+    for factor in ("optim.lr", "model"):
+        tick(browser, factor)
     drawn(browser, "curves")
     row = browser.find_element(By.CSS_SELECTOR, "#curves tbody tr").text.split()
     epochs = load_sweep(sweep, epochs=True)

@@ -129,7 +129,7 @@ def _add(number: int, predictions: Predictions, sets: dict[str, TestSet]) -> tup
 
 
 def _often(test_set: TestSet) -> list[dict[str, Any]]:
-    """Return the most often misread images, with the predicted classes, their counts and mean confidence."""
+    """Return the most often misread images, each with the classes taken for its own: by which jobs, how sure."""
     counts = np.zeros(test_set.images, dtype=np.int64)
     for misread in test_set.jobs:
         counts[misread.index] += 1
@@ -143,10 +143,14 @@ def _often(test_set: TestSet) -> list[dict[str, Any]]:
         for position in np.flatnonzero(wanted[misread.index]).tolist():
             entry = images[int(misread.index[position])]
             entry["label"] = int(misread.label[position])
-            entry["taken"].setdefault(int(misread.predicted[position]), []).append(float(misread.confidence[position]))
+            run = (misread.job, float(misread.confidence[position]))
+            entry["taken"].setdefault(int(misread.predicted[position]), []).append(run)
     for entry in images.values():
         taken = sorted(entry["taken"].items(), key=lambda item: -len(item[1]))
-        entry["taken"] = [[predicted, len(values), round(sum(values) / len(values), 4)] for predicted, values in taken]
+        entry["taken"] = [
+            [predicted, [job for job, _ in runs], round(sum(confidence for _, confidence in runs) / len(runs), 4)]
+            for predicted, runs in taken
+        ]
     return list(images.values())
 
 

@@ -17,12 +17,16 @@ from mnist_resnet.job_folder import write_atomically
 
 SCRIPTS = (
     "data.js",
+    "filter.js",
     "element.js",
     "plot.js",
     "header.js",
     "table.js",
+    "picked.js",
     "results.js",
     "curves.js",
+    "explore.js",
+    "search.js",
     "parallel.js",
     "mistakes.js",
     "sweeps.js",

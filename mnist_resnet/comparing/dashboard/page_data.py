@@ -13,6 +13,7 @@ from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
 from mnist_resnet.comparing.dashboard.results import claims, effects, groups, one_at_a_time, questions
 from mnist_resnet.comparing.dashboard.runs import count_notes, runs
+from mnist_resnet.comparing.dashboard.search import search
 from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
 from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
@@ -49,6 +50,7 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "questions": answered,
         "effects": effects(frame),
         "changes": one_at_a_time(frame),
+        "search": search(jobs),
         "mistakes": misread,
         "pairs": pairs(jobs, sweeps),
     }

@@ -50,13 +50,15 @@ def _columns(row: dict[Any, Any], metric: str) -> dict[str, float]:
 
 
 def claims(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Return each claimed figure with the measurements and the verdict."""
-    return [_claim(judgement) for judgement in judgements(jobs)]
+    """Return each claimed figure with the measurements, the verdict, and the numbers of its jobs (`members`)."""
+    number = {id(job): index for index, job in enumerate(jobs)}
+    return [_claim(judgement, [number[id(job)] for job in judgement.jobs]) for judgement in judgements(jobs)]
 
 
-def _claim(judgement: Judgement) -> dict[str, Any]:
+def _claim(judgement: Judgement, members: list[int]) -> dict[str, Any]:
     claim, counts = judgement.claim, judgement.epoch_counts
     return {
+        "members": members,
         "group": judgement.group,
         "sweep": judgement.sweep,
         "metric": claim.metric.name,

@@ -17,7 +17,7 @@ from mnist_resnet.stored_file import open_stored
 
 MEASURES = (
     "test_accuracy", "best_test_accuracy", "train_accuracy", "val_accuracy", "best_val_accuracy",
-    "test_loss", "train_loss", "best_epoch", "seconds", "images_per_second",
+    "test_loss", "train_loss", "val_loss", "best_epoch", "seconds", "training_seconds", "images_per_second",
 )  # fmt: skip
 """Columns of the frame to copy into each entry."""
 

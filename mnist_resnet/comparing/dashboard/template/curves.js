@@ -1,32 +1,54 @@
-// Training curves: mean and range of the shown runs, for each level of a factor.
+// Training curves: mean and range of the shown runs for each level of some factors, or a curve for each run.
 const MOST_CURVES = 12;
 const BINS = 4;
-const settings = { by: null, quantity: "error", on: "test", band: "range", log: true };
-
-const IMAGES = { test: "test images", train: "training images", val: "held-out images" };
+const METRICS = {
+  test_accuracy: "error on test images, %",
+  train_accuracy: "error on training images, %",
+  val_accuracy: "error on held-out images, %",
+  test_loss: "loss on test images",
+  train_loss: "loss on training images",
+  val_loss: "loss on held-out images",
+};
 const LONG_BANDS = { range: "lowest to highest run", half: "middle half of the runs", none: "none" };
+const isError = (metric) => metric.endsWith("_accuracy");
 
-// Whether curves can be grouped by a factor: by its levels, or by four ranges if it has many numeric levels.
-const canGroup = (factor) => factor.levels.length <= MOST_CURVES || factor.numeric;
+// The factors that group the curves: those chosen, else the first that has few levels or can be cut into ranges.
+function grouping() {
+  if (view.by) return view.by.filter((index) => factors[index]);
+  const first = factors.findIndex((factor) => factor.levels.length <= MOST_CURVES || factor.numeric);
+  return first < 0 ? [] : [first];
+}
 
-// Groups of the shown runs: [{name, members}].
-function groups(by) {
-  if (by === "") return [{ name: "all shown runs", members: shown }];
-  const factor = factors[by];
-  const inOrder = [...shown].sort((a, b) => jobs[a].levels[by] - jobs[b].levels[by]);
-  const members = new Map();
-  const many = factor.levels.length > MOST_CURVES;
-  inOrder.forEach((number, index) => {
-    const key = many ? Math.floor((index * BINS) / inOrder.length) : jobs[number].levels[by];
-    members.set(key, [...(members.get(key) ?? []), number]);
-  });
-  const ends = (numbers) =>
-    [numbers[0], numbers[numbers.length - 1]].map((number) => level(jobs[number], by)).join(" to ");
-  return [...members].map(([key, numbers]) => ({
-    key,
-    name: many ? ends(numbers) : factor.levels[key],
-    members: numbers,
-  }));
+// The part of a run's group name that a factor gives: its level, or one of four ranges if it has many numeric levels.
+function partNames(index) {
+  const factor = factors[index];
+  if (factor.levels.length <= MOST_CURVES || !factor.numeric) return (job) => [job.levels[index], level(job, index)];
+  const present = [...new Set(shown.map((number) => jobs[number].levels[index]))].sort((a, b) => a - b);
+  const bin = (levelNumber) => Math.floor((present.indexOf(levelNumber) * BINS) / present.length);
+  const ends = Array.from({ length: BINS }, (_, number) => present.filter((levelNumber) => bin(levelNumber) === number));
+  return (job) => {
+    const number = bin(job.levels[index]);
+    return [number, `${factor.levels[ends[number][0]]} to ${factor.levels[ends[number].at(-1)]}`];
+  };
+}
+
+// Groups of the shown runs in the order of their levels: [{name, members}].
+function groups() {
+  if (view.curves === "picked") return view.picked.map((number) => ({ name: shortestName(number), members: [number] }));
+  if (view.curves === "runs") return shown.map((number) => ({ name: runLabel(number), members: [number] }));
+  const by = grouping();
+  const parts = by.map(partNames);
+  const found = new Map();
+  for (const number of shown) {
+    const named = parts.map((part) => part(jobs[number]));
+    const key = named.map(([order]) => order).join();
+    const names = named.map(([, name], index) => (by.length > 1 ? `${leaf(factors[by[index]].key)}=${name}` : name));
+    if (!found.has(key)) found.set(key, { order: named.map(([order]) => order), name: names.join(", "), members: [] });
+    found.get(key).members.push(number);
+  }
+  const inOrder = (a, b) => a.order.map((order, index) => order - b.order[index]).find(Boolean) ?? 0;
+  const sorted = [...found.values()].sort(inOrder);
+  return by.length ? sorted : sorted.map((group) => ({ ...group, name: "all shown runs" }));
 }
 
 const quantile = (ordered, share) => {
@@ -37,7 +59,7 @@ const quantile = (ordered, share) => {
 
 // For each epoch: n, mean and band of the runs that have reached it; null if none has.
 function meanCurve(members, values) {
-  const length = Math.max(0, ...members.map((number) => values[number].length));
+  const length = members.reduce((longest, number) => Math.max(longest, values[number].length), 0);
   return Array.from({ length }, (_, epoch) => {
     const reached = members
       .map((number) => values[number][epoch])
@@ -46,22 +68,21 @@ function meanCurve(members, values) {
     if (!reached.length) return null;
     const mean = reached.reduce((sum, value) => sum + value, 0) / reached.length;
     const ends =
-      settings.band === "half"
+      view.band === "half"
         ? [quantile(reached, 0.25), quantile(reached, 0.75)]
         : [reached[0], reached[reached.length - 1]];
     return { n: reached.length, mean, low: ends[0], high: ends[1] };
   });
 }
 
-function selectedValues() {
-  if (settings.quantity === "loss") return data.curves[`${settings.on}_loss`] ?? jobs.map(() => []);
-  const accuracies = data.curves[`${settings.on}_accuracy`] ?? jobs.map(() => []);
-  return accuracies.map((epochs) => epochs.map((value) => (value == null ? null : 100 * (1 - value))));
+function metricValues(metric) {
+  const values = data.curves[metric] ?? jobs.map(() => []);
+  return isError(metric) ? values.map((epochs) => epochs.map(flipped)) : values;
 }
 
 function bandTrace(curve, hue, floor) {
   const points = curve.map((point, epoch) => ({ ...point, epoch })).filter((point) => point.n > 1);
-  const above = (value) => (settings.log ? Math.max(value, floor) : value);
+  const above = (value) => (view.log ? Math.max(value, floor) : value);
   return {
     x: [...points.map((point) => point.epoch), ...points.map((point) => point.epoch).reverse()],
     y: [...points.map((point) => above(point.high)), ...points.map((point) => above(point.low)).reverse()],
@@ -74,123 +95,131 @@ function bandTrace(curve, hue, floor) {
   };
 }
 
-function lineTrace(group, curve, index) {
+function lineTrace(group, index) {
+  const { curve } = group;
+  const range = group.members.length > 1 ? " (%{customdata[1]:.3~g} to %{customdata[2]:.3~g}, n = %{customdata[0]})" : "";
   return {
     x: curve.map((_, epoch) => epoch),
     y: curve.map((point) => point?.mean ?? null),
     type: "scatter",
     mode: curve.length > 1 ? "lines" : "markers",
     line: { color: seriesColour(index), width: 2, dash: DASHES[Math.floor(index / 8) % 3] },
-    marker: { color: seriesColour(index) },
+    marker: { color: seriesColour(index), size: 9 },
     customdata: curve.map((point) => (point ? [point.n, point.low, point.high] : null)),
-    hovertemplate: `${inert(group.name)}: %{y:.3~g} (%{customdata[1]:.3~g} to %{customdata[2]:.3~g}, n = %{customdata[0]})<extra></extra>`,
+    hovertemplate: `${inert(group.name)}: %{y:.3~g}${range}<extra></extra>`,
   };
 }
 
-const quantityText = () =>
-  `${settings.quantity === "loss" ? "Loss on" : "Error on"} ${IMAGES[settings.on]}${settings.quantity === "loss" ? "" : ", %"}`;
+const curveMetric = () => (view.metric in data.curves ? view.metric : Object.keys(data.curves)[0]);
 
 function curvesPlot(legend) {
-  const values = selectedValues();
-  const drawnGroups = groups(settings.by)
+  const metric = curveMetric();
+  const values = metricValues(metric);
+  const found = groups();
+  const drawn = found
+    .slice(0, MOST_CURVES)
     .map((group) => ({ ...group, curve: meanCurve(group.members, values) }))
     .filter((group) => group.curve.length);
-  const positive = drawnGroups.flatMap((group) =>
-    group.curve.flatMap((point) => (point && point.low > 0 ? [point.low] : [])),
-  );
-  const floor = Math.min(...positive, Infinity) / 2; // zero has no place on a log scale
-  const bands =
-    settings.band === "none"
-      ? []
-      : drawnGroups.map((group, index) => bandTrace(group.curve, seriesColour(index), floor));
-  showLegend(legend, drawnGroups);
+  const points = drawn.flatMap((group) => group.curve.filter(Boolean));
+  const floor = points.filter(({ low }) => low > 0).reduce((least, { low }) => Math.min(least, low), Infinity);
+  const bands = view.band === "none" ? [] : drawn.map(({ curve }, index) => bandTrace(curve, seriesColour(index), floor / 2));
+  showLegend(legend, drawn, found.length, metric);
   return {
-    traces: [...bands, ...drawnGroups.map((group, index) => lineTrace(group, group.curve, index))],
+    traces: [...bands, ...drawn.map(lineTrace)],
     layout: layout({
       height: 400,
       hovermode: "x unified",
-      xaxis: epochAxis(Math.max(0, ...drawnGroups.map((group) => group.curve.length))),
-      yaxis: axis({
-        title: { text: quantityText() },
-        type: settings.log ? "log" : "linear",
-        exponentformat: "none",
-        tickformat: "~g",
-        dtick: settings.log ? "D2" : undefined,
-      }),
+      xaxis: epochAxis(drawn.reduce((longest, { curve }) => Math.max(longest, curve.length), 0)),
+      yaxis: valueAxis(
+        points.flatMap(({ low, high, mean }) => (view.band === "none" ? [mean] : [low, high])),
+        view.log,
+        { title: { text: METRICS[metric] } },
+      ),
     }),
-    description: `${quantityText()} by epoch, ${settings.by === "" ? "all shown runs" : `by ${factors[settings.by].key}`}`,
+    description: `${METRICS[metric]} by epoch, ${plural(drawn.length, "curve")}`,
   };
 }
 
 // The last values of the curves as a table, also for readers who can't see the plot.
-function showLegend(place, drawnGroups) {
-  const digits = settings.quantity === "loss" ? loss : (value) => value.toFixed(2);
-  const rows = drawnGroups.map((group, index) => {
+function showLegend(place, drawn, count, metric) {
+  const digits = isError(metric) ? (value) => value.toFixed(2) : loss;
+  const several = drawn.some(({ members }) => members.length > 1);
+  const rows = drawn.map((group, index) => {
     const end = group.curve.findLast((point) => point);
     const key = element("span", { class: "key" });
     key.style.borderTopColor = seriesColour(index);
     key.style.borderTopStyle = ["solid", "dashed", "dotted"][Math.floor(index / 8) % 3];
-    return [[key, group.name], `${end.n}`, digits(end.mean), digits(end.low), digits(end.high)];
+    const spread = several ? [`${end.n}`, digits(end.mean), digits(end.low), digits(end.high)] : [digits(end.mean)];
+    return [[key, group.name], ...spread];
   });
-  const by = settings.by === "" ? "" : factors[settings.by].key;
-  const half = settings.band === "half";
-  const heads = [
-    "runs at the last epoch",
-    "mean there",
-    half ? "lower quartile" : "lowest",
-    half ? "upper quartile" : "highest",
-  ];
-  place.replaceChildren(plainTable([{ head: by }, ...heads.map((head) => ({ head, number: true }))], rows));
+  const half = view.band === "half";
+  const ends = half ? ["lower quartile", "upper quartile"] : ["lowest", "highest"];
+  const heads = several ? ["runs at the last epoch", "mean there", ...ends] : ["last epoch"];
+  const by = view.curves ? "run" : grouping().map((index) => factors[index].key).join(", ");
+  place.replaceChildren(
+    drawn.length
+      ? plainTable([{ head: by }, ...heads.map((head) => ({ head, number: true }))], rows)
+      : element("p", {}, "None of these runs has finished an epoch."),
+    count > MOST_CURVES
+      ? element(
+          "p",
+          {},
+          `${MOST_CURVES} of ${count} curves are drawn: more can't be told apart. Filter the runs, pick some, or group by other factors.`,
+        )
+      : "",
+  );
+}
+
+function groupingChoice() {
+  const boxes = factors.map((factor, index) => {
+    const toggle = (event) => {
+      const others = grouping().filter((other) => other !== index);
+      setView({ by: event.target.checked ? [...others, index].sort((a, b) => a - b) : others, curves: "" });
+    };
+    const box = element("input", { type: "checkbox", checked: grouping().includes(index), onchange: toggle });
+    return element("label", { class: "check" }, box, factor.key);
+  });
+  return element("fieldset", {}, element("legend", {}, "A curve for each level of"), boxes);
 }
 
 function showCurves() {
   if (!Object.values(data.curves).some((runs) => runs.some((epochs) => epochs.length))) return;
   const place = unhide("curves");
-  const choices = factors.flatMap((factor, index) => (canGroup(factor) ? [[index, factor.key]] : []));
-  settings.by = choices.length ? choices[0][0] : "";
   const legend = element("div");
   const figure = plot(() => curvesPlot(legend));
-  const change = (name) => (value) => {
-    settings[name] = name === "by" && value !== "" ? Number(value) : value;
-    figure.redraw();
-  };
-  const sets = Object.keys(IMAGES)
-    .filter((name) => `${name}_accuracy` in data.curves)
-    .map((name) => [name, IMAGES[name]]);
+  const metrics = Object.keys(METRICS).flatMap((metric) => (metric in data.curves ? [[metric, METRICS[metric]]] : []));
   const log = element("input", {
     type: "checkbox",
-    checked: true,
-    onchange: (event) => change("log")(event.target.checked),
+    checked: view.log,
+    onchange: (event) => setView({ log: event.target.checked }),
   });
-  place.append(
-    element(
-      "div",
-      { class: "controls" },
+  const controls = element("div", { class: "controls" });
+  const fillControls = () =>
+    controls.replaceChildren(
       selector(
-        "One curve for each level of",
-        [["", "(all shown runs together)"], ...choices],
-        change("by"),
-        settings.by,
+        "Curves of",
+        [["", "groups"], ["runs", "each shown run"], ...(view.picked.length ? [["picked", "the picked runs"]] : [])],
+        (curves) => setView({ curves }),
+        view.curves,
       ),
-      selector(
-        "Quantity",
-        [
-          ["error", "error"],
-          ["loss", "loss"],
-        ],
-        change("quantity"),
-      ),
-      selector("On", sets, change("on")),
-      selector("Band", Object.entries(LONG_BANDS), change("band")),
+      selector("Metric", metrics, (metric) => setView({ metric }), curveMetric()),
+      selector("Band", Object.entries(LONG_BANDS), (band) => setView({ band }), view.band),
       element("label", { class: "check" }, log, "logarithmic"),
-    ),
+      ...(view.curves === "" && factors.length ? [groupingChoice()] : []),
+    );
+  fillControls();
+  const epochs = Object.values(data.curves).flat().reduce((most, curve) => Math.max(most, curve.length), 0);
+  place.append(
+    controls,
     figure,
     legend,
     element(
       "p",
       { class: "quiet" },
-      "Lines are means over the runs shown in the table above that have reached the epoch. Training figures are computed during training, before each batch's update.",
+      `${epochs === 1 ? "All runs have one epoch so far: curves begin with the second. " : ""}Lines are means over the shown runs that have reached the epoch. Training figures are computed during training, before each batch's update.`,
     ),
   );
-  listeners.push(() => figure.redraw());
+  listen(["shown", "picked", "curves", "by", "metric", "band", "log"], figure.redraw);
+  listen(["curves"], fillControls);
+  listen(["picked"], () => view.picked.length < 2 && fillControls());
 }

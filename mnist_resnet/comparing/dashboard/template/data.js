@@ -1,11 +1,12 @@
-// The page's data, number formats, and the selection of shown runs.
+// The page's data, number formats, and the view: what is shown of the data.
 const data = JSON.parse(document.getElementById("data").textContent);
 const jobs = data.jobs;
 const factors = data.factors;
 
 const ABSENT = "–";
+const minus = (text) => text.replace("-", "−");
 const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : (100 * fraction).toFixed(digits));
-const significant = (value, digits = 3) => (value == null ? ABSENT : String(Number(value.toPrecision(digits))));
+const significant = (value, digits = 3) => (value == null ? ABSENT : minus(String(Number(value.toPrecision(digits)))));
 const loss = (value) => (value == null ? ABSENT : value.toPrecision(3));
 const duration = (seconds) => {
   if (seconds == null) return ABSENT;
@@ -19,19 +20,64 @@ const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count ==
 const NARROW = "(max-width: 48rem)"; // as in page.css; plots then write their labels above the rows
 const level = (job, factor) => factors[factor].levels[job.levels[factor]];
 
-// The current filters; `listeners` are called when they change.
-const filters = { levels: {}, status: "", words: "" };
-let shown = jobs.map((_, number) => number);
-const listeners = [];
+// The view is kept in the address, so that a link or a reload shows the same. Fields at their usual value are left out.
+const FILTERS = ["filter", "status", "levels", "ranges", "only"];
+const USUAL = {
+  filter: "", // words and conditions, see filter.js
+  status: "",
+  levels: {}, // level number by factor number
+  ranges: {}, // [lowest, highest] by quantity, dragged on the parallel axes
+  only: false, // show the picked runs only
+  picked: [], // numbers of the runs picked by checkbox
+  hidden: [], // heads of the hidden columns of the table
+  sort: [], // head of a column, then "descending" or "ascending"
+  curves: "", // "" for groups, "runs" or "picked" for a curve each
+  by: null, // numbers of the factors that group the curves
+  metric: "test_accuracy",
+  band: "range",
+  log: true,
+  plot: "scatter",
+  x: "",
+  y: "",
+  colour: "",
+  shade: "",
+  reload: true,
+};
+const address = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+const view = Object.fromEntries(Object.entries(USUAL).map(([name, usual]) => [name, recalled(name, usual)]));
 
-function isShown(job) {
-  if (filters.status && job.status !== filters.status) return false;
-  for (const [factor, level] of Object.entries(filters.levels)) if (job.levels[factor] !== level) return false;
-  return !filters.words || job.name.toLowerCase().includes(filters.words);
+function recalled(name, usual) {
+  const text = address.get(name);
+  if (text == null || typeof usual === "string") return text ?? usual;
+  try {
+    const value = JSON.parse(text);
+    const alike = usual === null || (typeof value === typeof usual && Array.isArray(value) === Array.isArray(usual));
+    return value !== null && alike ? value : usual;
+  } catch {
+    return usual; // an address that was cut or typed wrongly
+  }
 }
 
-function setFilters(change) {
-  Object.assign(filters, change);
-  shown = jobs.flatMap((job, number) => (isShown(job) ? [number] : []));
-  for (const listener of listeners) listener();
+function writeAddress() {
+  const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  const changed = Object.entries(view).filter(([name, value]) => text(value) !== text(USUAL[name]));
+  const fragment = new URLSearchParams(changed.map(([name, value]) => [name, text(value)])).toString();
+  history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname);
+}
+
+let shown = [];
+const listeners = [];
+
+// Calls `act` when one of these fields of the view changes; "shown" stands for all filters together.
+const listen = (fields, act) => listeners.push({ fields, act });
+
+function setView(change) {
+  Object.assign(view, change);
+  const fields = Object.keys(change);
+  if (fields.some((name) => FILTERS.includes(name) || (name === "picked" && view.only))) {
+    filterJobs();
+    fields.push("shown");
+  }
+  writeAddress();
+  for (const listener of listeners) if (listener.fields.some((name) => fields.includes(name))) listener.act();
 }

@@ -19,21 +19,33 @@ function definitions(pairs) {
   );
 }
 
-// columns: [{head, number, wrap}]; rows: arrays of text or elements
+const LINES_AT_ONCE = 40;
+
+// columns: [{head, number, wrap}]; rows: arrays of text or elements. A long table shows its first rows and a button.
 function plainTable(columns, rows) {
   const kind = (column) => (column.number ? "number" : column.wrap ? "wrap" : null);
   const head = columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.head));
   const cell = (content, index) =>
     element(index ? "td" : "th", { scope: index ? null : "row", class: kind(columns[index]) }, content);
-  const body = rows.map((row) =>
+  const lines = rows.map((row) =>
     element(
       "tr",
       {},
       row.map((content, index) => cell(content ?? ABSENT, index)),
     ),
   );
-  const table = element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
-  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, table);
+  const body = element("tbody", {}, lines.slice(0, LINES_AT_ONCE));
+  const table = element("table", {}, element("thead", {}, element("tr", {}, head)), body);
+  const place = element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, table);
+  const rest = lines.slice(LINES_AT_ONCE);
+  if (rest.length) {
+    const show = (event) => {
+      event.target.remove();
+      body.append(...rest);
+    };
+    place.append(element("button", { type: "button", class: "rest", onclick: show }, `Show ${plural(rest.length, "more row")}`));
+  }
+  return place;
 }
 
 function selector(label, options, pick, selected) {

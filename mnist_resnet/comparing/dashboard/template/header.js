@@ -32,6 +32,19 @@ function constants() {
   ];
 }
 
+const RELOAD_SECONDS = 30; // as often as a running sweep writes its page at most
+
+// Reloads the page of a running sweep, unless someone is busy on it. The view is in the address and stays.
+function reloading() {
+  setInterval(() => {
+    const busy = document.querySelector("dialog[open]") || document.activeElement?.matches("input[type=search], select");
+    if (view.reload && !document.hidden && !busy) location.reload();
+  }, 1000 * RELOAD_SECONDS);
+  const toggle = (event) => setView({ reload: event.target.checked });
+  const box = element("input", { type: "checkbox", checked: view.reload, onchange: toggle });
+  return element("label", { class: "check" }, box, `reload every ${RELOAD_SECONDS} seconds`);
+}
+
 function showHeader() {
   const numerics = Object.entries(data.numerics);
   const started = numerics.reduce((sum, [, count]) => sum + count, 0);
@@ -51,7 +64,7 @@ function showHeader() {
           ? data.notes.map(([note, count]) => element("div", {}, `${note} (${plural(count, "run")})`))
           : null,
       ],
-      ["Written", live ? `${data.written}, with ${plural(live, "run")} unfinished; reload to update` : data.written],
+      ["Written", live ? [`${data.written}, with ${plural(live, "run")} unfinished. `, reloading()] : data.written],
     ]),
   );
   const several = data.sweeps.length > 1;
@@ -68,10 +81,19 @@ function showHeader() {
 }
 
 function showSections() {
-  const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden);
+  const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden && section.id !== "picked");
   document
     .getElementById("sections")
     .append(
-      ...links.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)),
+      ...links.map((section) => {
+        // the address holds the view, so that a link into the page must not replace it
+        const go = (event) => {
+          event.preventDefault();
+          section.scrollIntoView();
+          section.tabIndex = -1;
+          section.focus({ preventScroll: true });
+        };
+        return element("a", { href: `#${section.id}`, onclick: go }, section.querySelector("h2").textContent);
+      }),
     );
 }

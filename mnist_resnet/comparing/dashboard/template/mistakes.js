@@ -1,7 +1,7 @@
 // Misread test images: of one run, of all shown runs, and those misread most often.
 const PICTURES_AT_ONCE = 60;
 const SIZE = 56; // of a picture in CSS pixels, as in page.css
-const view = { run: "", pair: null, most: PICTURES_AT_ONCE };
+const looked = { run: "", pair: null, most: PICTURES_AT_ONCE };
 
 function picture(set, place, words) {
   if (place < 0) return element("span", { class: "picture none" }, "no picture kept");
@@ -37,7 +37,7 @@ const short = (count) => (count < 10000 ? String(count) : `${Math.round(count / 
 
 function pairButton(count, label, predicted, highest, pick) {
   if (!count) return element("span", { class: "quiet" }, "·");
-  const pressed = view.pair?.[0] === label && view.pair?.[1] === predicted;
+  const pressed = looked.pair?.[0] === label && looked.pair?.[1] === predicted;
   const words = `${label} predicted as ${predicted}: ${count}`;
   const created = element(
     "button",
@@ -100,7 +100,7 @@ function misreadItem(set, [place, index, label, predicted, confidence, labelProb
 
 function misreadOf(number, refresh) {
   const { misread, sets, set } = data.mistakes;
-  const matches = ([, , label, predicted]) => !view.pair || (label === view.pair[0] && predicted === view.pair[1]);
+  const matches = ([, , label, predicted]) => !looked.pair || (label === looked.pair[0] && predicted === looked.pair[1]);
   const found = misread[number].filter(matches);
   const matrix = data.mistakes.confusion[number];
   const classes = Math.sqrt(matrix.length);
@@ -108,9 +108,9 @@ function misreadOf(number, refresh) {
     (sum, count, index) => sum + (Math.floor(index / classes) === index % classes ? 0 : count),
     0,
   );
-  const all = view.pair ? (matrix[view.pair[0] * classes + view.pair[1]] ?? 0) : wrong;
-  const visible = found.slice(0, view.most);
-  const what = view.pair ? `predicted as ${view.pair[1]} instead of ${view.pair[0]}` : "misread";
+  const all = looked.pair ? (matrix[looked.pair[0] * classes + looked.pair[1]] ?? 0) : wrong;
+  const visible = found.slice(0, looked.most);
+  const what = looked.pair ? `predicted as ${looked.pair[1]} instead of ${looked.pair[0]}` : "misread";
   const more =
     found.length > visible.length &&
     element(
@@ -118,7 +118,7 @@ function misreadOf(number, refresh) {
       {
         type: "button",
         onclick: () => {
-          view.most += PICTURES_AT_ONCE;
+          looked.most += PICTURES_AT_ONCE;
           refresh();
         },
       },
@@ -136,14 +136,14 @@ function misreadOf(number, refresh) {
   ].filter(Boolean);
 }
 
-function oftenItem(set, { index, place, label, jobs: count, taken }) {
+function oftenItem(set, runs, { index, place, label, count, taken }) {
   const [first, ...others] = taken;
   const part = ([predicted, times, confidence]) => `${label} → ${predicted}: ${times}×, ${probabilityText(confidence)}`;
   return element(
     "li",
     { title: taken.map(part).join("\n") },
     picture(set, place, `${label}, misread by ${count} runs`),
-    element("b", {}, `${count} of ${set.jobs}`),
+    element("b", {}, `${count} of ${runs}`),
     element("br"),
     `${label} → ${first[0]} ${probabilityText(first[2])}`,
     element("br"),
@@ -155,36 +155,58 @@ function oftenItem(set, { index, place, label, jobs: count, taken }) {
   );
 }
 
+// The images of a test set that shown runs misread, most often misread first.
+function oftenOf(set, visible) {
+  return set.often
+    .map((entry) => {
+      const taken = entry.taken
+        .map(([predicted, runs, confidence]) => [predicted, runs.filter((run) => visible.has(run)).length, confidence])
+        .filter(([, times]) => times)
+        .sort(([, a], [, b]) => b - a);
+      return { ...entry, taken, count: taken.reduce((sum, [, times]) => sum + times, 0) };
+    })
+    .filter(({ count }) => count)
+    .sort((a, b) => b.count - a.count);
+}
+
 function oftenMisread() {
   const matches = ({ label, taken }) =>
-    !view.pair || (label === view.pair[0] && taken.some(([predicted]) => predicted === view.pair[1]));
-  return data.mistakes.sets.flatMap((set) => [
-    element(
-      "h3",
-      {},
-      `Most often misread${data.mistakes.sets.length > 1 ? `, on test set ${set.sha256} (${plural(set.jobs, "run")})` : ""}`,
-    ),
-    element(
-      "p",
-      { class: "quiet" },
-      `All ${plural(set.jobs, "run")} with predictions, regardless of the filters: the number of runs that misread the image, their most frequent prediction and its mean confidence.`,
-    ),
-    element(
-      "ul",
-      { class: "pictures" },
-      set.often.filter(matches).map((entry) => oftenItem(set, entry)),
-    ),
-  ]);
+    !looked.pair || (label === looked.pair[0] && taken.some(([predicted]) => predicted === looked.pair[1]));
+  const visible = new Set(shown);
+  return data.mistakes.sets.flatMap((set, number) => {
+    const runs = shown.filter((run) => data.mistakes.set[run] === number).length;
+    if (!runs) return [];
+    const some = runs < set.jobs ? `, of the ${set.often.length} images that all runs misread most often` : "";
+    return [
+      element(
+        "h3",
+        {},
+        `Most often misread${data.mistakes.sets.length > 1 ? `, on test set ${set.sha256} (${plural(runs, "run")})` : ""}`,
+      ),
+      element(
+        "p",
+        { class: "quiet" },
+        `${plural(runs, "shown run")} with predictions${some}: the number of runs that misread the image, their most frequent prediction and its mean confidence.`,
+      ),
+      element(
+        "ul",
+        { class: "pictures" },
+        oftenOf(set, visible)
+          .filter(matches)
+          .map((entry) => oftenItem(set, runs, entry)),
+      ),
+    ];
+  });
 }
 
 function fillMistakes(place) {
   const refresh = () => fillMistakes(place);
   const pick = (pair) => {
-    view.pair = pair;
-    view.most = PICTURES_AT_ONCE;
+    looked.pair = pair;
+    looked.most = PICTURES_AT_ONCE;
     refresh();
   };
-  const numbers = view.run === "" ? shown : [Number(view.run)];
+  const numbers = looked.run === "" ? shown : [Number(looked.run)];
   const { total, runs } = summed(numbers);
   const wrong = total
     .flatMap((row, label) => row.filter((_, predicted) => predicted !== label))
@@ -203,10 +225,10 @@ function fillMistakes(place) {
       element(
         "div",
         { class: "controls" },
-        view.pair && element("button", { type: "button", onclick: () => pick(null) }, "All pairs"),
+        looked.pair && element("button", { type: "button", onclick: () => pick(null) }, "All pairs"),
       ),
     ),
-    element("div", {}, view.run === "" ? oftenMisread() : misreadOf(Number(view.run), refresh)),
+    element("div", {}, looked.run === "" ? oftenMisread() : misreadOf(Number(looked.run), refresh)),
   );
   if (focus)
     [...place.querySelectorAll(".confusion button")]
@@ -218,24 +240,24 @@ function showMistakes() {
   if (!data.mistakes.sets.length) return;
   showSheets();
   const place = unhide("mistakes");
-  const runs = jobs.flatMap((job, number) => (data.mistakes.confusion[number] ? [[number, job.name]] : []));
-  if (runs.length === 1) view.run = runs[0][0];
+  const runs = jobs.flatMap((_, number) => (data.mistakes.confusion[number] ? [[number, runLabel(number)]] : []));
+  if (runs.length === 1) looked.run = runs[0][0];
   const content = element("div", { class: "two" });
   const list = selector(
     "Mistakes of",
     [["", "all runs shown in the table"], ...runs],
     (run) => {
-      view.run = run;
-      view.pair = null;
-      view.most = PICTURES_AT_ONCE;
+      looked.run = run;
+      looked.pair = null;
+      looked.most = PICTURES_AT_ONCE;
       fillMistakes(content);
     },
-    view.run,
+    looked.run,
   );
   list.querySelector("select").id = "mistakes-of";
   place.append(element("div", { class: "controls" }, list), content);
-  fillMistakes(content);
-  listeners.push(() => {
-    if (view.run === "") fillMistakes(content);
+  whenSeen(content, () => fillMistakes(content));
+  listen(["shown"], () => {
+    if (looked.run === "") content.redraw();
   });
 }

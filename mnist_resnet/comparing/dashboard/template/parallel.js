@@ -1,138 +1,157 @@
-// Parallel coordinates: one line per run across factors and results. Drawn as plain lines in one trace per colour,
-// whatever the number of runs, so that it needs no WebGL.
-const SHADES = ["#00224e", "#2d446c", "#575d6d", "#7c7b78", "#a69d75", "#d3c164", "#fee838"]; // cividis
-const DARK_SHADES = ["#4a6fb0", "#6684b0", "#8494a8", "#a0a193", "#bdaf7a", "#dcc75e", "#fee838"];
-const WIDTH_OF_AXIS = 120;
-const RESULTS = [
-  ["error", "test error, %", (job) => (job.test_accuracy == null ? null : 100 * (1 - job.test_accuracy))],
-  ["train", "training error, %", (job) => (job.train_accuracy == null ? null : 100 * (1 - job.train_accuracy))],
-  ["loss", "test loss", (job) => job.test_loss],
-  ["seconds", "time, s", (job) => job.seconds],
-];
+// Parallel coordinates: one line per run across factors and results. Dragging along an axis keeps the runs in that range.
+const LEAST_WIDTH = 105; // between two axes
+const PLOT = { height: 340, top: 40, bottom: 14, left: 30, right: 90 };
+const ON_AXES = ["test_error", "train_error", "test_loss", "seconds"];
+const MOST_FAINT = 2000; // hidden runs are drawn faintly up to this number of runs
+
+const svg = (tag, attributes = {}, ...children) => {
+  const created = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.append(...children.flat());
+  return created;
+};
 
 // A factor's levels at equal distances, by rank; runs of one level are spread a little, to show how many there are.
-function factorAxis(factor, index) {
-  const last = Math.max(1, factor.levels.length - 1);
+function factorAxis(item) {
+  const { levels, numeric } = factors[item.factor];
+  const last = Math.max(1, levels.length - 1);
   const jitter = (number) => ((((number * 0.618034) % 1) - 0.5) * 0.5) / (last + 4);
-  const every = Math.ceil(factor.levels.length / 12);
+  const every = Math.ceil(levels.length / 12);
   return {
-    title: factor.key,
-    place: (number) => jobs[number].levels[index] / last + jitter(number),
-    ticks: factor.levels.flatMap((text, index) => (index % every ? [] : [[index / last, text]])),
+    ...item,
+    place: (number) => jobs[number].levels[item.factor] / last + jitter(number),
+    ticks: levels.flatMap((text, index) => (index % every ? [] : [[index / last, text]])),
+    // the lowest and highest level between two shares of the axis, as values of the quantity; null if there is none
+    between: (low, high) => {
+      const inside = levels.map((_, index) => index).filter((index) => index / last >= low && index / last <= high);
+      if (!inside.length) return null;
+      const ends = [inside[0], inside.at(-1)];
+      return numeric ? ends.map((index) => Number(levels[index])) : ends;
+    },
+    share: (value) => (numeric ? levels.findIndex((text) => Number(text) === value) : value) / last,
   };
 }
 
-function resultAxis([, title, value]) {
-  const present = jobs
-    .map(value)
-    .filter((result) => result != null && result > 0)
-    .map(Math.log10);
+function resultAxis(item) {
+  const present = jobs.map(item.value).filter((value) => value > 0);
   if (!present.length) return null;
   const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
-  const place = (number) => {
-    const result = value(jobs[number]);
-    return result == null ? null : result <= 0 ? 0 : high > low ? (Math.log10(result) - low) / (high - low) : 0.5;
-  };
-  const ticks = (high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]).map((share) => [
+  const share = (value) => (value <= 0 ? 0 : high > low ? Math.log(value / low) / Math.log(high / low) : 0.5);
+  const at = (position) => low * (high / low) ** position;
+  return {
+    ...item,
+    place: (number) => {
+      const value = item.value(jobs[number]);
+      return value == null ? null : share(value);
+    },
+    ticks: (high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]).map((position) => [position, significant(at(position), 2)]),
+    between: (from, to) => (from <= 0 ? [0, at(to)] : [at(from), at(to)]),
     share,
-    significant(10 ** (low + share * (high - low)), 2),
-  ]);
-  return { title, place, ticks };
+  };
 }
 
-function parallelPlot(axes, colouring) {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const shades = dark ? DARK_SHADES : SHADES;
-  const traces = shades.map((shade) => ({
-    x: [],
-    y: [],
-    customdata: [],
-    type: "scatter",
-    mode: "lines",
-    line: { color: shade, width: shown.length > 200 ? 1 : 1.5 },
-    opacity: Math.max(0.25, Math.min(0.9, 60 / Math.sqrt(shown.length) / 6)),
-    hoverinfo: "none",
-  }));
-  for (const number of shown) {
+const shareToY = (share) => PLOT.top + (1 - share) * (PLOT.height - PLOT.top - PLOT.bottom);
+const yToShare = (y) => 1 - (y - PLOT.top) / (PLOT.height - PLOT.top - PLOT.bottom);
+let axisDistance = LEAST_WIDTH;
+const axisX = (index) => PLOT.left + index * axisDistance;
+
+function linePaths(axes, colouring) {
+  const paths = SHADES().map(() => []);
+  const faint = [];
+  const visible = new Set(shown);
+  jobs.forEach((_, number) => {
     const places = axes.map((item) => item.place(number));
     const share = colouring.place(number);
-    if (share == null || places.includes(null)) continue;
-    const trace = traces[Math.min(shades.length - 1, Math.floor(share * shades.length))];
-    trace.x.push(...places.map((_, index) => index), null);
-    trace.y.push(...places, null);
-    trace.customdata.push(...places.map(() => number), null);
-  }
-  const titles = axes.map((item, index) => ({
-    x: index,
-    y: 1.1,
-    yanchor: "bottom",
-    showarrow: false,
-    text: `<b>${inert(item.title)}</b>`,
-  }));
-  const tickLabels = axes.flatMap((item, index) =>
-    item.ticks.map(([y, text]) => ({
-      x: index,
-      y,
-      xanchor: "left",
-      xshift: 4,
-      showarrow: false,
-      text: inert(text.length > 16 ? `${text.slice(0, 15)}…` : text),
-      bgcolor: faded(colour("paper"), 0.75),
-      borderpad: 1,
-      font: { size: 11 },
-    })),
+    if (share == null || places.includes(null)) return;
+    const d = `M${places.map((place, index) => `${axisX(index)},${shareToY(place).toFixed(1)}`).join("L")}`;
+    if (visible.has(number)) paths[Math.max(0, Math.min(paths.length - 1, Math.floor(share * paths.length)))].push(d);
+    else faint.push(d);
+  });
+  const opacity = Math.max(0.25, Math.min(0.9, 10 / Math.sqrt(shown.length)));
+  return [
+    svg("path", { class: "faint", d: jobs.length > MOST_FAINT ? "" : faint.join("") }),
+    ...paths.map((lines, index) => svg("path", { d: lines.join(""), stroke: SHADES()[index], opacity })),
+  ];
+}
+
+function axisMarks(item, index) {
+  const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+  const x = axisX(index);
+  const range = view.ranges[item.key];
+  const [high, low] = (range ?? []).map((value) => Math.max(0, Math.min(1, item.share(value)))).reverse();
+  return svg(
+    "g",
+    {},
+    svg("text", { x: x - 8, y: 16, class: "title" }, svg("title", {}, item.name), short(item.name, 17)),
+    svg("line", { x1: x, x2: x, y1: shareToY(1.02), y2: shareToY(-0.02) }),
+    ...item.ticks.map(([share, text]) => svg("text", { x: x + 6, y: shareToY(share) + 4 }, short(text, 14))),
+    range
+      ? svg("rect", { class: "kept", x: x - 5, width: 10, y: shareToY(high) - 3, height: shareToY(low) - shareToY(high) + 6 })
+      : "",
   );
-  const axisLines = axes.map((_, index) => ({
-    type: "line",
-    x0: index,
-    x1: index,
-    y0: -0.03,
-    y1: 1.03,
-    line: { color: colour("quiet"), width: 1 },
-  }));
-  return {
-    traces,
-    layout: layout({
-      height: 420,
-      hovermode: "closest",
-      annotations: [...titles, ...tickLabels],
-      shapes: axisLines,
-      dragmode: false,
-      xaxis: { visible: false, fixedrange: true, range: [-0.25, axes.length - 1 + 0.75] },
-      yaxis: { visible: false, fixedrange: true, range: [-0.08, 1.2] },
-    }),
-    description: `Parallel coordinates of ${shown.length} runs over ${axes.map((item) => item.title).join(", ")}`,
-  };
+}
+
+// A strip over each axis takes the drag; a click without dragging removes the axis's range.
+function dragStrip(item, index) {
+  const strip = svg("rect", { class: "strip", x: axisX(index) - 14, width: 28, y: 22, height: PLOT.height - 22 });
+  strip.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    strip.setPointerCapture(event.pointerId);
+    const top = strip.ownerSVGElement.getBoundingClientRect().top;
+    const from = event.clientY - top;
+    const mark = svg("rect", { class: "kept", x: axisX(index) - 5, width: 10, y: from, height: 0 });
+    strip.before(mark);
+    const ends = (last) => [Math.min(from, last.clientY - top), Math.max(from, last.clientY - top)];
+    strip.onpointermove = (moved) => {
+      const [upper, lower] = ends(moved);
+      mark.setAttribute("y", upper);
+      mark.setAttribute("height", lower - upper);
+    };
+    strip.onpointerup = (moved) => {
+      strip.onpointermove = strip.onpointerup = null;
+      const [upper, lower] = ends(moved);
+      const kept = lower - upper > 3 ? item.between(yToShare(lower), yToShare(upper)) : null;
+      const { [item.key]: _, ...others } = view.ranges;
+      setView({ ranges: kept ? { ...others, [item.key]: kept } : others });
+      mark.remove();
+    };
+  });
+  return strip;
+}
+
+function fillParallel(place, axes) {
+  const colouring = axes.find((item) => item.key === view.shade) ?? axes.find((item) => item.factor === undefined);
+  axisDistance = Math.max(LEAST_WIDTH, (place.clientWidth - PLOT.left - PLOT.right) / (axes.length - 1));
+  const size = { width: axisX(axes.length - 1) + PLOT.right, height: PLOT.height };
+  const drawn = axes.map((item, index) => [axisMarks(item, index), dragStrip(item, index)]);
+  place.replaceChildren(svg("svg", { ...size, "aria-hidden": "true" }, linePaths(axes, colouring), drawn.flat()));
+  place.setAttribute("aria-label", `Parallel coordinates of ${plural(shown.length, "run")}`);
 }
 
 function showParallel() {
-  const results = RESULTS.map((result) => resultAxis(result)).filter(Boolean);
-  const axes = [...factors.map(factorAxis), ...results];
+  const results = ON_AXES.map(quantity).filter(Boolean).map(resultAxis).filter(Boolean);
+  const axes = [...quantities.filter((item) => item.factor !== undefined).map(factorAxis), ...results];
   if (jobs.length < 2 || !results.length || axes.length < 3) return;
-  let colouring = results[0];
-  const inner = plot(() => parallelPlot(axes, colouring));
-  inner.style.minWidth = `${axes.length * WIDTH_OF_AXIS}px`;
   const place = unhide("parallel");
+  const inner = element("div", { class: "plot wide", tabindex: "0", role: "group" });
+  whenSeen(inner, () => fillParallel(inner, axes));
   place.append(
     element(
       "div",
       { class: "controls" },
       selector(
         "Colour by",
-        axes.map((item, index) => [index, item.title]),
-        (index) => {
-          colouring = axes[index];
-          inner.redraw();
-        },
-        axes.indexOf(colouring),
+        axes.map((item) => [item.key, item.name]),
+        (shade) => setView({ shade }),
+        view.shade || results[0].key,
       ),
     ),
-    element("div", { class: "plot wide", tabindex: "0", role: "group", "aria-label": "Parallel coordinates" }, inner),
+    inner,
     element(
       "p",
       { class: "quiet" },
-      "One line per run shown in the table above; runs without a test result are left out. Results have logarithmic axes with the best values at the bottom; dark is low, yellow is high. The filters above the table select the lines.",
+      "One line per run; runs without a result are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results are logarithmic; colours go from blue (low) to orange (high).",
     ),
   );
-  listeners.push(() => inner.redraw());
+  listen(["shown", "shade"], inner.redraw);
 }

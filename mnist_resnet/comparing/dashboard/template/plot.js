@@ -24,7 +24,36 @@ function axis(more = {}) {
   };
 }
 
-const epochAxis = (epochs) => axis({ title: { text: "epoch (from 0)" }, dtick: epochs <= 16 ? 1 : undefined });
+// Ticks at 1, 2, 5 and their multiples by ten; where a short logarithmic axis has too few of them, at equal steps.
+function ticks(low, high, log) {
+  const decades = Math.log10(high / low);
+  if (log && decades > 4) return { dtick: Math.ceil(decades / 6) };
+  if (log && decades > 1) return { dtick: "D2" };
+  const size = (high - low) / 6 || 1;
+  const unit = 10 ** Math.floor(Math.log10(size));
+  const step = unit * [1, 2, 2.5, 5, 10].find((factor) => factor * unit >= size);
+  const first = Math.ceil(low / step);
+  const values = Array.from({ length: Math.floor(high / step) - first + 1 }, (_, index) => (first + index) * step);
+  return { tickmode: "array", tickvals: values, ticktext: values.map((value) => significant(value, 4)) };
+}
+
+// An axis that fits the values, with room at its ends. A logarithmic one wants a positive value, and has none for zero.
+function valueAxis(values, log, more = {}) {
+  const finite = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
+  if (!finite.length) return axis({ ...more, type: "linear" });
+  const [low, high] = [finite.reduce((a, b) => Math.min(a, b)), finite.reduce((a, b) => Math.max(a, b))];
+  const room = log ? (high / low) ** 0.06 * 1.01 : 0.06 * (high - low) || Math.abs(high) / 10 || 1;
+  const ends = log ? [low / room, high * room] : [low - room, high + room];
+  const range = log ? ends.map(Math.log10) : ends;
+  return axis({ type: log ? "log" : "linear", range, tickformat: "~g", exponentformat: "none", ...ticks(...ends, log), ...more });
+}
+
+const epochAxis = (epochs) =>
+  axis({
+    title: { text: "epoch (from 0)" },
+    dtick: epochs <= 16 ? 1 : undefined,
+    range: epochs > 1 ? [-0.02 * epochs, 1.02 * (epochs - 1) + 0.02] : [-0.5, 0.5],
+  });
 
 function layout(more = {}) {
   return {
@@ -67,19 +96,35 @@ function rowLabels(names) {
   };
 }
 
-const waiting = new Map();
+// Parts of the page that are filled when they come into view, and again when the view changes.
+const waiting = new Set();
 const inView = new WeakSet();
+const fillers = new Map();
 const watcher = new IntersectionObserver(
   (entries) => {
-    for (const entry of entries) {
-      if (entry.isIntersecting) inView.add(entry.target);
-      else inView.delete(entry.target);
-      if (entry.isIntersecting && waiting.has(entry.target)) draw(entry.target);
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) inView.add(target);
+      else inView.delete(target);
+      if (isIntersecting && waiting.delete(target)) fillers.get(target)?.();
     }
   },
   { rootMargin: "300px" },
 );
-const makers = new Map();
+
+// Calls `fill` once the element comes into view. The element's `redraw` calls it again: now if in view, else later.
+function whenSeen(place, fill) {
+  fillers.set(place, fill);
+  waiting.add(place);
+  watcher.observe(place);
+  place.redraw = () => (inView.has(place) ? fill() : waiting.add(place));
+  return place;
+}
+
+function forget(place) {
+  watcher.unobserve(place);
+  fillers.delete(place);
+  waiting.delete(place);
+}
 
 // Unpacks the plotting library when the first plot comes into view, so that the page opens without waiting for it.
 let library = null;
@@ -91,11 +136,10 @@ async function loadPlotly() {
   document.head.append(script);
 }
 
-async function draw(place) {
-  waiting.delete(place);
+async function draw(place, make) {
   await (library ??= loadPlotly());
-  if (!makers.has(place)) return; // its dialog was closed meanwhile
-  const { traces, layout: plotLayout, description } = makers.get(place)();
+  if (!fillers.has(place)) return; // its dialog was closed meanwhile
+  const { traces, layout: plotLayout, description } = make();
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
   const config = {
@@ -105,19 +149,15 @@ async function draw(place) {
     toImageButtonOptions: { filename: name },
   };
   place.style.height = `${plotLayout.height}px`;
-  Plotly.react(place, traces, plotLayout, config);
+  await Plotly.react(place, traces, plotLayout, config);
 }
 
-// Returns an element for a plot; `make` returns {traces, layout, description}. Its `redraw` draws it now if in view, else later.
+// Returns an element for a plot; `make` returns {traces, layout, description}.
 function plot(make, attributes = {}) {
   const place = element("div", { class: "plot", role: "img", ...attributes });
-  makers.set(place, make);
-  waiting.set(place, true);
-  watcher.observe(place);
-  place.redraw = () => (inView.has(place) ? draw(place) : waiting.set(place, true));
-  return place;
+  return whenSeen(place, () => draw(place, make));
 }
 
 for (const query of ["(prefers-color-scheme: dark)", NARROW]) {
-  matchMedia(query).addEventListener("change", () => makers.forEach((_, place) => place.redraw()));
+  matchMedia(query).addEventListener("change", () => fillers.forEach((_, place) => place.redraw()));
 }

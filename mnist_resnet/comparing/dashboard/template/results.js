@@ -1,4 +1,5 @@
 // Results: groups of seeds, claims compared with measurements, the effect of each factor.
+const isNumber = (value) => value != null;
 const error = (accuracy) => (accuracy == null ? null : 100 * (1 - accuracy));
 const signed = (points) => {
   if (points == null) return ABSENT;
@@ -10,72 +11,111 @@ const heads = (...names) => names.map((name) => (typeof name === "string" ? { he
 const words = (head) => ({ head });
 const prose = (head) => ({ head, wrap: true });
 
-const timedGroups = data.groups.filter(
-  (group) => group.test_accuracy.mean != null && group.training_seconds.mean != null,
-);
+const groupKeys = factors.flatMap((factor, index) => (factor.key === "seed" ? [] : [index]));
+const membersOf = new Map();
+jobs.forEach((job, number) => {
+  const key = JSON.stringify(groupKeys.map((index) => level(job, index)));
+  membersOf.set(key, [...(membersOf.get(key) ?? []), number]);
+});
 
-// Accuracy against training time for each group of seeds.
-function timesPlot() {
-  const keys = factors.filter((factor) => factor.key !== "seed").map((factor) => factor.key);
-  const names = timedGroups.map((group) => {
-    const longName = group.levels.map((level, index) => `${keys[index]}=${level}`).join(", ") || "all";
-    return group.short ? (group.short.length === 1 ? `${group.short}: ${longName}` : group.short) : longName;
+// The groups of seeds that have a shown run. A group of which only some are shown is described anew, without interval.
+function shownGroups() {
+  const visible = new Set(shown);
+  return data.groups.flatMap((group) => {
+    const members = membersOf.get(JSON.stringify(group.levels)) ?? [];
+    const kept = members.filter((number) => visible.has(number));
+    if (!kept.length) return [];
+    return [kept.length === members.length ? group : partOf(group, kept)];
   });
+}
+
+function partOf(group, numbers) {
+  const completed = numbers.filter((number) => jobs[number].status === "completed");
+  const described = (measure) => {
+    const values = completed.map((number) => jobs[number][measure]).filter((value) => value != null);
+    const n = values.length;
+    const mean = n ? values.reduce((sum, value) => sum + value, 0) / n : null;
+    const sd = n > 1 ? Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1)) : null;
+    const [min, max] = n ? [Math.min(...values), Math.max(...values)] : [null, null];
+    return { mean, sd, low: null, high: null, min, max };
+  };
+  const measures = ["test_accuracy", "train_accuracy", "best_test_accuracy", "training_seconds"];
+  const figures = Object.fromEntries(measures.map((measure) => [measure, described(measure)]));
+  return { ...group, ...figures, n: completed.length, jobs: numbers.length, part: true };
+}
+
+const hasTimes = (group) => group.test_accuracy.mean != null && group.training_seconds.mean != null;
+const MOST_LABELS = 16;
+
+function groupName(group) {
+  const longName = group.levels.map((name, index) => `${leaf(factors[groupKeys[index]].key)}=${name}`).join(", ") || "all";
+  return group.short ? (group.short.length === 1 ? `${group.short}: ${longName}` : group.short) : longName;
+}
+
+// Accuracy against training time for each group of seeds, with the group's name at its mark while there are few.
+function timesPlot() {
+  const groups = shownGroups().filter(hasTimes);
+  const names = groups.map(groupName);
   const bars = (metric, factor) => ({
     type: "data",
     symmetric: false,
-    array: timedGroups.map(({ [metric]: summary }) =>
-      summary.high == null ? 0 : factor * (summary.high - summary.mean),
-    ),
-    arrayminus: timedGroups.map(({ [metric]: summary }) =>
-      summary.low == null ? 0 : factor * (summary.mean - summary.low),
-    ),
+    array: groups.map(({ [metric]: summary }) => (summary.high == null ? 0 : factor * (summary.high - summary.mean))),
+    arrayminus: groups.map(({ [metric]: summary }) => (summary.low == null ? 0 : factor * (summary.mean - summary.low))),
     color: colour("quiet"),
     thickness: 1,
     width: 3,
   });
+  const seconds = groups.map((group) => group.training_seconds.mean);
+  const short = (text) => (text.length > 28 ? `${text.slice(0, 27)}…` : text);
   return {
     traces: [
       {
-        x: timedGroups.map((group) => group.training_seconds.mean),
-        y: timedGroups.map((group) => 100 * group.test_accuracy.mean),
+        x: seconds,
+        y: groups.map((group) => 100 * group.test_accuracy.mean),
         error_x: bars("training_seconds", 1),
         error_y: bars("test_accuracy", 100),
-        text: names.map(inert),
+        text: names.map((name) => inert(short(name))),
+        customdata: names.map(inert),
+        textposition: "top center",
+        textfont: { size: 10 },
         type: "scatter",
-        mode: "markers",
-        marker: { size: 10, color: timedGroups.map((_, index) => seriesColour(index)) },
-        hovertemplate: "%{text}<br>%{y:.2f} % in %{x:.3g} s<extra></extra>",
+        mode: groups.length <= MOST_LABELS ? "markers+text" : "markers",
+        marker: { size: 9, color: colour("c0") },
+        hovertemplate: "%{customdata}<br>%{y:.2f} % in %{x:.3g} s<extra></extra>",
       },
     ],
     layout: layout({
-      height: 380,
-      xaxis: axis({ title: { text: "training, seconds" }, type: "log" }),
+      height: 420,
+      hovermode: "closest",
+      xaxis: valueAxis(
+        groups.flatMap(({ training_seconds: { mean, low, high } }) => [mean, low ?? mean, high ?? mean]),
+        spansDecades(seconds),
+        { title: { text: "training, seconds" } },
+      ),
       yaxis: axis({ title: { text: "test accuracy, %" } }),
     }),
     description: "Test accuracy against seconds of training: mean of each group with 95 % intervals",
   };
 }
 
-function showGroups() {
-  if (!data.groups.length) return;
-  const by = factors
-    .filter((factor) => factor.key !== "seed")
-    .map((factor) => ({ head: factor.key, number: factor.numeric }));
-  const rows = data.groups.map((group) => [
+function groupsTable() {
+  const by = groupKeys.map((index) => ({ head: factors[index].key, number: factors[index].numeric }));
+  const timed = data.groups.some(hasTimes);
+  const groups = shownGroups();
+  const interval = (group, metric) =>
+    group.part ? "part of the runs" : between([group[metric].low, group[metric].high], percent);
+  const rows = groups.map((group) => [
     ...(by.length ? group.levels : ["all"]),
     group.n === group.jobs ? `${group.n}` : `${group.n} of ${group.jobs}`,
-    ...["test_accuracy", "train_accuracy"].flatMap((metric) => {
-      const { mean, sd, low, high, min, max } = group[metric];
-      return [
-        percent(mean),
-        percent(sd),
-        between([low, high], percent),
-        ...(metric === "test_accuracy" ? [percent(min), percent(max)] : []),
-      ];
-    }),
+    percent(group.test_accuracy.mean),
+    percent(group.test_accuracy.sd),
+    interval(group, "test_accuracy"),
+    percent(group.test_accuracy.min),
+    percent(group.test_accuracy.max),
+    percent(group.train_accuracy.mean),
+    percent(group.train_accuracy.sd),
     percent(group.best_test_accuracy.mean),
-    ...(timedGroups.length ? [significant(group.training_seconds.mean)] : []),
+    ...(timed ? [significant(group.training_seconds.mean)] : []),
   ]);
   const columns = [
     ...(by.length ? by : [words("runs")]),
@@ -87,23 +127,38 @@ function showGroups() {
       "lowest",
       "highest",
       "training accuracy, %",
-      "sd",
-      "95 % interval",
+      "sd of training",
       "best epoch's test, %",
-      ...(timedGroups.length ? ["training, s"] : []),
+      ...(timed ? ["training, s"] : []),
     ),
   ];
-  const table = plainTable(columns, rows);
-  table.classList.add("tall");
+  return plainTable(columns, rows);
+}
+
+function showGroups() {
+  if (!data.groups.length) {
+    if (jobs.length < 2) return;
+    unhide("groups").append(
+      element("p", {}, "Each config has one run: with more seeds (seed=1,2,3) this part shows means and intervals."),
+    );
+    return;
+  }
+  const table = element("div");
+  whenSeen(table, () => table.replaceChildren(groupsTable()));
+  const figure = data.groups.filter(hasTimes).length > 1 ? plot(timesPlot) : null;
   unhide("groups").append(
-    ...(timedGroups.length > 1 ? [plot(timesPlot)] : []),
+    ...(figure ? [figure] : []),
     table,
     element(
       "p",
       { class: "quiet" },
-      `Figures of the last epoch over n completed runs: mean, standard deviation between seeds, and confidence interval of the mean (Student's t). ${data.picked}`,
+      `Figures of the last epoch over n completed runs: mean, standard deviation between seeds, and confidence interval of the mean (Student's t). A group of which the filter hides some runs has no interval. ${data.picked}`,
     ),
   );
+  listen(["shown"], () => {
+    table.redraw();
+    figure?.redraw();
+  });
 }
 
 function claimsPlot(claims) {
@@ -162,7 +217,11 @@ function claimsPlot(claims) {
       annotations: labels.annotations,
       showlegend: true,
       legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
-      xaxis: axis({ type: "log", title: { text: "error, % (left is better)" }, tickformat: "~g", dtick: "D2" }),
+      xaxis: valueAxis(
+        claims.flatMap((claim) => [...claim.values, ...claim.prediction, ...claim.interval, claim.value].filter(isNumber).map(plotted)),
+        true,
+        { title: { text: "error, % (left is better)" } },
+      ),
       yaxis: labels.yaxis,
     }),
     description:
@@ -190,17 +249,17 @@ function claimRow(claim) {
   ];
 }
 
-function claimsTable() {
+function claimsTable(claims) {
   const measured = heads("n", "measured mean", "95 % interval", "95 % prediction interval");
   return plainTable(
     [prose("config and figure"), words("claimed"), prose("verdict"), ...measured],
-    data.claims.map(claimRow),
+    claims.map(claimRow),
   );
 }
 
 // The claimed figures in every epoch, since accuracy varies from one epoch to the next.
-function epochsTable() {
-  const recorded = data.claims.filter((claim) => claim.swing);
+function epochsTable(claims) {
+  const recorded = claims.filter((claim) => claim.swing);
   const rows = recorded.map((claim) => [
     claimName(claim),
     formatter(claim)(claim.value),
@@ -233,26 +292,34 @@ function questionRow(answer) {
   ];
 }
 
-function showClaims() {
-  if (!data.claims.length && !data.questions.length) return;
-  const place = unhide("claims");
-  const drawable = data.claims.filter((claim) => claim.accuracy && (claim.n || claim.value != null));
-  if (drawable.length) {
-    place.append(
+// Statistics on all runs keep their figures under a filter: runs picked by their results would make any p value small.
+const ALL_RUNS = "These figures are of all runs, also of those that the filter hides: choosing runs after seeing their results would make any difference look shown.";
+
+function fillClaims(place) {
+  for (const old of place.querySelectorAll(".plot")) forget(old);
+  const visible = new Set(shown);
+  const claims = data.claims.filter(({ members }) => members.some((number) => visible.has(number)));
+  const drawable = claims.filter((claim) => claim.accuracy && (claim.n || claim.value != null));
+  const part = (condition, ...content) => (condition ? content : []);
+  place.replaceChildren(
+    ...part(claims.length < data.claims.length, element("p", {}, `${claims.length} of ${data.claims.length} claims are about shown runs.`)),
+    ...part(
+      drawable.length,
       plot(() => claimsPlot(drawable)),
       element(
         "p",
         { class: "quiet" },
         "A claim is treated as one run: it stands if it lies in the prediction interval for one further run.",
       ),
-    );
-  }
-  if (data.claims.length) place.append(claimsTable(), element("p", { class: "quiet" }, "Accuracies in per cent."));
-  if (data.claims.some((claim) => claim.swing)) {
-    place.append(element("h3", {}, "The same figures in every epoch of every completed run"), epochsTable());
-  }
-  if (data.questions.length) {
-    place.append(
+    ),
+    ...part(claims.length, claimsTable(claims), element("p", { class: "quiet" }, "Accuracies in per cent.")),
+    ...part(
+      claims.some((claim) => claim.swing),
+      element("h3", {}, "The same figures in every epoch of every completed run"),
+      epochsTable(claims),
+    ),
+    ...part(
+      data.questions.length,
       element("h3", {}, "Claims without a figure"),
       plainTable(
         [
@@ -265,8 +332,16 @@ function showClaims() {
         ],
         data.questions.map(questionRow),
       ),
-    );
-  }
+    ),
+    ...part(isFiltered(), element("p", { class: "quiet" }, ALL_RUNS)),
+  );
+}
+
+function showClaims() {
+  if (!data.claims.length && !data.questions.length) return;
+  const place = unhide("claims");
+  whenSeen(place, () => fillClaims(place));
+  listen(["shown"], place.redraw);
 }
 
 const effectName = (effect) =>
@@ -328,9 +403,9 @@ function effectsPlot(effects) {
   };
 }
 
-function changesTable() {
+function changesTable(changes) {
   const points = (value) => signed(value == null ? null : 100 * value);
-  const rows = data.changes.map(({ base, metric, seconds }) => [
+  const rows = changes.map(({ base, metric, seconds }) => [
     base,
     effectName(metric),
     points(metric.mean),
@@ -345,7 +420,7 @@ function changesTable() {
     words("change"),
     ...heads("test error, points", "95 % interval", "seeds"),
     words("effect"),
-    ...heads("training, s", "95 % interval"),
+    ...heads("training, s", "its 95 % interval"),
   ];
   return plainTable(columns, rows);
 }
@@ -367,48 +442,72 @@ function effectRow(effect) {
   ];
 }
 
-function showEffects() {
-  const { alone, together, unpaired, left_out: leftOut } = data.effects;
-  if (!alone.length && !unpaired.length && !leftOut.length) return;
-  const place = unhide("effects");
+// Whether some shown runs have each of the levels that an effect compares, and those that it is limited to.
+function isAboutShown(effect) {
+  const hasShown = (key, name) => {
+    const factor = factors.findIndex((other) => other.key === key);
+    return factor < 0 || shown.some((number) => level(jobs[number], factor) === name);
+  };
+  const where = effect.where ? effect.where.split(", ").map((setting) => setting.split("=")) : [];
+  return (
+    effect.factors.every((key, index) => effect.levels[index].every((name) => hasShown(key, name))) &&
+    where.every(([key, name]) => hasShown(key, name))
+  );
+}
+
+function fillEffects(place) {
+  for (const old of place.querySelectorAll(".plot")) forget(old);
+  const { unpaired, left_out: leftOut } = data.effects;
+  const [alone, together] = [data.effects.alone, data.effects.together].map((effects) => effects.filter(isAboutShown));
+  const changes = data.changes.filter(({ metric }) => isAboutShown(metric));
   const columns = (head) => [
     words(head),
     ...heads("test error, points", "95 % interval", "corrected p", "seeds", "cells", "pairs left out"),
     words("effect"),
   ];
-  if (alone.length)
-    place.append(
-      plot(() => effectsPlot(alone)),
-      plainTable(columns("factor"), alone.map(effectRow)),
-    );
-  if (data.changes.length) {
-    const bases = new Map(data.changes.map(({ base, levels }) => [base, levels]));
-    const definition = ([base, levels]) =>
-      `${base} is ${Object.entries(levels)
-        .map((pair) => pair.join("="))
-        .join(", ")}.`;
-    place.append(
-      element("h3", {}, "One change at a time"),
-      element("p", { class: "quiet" }, [...bases].map(definition).join(" ")),
-      changesTable(),
-    );
-  }
-  if (together.length)
-    place.append(
-      element("h3", {}, "Two factors together"),
-      plainTable(columns("interaction"), together.map(effectRow)),
-    );
+  const part = (condition, ...content) => (condition ? content : []);
+  const bases = new Map(changes.map(({ base, levels }) => [base, levels]));
+  const definition = ([base, levels]) =>
+    `${base} is ${Object.entries(levels)
+      .map((pair) => pair.join("="))
+      .join(", ")}.`;
   const method =
     "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken.";
-  if (alone.length) place.append(element("p", { class: "quiet" }, method));
-  if (unpaired.length)
-    place.append(
+  place.replaceChildren(
+    ...part(isFiltered(), element("p", {}, `Effects between levels that the shown runs have. ${ALL_RUNS}`)),
+    ...part(
+      alone.length,
+      plot(() => effectsPlot(alone)),
+      plainTable(columns("factor"), alone.map(effectRow)),
+    ),
+    ...part(
+      changes.length,
+      element("h3", {}, "One change at a time"),
+      element("p", { class: "quiet" }, [...bases].map(definition).join(" ")),
+      changesTable(changes),
+    ),
+    ...part(
+      together.length,
+      element("h3", {}, "Two factors together"),
+      plainTable(columns("interaction"), together.map(effectRow)),
+    ),
+    ...part(data.effects.alone.length, element("p", { class: "quiet" }, method)),
+    ...part(
+      unpaired.length,
       element(
         "p",
         {},
         `Effects that can't be determined, since no two completed runs differ in the factor alone: ${unpaired.join(", ")}.`,
       ),
-    );
-  if (leftOut.length)
-    place.append(element("p", {}, `Left out, since they have too many levels: ${leftOut.join(", ")}.`));
+    ),
+    ...part(leftOut.length, element("p", {}, `Left out, since they have too many levels: ${leftOut.join(", ")}.`)),
+  );
+}
+
+function showEffects() {
+  const { alone, unpaired, left_out: leftOut } = data.effects;
+  if (!alone.length && !unpaired.length && !leftOut.length) return;
+  const place = unhide("effects");
+  whenSeen(place, () => fillEffects(place));
+  listen(["shown"], place.redraw);
 }

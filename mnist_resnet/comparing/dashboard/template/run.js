@@ -26,20 +26,18 @@ function ownCurves(number) {
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
       hovermode: "x unified",
       xaxis: epochAxis(traces[0]?.x.length ?? 0),
-      yaxis: axis({ title: { text: "error, %" }, type: "log", tickformat: "~g", dtick: "D2" }),
+      yaxis: valueAxis(
+        traces.flatMap((trace) => trace.y),
+        true,
+        { title: { text: "error, %" } },
+      ),
     }),
     description: `Error of ${jobs[number].name} by epoch`,
   };
 }
 
-function wholeConfig(job) {
-  const config = { ...data.sweeps[job.sweep].base };
-  for (const [key, , own] of job.changed) {
-    if (own == null) delete config[key];
-    else config[key] = own;
-  }
-  return Object.entries(config).map(([key, value]) => element("div", {}, `${key}=${value}`));
-}
+const wholeConfig = (job) =>
+  Object.entries(settingsOf(job)).map(([key, value]) => element("div", {}, `${key}=${value}`));
 
 function environmentOf(job) {
   const own = Object.fromEntries(job.environment.map(([key, , value]) => [key, value]));
@@ -148,16 +146,12 @@ function openRun(number) {
       .flat()
       .filter(Boolean),
   );
-  const opened = rowOf.get(number);
-  opened.classList.add("open");
+  rowOf(number)?.classList.add("open");
   dialog.onclose = () => {
-    opened.classList.remove("open");
-    if (figure) {
-      watcher.unobserve(figure);
-      makers.delete(figure);
-      waiting.delete(figure);
-    }
-    if (opened.isConnected && !document.activeElement.closest("#mistakes"))
+    const opened = rowOf(number);
+    opened?.classList.remove("open");
+    if (figure) forget(figure);
+    if (opened && !document.activeElement.closest("#mistakes"))
       opened.querySelector(".name").focus({ preventScroll: true });
   };
   dialog.showModal();

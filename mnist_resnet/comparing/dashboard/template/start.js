@@ -1,10 +1,13 @@
 // Builds the page.
 showHeader();
 showTable();
+showPicked();
 showGroups();
 showClaims();
 showCurves();
 showEffects();
+showSearch();
+showExplore();
 showParallel();
 showMistakes();
 showSweeps();

@@ -1,14 +1,21 @@
 // Comparison of sweeps: paired configs, and what changed.
 function pairsTable(pair) {
-  const rows = pair.pairs.map(([name, first, second, difference]) => [
+  const visible = new Set(shown.map((number) => jobs[number].name));
+  const rows = pair.pairs.filter(([name]) => visible.has(name)).map(([name, first, second, difference]) => [
     name,
     percent(first),
     percent(second),
     signed(difference == null ? null : 100 * difference),
   ]);
-  const table = plainTable([words("config"), ...heads(pair.first, pair.second, "change of error, points")], rows);
-  if (rows.length > 15) table.classList.add("tall");
-  return table;
+  return plainTable([words("config"), ...heads(pair.first, pair.second, "change of error, points")], rows);
+}
+
+// The pairs whose run of the first sweep, or one of the same name, is shown.
+function shownPairs(pair) {
+  const place = element("div");
+  whenSeen(place, () => place.replaceChildren(pairsTable(pair)));
+  listen(["shown"], place.redraw);
+  return place;
 }
 
 function differenceText(pair) {
@@ -26,7 +33,7 @@ function showSweeps() {
     place.append(
       element("h3", {}, `${pair.first} and ${pair.second}`),
       element("p", {}, differenceText(pair)),
-      ...(pair.count ? [pairsTable(pair)] : []),
+      ...(pair.count ? [shownPairs(pair)] : []),
       element("h3", {}, "What changed in config, code and environment"),
       pair.changes.length ? changes : element("p", {}, "Nothing."),
     );
