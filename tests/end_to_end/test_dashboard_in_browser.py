@@ -137,10 +137,13 @@ def heading(browser: Chrome, head: str) -> WebElement:
 
 
 def drawn(browser: Chrome, section: str) -> WebElement:
-    """Scroll to the first plot of a section and return it once it is drawn."""
-    browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", f"#{section} .plot")
-    selector = f"#{section} .plot svg"
-    WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
+    """Scroll to the first plot of a section, which is filled when it is seen, and return it once it is drawn."""
+    browser.execute_script("document.getElementById(arguments[0]).scrollIntoView()", section)
+    waiting = WebDriverWait(browser, 30)
+    plots = waiting.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, f"#{section} .plot"))
+    browser.execute_script("arguments[0].scrollIntoView()", plots[0])
+    selector = f"#{section} .plot .main-svg, #{section} .plot > svg"
+    waiting.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
     return browser.find_element(By.CSS_SELECTOR, selector)
 
 
@@ -150,7 +153,9 @@ def select(browser: Chrome, label: str, option: str) -> None:
 
 
 def tick(browser: Chrome, label: str) -> None:
-    browser.find_element(By.XPATH, f"//label[normalize-space(.)='{label}']/input").click()
+    browser.find_element(
+        By.XPATH, f"//label[@class='check' and normalize-space(.)='{label}' and not(ancestor::details)]/input"
+    ).click()
 
 
 def type_filter(browser: Chrome, text: str) -> None:
@@ -221,9 +226,10 @@ def test_filter_takes_conditions_and_says_what_it_does_not_understand(browser: C
 
 
 def test_filter_acts_on_every_section(browser: Chrome) -> None:
-    type_filter(browser, "lr < 0.01, model = stem7x7, seed = 3")
+    type_filter(browser, "lr < 0.01, model = stem7x7, seed = 1")
     drawn(browser, "curves")
     assert [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")] == ["0.001"]
+    browser.execute_script("document.getElementById('groups').scrollIntoView()")
     (group,) = browser.find_elements(By.CSS_SELECTOR, "#groups tbody tr")
     assert "part of the runs" in group.text
     drawn(browser, "claims")
@@ -231,7 +237,7 @@ def test_filter_acts_on_every_section(browser: Chrome) -> None:
     browser.execute_script("document.getElementById('effects').scrollIntoView()")
     WebDriverWait(browser, 30).until(lambda _: "also of those" in browser.find_element(By.ID, "effects").text)
     assert browser.find_elements(By.CSS_SELECTOR, "#effects tbody tr") == []
-    assert drawn(browser, "parallel").find_element(By.XPATH, "..").get_attribute("aria-label").endswith("of 0 runs")
+    assert drawn(browser, "parallel").find_element(By.XPATH, "..").get_attribute("aria-label").endswith("of 1 run")
 
 
 def test_picked_runs_are_overlaid_with_the_settings_in_which_they_differ(browser: Chrome) -> None:
@@ -274,7 +280,10 @@ def test_range_dragged_on_a_parallel_axis_filters_the_page(browser: Chrome) -> N
 
 
 def test_any_quantity_is_plotted_against_any_other(browser: Chrome) -> None:
-    for show, selector in (("points", ".points path"), ("slices by every factor", ".xy2 .points path")):
+    for show, selector in (
+        ("points", ".xy .scatterlayer path.point"),
+        ("slices by every factor", ".x2y2 .scatterlayer path.point"),
+    ):
         select(browser, "Show", show)
         drawn(browser, "explore")
         marks = WebDriverWait(browser, 30).until(

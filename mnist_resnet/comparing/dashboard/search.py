@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.config.metric import known_metrics, named
 from mnist_resnet.job_folder import SEARCH
 
 
@@ -15,11 +16,13 @@ def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
         return None
     settings = jobs[0].config.get("sweep") or {}
     metric, epoch = str(settings.get("objective")), str(settings.get("objective_epoch"))
-    minimize = metric.endswith("_loss")
+    described = named(metric, known_metrics(jobs[0].config))
+    minimize = described.better == "lower"
     return {
-        "metric": metric,
+        "name": described.title.replace("_", " "),
         "epoch": epoch,
         "minimize": minimize,
+        "unit": 100 if described.is_share else 1,
         "values": [rounded(_value(job, metric, epoch, minimize)) for job in jobs],
     }
 

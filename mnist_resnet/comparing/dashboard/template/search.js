@@ -1,8 +1,6 @@
 // A search: each trial's value, the best so far, the pruned ones, and what a search of fewer trials would have found.
 function historyPlot() {
-  const { metric, minimize, values } = data.search;
-  const name = `${metric.replaceAll("_", " ")}${isError(metric) ? ", %" : ""}`;
-  const unit = isError(metric) ? 100 : 1;
+  const { name, minimize, unit, values } = data.search;
   const trials = shown
     .filter((number) => values[number] != null)
     .map((number) => ({ number, trial: jobs[number].index, value: unit * values[number], status: jobs[number].status }))
@@ -63,7 +61,7 @@ function showSearch() {
     element(
       "p",
       { class: "quiet" },
-      `Objective: ${data.search.metric.replaceAll("_", " ")} of the ${data.search.epoch} epoch. Pruned trials end where their curves end: choose “each shown run” at the training curves.`,
+      `Objective: ${data.search.name} of the ${data.search.epoch} epoch. Pruned trials end where their curves end: choose “each shown run” at the training curves.`,
     ),
   );
   listen(["shown"], figure.redraw);
