@@ -24,6 +24,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -31,6 +32,7 @@ DRIVER = shutil.which("chromedriver")
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with its chromedriver is installed")
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
 CLAIM = {"metric": "test_accuracy", "epoch": "last", "value": 0.985, "approximate": False, "words": "98.5 %"}
 FLAGS = (
@@ -237,7 +239,8 @@ def test_filter_acts_on_every_section(browser: Chrome) -> None:
     browser.execute_script("document.getElementById('effects').scrollIntoView()")
     WebDriverWait(browser, 30).until(lambda _: "also of those" in browser.find_element(By.ID, "effects").text)
     assert browser.find_elements(By.CSS_SELECTOR, "#effects tbody tr") == []
-    assert drawn(browser, "parallel").find_element(By.XPATH, "..").get_attribute("aria-label").endswith("of 1 run")
+    label = drawn(browser, "parallel").find_element(By.XPATH, "..").get_attribute("aria-label")
+    assert label == "Parallel coordinates of 1 run"
 
 
 def test_picked_runs_are_overlaid_with_the_settings_in_which_they_differ(browser: Chrome) -> None:
@@ -264,7 +267,7 @@ def test_view_is_kept_in_the_address(browser: Chrome) -> None:
     assert [cells(browser, "Run"), browser.find_element(By.ID, "picked").text] == before
     assert heading(browser, "Test accuracy, %").get_attribute("aria-sort") == "descending"
     assert "loss on test images" in str(
-        drawn(browser, "curves").find_element(By.XPATH, "ancestor::*[@role='img']").get_attribute("aria-label")
+        drawn(browser, "curves").find_element(By.XPATH, "ancestor::*[@role='group']").get_attribute("aria-label")
     )
 
 
@@ -286,10 +289,8 @@ def test_any_quantity_is_plotted_against_any_other(browser: Chrome) -> None:
     ):
         select(browser, "Show", show)
         drawn(browser, "explore")
-        marks = WebDriverWait(browser, 30).until(
-            lambda driver, css=selector: driver.find_elements(By.CSS_SELECTOR, f"#explore {css}")
-        )
-        assert len(marks) == 11
+        found = expected_conditions.presence_of_all_elements_located((By.CSS_SELECTOR, f"#explore {selector}"))
+        assert len(WebDriverWait(browser, 30).until(found)) == 11
     select(browser, "Show", "points")
     select(browser, "Quantity", "test loss")
     select(browser, "Against", "time, s")
@@ -422,3 +423,17 @@ def served(folder: Path, policy: str) -> Iterator[str]:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not in this checkout (npm install --no-save axe-core)")
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_page_follows_the_rules_of_accessibility(browser: Chrome, page: Path, width: int, scheme: str) -> None:
+    set_display(browser, width, scheme)
+    load(browser, page)
+    browser.find_element(By.CSS_SELECTOR, "#table tbody input").click()
+    for section in ("claims", "curves", "effects", "explore", "parallel"):
+        drawn(browser, section)
+    browser.execute_script("document.getElementById('mistakes').scrollIntoView()")
+    browser.execute_script(AXE.read_text())
+    found = browser.execute_async_script("axe.run().then((results) => arguments[0](results.violations))")
+    assert [(entry["id"], node["target"]) for entry in found for node in entry["nodes"]] == []

@@ -19,7 +19,7 @@ def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
     described = named(metric, known_metrics(jobs[0].config))
     minimize = described.better == "lower"
     return {
-        "name": described.title.replace("_", " "),
+        "name": f"{described.label}, %" if described.is_share else described.label,
         "epoch": epoch,
         "minimize": minimize,
         "unit": 100 if described.is_share else 1,

@@ -26,7 +26,7 @@ function fillPicked() {
   ];
   const left = view.picked.length - numbers.length;
   section.querySelector("div").replaceChildren(
-    plainTable([{ head: "" }, ...numbers.map((number) => ({ head: shortestName(number), number: true }))], lines),
+    plainTable([{ head: "run" }, ...numbers.map((number) => ({ head: shortestName(number), number: true }))], lines),
     element(
       "p",
       { class: "quiet" },

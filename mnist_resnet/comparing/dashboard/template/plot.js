@@ -154,7 +154,7 @@ async function draw(place, make) {
 
 // Returns an element for a plot; `make` returns {traces, layout, description}.
 function plot(make, attributes = {}) {
-  const place = element("div", { class: "plot", role: "img", ...attributes });
+  const place = element("div", { class: "plot", role: "group", "aria-label": "Plot", ...attributes });
   return whenSeen(place, () => draw(place, make));
 }
 
