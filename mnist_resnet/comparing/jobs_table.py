@@ -60,10 +60,9 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def status_text(job: Job) -> str:
-    """Return a job's status with its progress and its error."""
+    """Return a job's status with its progress; the reason of a failure stands below the tables."""
     done = "" if job.completed or not job.history.epochs else f" after {reports_text(job)}"
-    error = f": {job.error}" if job.error else ""
-    return f"{job.status}{done}{error}"
+    return f"{job.status}{done}"
 
 
 def reports_text(job: Job) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import pandas as pd
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -72,15 +73,63 @@ def _rich(section: Section) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(""), Text(printable(section.title), style="bold")]
     parts += [Text(printable(line)) for line in section.lines]
     if len(section.table):
-        table = Table(box=None, pad_edge=False, header_style="italic")
-        for column in section.table:
-            justify: JustifyMethod = "right" if _numeric(section.table[column]) else "left"
-            # on a narrow terminal, wrap long names rather than cut them off
-            table.add_column(Text(printable(column)), justify=justify, overflow="fold")
-        for row in section.table.itertuples(index=False):
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        parts.append(table)
+        parts.append(_FittedTable(section.table))
     return parts
+
+
+@dataclass(frozen=True)
+class _FittedTable:
+    """A table that breaks no word: on a narrow terminal, its columns follow in several tables, the first one in each.
+
+    Attributes:
+        table: cells as text.
+    """
+
+    table: pd.DataFrame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        frame, names = self.table, list(self.table)
+        tables = _fitting(names, [_longest_word(name, frame[name]) for name in names], options.max_width)
+        if len(tables) > 1 and not frame[names[0]].is_unique:
+            # what a row is about must be clear in every table
+            frame = frame.assign(row=[str(number + 1) for number in range(len(frame))])
+            names = ["row", *names]
+            tables = _fitting(names, [_longest_word(name, frame[name]) for name in names], options.max_width)
+        for number, columns in enumerate(tables):
+            if number:
+                yield Text("")
+            yield _rich_table(frame[columns], options.max_width)
+
+
+def _rich_table(cells: pd.DataFrame, room: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="italic")
+    least = [min(room, _longest_word(name, cells[name])) for name in cells]
+    wanted = [max(cell_len(printable(text)) for text in (name, *cells[name])) for name in cells]
+    missing = sum(wanted) - sum(least)
+    share = min(1.0, max(0, room - sum(least) - 2 * (len(least) - 1)) / missing) if missing else 0.0
+    for name, low, full in zip(cells, least, wanted, strict=True):
+        justify: JustifyMethod = "right" if _numeric(cells[name]) else "left"
+        width = low + int(share * (full - low))
+        table.add_column(Text(printable(name)), justify=justify, overflow="fold", width=width)
+    for row in cells.itertuples(index=False):
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def _longest_word(name: object, cells: "pd.Series[str]") -> int:
+    return max((cell_len(word) for text in (name, *cells) for word in printable(text).split()), default=1)
+
+
+def _fitting(names: list[str], widths: list[int], room: int) -> list[list[str]]:
+    """Return the columns of each table so that each is at most `room` wide, two spaces between columns if possible."""
+    tables, left = [[names[0]]], room - widths[0]
+    for name, width in zip(names[1:], widths[1:], strict=True):
+        if width + 2 > left and len(tables[-1]) > 1:
+            tables.append([names[0]])
+            left = room - widths[0]
+        tables[-1].append(name)
+        left -= width + 2
+    return tables
 
 
 def _numeric(column: "pd.Series[str]") -> bool:

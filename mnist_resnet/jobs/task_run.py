@@ -160,7 +160,9 @@ class ResultCallback:
         """Write the epochs so far."""
         self._writer.epoch_ended(self._progress)
         cost = self._checkpoints.seconds_at_risk
-        if cost and not self._cost_shown and metrics["epoch"] + 1 < self._epochs:
+        left = self._epochs - metrics["epoch"] - 1
+        # of a job that ends before its first checkpoint it says nothing worth knowing
+        if cost and not self._cost_shown and left * metrics.get("seconds", 0.0) > cost:
             self._cost_shown = True
             self._console.log(f"  a checkpoint every {duration(cost)}: a crash costs about that much work at most")
 

@@ -7,7 +7,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import RunInfo
@@ -16,10 +26,37 @@ PLAIN_INTERVAL = 15.0
 """Seconds between two progress lines within an epoch, where there are no progress bars."""
 WIDTH = 120
 """Columns of output that goes to a file or a pipe."""
+BAR, NARROW_BAR = 24, 10
+"""Cells of a progress bar, and of one on a terminal with fewer than `ROOMY` columns."""
+ROOMY = 100
 LONG = 3600.0
 """Seconds; if at least this much is left, the console prints an estimate once."""
 ESTIMATE_AFTER = 20
 """Measured steps before the estimate: the first few steps are slower."""
+
+
+class Figures(ProgressColumn):
+    """As many of a bar's `figures` as the terminal has room for, the most important ones first.
+
+    Without this, one long text takes the columns of the count and of the time left from all bars.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        """Return the figures that fit, with two spaces between them."""
+        bar = NARROW_BAR if self._console.width < ROOMY else BAR
+        count = 2 * len(f"{task.total or 0:.0f}") + 1
+        room = self._console.width - len("sweep") - bar - count - len("0:00:00") - 4
+        kept = ""
+        for figure in task.fields["figures"]:
+            longer = f"{kept}  {figure}" if kept else figure
+            if len(longer) > room:
+                break
+            kept = longer
+        return Text(kept, no_wrap=True)
 
 
 class ProgressConsole:
@@ -35,9 +72,9 @@ class ProgressConsole:
         self.jobs, self.jobs_ended = jobs, 0
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=NARROW_BAR if self.console.width < ROOMY else BAR),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            Figures(self.console),
             TimeRemainingColumn(),
             console=self.console,
             disable=not self.console.is_terminal,
@@ -54,7 +91,7 @@ class ProgressConsole:
     def __enter__(self) -> Self:
         show_log(self.console)
         if self.jobs > 1:
-            self._sweep_bar = self._bars.add_task("sweep", total=self.jobs, figures="jobs")
+            self._sweep_bar = self._bars.add_task("sweep", total=self.jobs, figures=["jobs"])
         self._bars.start()
         return self
 
@@ -77,7 +114,7 @@ class ProgressConsole:
         self.log(f"{number}{run.name}: {length}{resumed}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
-            "job", total=run.epochs * run.steps_per_epoch, completed=done, figures="batches"
+            "job", total=run.epochs * run.steps_per_epoch, completed=done, figures=["batches"]
         )
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
@@ -88,15 +125,16 @@ class ProgressConsole:
         self._first_batch = self._first_batch or (done, now)
         rate = (done - self._first_batch[0]) / max(1e-9, now - self._first_batch[1])
         images = rate * run.config["data"]["batch_size"]
-        figures = f"epoch {epoch}/{run.epochs - 1}  loss {loss:.4f}  accuracy {100 * accuracy:.2f} %"
+        figures = [f"epoch {epoch}/{run.epochs - 1}", f"loss {loss:.4f}", f"accuracy {100 * accuracy:.2f} %"]
         if rate:
-            figures += f"  {images:,.0f} images/s"
+            figures.append(f"{images:,.0f} images/s")
         if self._job_bar is not None:
-            self._bars.update(self._job_bar, completed=done, figures=figures + self._test_accuracy)
+            by_importance = [figures[0], *filter(None, [self._test_accuracy]), *figures[1:]]
+            self._bars.update(self._job_bar, completed=done, figures=by_importance)
         if not self.console.is_terminal and now - self._last_line >= PLAIN_INTERVAL:
             self._last_line = now
             left = (run.epochs * run.steps_per_epoch - done) / rate if rate else 0.0
-            self.log(f"  batch {step + 1}/{run.steps_per_epoch}  {figures}  {duration(left)} left")
+            self.log(f"  batch {step + 1}/{run.steps_per_epoch}  {'  '.join(figures)}  {duration(left)} left")
         if done - self._first_batch[0] >= ESTIMATE_AFTER and not self._estimated:
             self._log_estimate(run, rate, done)
 
@@ -105,7 +143,7 @@ class ProgressConsole:
         assert self._run is not None
         self._last_line = time.monotonic()
         validation = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
-        self._test_accuracy = f"  test {100 * metrics['test_accuracy']:.2f} %"
+        self._test_accuracy = f"test {100 * metrics['test_accuracy']:.2f} %"
         self.log(
             f"  epoch {metrics['epoch']}/{self._run.epochs - 1}  train {100 * metrics['train_accuracy']:.2f} %  "
             f"loss {metrics['train_loss']:.4f}{validation}  test {100 * metrics['test_accuracy']:.2f} %  "
