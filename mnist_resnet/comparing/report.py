@@ -88,7 +88,7 @@ class _FittedTable:
     table: pd.DataFrame
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        frame, names = self.table, list(self.table)
+        frame, names = self.table, [str(name) for name in self.table]
         tables = _fitting(names, [_longest_word(name, frame[name]) for name in names], options.max_width)
         if len(tables) > 1 and not frame[names[0]].is_unique:
             # what a row is about must be clear in every table
