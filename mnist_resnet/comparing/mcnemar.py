@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from mnist_resnet.comparing.distributions import t_tail
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
@@ -95,7 +95,9 @@ def mcnemar_mid_p(only_first: int, only_second: int) -> float:
     fewer, discordant = min(only_first, only_second), only_first + only_second
     if only_first == only_second:
         return 1.0
-    coins = stats.binom(discordant, 0.5)
+    from scipy.stats import binom
+
+    coins = binom(discordant, 0.5)
     return float(2 * coins.cdf(fewer) - coins.pmf(fewer))
 
 
@@ -123,8 +125,10 @@ def _clusters_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
     if min(len(first), len(second)) == 1:
         many, (one,) = (first, second) if len(first) > 1 else (second, first)
         distance = abs(one - many.mean()) / (many.std(ddof=1) * np.sqrt(1 + 1 / len(many)))
-        return float(2 * stats.t.sf(distance, len(many) - 1))
-    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+        return float(2 * t_tail(distance, len(many) - 1))
+    from scipy.stats import ttest_ind
+
+    return float(ttest_ind(first, second, equal_var=False).pvalue)
 
 
 def select_jobs(jobs: Sequence[Job], selector: str) -> list[Job]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from mnist_resnet.comparing.distributions import f_tail, t_quantile, t_tail
 from mnist_resnet.comparing.statistics import CONFIDENCE, ROUNDING, all_equal
 
 LEVEL = 1 - CONFIDENCE
@@ -48,12 +48,12 @@ def mean_test(differences: NDArray[np.float64], margin: float) -> MeanTest:
         return MeanTest()
     mean, sd = float(differences.mean()), float(differences.std(ddof=1))
     error = sd / np.sqrt(n)
-    half = error * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    half = error * t_quantile((1 + CONFIDENCE) / 2, n - 1)
     return MeanTest(
         low=mean - half,
         high=mean + half,
-        p=float(2 * stats.t.sf(abs(mean) / error, n - 1)),
-        equivalence_p=float(stats.t.sf((margin - abs(mean)) / error, n - 1)),
+        p=float(2 * t_tail(abs(mean) / error, n - 1)),
+        equivalence_p=float(t_tail((margin - abs(mean)) / error, n - 1)),
         seeds_needed=seeds_needed(sd, margin),
     )
 
@@ -65,9 +65,11 @@ def seeds_needed(sd: float, difference: float) -> int | None:
     """
     if not difference > 0:
         return None
+    from scipy.stats import nct
+
     counts = np.arange(2, MAX_SEEDS + 1)
-    critical = stats.t.ppf(1 - LEVEL / 2, counts - 1)
-    power = stats.nct.sf(critical, counts - 1, np.sqrt(counts) * difference / sd)
+    critical = t_quantile(1 - LEVEL / 2, counts - 1)
+    power = nct.sf(critical, counts - 1, np.sqrt(counts) * difference / sd)
     enough = counts[power >= POWER]
     return int(enough[0]) if len(enough) else None
 
@@ -105,7 +107,7 @@ def heterogeneity_p(differences: NDArray[np.float64]) -> float:
         # all seeds say exactly the same: nothing speaks for chance
         return 0.0 if between > negligible else float("nan")
     share = sphericity(differences)
-    return float(stats.f.sf(between / within, share * (cells - 1), share * (cells - 1) * (seeds - 1)))
+    return float(f_tail(between / within, share * (cells - 1), share * (cells - 1) * (seeds - 1)))
 
 
 def sphericity(values: NDArray[np.float64]) -> float:

@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.optimize import brentq
 
 from mnist_resnet.comparing.balanced import largest_balanced
+from mnist_resnet.comparing.distributions import t_quantile, t_tail
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import metric_of
@@ -123,7 +122,9 @@ class Spread:
         """
         if not self._has_interval:
             return (float("nan"),) * 2
-        low, high = stats.t.interval(CONFIDENCE, self.n - 1, loc=self._centre, scale=self._prediction_scale)
+        low, high = (
+            t_quantile([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], self.n - 1) * self._prediction_scale + self._centre
+        )
         return float(self.transform.back(low)), float(self.transform.back(high))
 
     def prediction_p(self, low: float, high: float) -> float:
@@ -132,7 +133,7 @@ class Spread:
             return float("nan")
         ends = (self.transform.forward([low, high]) - self._centre) / self._prediction_scale
         distance = max(0.0, float(ends[0]), -float(ends[1]))
-        return float(2 * stats.t.sf(distance, self.n - 1))
+        return float(2 * t_tail(distance, self.n - 1))
 
     def best_of(self, runs: int) -> float:
         """Return the value that the best of `runs` further runs stays below with 95 % probability.
@@ -141,6 +142,8 @@ class Spread:
         """
         if not self._has_interval:
             return float("nan")
+        from scipy.optimize import brentq
+
         factor = brentq(lambda reach: _probability_below(reach, runs, self.n) - CONFIDENCE, 0.0, 1e5)
         return float(self.transform.back(self._centre + factor * self._transformed_sd))
 
@@ -168,7 +171,7 @@ class Spread:
         return self._transformed_sd * float(np.sqrt(1 + 1 / self.n))
 
     def _around_mean(self, variance: float) -> tuple[float, float]:
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, self.n - 1) * np.sqrt(variance) * self.transform.slope(self.mean)
+        half = t_quantile((1 + CONFIDENCE) / 2, self.n - 1) * np.sqrt(variance) * self.transform.slope(self.mean)
         centre = self.transform.forward(self.mean)
         return float(self.transform.back(centre - half)), float(self.transform.back(centre + half))
 
@@ -195,6 +198,8 @@ def _probability_below(reach: float, runs: int, n: int) -> float:
 
     Integrated over the mean's error (Gauss and Hermite's nodes) and over s (its chi distribution).
     """
+    from scipy import stats
+
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     levels, shares = np.polynomial.legendre.leggauss(200)
     sds = np.sqrt(stats.chi2.ppf((levels + 1) / 2, n - 1) / (n - 1))

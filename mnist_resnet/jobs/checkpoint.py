@@ -249,12 +249,6 @@ def _read(path: Path) -> State:
     return state
 
 
-def drop_checkpoints(folder: Path) -> None:
-    """Remove the job's checkpoints, and temporary files of a killed writer."""
-    for path in (folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
-        path.unlink(missing_ok=True)
-
-
 def random_states(device: str) -> State:
     """Return the states of Python's, NumPy's and PyTorch's random generators, including the device's."""
     legacy: Any = numpy.random.get_state(legacy=False)

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-from torch.nn.parameter import is_lazy
-
 from mnist_resnet.config.build import build
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
@@ -61,6 +58,9 @@ def parameter_count(model: str) -> int:
     Returns:
         The count; 0 if the model can't be built. Parameters whose shape the first batch decides count nothing.
     """
+    import torch
+    from torch.nn.parameter import is_lazy
+
     try:
         with torch.device("meta"):
             built = build(from_json(model))

@@ -1,7 +1,6 @@
 """Runs one job: acquires its lease, carries out its task, writes its result."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,11 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
-    CHECKPOINT,
     DONE,
-    EXPORTED_MODEL,
-    PREVIOUS_CHECKPOINT,
-    TRACED_MODEL,
     Status,
     UndeliveredFile,
-    UnreadableFolder,
 )
-from mnist_resnet.jobs.checkpoint import Checkpoints, drop_checkpoints
+from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job, fail_unstarted_attempt
 from mnist_resnet.jobs.environment import code_version, write_environment
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
@@ -32,6 +26,7 @@ from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.jobs.stop_check import JobStopCheck, LeaseCallback
 from mnist_resnet.jobs.task import load_task
 from mnist_resnet.jobs.task_run import ShorterRun, TaskRun
+from mnist_resnet.jobs.weights import remove_unkept_weights
 from mnist_resnet.tracking.callback import Callback, Pruned, notify_lost
 from mnist_resnet.tracking.console import ProgressConsole
 
@@ -176,26 +171,3 @@ def _run(
         else:
             for callback in callbacks:
                 callback.end(writer.result)
-
-
-def remove_unkept_weights(folder: Path) -> None:
-    """Remove the weights that `sweep.keep` does not keep of an ended job.
-
-    For jobs that ended earlier this is repeated, because a process may have been killed before it got this far, or the
-    disk refused: that is no reason to lose the result. The setting that counts is the one that the job ran with.
-    """
-    with suppress(OSError, UnreadableFolder):
-        _remove_unkept_weights(folder)
-
-
-def _remove_unkept_weights(folder: Path) -> None:
-    weights = (CHECKPOINT, PREVIOUS_CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL)
-    result = read_result(folder) if any((folder / name).exists() for name in weights) else None
-    if result is None or result["status"] not in (Status.COMPLETED, Status.PRUNED):
-        return
-    keep = result["config"]["sweep"]["keep"]
-    if keep != "checkpoint" or result["status"] == Status.PRUNED:
-        drop_checkpoints(folder)
-    if keep == "none":
-        for name in (TRACED_MODEL, EXPORTED_MODEL):
-            (folder / name).unlink(missing_ok=True)

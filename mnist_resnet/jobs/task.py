@@ -4,10 +4,12 @@ Nothing above this interface knows about images or classes. The task's module is
 """
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from mnist_resnet.config.schema import Config
-from mnist_resnet.jobs.task_run import TaskRun
+
+if TYPE_CHECKING:
+    from mnist_resnet.jobs.task_run import TaskRun
 
 TASK = "mnist_resnet.training.image_classifier"
 """The module that carries out every job; it has the functions of `Task`."""
@@ -40,7 +42,7 @@ class Task(Protocol):
             UsageError: It doesn't; the message names the config's keys.
         """
 
-    def run(self, run: TaskRun) -> None:
+    def run(self, run: "TaskRun") -> None:
         """Carry out one job, from its last checkpoint if it has one.
 
         Raises:

@@ -9,13 +9,11 @@ from typing import Any
 from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.table import sweep_report, write_table
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import EndedEarly, UsageError, wording
 from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
-from mnist_resnet.jobs.run import remove_unkept_weights
 from mnist_resnet.jobs.signals import Interrupted
+from mnist_resnet.jobs.weights import remove_unkept_weights
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
 from mnist_resnet.sweeps.live_dashboard import write_sweep_dashboard, write_sweep_plots
 from mnist_resnet.sweeps.summary import JobsStillRunning, summarize_once
@@ -112,6 +110,10 @@ def print_summary(sweep: Sweep, console: Console, more: Callable[[], list[str]] 
     Returns:
         The states of the jobs without a result.
     """
+    # Imported late: a dry run shows no table, and needs no pandas.
+    from mnist_resnet.comparing.job_reader import load_jobs
+    from mnist_resnet.comparing.table import sweep_report
+
     console.print(sweep_report(*load_jobs([sweep.folder])))
     monitor = LeaseMonitor()
     undone = [state for job in sweep.jobs if (state := job_state(sweep, job, monitor)).status not in DONE]
@@ -140,6 +142,9 @@ def write_summary_once(
         console: where to print.
         more: see `print_summary`.
     """
+    from mnist_resnet.comparing.job_reader import load_jobs
+    from mnist_resnet.comparing.table import sweep_report
+
     written: list[str] = []
 
     def write() -> bool:
@@ -166,6 +171,8 @@ def write_summary_once(
 
 def _write_summary_files(folder: Path, console: Console) -> list[str]:
     """Write the summary files, print those that the disk refuses, and return the names of those written."""
+    from mnist_resnet.comparing.table import write_table
+
     written: list[str] = []
     for names, write in (
         ((TABLE, RESULTS), write_table),

@@ -78,11 +78,13 @@ def launch(
     folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
     settings = check(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
-    data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
-    jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
-    planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
-    launcher = build_launcher(config, settings, context, task_function)
     monitor = LeaseMonitor()
+    planned = plan(folder, jobs, swept, sys.argv) if folder and (folder / SWEEP).exists() else None
+    if planned is None or not _is_finished(planned, settings, monitor):
+        data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
+        jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
+        planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
+    launcher = build_launcher(config, settings, context, task_function)
     rerun = _jobs_to_rerun(planned, settings, monitor)
     due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
     check_disk_space(planned.folder, due)
@@ -194,6 +196,16 @@ def named_folder(config: DictConfig, settings: Config) -> Path | None:
     if given:
         raise UsageError(f"sweep.name={settings.sweep.name} and hydra.sweep.dir: both name the folder; give one")
     return sweep_folder(MULTIRUN, settings.sweep.name)
+
+
+def _is_finished(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> bool:
+    """Return whether nothing is left to run, so that nothing has to be checked, and neither PyTorch nor data be loaded.
+
+    A job that has a hash of its data may be another one with today's data.
+    """
+    return not settings.sweep.rerun and all(
+        job.data_sha256 is None and not job_state(sweep, job, monitor).is_due for job in sweep.jobs
+    )
 
 
 def _jobs_to_rerun(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> list[JobSpec]:

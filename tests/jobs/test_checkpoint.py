@@ -18,12 +18,12 @@ from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT
 from mnist_resnet.jobs.checkpoint import (
     Checkpoints,
     State,
-    drop_checkpoints,
     load_checkpoint,
     random_states,
     seed_everything,
     set_random_states,
 )
+from mnist_resnet.jobs.weights import drop_checkpoints
 from tests.small_training import REPOSITORY
 
 MINE = "my job"

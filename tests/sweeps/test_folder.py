@@ -255,7 +255,7 @@ def test_checkpoint_is_only_deleted_after_the_result_is_written(
 ) -> None:
     statuses_at_deletion: list[str] = []
     monkeypatch.setattr(
-        "mnist_resnet.jobs.run.drop_checkpoints", lambda job: statuses_at_deletion.append(result_of(job)["status"])
+        "mnist_resnet.jobs.weights.drop_checkpoints", lambda job: statuses_at_deletion.append(result_of(job)["status"])
     )
     sweep("kept", "seed=1", "trainer.checkpoint_interval=0")
     assert statuses_at_deletion == ["completed"]
