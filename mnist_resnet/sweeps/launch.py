@@ -88,7 +88,7 @@ def launch(
     rerun = _jobs_to_rerun(planned, settings, monitor)
     due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
     check_disk_space(planned.folder, due)
-    if settings.sweep.try_recipes:
+    if due and settings.sweep.try_recipes:
         try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)

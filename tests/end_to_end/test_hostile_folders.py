@@ -1,0 +1,238 @@
+"""Commands on folders that are damaged or made to mislead: an answer or one line, in bounded time, and nothing run.
+
+`hypothesis` damages one or two files of a stored sweep, and each command reads the folder in this process. The long
+form, some thousand folders: `pytest -m slow tests/end_to_end/test_hostile_folders.py`.
+"""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from mnist_resnet import compare, evaluate, predict, resume, sweep
+from mnist_resnet.comparing.frame import load_sweep
+
+FROZEN = Path(__file__).parents[1] / "frozen_sweeps"
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+SWEEP, SEARCH = "half_done", "half_done_search"
+SECONDS = 60
+"""Longest time for one command on one folder; they take a tenth of a second where nobody else uses the machine."""
+
+MARK = Path(tempfile.gettempdir()) / f"built-by-a-stored-folder-{os.getpid()}"
+TARGET = {"_target_": "os.mkdir", "path": str(MARK)}
+SCALARS = st.sampled_from(
+    [
+        *(None, True, -1, 0, 1.5, 2**63, 10**29, float("inf"), float("nan")),
+        *(
+            "",
+            "<script>alert(1)</script>",
+            "[/red]",
+            "[link=file:///etc/passwd]x[/link]",
+            "\x1b]0;title\x07\x1b[2J",
+            "\u202ex",
+        ),
+        *("../../etc/passwd", "/etc/passwd", "\udcff", "a\0b", "a\nb", "| a |", r"\input{/etc/passwd}", "x" * 10_000),
+        *("${oc.env:HOME}", "completed", "running", "2026-13-45", "1e999", "=1+1"),
+    ]
+)
+VALUES = st.one_of(
+    SCALARS,
+    st.just(TARGET),
+    st.lists(SCALARS, max_size=2),
+    st.dictionaries(st.sampled_from(["", "<b>", "a.b"]), SCALARS),
+)
+BYTES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"[" * 100_000, b'{"format": 1, "a": ' + b"9" * 5_000 + b"}", b'{"a":' * 2_000, b"\xff\xfe"]),
+)
+
+
+def _places(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value in JSON."""
+    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in parts:
+        yield (*place, key)
+        yield from _places(value, (*place, key))
+
+
+def _with_other_value(draw: Draw, content: Any) -> Any:
+    """Replace, remove or rename a value somewhere in JSON; values near the top are chosen more often."""
+    depth = draw(st.integers(1, 6))
+    ways = [way for way in _places(content) if len(way) <= depth]
+    if not ways:
+        return draw(VALUES)
+    *parents, last = draw(st.sampled_from(ways))
+    node = content
+    for key in parents:
+        node = node[key]
+    action = draw(st.sampled_from(["replace", "replace", "remove", "rename"]))
+    if action == "rename" and isinstance(node, dict):
+        node[draw(st.sampled_from(["[/x]<b>", "\x1b[1m", "_target_", ""]))] = node.pop(last)
+    elif action == "remove":
+        del node[last]
+    else:
+        node[last] = draw(VALUES)
+    return content
+
+
+def _damage_text(draw: Draw, file: Path) -> None:
+    if file.suffix == ".json":
+        file.write_text(json.dumps(_with_other_value(draw, json.loads(file.read_text()))))
+        return
+    lines = file.read_text().splitlines()
+    line = draw(st.integers(0, len(lines) - 1))
+    lines[line] = json.dumps(_with_other_value(draw, json.loads(lines[line])))
+    file.write_text("\n".join([*lines, ""]))
+
+
+def _damage_bytes(draw: Draw, file: Path) -> None:
+    content = file.read_bytes()
+    start = draw(st.integers(0, len(content)))
+    end = draw(st.one_of(st.just(len(content)), st.integers(start, min(len(content), start + 20))))
+    file.write_bytes(content[:start] + draw(BYTES) + content[end:])
+
+
+def _replace_file(draw: Draw, file: Path) -> None:
+    file.unlink()
+    make: Callable[[], object] = draw(
+        st.sampled_from(
+            [
+                *(file.mkdir, lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero")),
+                *(lambda: file.symlink_to(file.name), lambda: file.symlink_to("/etc/hostname"), lambda: None),
+            ]
+        )
+    )
+    make()
+
+
+@contextmanager
+def _hostile(draw: Draw, name: str) -> Iterator[Path]:
+    """Copy a stored sweep, and damage it."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / name
+        shutil.copytree(FROZEN / name, folder)
+        for _ in range(draw(st.integers(1, 2))):
+            files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+            file = draw(st.sampled_from(files))
+            is_text = file.suffix in (".json", ".jsonl", ".journal")
+            ways = [_damage_bytes, _replace_file, *(3 * [_damage_text] if is_text else [])]
+            try:
+                draw(st.sampled_from(ways))(draw, file)
+            except (ValueError, IndexError):  # it was damaged before
+                _damage_bytes(draw, file)
+        yield folder
+
+
+def _too_slow(_: int, __: FrameType | None) -> None:
+    raise TimeoutError(f"no answer after {SECONDS} s")
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, _too_slow)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _image(folder: Path) -> Path:
+    from PIL import Image
+
+    Image.new("L", (28, 28), 7).save(folder / "image.png")
+    return folder / "image.png"
+
+
+def _commands(folder: Path) -> dict[str, Callable[[], object]]:
+    outside = folder.parent
+    jobs = sorted(path for path in folder.iterdir() if path.is_dir() and "=" in path.name)
+    return {
+        "compare": lambda: compare.main([str(folder)]),
+        "compare markdown": lambda: compare.main([str(folder), "--format", "markdown"]),
+        "compare latex": lambda: compare.main([str(folder), "--format", "latex"]),
+        "compare csv": lambda: compare.main([str(folder), "--format", "csv"]),
+        "compare html": lambda: compare.main([str(folder), "--format", "html", "--output", str(outside / "page.html")]),
+        "compare --pair": lambda: compare.main([str(folder), "--pair", jobs[0].name, jobs[1].name]),
+        "load_sweep": lambda: len(load_sweep(folder, epochs=True)) * 0,
+        "sweep": lambda: sweep.main([str(folder)]),
+        "predict": lambda: predict.main([str(jobs[0]), str(_image(outside))]),
+        "evaluate": lambda: evaluate.main([str(jobs[0])]),
+    }
+
+
+def _assert_answers(draw: Draw, capsys: pytest.CaptureFixture[str], commands: int) -> None:
+    with _hostile(draw, draw(st.sampled_from([SWEEP, SEARCH]))) as folder:
+        named = _commands(folder)
+        for name in draw(st.lists(st.sampled_from(list(named)), min_size=1, max_size=commands, unique=True)):
+            with _time_limit():
+                code = named[name]()
+            out, error = capsys.readouterr()
+            assert code in (0, 1, 2), name
+            if code == 2:
+                assert error.startswith("error: "), (name, error)
+                assert error.count("\n") == 1, (name, error)
+                assert len(error) < 15_000, (name, error[:300])
+            assert "\x1b" not in out + error, name
+            assert os.environ["HOME"] not in (out + error).replace(str(folder), ""), name
+            assert not MARK.exists(), name
+
+
+QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=25, database=None)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is no file will not be delivered later either."""
+    monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", ())
+
+
+@seed(20)
+@QUICK
+@given(data=st.data())
+def test_an_answer_or_one_line(data: st.DataObject, capsys: pytest.CaptureFixture[str]) -> None:
+    _assert_answers(data.draw, capsys, commands=2)
+
+
+@pytest.mark.slow
+@settings(QUICK, max_examples=1_500)
+@given(data=st.data())
+def test_an_answer_or_one_line_whatever_is_damaged(data: st.DataObject, capsys: pytest.CaptureFixture[str]) -> None:
+    _assert_answers(data.draw, capsys, commands=10)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda job: job["config"].update(tracking=TARGET),
+        lambda job: job.update(name="../outside"),
+        lambda job: job.update(config=[]),
+        lambda job: job.update(overrides=3),
+        lambda job: job["config"].update(trainer=7),
+        lambda job: job["config"]["model"].update(width="${oc.env:HOME}"),
+    ],
+)
+def test_resume_runs_nothing_of_a_folder_that_misleads(
+    edit: Callable[[dict[str, Any]], object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / SWEEP
+    shutil.copytree(FROZEN / SWEEP, folder)
+    content = json.loads((folder / "sweep.json").read_text())
+    edit(content["jobs"][-1])
+    (folder / "sweep.json").write_text(json.dumps(content))
+    assert resume.main([str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert (error.startswith("error: "), error.count("\n")) == (True, 1), error
+    assert not MARK.exists()
