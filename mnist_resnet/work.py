@@ -15,6 +15,10 @@ from mnist_resnet.jobs.worker_options import launch_is_active
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.work") -> int:
     """Run the command and return its exit code."""
     options = _parser(program).parse_args(arguments)
+    if options.launch:
+        from mnist_resnet.launchers.memory_pressure import be_killed_first
+
+        be_killed_first()
     if options.supervised:
         from mnist_resnet.launchers.parent_watch import end_with_parent
 
