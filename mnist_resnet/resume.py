@@ -31,7 +31,7 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         return resume_search(folder, trusted)
     from mnist_resnet.attempts import LeaseMonitor
     from mnist_resnet.config.allowed_targets import check_targets, trust
-    from mnist_resnet.config.schema import check
+    from mnist_resnet.config.schema import check_job
     from mnist_resnet.jobs.disk_space import check_disk_space
     from mnist_resnet.sweeps.finish import run_sweep
     from mnist_resnet.sweeps.folder import job_state, read_sweep
@@ -45,10 +45,10 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         raise UnreadableFolder(f"{folder}: its job list is empty; run the command that started it again")
     for job in sweep.jobs:
         check_targets(job.config, trusted)
-        check(job.config)
+        check_job(job.config)
     monitor = LeaseMonitor()
     check_disk_space(folder, [job for job in sweep.jobs if job_state(sweep, job, monitor).is_due])
-    on_failure = check(sweep.jobs[-1].config).sweep.on_failure
+    on_failure = check_job(sweep.jobs[-1].config).sweep.on_failure
     return run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], on_failure))
 
 

@@ -9,7 +9,7 @@ from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT
 from mnist_resnet.config.metric import BUILT_IN, Metric
 
-HEADINGS = {"best_epoch": "best epoch", "best_step": "best step"}
+HEADINGS = {"best_epoch": "best epoch"}
 """Headings of columns that hold no metrics."""
 
 

@@ -98,7 +98,7 @@ def _prefixes(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _candidates(frame: pd.DataFrame) -> list[str]:
-    skipped = {*JOB_COLUMNS, *METRIC_COLUMNS, *frame.attrs.get("metrics", ()), "best_step", "seed"}
+    skipped = {*JOB_COLUMNS, *METRIC_COLUMNS, *frame.attrs.get("metrics", ()), "seed"}
     compared = {DATA_ROOT} if _compares_data(frame) else set()
     return [
         column

@@ -99,7 +99,7 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
     frame = epochs_frame(jobs)
     metric, step = metric_of(frame, name), "epoch" if "epoch" in frame else "step"
     if metric.counts_errors:
-        label, frame["shown"] = f"{metric.label.removesuffix(' accuracy')} error, %", 100 * (1 - frame[name])
+        label, frame["shown"] = f"{metric.error}, %", 100 * (1 - frame[name])
     else:
         label, frame["shown"] = metric.title, (100 if metric.is_share else 1) * frame[name]
     groups = grouped(frame, by)
@@ -186,7 +186,7 @@ def _claimed_unit(judgement: Judgement) -> str:
 def effect_intervals(found: Sequence[Effect], metric: Metric = BUILT_IN["test_accuracy"]) -> "Figure":
     """Plot each factor's effect on a metric, or on its error, with its 95 % interval."""
     factor = 100 if metric.is_share else 1
-    what = f"{metric.label.removesuffix(' accuracy')} error" if metric.counts_errors else metric.label
+    what = metric.error if metric.counts_errors else metric.label
     axes = _axes(6.0, 0.6 + 0.4 * len(found))
     for row, effect in enumerate(found):
         axes.plot(

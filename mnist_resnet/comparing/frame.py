@@ -57,7 +57,6 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     measured = [name for name in metrics if name not in JOB_COLUMNS]
     are_classifiers = "best_epoch" in reported["in_table"]
     columns = list(dict.fromkeys([*(METRIC_COLUMNS if are_classifiers else ()), *measured]))
-    columns += ["best_step"] if "best_step" in reported["in_table"] else []
     rows = [_row(job, columns, metrics) | {"sweep": label} for job, label in zip(jobs, label_sweeps(jobs), strict=True)]
     keys = dict.fromkeys([*JOB_COLUMNS, *columns, *(key for row in rows for key in row)])
     frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
@@ -77,7 +76,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
 def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per epoch: the job's columns without its last and best metrics, then the epoch's metrics."""
     frame = jobs_frame(jobs)
-    dropped = {*METRIC_COLUMNS, *frame.attrs["metrics"], "best_step", "epochs"}
+    dropped = {*METRIC_COLUMNS, *frame.attrs["metrics"], "epochs"}
     of_job = frame.drop(columns=[column for column in frame if column in dropped])
     lengths = [len(job.history.epochs) for job in jobs]
     repeated: pd.DataFrame = of_job.loc[of_job.index.repeat(lengths)].reset_index(drop=True)
@@ -130,7 +129,7 @@ def _numerics_text(numerics: dict[str, Any]) -> str | None:
     threads = numerics.get("threads")
     parts = [numerics.get("device"), numerics.get("precision")]
     parts += [f"{threads} thread{'' if threads == 1 else 's'}"] if threads else []
-    parts += ["compiled" if numerics.get("compiled") else "eager"]
+    parts += ["compiled" if numerics["compiled"] else "eager"] if "compiled" in numerics else []
     parts += ["CUDA graph"] if numerics.get("graphed") else []
     parts += [f"convolutions {numerics['convolutions']}"] if numerics.get("convolutions") else []
     return ", ".join(str(part) for part in parts if part)

@@ -153,7 +153,7 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     rows = [_seeds_row(row, by, metric_of(frame, metric)) for metric in all_metrics for _, row in summary.iterrows()]
     lines = [
         _figures_text(frame, all_metrics),
-        picked_text(frame),
+        *filter(None, [picked_text(frame)]),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
     if (summary["averaged"] > 1).any():

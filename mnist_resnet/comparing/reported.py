@@ -7,19 +7,20 @@ import pandas as pd
 
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.config.metric import (
-    BEST,
     BUILT_IN,
     Metric,
     declared_metrics,
     is_image_classifier,
     named,
-    primary_metric,
 )
 
 CLASSIFIER_METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy")
 
 NOT_METRICS = ("epoch", "step", "lr", "seconds", "training_seconds", "images_per_second", "picked_on")
 """Keys of a line of `metrics.jsonl` that are no results of the job."""
+
+SHOWN = ("train_accuracy", "test_accuracy", "best_test_accuracy")
+"""The image classifier's metrics in the table of jobs."""
 
 CLASSIFIER_DEFAULTS = ("test_accuracy", "train_accuracy")
 """Metrics of the image classifier that are summarised unless others are asked for."""
@@ -35,29 +36,23 @@ def describe_metrics(jobs: Sequence[Job]) -> dict[str, Any]:
     """
     are_classifiers = {is_image_classifier(job.config) for job in jobs} or {True}
     found: dict[str, Metric] = {}
-    best: dict[str, Metric] = {}
     own: dict[str, None] = {}
     for job in jobs:
         declared = declared_metrics(job.config)
         undeclared = [name for name in job.history.last if name not in (*NOT_METRICS, *CLASSIFIER_METRICS, *declared)]
         if not is_image_classifier(job.config):
             undeclared += [name for name in job.history.last if name in CLASSIFIER_METRICS and name not in declared]
-            primary = primary_metric(job.config)
-            if primary is not None and primary.pick == "last":
-                best.setdefault(f"{BEST}{primary.name}", named(f"{BEST}{primary.name}", declared))
         for name in [*declared, *undeclared]:
             own.setdefault(name)
             found.setdefault(name, named(name, declared))
-    summarised, in_table = list(own), [*own, *best]
+    summarised, in_table = list(own), list(own)
     if True in are_classifiers:
         names = [*CLASSIFIER_METRICS, "best_test_accuracy", "best_val_accuracy"]
         found = {name: named(name) for name in names if name not in found} | found
         summarised = [*CLASSIFIER_DEFAULTS, *(name for name in own if name not in CLASSIFIER_DEFAULTS)]
-        in_table = ["train_accuracy", "test_accuracy", "best_test_accuracy", "best_epoch", *in_table]
-    if best:
-        in_table.append("best_step")
+        in_table = [*SHOWN, "best_epoch", *in_table]
     times = {name: BUILT_IN[name] for name in ("seconds", "training_seconds", "images_per_second")}
-    return {"metrics": found | best | times, "summarised": summarised, "in_table": list(dict.fromkeys(in_table))}
+    return {"metrics": found | times, "summarised": summarised, "in_table": list(dict.fromkeys(in_table))}
 
 
 def metric_of(frame: pd.DataFrame, name: str) -> Metric:
@@ -68,6 +63,11 @@ def metric_of(frame: pd.DataFrame, name: str) -> Metric:
 def summarised(frame: pd.DataFrame) -> list[str]:
     """Return the names of the metrics that are summarised by default."""
     return list(frame.attrs.get("summarised", CLASSIFIER_DEFAULTS))
+
+
+def own_metrics(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the metrics that the image classifier does not have of itself."""
+    return [name for name in frame.attrs.get("in_table", ()) if name in frame.attrs["metrics"] and name not in SHOWN]
 
 
 def measured_columns(frame: pd.DataFrame) -> list[str]:

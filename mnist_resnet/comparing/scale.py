@@ -5,6 +5,7 @@ from typing import Any
 from mnist_resnet.comparing.factors import NON_FACTORS, NUMERICS, is_under
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import flatten
+from mnist_resnet.config.metric import is_image_classifier
 
 SCALE_KEYS = ("data.train_size", "data.test_size", "data.val_size", "trainer.epochs", "scale.epochs")
 """Config keys that make a job smaller than its experiment file describes."""
@@ -32,6 +33,8 @@ def scale_reduction(job: Job) -> str | None:
     leaves, overridden = flatten(job.config), overrides(job)
     options = {group: job.choices.get(group) for group in ("scale", "debug")}
     reasons = [f"{group}={option}" for group, option in options.items() if option not in (None, "full")]
+    if not is_image_classifier(job.config):
+        return ", ".join(reasons) or None
     experiment_sets_size = bool(job.choices.get("experiment")) and not reasons
     full_scale = {
         "data.val_size": (0, None),

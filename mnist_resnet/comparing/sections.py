@@ -223,7 +223,7 @@ def effects_text(metric: Metric) -> str:
     """Return what an effect is and how its interval comes about."""
     what, data = f"{metric.pick} {metric.title}", ""
     if metric.counts_errors:
-        what = f"{metric.pick} {metric.label.removesuffix(' accuracy')} error rate in percentage points"
+        what = f"{metric.pick} {metric.error} rate in percentage points"
     if metric.name in BUILT_IN:
         what, data = what.replace("last ", "last epoch's ", 1), ", for these test images"
     return (

@@ -109,7 +109,6 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     measured = [
         *METRIC_COLUMNS,
         *(name for name in measured_columns(frame) if name not in JOB_COLUMNS),
-        "best_step",
         "epochs",
         "epochs_completed",
         "seconds",
@@ -142,7 +141,7 @@ def _with_numerics(section: Section, frame: pd.DataFrame) -> Section:
 
 
 def _check(frame: pd.DataFrame, names: Sequence[str], kind: str, known: Sequence[str]) -> None:
-    no_factors = {*METRIC_COLUMNS, *measured_columns(frame), "best_step"}
+    no_factors = {*METRIC_COLUMNS, *measured_columns(frame)}
     for name in names:
         is_known = name in known if kind == "metric" else name in frame and name not in (*no_factors, *OWN_COLUMNS)
         if not len(frame) or is_known:

@@ -15,7 +15,7 @@ from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination, override_key
 from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
 from mnist_resnet.config.unread_keys import refuse_unread_keys
@@ -181,10 +181,17 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
     assert isinstance(container, dict)
     content: dict[str, Any] = with_moved_targets({str(key): value for key, value in container.items()})
     allow(content)
+    return make_job_spec(content, recorded_choices(composed), combination, swept)
+
+
+def recorded_choices(composed: DictConfig) -> dict[str, str | None]:
+    """Return the option chosen in each config group; the task's only if it is not the image classifier, the default."""
     choices = {
         str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
-    return make_job_spec(content, choices, combination, swept)
+    if choices.get("task") == "image_classifier":
+        del choices["task"]
+    return choices
 
 
 @contextmanager
@@ -207,7 +214,7 @@ def make_job_spec(
         UsageError: a value is invalid.
     """
     content = with_whole_numbers(read_back(content))
-    content = with_floats(content, check(content))
+    content = with_floats(content, check_job(content))
     flat = flatten(content)
     return JobSpec(
         name="",

@@ -31,7 +31,7 @@ from mnist_resnet.config.signature import flatten
 from mnist_resnet.errors import UsageError
 
 GROUP_ORDER = (
-    *("model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging"),
+    *("task", "model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging", "training"),
     *("data", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
 )
 """Order of the config groups in `--help`, as in the README; a user's own groups follow in alphabetical order."""

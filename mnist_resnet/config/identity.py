@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.metric import is_image_classifier
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import NUMERICS, flatten, signature
 from mnist_resnet.config.stored_form import with_floats
 from mnist_resnet.errors import UsageError
@@ -16,6 +17,8 @@ def identity(config: dict[str, Any]) -> str:
 def identity_without_epochs(config: dict[str, Any]) -> str:
     """Return the identity without `trainer.epochs`: equal for jobs of a sweep that differ only in their epochs."""
     normalised = _normalised(config)
+    if not is_image_classifier(config):
+        return _identity(normalised)
     trainer = {key: value for key, value in normalised["trainer"].items() if key != "epochs"}
     return _identity(normalised | {"trainer": trainer})
 
@@ -35,7 +38,7 @@ def _identity(normalised: dict[str, Any]) -> str:
 
 def _normalised(config: dict[str, Any]) -> dict[str, Any]:
     try:
-        normalised: dict[str, Any] = with_floats(config, check(config))
+        normalised: dict[str, Any] = with_floats(config, check_job(config))
     except UsageError:
         # Stored by a version that accepted it; then only the same spelling is the same.
         return config

@@ -45,6 +45,11 @@ class Metric:
         return self.is_share and self.better != "lower"
 
     @property
+    def error(self) -> str:
+        """What it lacks to one, in words: the test error of the test accuracy."""
+        return f"{self.label.removesuffix('accuracy').strip()} error".strip()
+
+    @property
     def label(self) -> str:
         """The name in words, without a unit."""
         return self.name.replace("_", " ")
@@ -59,7 +64,8 @@ class Metric:
         """Return a value with its unit, as progress lines show it."""
         if self.is_share:
             return f"{100 * value:.2f} %"
-        number = f"{value:g}" if self.scale == "count" else f"{value:.4f}"
+        has_places = self.name in BUILT_IN or (0.01 <= abs(value) < 1000 and not float(value).is_integer())
+        number = f"{value:.4f}" if has_places else f"{value:.6g}"
         return f"{number} {self.unit}".rstrip()
 
 
@@ -94,10 +100,10 @@ def named(name: str, declared: Mapping[str, Metric] = BUILT_IN) -> Metric:
     return Metric(name)
 
 
-def is_image_classifier(config: Mapping[str, Any]) -> bool:
+def is_image_classifier(config: Mapping[Any, Any]) -> bool:
     """Return whether a resolved config is one of the image classifier's."""
     task = config.get("task")
-    return not isinstance(task, Mapping) or task.get("_target_", IMAGE_CLASSIFIER) == IMAGE_CLASSIFIER
+    return not isinstance(task, Mapping) or task.get("_target_") == IMAGE_CLASSIFIER
 
 
 def declared_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
@@ -124,6 +130,17 @@ def primary_metric(config: Mapping[str, Any]) -> Metric | None:
         held_out = isinstance(data, Mapping) and bool(data.get("val_size"))
         return BUILT_IN["val_accuracy" if held_out else "test_accuracy"]
     return next((metric for metric in declared_metrics(config).values() if metric.better), None)
+
+
+def objective_metric(config: Mapping[str, Any]) -> Metric | None:
+    """Return the metric that a search is judged by; None if none is named and none has a direction.
+
+    By default it is the image classifier's accuracy on held-out images, or the first declared metric with a direction.
+    """
+    name = config["sweep"].get("objective")
+    if name is None and not is_image_classifier(config):
+        return primary_metric(config)
+    return named(name or "val_accuracy", dict(BUILT_IN) | declared_metrics(config))
 
 
 def best_of(values: list[float], metric: Metric) -> float:

@@ -5,15 +5,24 @@ group have the same names and types in each of the group's options.
 """
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.config.validation_errors import first_problem
 from mnist_resnet.errors import UsageError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _check_device(key: str, device: str) -> str:
+    """Check the device's form; whether the machine has it is checked later, by PyTorch."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise ValueError(f"{key}={device}: must be auto, cpu, mps, cuda or cuda:N")
+    return device
 
 
 class Section(BaseModel):
@@ -229,10 +238,8 @@ class Trainer(Section):
     @field_validator("device")
     @classmethod
     def device_is_a_known_kind(cls, device: str) -> str:
-        """Check the device's form; whether the machine has it is checked later, by PyTorch."""
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-            raise ValueError(f"trainer.device={device}: must be auto, cpu, mps, cuda or cuda:N")
-        return device
+        """Check the device's form."""
+        return _check_device("trainer.device", device)
 
 
 class Scale(Section):
@@ -275,7 +282,7 @@ class Sweep(Section):
     keep: Literal["checkpoint", "model", "none"]
     suffix: str = ""
     trials: int = Field(20, ge=1)
-    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] = "val_accuracy"
+    objective: str | None = None
     objective_epoch: Literal["last", "best"] = "last"
     objective_on_test: bool = False
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -335,7 +342,7 @@ class Workers(Section):
 class Claim(Section):
     """A published result for this config, and the original wording."""
 
-    metric: Literal["train_accuracy", "test_accuracy", "train_loss", "test_loss"]
+    metric: str
     epoch: Literal["last", "best"] = "last"
     value: float | None
     approximate: bool = False  # says nothing more: every figure counts as rounded to the digits in `words`
@@ -382,10 +389,75 @@ def _kind_of_model(model: Any) -> str:
     return KINDS_OF_MODEL.get(str(target), "other")
 
 
-class Config(BaseModel):
-    """One job's complete config; groups that a user adds are allowed and not checked."""
+class Task(Component):
+    """The training function of a task; keys not declared here are its arguments."""
+
+    device: str = "auto"
+    checkpoint_interval: float = Field(60.0, ge=0)
+    checkpoint_every: int | None = Field(None, ge=1)
+
+    @field_validator("device")
+    @classmethod
+    def device_is_a_known_kind(cls, device: str) -> str:
+        """Check the device's form."""
+        return _check_device("task.device", device)
+
+
+class JobConfig(BaseModel):
+    """What the config of every job has, whatever its task; what else there is, its task reads."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    seed: int = Field(ge=0, lt=2**32)
+    task: Task | None = None
+    tracking: Tracking
+    sweep: Sweep
+    metrics: dict[str, MetricDeclaration] = {}
+    comparisons: list[Comparison] = []
+    claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def metrics_are_known(self) -> "JobConfig":
+        """Check the names of metrics: what is claimed, and what a search is judged by."""
+        own = [name for name, metric in self.metrics.items() if metric.better]
+        objectives, claimed = [*self.objectives, *own], [*self.claimed_metrics, *self.metrics]
+        if self.sweep.objective is not None and self.sweep.objective not in objectives:
+            raise ValueError(_unknown_metric("sweep.objective", self.sweep.objective, objectives))
+        for number, claim in enumerate(self.claims):
+            if claim.metric not in claimed:
+                raise ValueError(_unknown_metric(f"claims.{number}.metric", claim.metric, claimed))
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Metrics of the task itself that a search may be judged by."""
+        return ()
+
+    @property
+    def claimed_metrics(self) -> tuple[str, ...]:
+        """Metrics of the task itself of which figures may be claimed."""
+        return ()
+
+    @property
+    def checkpoint_settings(self) -> tuple[float, int | None]:
+        """Seconds between two checkpoints, and steps, if a number of steps is set."""
+        assert self.task is not None
+        return self.task.checkpoint_interval, self.task.checkpoint_every
+
+    @property
+    def epochs(self) -> int | None:
+        """Number of epochs that the job trains; None if only its task knows."""
+        return None
+
+
+def _unknown_metric(key: str, name: str, known: Sequence[str]) -> str:
+    if known:
+        return f"{key}={name}: must be {', '.join(known[:-1])}{' or ' * (len(known) > 1)}{known[-1]}"
+    return f"{key}={name}: no such metric; declare it under `metrics`, with what is better: higher or lower"
+
+
+class Config(JobConfig):
+    """The complete config of an image classifier's job; groups that a user adds are allowed and not checked."""
 
     # regularization and data come first: the model refers to them, and an error must name the key that was set.
     seed: int = Field(ge=0, lt=2**32)
@@ -404,11 +476,6 @@ class Config(BaseModel):
     training: TrainingParts = TrainingParts()
     trainer: Trainer
     scale: Scale
-    tracking: Tracking
-    sweep: Sweep
-    metrics: dict[str, MetricDeclaration] = {}
-    comparisons: list[Comparison] = []
-    claims: list[Claim] = []
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> "Config":
@@ -423,9 +490,27 @@ class Config(BaseModel):
         return self
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """Metrics that a search may be judged by."""
+        return ("val_accuracy", "val_loss", "test_accuracy", "test_loss")
+
+    @property
+    def claimed_metrics(self) -> tuple[str, ...]:
+        """Metrics of which figures may be claimed."""
+        return ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+
+    @property
+    def checkpoint_settings(self) -> tuple[float, int | None]:
+        """`trainer.checkpoint_interval` and `trainer.checkpoint_every`."""
+        return self.trainer.checkpoint_interval, self.trainer.checkpoint_every
+
+    @property
     def epochs(self) -> int:
         """Number of epochs that the job trains: `trainer.epochs` times the scale, at least one."""
         return epochs_at(self.trainer.epochs, self.scale.epochs)
+
+
+AnyConfig = TypeVar("AnyConfig", bound=JobConfig)
 
 
 def epochs_at(epochs: int, scale: float) -> int:
@@ -434,13 +519,31 @@ def epochs_at(epochs: int, scale: float) -> int:
 
 
 def check(container: dict[str, Any]) -> Config:
-    """Validate a composed, resolved config and return it in typed form.
+    """Validate the composed, resolved config of an image classifier's job and return it in typed form.
 
     Raises:
         UsageError: a key is missing, unknown, of the wrong type or out of range; the message names the first one.
     """
+    return _validated(Config, container)
+
+
+def check_job(container: dict[str, Any]) -> JobConfig:
+    """Validate the composed, resolved config of any job: a `Config` if its task is the image classifier.
+
+    Raises:
+        UsageError: as for `check`.
+    """
+    return _validated(config_class(container), container)
+
+
+def config_class(container: dict[str, Any]) -> type[JobConfig]:
+    """Return the class of a job's config: `Config` if its task is the image classifier."""
+    return Config if is_image_classifier(container) else JobConfig
+
+
+def _validated(kind: type[AnyConfig], container: dict[str, Any]) -> AnyConfig:
     try:
-        return Config.model_validate(container)
+        return kind.model_validate(container)
     except ValidationError as error:
         raise UsageError(first_problem(error, container)) from None
 

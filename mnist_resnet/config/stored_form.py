@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnist_resnet.config.schema import Config
+from mnist_resnet.config.schema import JobConfig, config_class
 from mnist_resnet.config.validation_errors import config_path
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
@@ -37,7 +37,7 @@ def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
         config: A resolved config.
     """
     try:
-        Config.model_validate(config)
+        config_class(config).model_validate(config)
     except ValidationError as error:
         config = copy.deepcopy(config)
         for problem in error.errors(include_url=False):
@@ -50,7 +50,7 @@ def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def with_floats(config: Any, checked: Config) -> Any:
+def with_floats(config: Any, checked: JobConfig) -> Any:
     """Return a config in which a whole number given for a float is one: 0 and 0.0 are the same experiment.
 
     Args:

@@ -2,7 +2,9 @@
 
 import io
 import os
+import pickle
 import random
+import sys
 import threading
 import time
 import zipfile
@@ -10,15 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy
-import torch
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
 from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
 from mnist_resnet.stored_file import check_archive, open_stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PLAIN_STATE = "state.pickle"
+"""Member of the archive that is the checkpoint of a task without PyTorch; PyTorch's own archives have none such."""
+
+READ_BACK = {("builtins", "complex"), ("collections", "OrderedDict")}
+"""All that reading such a member may call: what no other pickled value of a packed state needs."""
 
 State = dict[str, Any]
 """What `pack` takes: tensors, numbers, strings, NumPy arrays, and containers of them."""
@@ -109,7 +119,7 @@ class Checkpoints:
         if packed is not None:
             self._writer.start(lambda: self._write(packed))
 
-    def _packed(self, state: Callable[[], State], copied: Callable[[torch.Tensor], torch.Tensor] = on_cpu) -> Any:
+    def _packed(self, state: Callable[[], State], copied: "Callable[[Tensor], Tensor]" = on_cpu) -> Any:
         """Return the packed state, or None once it has turned out that it can't be restored."""
         if self._is_hopeless:
             return None
@@ -196,10 +206,10 @@ def _unreadable(packed: Any, key: str) -> str:
     )
     for name, value in parts:
         content = io.BytesIO()
-        torch.save(value, content)
-        content.seek(0)
         try:
-            torch.load(content, weights_only=True)
+            _save({"value": value}, content)
+            content.seek(0)
+            _read(content)
         except Exception:
             return _unreadable(value, f"{key}.{name}")
     return f"{key} is of type {type(packed).__module__}.{type(packed).__qualname__}"
@@ -223,6 +233,13 @@ def load_checkpoint(folder: Path, signature: str) -> tuple[State | None, list[st
 
 
 def _save(state: State, file: BinaryIO) -> None:
+    if "torch" not in sys.modules:
+        # The task has no tensors to save, and may be spared a gigabyte of PyTorch.
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(PLAIN_STATE, pickle.dumps(state))
+        return
+    import torch
+
     try:
         torch.save(state, file)
     except RuntimeError as error:
@@ -242,20 +259,43 @@ def _load(path: Path) -> State:
     return state
 
 
-def _read(path: Path) -> State:
-    state = torch.load(path, map_location="cpu", weights_only=True)
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads values of Python's own types; reading runs no code of the file's."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in READ_BACK:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _read(file: Path | BinaryIO) -> State:
+    with zipfile.ZipFile(file) as archive:
+        plain = archive.read(PLAIN_STATE) if PLAIN_STATE in archive.namelist() else None
+    if plain is not None:
+        state = _PlainUnpickler(io.BytesIO(plain)).load()
+    else:
+        import torch
+
+        if not isinstance(file, Path):
+            file.seek(0)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise TypeError(f"it holds a {type(state).__name__}")
     return state
 
 
 def random_states(device: str) -> State:
-    """Return the states of Python's, NumPy's and PyTorch's random generators, including the device's."""
+    """Return the states of Python's and NumPy's random generators and, once imported, PyTorch's."""
     legacy: Any = numpy.random.get_state(legacy=False)
     key, position = legacy["state"]["key"], legacy["state"]["pos"]
+    gauss = [legacy["has_gauss"], legacy["gauss"]]
+    if "torch" not in sys.modules:
+        return {"python": random.getstate(), "numpy": [key, position, *gauss]}
+    import torch
+
     states: State = {
         "python": random.getstate(),
-        "numpy": [torch.from_numpy(key.astype("int64")), position, legacy["has_gauss"], legacy["gauss"]],
+        "numpy": [torch.from_numpy(key.astype("int64")), position, *gauss],
         "torch": torch.get_rng_state(),
     }
     if torch.device(device).type == "cuda":
@@ -264,10 +304,13 @@ def random_states(device: str) -> State:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's generators, on every device; the seed is below 2**32."""
+    """Seed Python's, NumPy's and, once imported, PyTorch's generators, on every device; the seed is below 2**32."""
     random.seed(seed)
     numpy.random.seed(seed)
-    torch.manual_seed(seed)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.manual_seed(seed)
 
 
 def set_random_states(states: State, device: str) -> None:
@@ -275,7 +318,11 @@ def set_random_states(states: State, device: str) -> None:
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     key, position, has_gauss, cached = states["numpy"]
-    numpy.random.set_state(("MT19937", key.numpy().astype("uint32"), position, has_gauss, cached))
+    numpy.random.set_state(("MT19937", numpy.asarray(key).astype("uint32"), position, has_gauss, cached))
+    if "torch" not in states:
+        return
+    import torch
+
     torch.set_rng_state(states["torch"])
     if "cuda" in states and torch.device(device).type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from mnist_resnet.attempts import LeaseMonitor, attempts
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.job_folder import Status, read_metrics
 from mnist_resnet.jobs.lease import Lease, acquire_lease, close_dead_attempt
 from mnist_resnet.jobs.result import read_result
@@ -100,7 +100,7 @@ class RetryBudget:
     @classmethod
     def of(cls, job: JobSpec, since: int) -> Self:
         """Return the budget that the job's config sets."""
-        return cls(since, check(job.config).sweep.retries)
+        return cls(since, check_job(job.config).sweep.retries)
 
     def crashes(self, lease: Lease) -> list[str]:
         """Return why attempts before this one crashed; those whose records don't say so yet are closed.
@@ -131,7 +131,7 @@ def fail_unstarted_attempt(job: JobSpec, lease: Lease, error: Exception) -> dict
     before = read_result(lease.folder) or {}
     writer = ResultWriter(job, lease, before)
     writer.result |= {key: before[key] for key in KEPT_FROM_BEFORE if key in before}
-    writer.result |= summary(read_metrics(lease.folder))
+    writer.result |= summary(read_metrics(lease.folder), job.config)
     writer.end(Status.FAILED, error)
     lease.release(Status.FAILED)
     return writer.result

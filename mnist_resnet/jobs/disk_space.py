@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mnist_resnet.config.build import build
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
 
@@ -41,7 +42,9 @@ def bytes_needed(jobs: Sequence[JobSpec]) -> int:
     """Return the bytes of these jobs' folders at the end, of two checkpoints of the largest job, and of the summary."""
     if not jobs:
         return 0
-    sizes = [BYTES * parameter_count(to_json(job.config["model"])) for job in jobs]
+    # What a task of the user's own will write, nobody can know.
+    models = [to_json(job.config["model"]) if is_image_classifier(job.config) else None for job in jobs]
+    sizes = [BYTES * parameter_count(model) if model is not None else 0 for model in models]
     kept = {"none": 0, "model": MODEL_COPIES, "checkpoint": MODEL_COPIES + CHECKPOINT_COPIES}
     ends = sum(size * kept[job.config["sweep"]["keep"]] for size, job in zip(sizes, jobs, strict=True))
     return ends + 2 * CHECKPOINT_COPIES * max(sizes) + SMALL_FILES * len(jobs) + SUMMARY

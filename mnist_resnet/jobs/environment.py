@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ PROGRAM = ("train.py", "mnist_resnet", "hydra_plugins")
 
 def environment(device: str) -> dict[str, Any]:
     """Return what `result.json` says of the software and the machine; `device` is named as in PyTorch."""
-    import torch
+    gpu = None
+    if device.startswith("cuda"):
+        import torch
 
-    is_cuda = torch.device(device).type == "cuda"
+        gpu = torch.cuda.get_device_name(device)
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "cpu": cpu_model(),
-        "gpu": torch.cuda.get_device_name(device) if is_cuda else None,
+        "gpu": gpu,
         **code_version(),
     }
 

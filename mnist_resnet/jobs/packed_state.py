@@ -8,17 +8,19 @@ import enum
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TYPE = "mnist_resnet:type"
 """Key of a mapping that stands for a value of another type."""
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
-"""Types of values that can't change and that PyTorch reads back as they are."""
+PLAIN = (type(None), bool, int, float, complex, str, bytes)
+"""Types of values that can't change and that are read back as they are; see also `_plain`."""
 
 SEQUENCES: dict[str, Callable[..., Any]] = {"set": set, "frozenset": frozenset, "deque": deque}
 MAPPINGS: dict[str, Callable[..., Any]] = {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter}
@@ -29,12 +31,12 @@ class NotRestorable(Exception):
     """Part of a state can't be in a checkpoint; the message gives its key and its type."""
 
 
-def on_cpu(tensor: Tensor) -> Tensor:
+def on_cpu(tensor: "Tensor") -> "Tensor":
     """Copy a tensor to the CPU."""
     return tensor.detach().to("cpu", copy=True)
 
 
-def pack(state: Any, key: str = "state", copied: Callable[[Tensor], Tensor] = on_cpu) -> Any:
+def pack(state: Any, key: str = "state", copied: "Callable[[Tensor], Tensor]" = on_cpu) -> Any:
     """Copy a state, so that training does not change it, into types that PyTorch reads back.
 
     Args:
@@ -46,12 +48,10 @@ def pack(state: Any, key: str = "state", copied: Callable[[Tensor], Tensor] = on
         NotRestorable: Part of it is of a type that can't be read back.
     """
     kind = type(state)
-    if kind in PLAIN:
+    if kind in _plain("torch" in sys.modules):
         return state
-    if kind is Tensor:
-        return copied(state)
-    if kind is nn.Parameter:
-        return nn.Parameter(copied(state), requires_grad=state.requires_grad)
+    if _is_tensor(state):
+        return _pack_tensor(state, key, copied)
     if kind in (list, tuple):
         return kind(pack(value, f"{key}.{index}", copied) for index, value in enumerate(state))
     if kind in (dict, OrderedDict) and TYPE not in state and all(map(_is_plain_key, state)):
@@ -84,7 +84,7 @@ def difference(one: Any, other: Any, key: str = "state") -> str | None:
     """
     if type(one) is not type(other):
         return f"{key} is of type {type(one).__name__}, and reads back as {type(other).__name__}"
-    if isinstance(one, Tensor):
+    if _is_tensor(one):
         is_same = (one.shape, one.dtype) == (other.shape, other.dtype)
     elif isinstance(one, dict | list | tuple):
         keys, others = (list(value) if isinstance(value, dict) else list(range(len(value))) for value in (one, other))
@@ -95,8 +95,32 @@ def difference(one: Any, other: Any, key: str = "state") -> str | None:
     return None if is_same else f"{key} ({type(one).__name__}) reads back with other content"
 
 
+@cache
+def _plain(has_torch: bool) -> tuple[type, ...]:
+    if not has_torch:
+        return PLAIN
+    import torch
+
+    return (*PLAIN, torch.dtype, torch.device, torch.Size)
+
+
+def _is_tensor(value: Any) -> bool:
+    """Return whether a value is one of PyTorch's tensors, without importing PyTorch to find out."""
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
+def _pack_tensor(tensor: Any, key: str, copied: "Callable[[Tensor], Tensor]") -> Any:
+    from torch import Tensor, nn
+
+    if type(tensor) is Tensor:
+        return copied(tensor)
+    if type(tensor) is nn.Parameter:
+        return nn.Parameter(copied(tensor), requires_grad=tensor.requires_grad)
+    raise NotRestorable(f"{key} is of type {type(tensor).__module__}.{type(tensor).__qualname__}")
+
+
 def _is_plain_key(key: Any) -> bool:
-    return all(map(_is_plain_key, key)) if type(key) is tuple else type(key) in PLAIN
+    return all(map(_is_plain_key, key)) if type(key) is tuple else type(key) in _plain("torch" in sys.modules)
 
 
 def _name(kind: type, key: str) -> str:
@@ -114,7 +138,7 @@ def _name(kind: type, key: str) -> str:
     raise NotRestorable(f"{key} is of type {kind.__module__}.{kind.__qualname__}")
 
 
-def _pack_content(state: Any, key: str, copied: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def _pack_content(state: Any, key: str, copied: "Callable[[Tensor], Tensor]") -> dict[str, Any]:
     kind = type(state)
     if isinstance(state, numpy.ndarray | numpy.generic):
         return _pack_array(numpy.asarray(state), key)
@@ -144,19 +168,23 @@ def _pack_array(array: Any, key: str) -> dict[str, Any]:
     if array.dtype.hasobject or array.dtype.names:
         raise NotRestorable(f"{key} is a NumPy array of {array.dtype}")
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    content = bytearray(array.tobytes(order))
-    return {
-        "dtype": array.dtype.str,
-        "shape": array.shape,
-        "order": order,
-        "value": torch.frombuffer(content, dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8),
-    }
+    return {"dtype": array.dtype.str, "shape": array.shape, "order": order, "value": _pack_bytes(array.tobytes(order))}
+
+
+def _pack_bytes(content: bytes) -> Any:
+    """Return bytes as PyTorch stores them without inflating them; as they are where PyTorch is not in use."""
+    if "torch" not in sys.modules:
+        return content
+    import torch
+
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
 
 
 def _unpack_content(name: str, packed: dict[str, Any]) -> Any:
     value = packed["value"]
     if name in ("array", "scalar"):
-        flat = numpy.frombuffer(bytearray(value.numpy().tobytes()), dtype=numpy.dtype(packed["dtype"]))
+        content = value if isinstance(value, bytes) else value.numpy().tobytes()
+        flat = numpy.frombuffer(bytearray(content), dtype=numpy.dtype(packed["dtype"]))
         array = flat.reshape(packed["shape"], order=packed["order"])
         return array if name == "array" else array[()]
     if name == "bytearray":

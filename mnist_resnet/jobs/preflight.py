@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.config.allowed_targets import check_allowed
-from mnist_resnet.config.schema import Config, check
+from mnist_resnet.config.schema import Config, JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
-from mnist_resnet.jobs.task import load_task
+from mnist_resnet.jobs.task import load_task, task_arguments
 from mnist_resnet.tracking.console import plain_console, show_log
 
 LOG = logging.getLogger("mnist_resnet")
@@ -38,15 +38,14 @@ def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> l
             loaded or don't fit.
     """
     show_log(plain_console())
-    checked = [check(config) for config in configs]
-    task = load_task()
-    for config in checked:
+    checked = [(checked, load_task(checked)) for checked in map(check_job, configs)]
+    for config, task in checked:
         task.check_machine(config)
         for key, node in _nodes(config):
             _check_call(key, json.dumps(node))
     try:
         with downloads(may_download):
-            return [task.check_data(config) for config in checked]
+            return [task.check_data(config) for config, task in checked]
     except DownloadNeeded:
         LOG.info("the data are not checked: a launch downloads them first")
         return [None] * len(checked)
@@ -65,7 +64,15 @@ def check_writable(key: str, folder: Path) -> None:
         raise UsageError(f"{key}={folder}: {there} can't be written; choose another place")
 
 
-def _nodes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+def _nodes(config: JobConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    content = config.model_dump(by_alias=True, exclude_unset=True)
+    if not isinstance(config, Config):
+        for key, node in content.items():
+            called = task_arguments(node) | {"_args_": ["config", "run"]} if key == "task" else node
+            for inner, found in _with_inner(key, called):
+                # The function may add arguments of its own when it builds what its config describes.
+                yield inner, found if key == "tracking" else found | {"_partial_": True}
+        return
     for key in ("model", "optim", "schedule", "augmentation", "loss", "averaging", "data", "tracking"):
         yield from _with_inner(key, getattr(config, key).node())
     yield from _with_inner("training", config.training.model_dump(by_alias=True, exclude_unset=True))

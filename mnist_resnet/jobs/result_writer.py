@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, primary_metric
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
@@ -92,13 +93,15 @@ class ResultWriter:
         """Add lines that a reader of the figures must know; each line once, None is skipped."""
         self.result["notes"] = list(dict.fromkeys([*self.result["notes"], *filter(None, lines)]))
 
-    def start(self, progress: Progress, epochs: int, parameters: int, numerics: dict[str, Any], device: str) -> None:
+    def start(
+        self, progress: Progress, epochs: int | None, parameters: int | None, numerics: dict[str, Any], device: str
+    ) -> None:
         """Record that the task is ready to start or resume.
 
         Args:
             progress: What earlier attempts did.
-            epochs: How many the job trains.
-            parameters: How many the model has.
+            epochs: How many the job trains; None if only its task knows.
+            parameters: How many the model has; None if there is none.
             numerics: What the task computes with.
             device: As PyTorch names it.
         """
@@ -118,8 +121,9 @@ class ResultWriter:
         """Write the epochs so far. Lines after the checkpoint that the attempt continued from are dropped by this."""
         self._lease.check()
         write_metrics(self.folder, progress.history)
-        self.write_batch_losses(progress.batch_losses)
-        self.result |= summary(progress.history)
+        if progress.batch_losses or (self.folder / BATCH_LOSSES).exists():
+            self.write_batch_losses(progress.batch_losses)
+        self.result |= summary(progress.history, self.job.config)
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
         """Write the job's final status; when this returns, it survives a power failure."""
@@ -165,11 +169,16 @@ class ResultWriter:
                 yield f"{name} changed since {since}: {_code_name(package)} then, {_code_name(packages[name])} now"
 
 
-def summary(history: list[Metrics]) -> dict[str, Any]:
-    """Summarize the epochs for `result.json`; the best epoch is picked on held-out images if there are any."""
+def summary(history: list[Metrics], config: dict[str, Any]) -> dict[str, Any]:
+    """Summarize the epochs for `result.json`.
+
+    The best one is picked by the primary metric: of the image classifier, on held-out images if there are any.
+    """
     if not history:
         nothing = dict.fromkeys(("last", "best", "training_seconds", "images_per_second"))
         return {"epochs_completed": 0, "seconds": 0.0, **nothing}
+    if not is_image_classifier(config):
+        return _summary_of_reports(history, primary_metric(config))
     picked_on = "val" if "val_accuracy" in history[0] else "test"
     best = max(history, key=lambda epoch: epoch[f"{picked_on}_accuracy"])
     trained = [epoch["training_seconds"] for epoch in history if "training_seconds" in epoch]  # older versions had none
@@ -181,6 +190,19 @@ def summary(history: list[Metrics]) -> dict[str, Any]:
         "seconds": sum(epoch["seconds"] for epoch in history),
         "training_seconds": sum(trained) if len(trained) == len(history) else None,
         "images_per_second": len(rates) / sum(1 / rate for rate in rates),
+    }
+
+
+def _summary_of_reports(history: list[Metrics], primary: Metric | None) -> dict[str, Any]:
+    best = None
+    if primary is not None and (having := [line for line in history if primary.name in line]):
+        value = best_of([line[primary.name] for line in having], primary)
+        best = next(line for line in having if line[primary.name] == value) | {"picked_on": primary.name}
+    return {
+        "epochs_completed": len(history),
+        "last": history[-1],
+        "best": best,
+        "seconds": sum(line["seconds"] for line in history),
     }
 
 

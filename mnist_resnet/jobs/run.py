@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     DONE,
@@ -125,22 +125,20 @@ def _run(
     callbacks: list[Callback] = [LeaseCallback(lease), context.progress]
     is_lost = False
     try:
-        config = check(job.config)
+        config = check_job(job.config)
         write_environment(writer.folder)
         write_uncommitted_changes(writer.folder, job.config)
         if job.sweep is not None:
             job.write_config(writer.folder)
-        trainer = config.trainer
-        intervals = (trainer.checkpoint_interval, trainer.checkpoint_every)
 
         def report(line: str) -> None:
             context.progress.log(f"  {line}")
             writer.note(line)
             writer.write()
 
-        checkpoints = Checkpoints(writer.folder, job.signature, *intervals, lease.check, report)
+        checkpoints = Checkpoints(writer.folder, job.signature, *config.checkpoint_settings, lease.check, report)
         numerics = (before or {}).get("numerics")
-        load_task().run(
+        load_task(config).run(
             TaskRun(
                 *(job, config, writer, checkpoints, JobStopCheck(lease, context.interrupt), context.progress),
                 *(numerics, shorter),

@@ -1,12 +1,12 @@
 """The inputs of one task run: its config, its saved state, and where to report to."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import Config
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREVIOUS_CHECKPOINT, Metrics, write_atomically
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, load_checkpoint
@@ -38,7 +38,7 @@ class TaskRun:
 
     Attributes:
         job: The job.
-        config: Its config, validated.
+        config: Its config, validated: a `Config` if the task is the image classifier, else a `JobConfig`.
         writer: Writes the job's result.
         checkpoints: Decides when to save the task's state, and saves it.
         stop: Raises if the task must stop: call it after each step.
@@ -50,7 +50,7 @@ class TaskRun:
     """
 
     job: JobSpec
-    config: Config
+    config: Any
     writer: ResultWriter
     checkpoints: Checkpoints
     stop: StopCheck
@@ -113,7 +113,7 @@ class TaskRun:
         ]
 
     def begin(
-        self, steps_per_epoch: int, epochs: int, history: list[Metrics], batch_losses: list[tuple[int, float]]
+        self, steps_per_epoch: int, epochs: int | None, history: list[Metrics], batch_losses: list[tuple[int, float]]
     ) -> None:
         """Tell all callbacks that the job begins, or continues after `history`; see `RunInfo` for the arguments."""
         shown = ("experiment", "scale")
@@ -146,7 +146,7 @@ class ResultCallback:
         self, writer: ResultWriter, progress: Progress, checkpoints: Checkpoints, console: ProgressConsole
     ) -> None:
         self._writer, self._progress, self._checkpoints, self._console = writer, progress, checkpoints, console
-        self._epochs = 0
+        self._epochs: int | None = None
         self._cost_shown = False
 
     def begin(self, run: RunInfo) -> None:
@@ -160,7 +160,7 @@ class ResultCallback:
         """Write the epochs so far."""
         self._writer.epoch_ended(self._progress)
         cost = self._checkpoints.seconds_at_risk
-        left = self._epochs - metrics["epoch"] - 1
+        left = (self._epochs or math.inf) - len(self._progress.history)
         # of a job that ends before its first checkpoint it says nothing worth knowing
         if cost and not self._cost_shown and left * metrics.get("seconds", 0.0) > cost:
             self._cost_shown = True

@@ -7,12 +7,14 @@ end. Workers of other engines, and detached ones, are submitted (`submit.py`).
 import secrets
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
@@ -119,16 +121,22 @@ def run_workers(
 
 
 def requested_devices(jobs: Sequence[JobSpec]) -> set[str]:
-    """Return the jobs' values of `trainer.device`.
+    """Return the jobs' values of `trainer.device`, or of `task.device`.
 
     Raises:
         UsageError: A job requests a device by number. Each worker sees only one device.
     """
-    requested = {str(job.config["trainer"]["device"]) for job in jobs}
-    for device in sorted(requested):
+    requested = {key_and_device(job.config) for job in jobs}
+    for key, device in sorted(requested):
         if device.startswith("cuda:"):
-            raise UsageError(f"trainer.device={device}: hydra/launcher=workers assigns the GPUs itself; take cuda")
-    return requested
+            raise UsageError(f"{key}={device}: hydra/launcher=workers assigns the GPUs itself; take cuda")
+    return {device for _, device in requested}
+
+
+def key_and_device(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the device that a config asks for, and the key that sets it."""
+    node = "trainer" if is_image_classifier(config) else "task"
+    return f"{node}.device", str(config[node].get("device", "auto"))
 
 
 def choose_placements(requested: set[str], jobs: int, workers: int | None, jobs_per_device: int) -> list[Placement]:

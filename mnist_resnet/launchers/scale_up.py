@@ -7,7 +7,7 @@ from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import check_targets, trust
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.job_folder import SEARCH
 from mnist_resnet.jobs.stop_request import last_request
 from mnist_resnet.jobs.worker_options import WorkerOptions
@@ -37,7 +37,7 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
     trust(trusted)
     jobs, attempts = _search_jobs(folder, trusted) if (folder / SEARCH).exists() else _sweep_jobs(folder, trusted)
     requested = requested_devices(jobs)
-    on_failure = check(jobs[-1].config).sweep.on_failure
+    on_failure = check_job(jobs[-1].config).sweep.on_failure
     launch = secrets.token_hex(8)
     options = WorkerOptions(folder.absolute(), launch, attempts, on_failure, last_request(folder), supervised=False)
     options.write()

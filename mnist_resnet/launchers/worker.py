@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from mnist_resnet.config.allowed_targets import check_targets, trust
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.job_folder import SEARCH
 from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
@@ -70,7 +70,7 @@ def run_jobs_as_worker(context: ProcessContext, folder: Path, launch: str | None
     peers: Peers
     if launch is None:
         pending = [job_state(sweep, job, context.monitor) for job in sweep.jobs]
-        peers = NoPeers(check(sweep.jobs[-1].config).sweep.on_failure)
+        peers = NoPeers(check_job(sweep.jobs[-1].config).sweep.on_failure)
     else:
         jobs = {job.name: job for job in sweep.jobs}
         peers = options = read_worker_options(folder, launch)

@@ -72,18 +72,18 @@ def _has_values(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() or JOB in trial.user_attrs
 
 
-def build_pruner(node: Mapping[str, Any], epochs: int) -> BasePruner:
+def build_pruner(node: Mapping[str, Any], epochs: int | None) -> BasePruner:
     """Build the pruner.
 
     Args:
         node: Config node with the pruner's `_target_`. `max_resource: auto` stands for `epochs`.
-        epochs: Epochs of the longest trial.
+        epochs: Epochs of the longest trial; None: the task alone knows, and Optuna goes by the longest so far.
 
     Raises:
         UsageError: The pruner can't be built.
     """
     content = dict(node)
-    if content.get("max_resource") == "auto":
+    if content.get("max_resource") == "auto" and epochs is not None:
         content["max_resource"] = epochs
     pruner: BasePruner = _build("pruner", content, BasePruner)
     return pruner

@@ -13,15 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.compose import Composer, as_hydras_config
+from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import Config, check_job
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.components import build_pruner, build_sampler
 from mnist_resnet.search.space import Parameter, corners, parse_space
 from mnist_resnet.search.spec import META_GROUPS, SearchSpec, SharedConfig
+
+HELD_OUT = ("val_accuracy", "val_loss")
+"""The image classifier's metrics on held-out images."""
 
 MACHINE_INTERPOLATION = re.compile(r"\$\{(hydra|now|oc\.env):")
 """Interpolations whose values come from outside the config."""
@@ -50,8 +54,8 @@ def compose_spec(
     allow([sampler, pruner, *(job.config for job in corner_jobs)])
     _check_settings(corner_jobs)
     build_sampler(sampler, space, 0)
-    build_pruner(pruner, check(corner_jobs[0].config).epochs)
-    return replace(spec, trials=check(corner_jobs[0].config).sweep.trials)
+    build_pruner(pruner, check_job(corner_jobs[0].config).epochs)
+    return replace(spec, trials=check_job(corner_jobs[0].config).sweep.trials)
 
 
 def _component_node(node: Any, name: str) -> dict[str, Any]:
@@ -63,24 +67,32 @@ def _component_node(node: Any, name: str) -> dict[str, Any]:
 
 
 def _check_settings(corner_jobs: Sequence[JobSpec]) -> None:
-    sweep = check(corner_jobs[0].config).sweep
+    checked = check_job(corner_jobs[0].config)
+    sweep = checked.sweep
     if sweep.exclude:
         raise UsageError(f"sweep.exclude={sweep.exclude}: a search excludes nothing; leave the values out of its space")
     if sweep.rerun:
         raise UsageError(f"sweep.rerun={sweep.rerun}: a search reruns no trials; failed ones are continued anyway")
-    if sweep.objective.startswith("test_"):
+    objective = objective_of(corner_jobs[0].config)
+    if objective.metric.name.startswith("test_"):
         if not sweep.objective_on_test:
-            raise UsageError(
-                f"sweep.objective={sweep.objective}: a search fits the images that it is judged by, so their metric "
-                f"would be too optimistic and no test any more; use val_{sweep.objective[5:]} with "
-                f"data.val_size=5000, or insist with sweep.objective_on_test=true"
-            )
+            raise UsageError(_on_test(objective.metric.name, isinstance(checked, Config)))
         return
-    if any(check(job.config).data.val_size == 0 for job in corner_jobs):
+    classifiers = [config for job in corner_jobs if isinstance(config := check_job(job.config), Config)]
+    if objective.metric.name in HELD_OUT and any(config.data.val_size == 0 for config in classifiers):
         raise UsageError(
-            f"sweep.objective={sweep.objective}: there are no validation images to judge a trial by (data.val_size=0); "
-            f"add data.val_size=5000, or as many as can be spared"
+            f"sweep.objective={objective.metric.name}: there are no validation images to judge a trial by "
+            f"(data.val_size=0); add data.val_size=5000, or as many as can be spared"
         )
+
+
+def _on_test(objective: str, is_classifier: bool) -> str:
+    data, instead = ("images", " with data.val_size=5000") if is_classifier else ("data", "")
+    return (
+        f"sweep.objective={objective}: a search fits the {data} that it is judged by, so their metric would be too "
+        f"optimistic and no test any more; use val_{objective[5:]}{instead}, or insist with "
+        "sweep.objective_on_test=true"
+    )
 
 
 def _compose_shared_configs(
@@ -101,11 +113,7 @@ def _compose_shared_configs(
         overrides = [parameter.override(values[parameter.name]) for parameter in space]
         composed = composer.compose([*fixed, *overrides], names)
         refuse_unread_keys(composed)
-        choices = {
-            str(group): choice
-            for group, choice in composed.hydra.runtime.choices.items()
-            if not str(group).startswith("hydra/")
-        }
+        choices = recorded_choices(composed)
         shared_configs[tuple(groups)] = SharedConfig(
             groups, _unresolved(composed), choices, *_compose_plain(choices, default_groups, config, loader)
         )

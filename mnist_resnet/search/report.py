@@ -13,7 +13,6 @@ from rich.console import Console
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import write_atomically
-from mnist_resnet.jobs.objective import direction, shown
 from mnist_resnet.search.best_config import BestConfig, best_config
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trials import Trials
@@ -31,7 +30,7 @@ OF_THE_SWEEP = re.compile(r"[+~]*sweep[.=]")
 def best_trial(trials: Trials) -> FrozenTrial | None:
     """Return the completed trial with the best value, the first of equals; None if no trial is completed."""
     completed = [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
-    pick = max if direction(trials.metric) == "maximize" else min
+    pick = max if trials.objective.direction == "maximize" else min
     return pick(completed, key=lambda trial: trial.values[0]) if completed else None
 
 
@@ -55,8 +54,8 @@ def print_report(trials: Trials, console: Console) -> None:
     best = best_trial(trials)
     if best is None:
         return
-    objective = f"{trials.metric} of the {trials.epoch} epoch"
-    console.print(f"best: {shown(trials.metric, best.values[0])} ({objective}), trial {best.number}", markup=False)
+    value = trials.objective.metric.text(best.values[0])
+    console.print(f"best: {value} ({trials.objective}), trial {best.number}", markup=False)
     console.print(f"  {best.user_attrs[JOB]}", markup=False)
     console.print(f"to run it: {_command(trials, best)}", markup=False)
 
@@ -78,7 +77,7 @@ def write_experiment(trials: Trials) -> bool:
 
 
 def _best_config(trials: Trials, best: FrozenTrial) -> BestConfig | None:
-    value = f"{shown(trials.metric, best.values[0])}, {trials.metric} of the {trials.epoch} epoch"
+    value = f"{trials.objective.metric.text(best.values[0])}, {trials.objective}"
     heading = f"The best of {len(all_trials(trials.storage))} trials: {value}, in trial {best.number}."
     return best_config(_job(trials, best), trials.spec.shared_config(best.params), heading)
 
@@ -110,7 +109,7 @@ def write_page(trials: Trials) -> bool:
     rows = "".join(f"<tr><td>{name}</td><td>{typed}</td></tr>" for name, typed in space)
     plots = _plots(trials)
     body = "".join(plot.to_html(full_html=False, include_plotlyjs=index == 0) for index, plot in enumerate(plots))
-    title = html.escape(f"{trials.folder.name}: search for {trials.metric} of the {trials.epoch} epoch")
+    title = html.escape(f"{trials.folder.name}: search for {trials.objective}")
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
         f'<body style="font-family: sans-serif"><h1>{title}</h1><table>{rows}</table>{body}</body></html>\n'
@@ -122,7 +121,7 @@ def write_page(trials: Trials) -> bool:
 def _plots(trials: Trials) -> list[Any]:
     from optuna import visualization
 
-    study, name = load_study(trials.storage), trials.metric
+    study, name = load_study(trials.storage), trials.objective.metric.name
     plots = [
         visualization.plot_optimization_history(study, target=_value, target_name=name),
         visualization.plot_intermediate_values(study),

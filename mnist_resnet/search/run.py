@@ -15,7 +15,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import trust
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, UnreadableFolder
 from mnist_resnet.jobs.disk_space import check_disk_space
@@ -63,7 +63,7 @@ def search(
     spec = compose_spec(arguments, params, config, context)
     alone = rehearse(spec.sampler, spec.space)
     corner_jobs = spec.corner_jobs()
-    settings = check(corner_jobs[0].config)
+    settings = check_job(corner_jobs[0].config)
     folder = named_folder(config, settings)
     if folder and (folder / SEARCH).exists():
         spec = with_stored_ranges(read_spec(folder), spec)

@@ -41,8 +41,7 @@ def check_same_search(folder: Path, stored: SearchSpec, new: SearchSpec) -> None
     old_objective, new_objective = (objective_of(spec.corner_jobs()[0].config) for spec in (stored, new))
     if old_objective != new_objective:
         raise UsageError(
-            f"sweep.objective: the study in {folder} is about {' '.join(old_objective)}, "
-            f"not {' '.join(new_objective)}; {hint}"
+            f"sweep.objective: the study in {folder} is about the {old_objective}, not the {new_objective}; {hint}"
         )
     stored_jobs, new_jobs = stored.corner_jobs(), new.corner_jobs()
     if [job.signature for job in stored_jobs] != [job.signature for job in new_jobs]:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mnist_resnet.config.validation_errors import suggest_option
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.jobs.objective import direction
+from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.search.space import Parameter
 
 JOURNAL = "study.journal"
@@ -78,10 +78,10 @@ def _lock(file: Path) -> JournalFileSymlinkLock:
     return JournalFileSymlinkLock(str(file.absolute()), grace_period=GRACE)
 
 
-def make_study(storage: JournalStorage, metric: str) -> None:
+def make_study(storage: JournalStorage, objective: Objective) -> None:
     """Create the study in a new journal."""
     if not any(study.study_name == NAME for study in storage.get_all_studies()):
-        optuna.create_study(storage=storage, study_name=NAME, direction=direction(metric), load_if_exists=True)
+        optuna.create_study(storage=storage, study_name=NAME, direction=objective.direction, load_if_exists=True)
 
 
 def load_study(storage: JournalStorage, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.job_folder import Status
 from mnist_resnet.jobs.crash import RetryBudget
 from mnist_resnet.jobs.run import ProcessContext, run_job
@@ -29,7 +29,7 @@ def run_search(folder: Path) -> None:
         Interrupted: The program was asked to end.
     """
     spec, interrupt = read_spec(folder), Interrupt()
-    on_failure = check(spec.corner_jobs()[0].config).sweep.on_failure
+    on_failure = check_job(spec.corner_jobs()[0].config).sweep.on_failure
     with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(spec.trials) as progress:
         context = ProcessContext(progress, interrupt, callbacks=[LiveDashboard(folder)])
         run_trials(context, Trials(folder, spec, context.monitor, progress.log), NoPeers(on_failure))
@@ -52,7 +52,7 @@ def run_trials_as_worker(context: ProcessContext, folder: Path, launch: str | No
     peers: Peers
     if launch is None:
         spec.check_trusted(trusted)
-        peers, attempts = NoPeers(check(spec.corner_jobs()[0].config).sweep.on_failure), None
+        peers, attempts = NoPeers(check_job(spec.corner_jobs()[0].config).sweep.on_failure), None
     else:
         # The launch has just composed and written the spec, so it needs no check.
         peers = options = read_worker_options(folder, launch)
@@ -96,7 +96,9 @@ def run_trials(context: ProcessContext, trials: Trials, peers: Peers) -> None:
 def _run_trial(context: ProcessContext, trials: Trials, assignment: Assignment, peers: Peers) -> dict[str, Any] | None:
     """Run one trial, unless another worker was faster; see `run_job` for what it returns."""
     job = assignment.job
-    pruning = PruningCallback(reporting_trial(trials.storage, assignment.number, trials.pruner), trials.metric)
+    pruning = PruningCallback(
+        reporting_trial(trials.storage, assignment.number, trials.pruner), trials.objective.metric
+    )
     retries = None if peers.supervised else RetryBudget.of(job, trials.states.attempts_at_launch(job.name))
     trial_context = replace(context, callbacks=[*context.callbacks, pruning])
     return run_job(job, trials.folder / job.name, trial_context, retries=retries, after=assignment.attempt)

@@ -4,27 +4,26 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.objective import objective_value
+from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trial_states import TrialStates
 
 
-def record_results(states: TrialStates, storage: JournalStorage, metric: str, epoch: str) -> None:
+def record_results(states: TrialStates, storage: JournalStorage, objective: Objective) -> None:
     """Tell the study about each trial whose job has ended. The caller holds the lease on the job list.
 
     Args:
         states: States of the trials.
         storage: The study's storage.
-        metric: Metric of the objective.
-        epoch: Epoch of the objective: `last` or `best`.
+        objective: What trials are judged by.
     """
     for number, status in states.statuses().items():
         if status == "ended":
             job_name = str(all_trials(storage)[number].user_attrs[JOB])
-            _record(number, job_name, states, storage, metric, epoch)
+            _record(number, job_name, states, storage, objective)
 
 
-def _record(number: int, job_name: str, states: TrialStates, storage: JournalStorage, metric: str, epoch: str) -> None:
+def _record(number: int, job_name: str, states: TrialStates, storage: JournalStorage, objective: Objective) -> None:
     """Tell the study a trial's value.
 
     A trial that diverged has no value and counts as pruned, that is as worse than any completed one.
@@ -36,7 +35,7 @@ def _record(number: int, job_name: str, states: TrialStates, storage: JournalSto
     if states.job_state(sweep, job).status != Status.COMPLETED:
         study.tell(number, state=TrialState.PRUNED)
         return
-    value = objective_value(read_metrics(sweep.folder_of(job)), metric, epoch)
+    value = objective.value(read_metrics(sweep.folder_of(job)))
     if value is None:
         study.tell(number, state=TrialState.FAIL)
     else:

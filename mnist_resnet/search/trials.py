@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.components import build_pruner, trials_for_grid
 from mnist_resnet.search.spec import SearchSpec
@@ -57,8 +57,7 @@ class Trials:
     Attributes:
         folder: The sweep folder.
         spec: The search's spec.
-        metric: Metric of the objective.
-        epoch: Epoch of the objective: `last` or `best`.
+        objective: What trials are judged by.
         pruner: The search's pruner.
         storage: The study's storage.
         states: States of the trials.
@@ -76,10 +75,10 @@ class Trials:
         self.folder, self.spec = folder, spec
         self._monitor, self._log = monitor, log
         corner_jobs = spec.corner_jobs()
-        self.metric, self.epoch = objective_of(corner_jobs[0].config)
-        self.pruner = build_pruner(spec.pruner, max(check(job.config).epochs for job in corner_jobs))
+        self.objective = objective_of(corner_jobs[0].config)
+        self.pruner = build_pruner(spec.pruner, longest(corner_jobs))
         self.storage = open_storage(folder)
-        make_study(self.storage, self.metric)
+        make_study(self.storage, self.objective)
         self.states = TrialStates(folder, self.storage, monitor, attempts)
         self._jobs = TrialJobs(folder, spec, self.storage, self.pruner, log)
 
@@ -111,11 +110,11 @@ class Trials:
     def record_results(self) -> None:
         """Tell the study about each trial whose job has ended."""
         with job_list_lease(self.folder, self._monitor):
-            record_results(self.states, self.storage, self.metric, self.epoch)
+            record_results(self.states, self.storage, self.objective)
 
     def _next(self, peers: Peers) -> Assignment | None:
         """Update the study, then return a trial to run; None if the caller has to look again. Needs the lease."""
-        record_results(self.states, self.storage, self.metric, self.epoch)
+        record_results(self.states, self.storage, self.objective)
         statuses = self.states.statuses(peers)
         all_so_far = all_trials(self.storage)
         trials = {trial.number: trial for trial in all_so_far}
@@ -156,6 +155,13 @@ class Trials:
         if assignment is None:
             self._log(f"trial {number}: same job as an earlier trial, {job.name}")
         return assignment
+
+
+def longest(jobs: Sequence[JobSpec]) -> int | None:
+    """Return the epochs of the longest job; None if only its task knows."""
+    epochs = [check_job(job.config).epochs for job in jobs]
+    known = [count for count in epochs if count is not None]
+    return max(known) if len(known) == len(epochs) else None
 
 
 def _waiting(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.schema import epochs_at
 from mnist_resnet.job_folder import Status, to_json
 
@@ -61,7 +62,7 @@ class CostModel:
         return [self._rank(config) for config in configs]
 
     def _rank(self, config: Mapping[str, Any]) -> float:
-        if self._parameters is not None and not self._parameters(to_json(config["model"])):
+        if self._parameters is not None and is_image_classifier(config) and not self._count(config):
             return math.inf
         expected = self.seconds(config)
         return self._work(config) if expected is None else expected
@@ -76,8 +77,11 @@ class CostModel:
 
     def _work(self, config: Mapping[str, Any]) -> float:
         images = config.get("data", {}).get("train_size") or DEFAULT_TRAIN_SIZE
-        parameters = self._parameters(to_json(config["model"])) if self._parameters else 1
-        return float(epochs_of(config) * images * max(1, parameters))
+        return float(epochs_of(config) * images * max(1, self._count(config)))
+
+    def _count(self, config: Mapping[str, Any]) -> int:
+        """Return the number of parameters of an image classifier's network, if they are to be counted."""
+        return self._parameters(to_json(config["model"])) if self._parameters and is_image_classifier(config) else 1
 
 
 def seconds_taken(record: Mapping[str, Any]) -> float | None:
@@ -113,7 +117,10 @@ def time_to_end(running: Iterable[float], waiting: Iterable[float], workers: int
 
 
 def _cost_key(config: Mapping[str, Any]) -> str:
-    nodes = {name: _without_neutral_values(config.get(name)) for name in ("model", "data", "optim", "trainer")}
+    names: Iterable[str] = ("model", "data", "optim", "trainer")
+    if not is_image_classifier(config):
+        names = config.keys() - {"seed", "sweep", "tracking", "metrics", "claims", "comparisons"}
+    nodes = {name: _without_neutral_values(config.get(name)) for name in names}
     return json.dumps(nodes, sort_keys=True)
 
 

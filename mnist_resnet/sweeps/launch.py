@@ -26,7 +26,7 @@ from mnist_resnet.config.compose import Composer, compose_job, typed_overrides
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.partial_keys import refuse_partial_key
-from mnist_resnet.config.schema import Config, check
+from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.jobs.disk_space import check_disk_space
@@ -76,7 +76,7 @@ def launch(
     """
     show_log(plain_console())
     folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
-    settings = check(jobs[0].config)
+    settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     monitor = LeaseMonitor()
     planned = plan(folder, jobs, swept, sys.argv) if folder and (folder / SWEEP).exists() else None
@@ -120,7 +120,7 @@ def _compose_for_folder(
         UsageError: a job's config is invalid, or the folder holds something else.
     """
     jobs, swept = compose_jobs(arguments, params, config, loader)
-    folder = named_folder(config, check(jobs[0].config))
+    folder = named_folder(config, check_job(jobs[0].config))
     if folder is None:
         return None, jobs, swept
     if (folder / SEARCH).exists():
@@ -135,7 +135,7 @@ def _compose_for_folder(
 
 
 def build_launcher(
-    config: DictConfig, settings: Config, context: HydraContext, task_function: TaskFunction
+    config: DictConfig, settings: JobConfig, context: HydraContext, task_function: TaskFunction
 ) -> Launcher:
     """Build the launcher that the command line selects.
 
@@ -184,7 +184,7 @@ def compose_jobs(
     return jobs, swept
 
 
-def named_folder(config: DictConfig, settings: Config) -> Path | None:
+def named_folder(config: DictConfig, settings: JobConfig) -> Path | None:
     """Return the folder that the command line names with `sweep.name` or `hydra.sweep.dir`; None if it names none.
 
     Raises:
@@ -198,7 +198,7 @@ def named_folder(config: DictConfig, settings: Config) -> Path | None:
     return sweep_folder(MULTIRUN, settings.sweep.name)
 
 
-def _is_finished(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> bool:
+def _is_finished(sweep: Sweep, settings: JobConfig, monitor: LeaseMonitor) -> bool:
     """Return whether nothing is left to run, so that nothing has to be checked, and neither PyTorch nor data be loaded.
 
     A job that has a hash of its data may be another one with today's data.
@@ -208,7 +208,7 @@ def _is_finished(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> bool:
     )
 
 
-def _jobs_to_rerun(sweep: Sweep, settings: Config, monitor: LeaseMonitor) -> list[JobSpec]:
+def _jobs_to_rerun(sweep: Sweep, settings: JobConfig, monitor: LeaseMonitor) -> list[JobSpec]:
     if not settings.sweep.rerun:
         return []
     return jobs_to_rerun(sweep, settings.sweep.rerun, [job_state(sweep, job, monitor) for job in sweep.jobs])
@@ -226,7 +226,7 @@ def _overrides(sweep: Sweep, job: JobSpec) -> list[str]:
     return [*job.overrides, f"hydra.sweep.dir='{folder}'", f"{SUBFOLDER}'{job.name}'"]
 
 
-def _print_plan(sweep: Sweep, settings: Config) -> None:
+def _print_plan(sweep: Sweep, settings: JobConfig) -> None:
     monitor = LeaseMonitor()
     rerun = {job.name for job in _jobs_to_rerun(sweep, settings, monitor)}
     states = [job_state(sweep, job, monitor) for job in sweep.jobs]

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import check
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import to_json
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
@@ -52,7 +52,8 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
             break
         try:
             with _limited(left), downloads(may_download):
-                load_task().check_recipe(check(job.config))
+                config = check_job(job.config)
+                load_task(config).check_recipe(config)
         except DownloadNeeded:
             return
         except _TimeIsUp:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.job_folder import Status
 from mnist_resnet.jobs.crash import RetryBudget
@@ -160,10 +161,11 @@ def _wait(sweep: Sweep, states: Sequence[JobState], context: ProcessContext, log
 
 
 def _jobs_by_epochs(sweep: Sweep) -> dict[int, list[JobSpec]]:
-    """Group a sweep's jobs by `trainer.epochs`."""
+    """Group a sweep's jobs by `trainer.epochs`; other tasks have no such key."""
     jobs: dict[int, list[JobSpec]] = defaultdict(list)
     for job in sweep.jobs:
-        jobs[job.config["trainer"]["epochs"]].append(job)
+        if is_image_classifier(job.config):
+            jobs[job.config["trainer"]["epochs"]].append(job)
     return jobs
 
 
@@ -175,7 +177,7 @@ def _shorter_run(
     Its epochs are the first epochs of `job` only if neither schedule nor averaging depends on the number of epochs.
     """
     for epochs in sorted(jobs_by_epochs, reverse=True):
-        if epochs >= job.config["trainer"]["epochs"]:
+        if not is_image_classifier(job.config) or epochs >= job.config["trainer"]["epochs"]:
             continue
         for other in jobs_by_epochs[epochs]:
             if other.identity_without_epochs != job.identity_without_epochs:
@@ -187,7 +189,7 @@ def _shorter_run(
 
 def _chain(job: JobSpec) -> str | None:
     """Return a key shared by jobs that can each resume from the end of a shorter one; None if `job` can't."""
-    keeps_checkpoint = job.config["sweep"]["keep"] == "checkpoint"
+    keeps_checkpoint = job.config["sweep"]["keep"] == "checkpoint" and is_image_classifier(job.config)
     return job.identity_without_epochs if keeps_checkpoint and _is_length_independent(job) else None
 
 

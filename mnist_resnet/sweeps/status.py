@@ -5,7 +5,7 @@ Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import DONE, SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.jobs.objective import direction, objective_of, objective_value
+from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
@@ -112,12 +112,12 @@ class SweepStatus:
     def best(self) -> tuple[JobStatus, float] | None:
         """Return the completed trial with the best value of the search's objective, and that value."""
         candidates: list[tuple[JobStatus, float]] = []
-        metric = "val_accuracy"
+        select: Callable[..., tuple[JobStatus, float]] = max
         for trial in self.with_status(Status.COMPLETED):
-            metric, epoch = objective_of(trial.job.config)
-            value = objective_value(trial.epochs, metric, epoch)
+            objective = objective_of(trial.job.config)
+            select = max if objective.direction == "maximize" else min
+            value = objective.value(trial.epochs)
             candidates += [(trial, value)] if value is not None else []
-        select = max if direction(metric) == "maximize" else min
         return select(candidates, key=lambda candidate: candidate[1]) if candidates else None
 
     @property

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.objective import objective_of, shown
+from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.sweeps.cost import epochs_of
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE
 from mnist_resnet.sweeps.status import JobStatus, SweepStatus
@@ -68,8 +69,8 @@ def _parts(status: SweepStatus) -> Iterator[RenderableType]:
         yield from _rest(jobs)
     best = status.best() if status.trials is not None else None
     if best is not None:
-        metric, epoch = objective_of(best[0].job.config)
-        yield Text(f"best: {shown(metric, best[1])} ({metric} of the {epoch} epoch), {best[0].job.name}")
+        objective = objective_of(best[0].job.config)
+        yield Text(f"best: {objective.metric.text(best[1])} ({objective}), {best[0].job.name}")
 
 
 def _row(job: JobStatus, now: datetime) -> list[Any]:
@@ -78,11 +79,17 @@ def _row(job: JobStatus, now: datetime) -> list[Any]:
     elapsed = duration((now - datetime.fromisoformat(started)).total_seconds()) if started else ""
     return [
         Text(job.job.name),
-        f"{len(job.epochs)}/{epochs_of(job.job.config)}",
+        _progress(job),
         f"{rate:,.0f}" if rate else "–",
         elapsed,
         Text(job.holder),
     ]
+
+
+def _progress(job: JobStatus) -> str:
+    """Return the epochs done of all; of a training function, which alone knows how many there are, its reports."""
+    done = len(job.epochs)
+    return f"{done}/{epochs_of(job.job.config)}" if is_image_classifier(job.job.config) else f"{done}"
 
 
 def _rest(jobs: list[JobStatus]) -> Iterator[Text]:

@@ -23,7 +23,7 @@ class RunInfo:
         folder: the job folder.
         config: the whole resolved config.
         steps_per_epoch: optimiser steps in one epoch.
-        epochs: total number of epochs of this job.
+        epochs: total number of epochs of this job; None for a training function of the user's own, which reports steps.
         history: metrics of the epochs that earlier attempts completed; this attempt resumes after them.
         batch_losses: (global step, loss) pairs of earlier attempts, for every `trainer.log_interval`-th step.
     """
@@ -35,7 +35,7 @@ class RunInfo:
     folder: Path
     config: dict[str, Any]
     steps_per_epoch: int
-    epochs: int
+    epochs: int | None
     history: list[Metrics] = field(default_factory=list)
     batch_losses: list[tuple[int, float]] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ class Callback(Protocol):
         """Called at the end of each epoch.
 
         Args:
-            metrics: the epoch's line of `metrics.jsonl`.
+            metrics: the epoch's line of `metrics.jsonl`, or the report's.
 
         Raises:
             Pruned: to stop the job here.

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mnist_resnet.config.metric import Metric, known_metrics, named
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import RunInfo
 
@@ -87,6 +88,7 @@ class ProgressConsole:
         self._last_line = 0.0
         self._estimated = False
         self._test_accuracy = ""
+        self._metrics: dict[str, Metric] = {}
 
     def __enter__(self) -> Self:
         show_log(self.console)
@@ -108,7 +110,13 @@ class ProgressConsole:
         """Print the job's name and length, and start its progress bar."""
         self._run, self._first_batch, self._last_line = run, None, time.monotonic()
         self._test_accuracy = ""
+        self._metrics = known_metrics(run.config)
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
+        if run.epochs is None:
+            resumed = f", resumes after step {run.history[-1]['step']}" if run.history else ""
+            self.log(f"{number}{run.name}{resumed}")
+            self._job_bar = self._bars.add_task("job", total=None, completed=len(run.history), figures="reports")
+            return
         resumed = f", resumes after epoch {len(run.history) - 1}" if run.history else ""
         length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
         self.log(f"{number}{run.name}: {length}{resumed}")
@@ -121,6 +129,7 @@ class ProgressConsole:
         """Update the progress bar, or print a line every `PLAIN_INTERVAL` seconds where there is none."""
         run = self._run
         assert run is not None
+        assert run.epochs is not None
         now, done = time.monotonic(), epoch * run.steps_per_epoch + step + 1
         self._first_batch = self._first_batch or (done, now)
         rate = (done - self._first_batch[0]) / max(1e-9, now - self._first_batch[1])
@@ -142,6 +151,9 @@ class ProgressConsole:
         """Print the epoch's metrics."""
         assert self._run is not None
         self._last_line = time.monotonic()
+        if self._run.epochs is None:
+            self._report(metrics)
+            return
         validation = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
         self._test_accuracy = f"test {100 * metrics['test_accuracy']:.2f} %"
         self.log(
@@ -150,6 +162,17 @@ class ProgressConsole:
             f"loss {metrics['test_loss']:.4f}  {metrics['images_per_second']:,.0f} images/s  "
             f"{duration(metrics['seconds'])}"
         )
+
+    def _report(self, metrics: Metrics) -> None:
+        """Print what a training function reports: every report on a terminal's bar, and at most one line a second."""
+        shown = [name for name in metrics if name not in ("step", "seconds")]
+        figures = "  ".join(f"{named(name).label} {self._text(name, metrics[name])}" for name in shown)
+        if self._job_bar is not None:
+            self._bars.update(self._job_bar, advance=1, figures=figures)
+        self.log(f"  step {metrics['step']:g}  {figures}  {duration(metrics['seconds'])}")
+
+    def _text(self, name: str, value: float) -> str:
+        return named(name, self._metrics).text(value)
 
     def end(self, result: dict[str, Any]) -> None:
         """Print an error, if the job has one, and remove its progress bar."""
@@ -182,6 +205,7 @@ class ProgressConsole:
 
     def _log_estimate(self, run: RunInfo, rate: float, done: int) -> None:
         self._estimated = True
+        assert run.epochs is not None
         per_job = run.epochs * run.steps_per_epoch / rate
         left = per_job - done / rate + (self.jobs - self.jobs_ended - 1) * per_job
         if left < LONG:

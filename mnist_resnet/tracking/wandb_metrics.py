@@ -49,8 +49,9 @@ class MetricLogger:
 
     def log_epoch(self, metrics: Metrics) -> None:
         """Log an epoch's metrics at the epoch's last step."""
-        for name in metrics.keys() - self._defined - {"epoch"}:
-            self.open_run.run.define_metric(name, step_metric="epoch")
+        axis = "epoch" if "epoch" in metrics else "step"
+        for name in metrics.keys() - self._defined - {axis}:
+            self.open_run.run.define_metric(name, step_metric=axis)
         self._defined |= metrics.keys()
         self.open_run.log(metrics, self._last_step(metrics), commit=True)
 
@@ -58,4 +59,6 @@ class MetricLogger:
         self.open_run.log({"batch_loss": loss}, global_step)
 
     def _last_step(self, metrics: Metrics) -> int:
+        if "epoch" not in metrics:
+            return int(metrics["step"])
         return (int(metrics["epoch"]) + 1) * self._steps_per_epoch - 1

@@ -34,7 +34,13 @@ from mnist_resnet.sweeps.record import publish
 from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, run_in_process
 
 README = CHECKOUT / "README.md"
-PAGES = [README, *sorted((CHECKOUT / "docs").glob("*.md")), CHECKOUT / "benchmarks" / "NOTES.md"]
+OWN_STUDY = CHECKOUT / "docs" / "own_study.md"
+"""Its commands run in a folder of their own, in `test_own_study.py`."""
+PAGES = [
+    README,
+    *(page for page in sorted((CHECKOUT / "docs").glob("*.md")) if page != OWN_STUDY),
+    CHECKOUT / "benchmarks" / "NOTES.md",
+]
 
 NOT_RUN = {
     r"pip install -e .*": "changes the environment; its extras are compared with pyproject.toml",

@@ -150,25 +150,25 @@ def test_result_that_is_none_is_refused_in_one_line(tmp_path: Path, content: str
 
 
 def test_best_epoch_is_the_first_of_equals_on_the_test_images() -> None:
-    said = summary([epoch(0, 0.9), epoch(1, 0.95), epoch(2, 0.95)])
+    said = summary([epoch(0, 0.9), epoch(1, 0.95), epoch(2, 0.95)], {})
     assert said["best"] == epoch(1, 0.95) | {"picked_on": "test"}
     assert said["last"] == epoch(2, 0.95)
     assert (said["epochs_completed"], said["seconds"], said["images_per_second"]) == (3, 6.0, 100.0)
 
 
 def test_best_epoch_is_picked_on_held_out_images_where_there_are_any() -> None:
-    said = summary([epoch(0, 0.9, val_accuracy=0.99), epoch(1, 0.95, val_accuracy=0.98)])
+    said = summary([epoch(0, 0.9, val_accuracy=0.99), epoch(1, 0.95, val_accuracy=0.98)], {})
     assert (said["best"]["epoch"], said["best"]["picked_on"]) == (0, "val")
 
 
 def test_training_seconds_are_those_of_all_epochs_and_unknown_where_older_versions_wrote_none() -> None:
     old, new = epoch(0, 0.9), epoch(1, 0.9, training_seconds=1.5)
-    assert summary([new, new])["training_seconds"] == 3.0
-    assert summary([old, new])["training_seconds"] is None
+    assert summary([new, new], {})["training_seconds"] == 3.0
+    assert summary([old, new], {})["training_seconds"] is None
 
 
 def test_speed_is_images_over_time_and_no_mean_of_rates() -> None:
-    said = summary([epoch(0, 0.9, images_per_second=100.0), epoch(1, 0.9, images_per_second=300.0)])
+    said = summary([epoch(0, 0.9, images_per_second=100.0), epoch(1, 0.9, images_per_second=300.0)], {})
     assert said["images_per_second"] == pytest.approx(150.0)
 
 

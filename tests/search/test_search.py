@@ -21,9 +21,10 @@ from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
+from mnist_resnet.config.metric import BUILT_IN
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
-from mnist_resnet.jobs.objective import objective_value
+from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
@@ -59,6 +60,7 @@ from tests.small_sweeps import (
 
 Run = Callable[..., CommandResult]
 
+OBJECTIVE = Objective(BUILT_IN["val_accuracy"], "last")
 LR = "optim.lr=tag(log,interval(1e-4,1e-1))"
 TPE = {"_target_": "optuna.samplers.TPESampler"}
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
@@ -231,7 +233,7 @@ def test_proposals_do_not_depend_on_the_worker(tmp_path: Path) -> None:
     for workers in (1, 3):
         folder = tmp_path / str(workers)
         folder.mkdir()
-        make_study(open_storage(folder), "val_accuracy")
+        make_study(open_storage(folder), OBJECTIVE)
         storages = [open_storage(folder) for _ in range(workers)]
         for number in range(14):
             study = load_study(storages[number % workers], build_sampler(TPE | {"seed": 1}, space, number))
@@ -245,7 +247,7 @@ def test_proposals_do_not_depend_on_the_worker(tmp_path: Path) -> None:
 def test_trial_of_a_process_that_died_while_proposing_is_completed(tmp_path: Path) -> None:
     space = space_of(LR, "model=stem3x3,stem7x7")
     storage = open_storage(tmp_path)
-    make_study(storage, "val_accuracy")
+    make_study(storage, OBJECTIVE)
     load_study(storage).ask().suggest_float("optim.lr", 1e-4, 1e-1, log=True)
     study = load_study(storage, build_sampler(RANDOM | {"seed": 1}, space, 0))
     (incomplete,) = study.trials
@@ -256,7 +258,7 @@ def test_trial_of_a_process_that_died_while_proposing_is_completed(tmp_path: Pat
 
 
 def test_incomplete_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
-    make_study(open_storage(tmp_path), "val_accuracy")
+    make_study(open_storage(tmp_path), OBJECTIVE)
     load_study(open_storage(tmp_path)).ask()
     with (tmp_path / JOURNAL).open("ab") as file:
         file.write(b'{"op_code":4,"worker')
@@ -266,10 +268,10 @@ def test_incomplete_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
 
 def test_objective_is_of_the_last_or_the_best_epoch() -> None:
     history = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.7, "val_loss": 0.4}, {"val_accuracy": 0.6}]
-    assert objective_value(history, "val_accuracy", "last") == 0.6
-    assert objective_value(history, "val_accuracy", "best") == 0.7
-    assert objective_value(history, "val_loss", "best") == 0.4
-    assert objective_value([], "val_loss", "last") is None
+    assert OBJECTIVE.value(history) == 0.6
+    assert Objective(BUILT_IN["val_accuracy"], "best").value(history) == 0.7
+    assert Objective(BUILT_IN["val_loss"], "best").value(history) == 0.4
+    assert OBJECTIVE.value([]) is None
 
 
 def test_best_config_reproduces_the_best_trial(
@@ -552,7 +554,7 @@ def test_lock_of_a_dead_journal_writer_is_taken_over_with_a_relative_path(
     monkeypatch.chdir(tmp_path)
     folder = Path("multirun/lr")
     folder.mkdir(parents=True)
-    make_study(open_storage(folder), "val_accuracy")
+    make_study(open_storage(folder), OBJECTIVE)
     # The lock of a process that was killed while writing.
     _lock(folder / JOURNAL).acquire()
     assert load_study(open_storage(folder)).trials == []

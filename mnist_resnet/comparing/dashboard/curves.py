@@ -7,17 +7,17 @@ from typing import Any
 from mnist_resnet.comparing.job import Job
 
 METRICS = ("test_accuracy", "train_accuracy", "val_accuracy", "test_loss", "train_loss", "val_loss")
-"""Metrics that the page plots against the epoch."""
+"""Metrics of the image classifier that the page plots against the epoch."""
 
 DIGITS = 6
 """Significant digits to keep: enough for a difference of one image in 60,000."""
 
 
-def curves(jobs: Sequence[Job]) -> dict[str, list[list[float | None]]]:
+def curves(jobs: Sequence[Job], own: Sequence[str] = ()) -> dict[str, list[list[float | None]]]:
     """Return each job's values from epoch 0 on, by metric; metrics that no job has are left out."""
     return {
         metric: [_values(job, metric) for job in jobs]
-        for metric in METRICS
+        for metric in dict.fromkeys([*METRICS, *own])
         if any(metric in epoch for job in jobs for epoch in job.history.epochs)
     }
 

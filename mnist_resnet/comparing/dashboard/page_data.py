@@ -11,7 +11,15 @@ from mnist_resnet.comparing.dashboard.curves import curves
 from mnist_resnet.comparing.dashboard.factors import filter_factors
 from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
-from mnist_resnet.comparing.dashboard.results import claims, effects, groups, one_at_a_time, questions
+from mnist_resnet.comparing.dashboard.results import (
+    claims,
+    effect_unit,
+    effects,
+    groups,
+    one_at_a_time,
+    questions,
+    shown_metrics,
+)
 from mnist_resnet.comparing.dashboard.runs import count_notes, runs
 from mnist_resnet.comparing.dashboard.search import search
 from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
@@ -20,6 +28,7 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.reported import own_metrics
 
 
 def page_data(folders: Sequence[Path]) -> dict[str, Any]:
@@ -44,11 +53,13 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "constant": [[key, level_text(value), is_group(key)] for key, value in shared.items()],
         "factors": factors,
         "jobs": runs(jobs, labels, sweeps, factors, frame),
-        "curves": curves(jobs),
+        "metrics": shown_metrics(frame),
+        "curves": curves(jobs, own_metrics(frame)),
         "groups": groups(frame),
         "claims": claims(jobs),
         "questions": answered,
         "effects": effects(frame),
+        "effect_unit": effect_unit(frame),
         "changes": one_at_a_time(frame),
         "search": search(jobs),
         "mistakes": misread,

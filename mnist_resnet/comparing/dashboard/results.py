@@ -13,6 +13,7 @@ from mnist_resnet.comparing.effects import effects as factor_effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
+from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
@@ -24,22 +25,29 @@ MAX_GROUPS = 300
 """Largest number of groups of seeds to list."""
 
 GROUP_METRICS = ("test_accuracy", "train_accuracy", "best_test_accuracy", "training_seconds")
+"""Metrics in the image classifier's table of groups, beside those that jobs declare."""
+
+
+def compared(frame: pd.DataFrame) -> str:
+    """Return the name of the metric on which effects are shown."""
+    return next(iter(summarised(frame)), "seconds")
 
 
 def groups(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return mean, interval and extremes over the seeds of each config; empty if no config has two jobs."""
     by = varying_factors(frame) if len(frame) else []
-    summary = seeds_summary(frame, by, GROUP_METRICS)
+    metrics = [name for name in dict.fromkeys([*GROUP_METRICS, *own_metrics(frame)]) if name in frame]
+    summary = seeds_summary(frame, by, metrics)
     if summary.empty or summary["jobs"].max() < 2 or len(summary) > MAX_GROUPS:
         return []
-    short = short_names(changes(frame, GROUP_METRICS[0]))
+    short = short_names(changes(frame, compared(frame)))
     return [
         {
             "levels": [level_text(row[factor]) for factor in by],
             "jobs": row["jobs"],
             "n": row["n"],
             "short": short.get(tuple(level_text(row[factor]) for factor in by)),
-            **{metric: _columns(row, metric) for metric in GROUP_METRICS},
+            **{metric: _columns(row, metric) for metric in metrics},
         }
         for row in summary.to_dict("records")
     ]
@@ -115,14 +123,17 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
     factors = (
         [factor for factor in varying_factors(frame) if factor not in ("experiment", "sweep")] if len(frame) else []
     )
+    metric = compared(frame)
     steps = {factor: frame[factor].map(level_text).nunique() - 1 for factor in factors}
     few_levels = [factor for factor in factors if steps[factor] < MAX_LEVELS]
-    alone = [found for factor in few_levels for found in factor_effects(frame, factor, other_factors(frame, factor))]
+    alone = [
+        found for factor in few_levels for found in factor_effects(frame, factor, other_factors(frame, factor), metric)
+    ]
     count = sum(steps[first] * steps[second] for first, second in combinations(few_levels, 2))
     rest = (
         [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")] if few_levels else []
     )
-    together = interactions(frame, few_levels, other_factors=rest) if count <= MAX_INTERACTIONS else []
+    together = interactions(frame, few_levels, metric, rest) if count <= MAX_INTERACTIONS else []
     listed = correct(spell_out([found for found in [*alone, *together] if found.seeds]))
     return {
         "alone": [_effect(found) for found in listed if len(found.factors) == 1],
@@ -132,9 +143,31 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def shown_metrics(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return heading and form of each metric that jobs declare."""
+    return [
+        {"name": name, "title": metric.title, "share": metric.is_share, "better": metric.better}
+        for name in own_metrics(frame)
+        for metric in [metric_of(frame, name)]
+    ]
+
+
+def effect_unit(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return what effects are changes of, for headings, and the factor to show them with."""
+    metric = metric_of(frame, compared(frame))
+    what = metric.error if metric.counts_errors else metric.label
+    left = metric.counts_errors or metric.better == "lower"
+    return {
+        "what": what,
+        "unit": "points" if metric.is_share else metric.unit,
+        "factor": 100 if metric.is_share else 1,
+        "better": "left" if left else "right" if metric.better else None,
+    }
+
+
 def one_at_a_time(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the changes of one factor at a time; empty for a complete design (see `changes`)."""
-    return [_change(change) for change in changes(frame, GROUP_METRICS[0])] if len(frame) else []
+    return [_change(change) for change in changes(frame, compared(frame))] if len(frame) else []
 
 
 def _change(change: Change) -> dict[str, Any]:

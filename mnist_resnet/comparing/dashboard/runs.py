@@ -12,6 +12,7 @@ from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.dashboard.sweeps import environment, settings
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.reported import own_metrics
 from mnist_resnet.job_folder import LOG
 from mnist_resnet.stored_file import open_stored
 
@@ -19,7 +20,7 @@ MEASURES = (
     "test_accuracy", "best_test_accuracy", "train_accuracy", "val_accuracy", "best_val_accuracy",
     "test_loss", "train_loss", "val_loss", "best_epoch", "seconds", "training_seconds", "images_per_second",
 )  # fmt: skip
-"""Columns of the frame to copy into each entry."""
+"""Columns of the frame to copy into each entry, where it has them, beside the metrics that jobs declare."""
 
 LOG_CHARACTERS = 1_500_000
 """Total length of the log tails of all jobs; it keeps the page of a large sweep small."""
@@ -42,7 +43,7 @@ def runs(
     number = {sweep["label"]: index for index, sweep in enumerate(sweeps)}
     levels = [_level_numbers(factor, frame) for factor in factors]
     tail = min(MAX_TAIL, LOG_CHARACTERS // max(1, len(jobs)))
-    measured = {measure: frame[measure].tolist() for measure in MEASURES}
+    measured = {name: frame[name].tolist() for name in dict.fromkeys([*MEASURES, *own_metrics(frame)]) if name in frame}
     return [
         {
             "name": job.name,

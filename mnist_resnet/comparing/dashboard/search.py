@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.config.metric import known_metrics, named
+from mnist_resnet.config.metric import objective_metric
 from mnist_resnet.job_folder import SEARCH
 
 
@@ -14,9 +14,11 @@ def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
     folders = {job.folder.parent for job in jobs}
     if len(folders) != 1 or not (folders.pop() / SEARCH).exists():
         return None
-    settings = jobs[0].config.get("sweep") or {}
-    metric, epoch = str(settings.get("objective")), str(settings.get("objective_epoch"))
-    described = named(metric, known_metrics(jobs[0].config))
+    described = objective_metric(jobs[0].config)
+    if described is None:
+        return None
+    metric, epoch = described.name, str(jobs[0].config["sweep"].get("objective_epoch"))
+    epoch = "best" if described.pick == "best" else epoch
     minimize = described.better == "lower"
     return {
         "name": f"{described.label}, %" if described.is_share else described.label,

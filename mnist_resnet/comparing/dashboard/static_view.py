@@ -11,7 +11,7 @@ from typing import Any
 
 from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.report import ABSENT
-from mnist_resnet.config.metric import named
+from mnist_resnet.config.metric import BUILT_IN, Metric, named
 
 MOST_ROWS = 300
 """Most rows of a table, and most rows or curves of a picture; `results.csv` holds all jobs."""
@@ -36,24 +36,33 @@ def static_view(data: Mapping[str, Any]) -> str:
         _runs(data),
         _curves(data),
         _claims(data["claims"]),
-        _effects(data["effects"]["alone"]),
+        _effects(data["effects"]["alone"], data["effect_unit"]),
     ]
     return "\n".join(part for part in parts if part)
 
 
 def _runs(data: Mapping[str, Any]) -> str:
-    measured = [name for name in COLUMNS if any(job.get(name) is not None for job in data["jobs"])]
+    names = [*COLUMNS[:-1], *(metric["name"] for metric in data["metrics"]), COLUMNS[-1]]
+    measured = [_metric(name, data) for name in names if any(job.get(name) is not None for job in data["jobs"])]
     keys = [factor["key"] for factor in data["factors"]]
-    head = [*(keys or ["run"]), "status", *(named(name).title for name in measured)]
+    head = [*(keys or ["run"]), "status", *(metric.title for metric in measured)]
     rows = [
         [
             *(_levels(job, data["factors"]) or [job["name"]]),
             job["status"],
-            *(format_metric(named(name), job.get(name)) for name in measured),
+            *(format_metric(metric, job.get(metric.name)) for metric in measured),
         ]
         for job in data["jobs"]
     ]
     return _table("Runs", head, rows) if rows else ""
+
+
+def _metric(name: str, data: Mapping[str, Any]) -> Metric:
+    """Return a metric as jobs declare it, or one of the image classifier's."""
+    for entry in data["metrics"]:
+        if entry["name"] == name:
+            return Metric(name, scale="share" if entry["share"] else "free", heading=entry["title"])
+    return named(name)
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -61,8 +70,8 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     return _table("Claims against measurement", ["runs", "claim", "n", "verdict"], rows) if rows else ""
 
 
-def _effects(effects: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table and a picture of the effects on the test error, in percentage points."""
+def _effects(effects: Sequence[Mapping[str, Any]], unit: Mapping[str, Any]) -> str:
+    """Return a table and a picture of the effects on the first metric, or on its error."""
     named = [
         (f"{effect['factors'][0]}: {' → '.join(effect['levels'][0])}{_where(effect)}", effect)
         for effect in effects
@@ -70,16 +79,19 @@ def _effects(effects: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not named:
         return ""
-    rows = [[name, f"{100 * effect['mean']:+.3f}", effect["conclusion"]] for name, effect in named]
-    table = _table("Effect of each factor", ["change", "test error, points", "conclusion"], rows)
-    return f"{table}\n{_intervals([(name, effect['mean'], effect['interval']) for name, effect in named[:MOST_ROWS]])}"
+    factor, form = unit["factor"], "+.3f" if unit["factor"] == 100 else "+.4g"
+    rows = [[name, f"{factor * effect['mean']:{form}}", effect["conclusion"]] for name, effect in named]
+    what = ", ".join(filter(None, [unit["what"], unit["unit"]]))
+    table = _table("Effect of each factor", ["change", what, "conclusion"], rows)
+    intervals = [(name, effect["mean"], effect["interval"]) for name, effect in named[:MOST_ROWS]]
+    return f"{table}\n{_intervals(intervals, unit['what'])}"
 
 
 def _where(effect: Mapping[str, Any]) -> str:
     return f" ({effect['where']})" if effect["where"] else ""
 
 
-def _intervals(rows: Sequence[tuple[str, float, Sequence[float | None]]]) -> str:
+def _intervals(rows: Sequence[tuple[str, float, Sequence[float | None]]], what: str) -> str:
     """Return a picture of means with their intervals, one row each, against zero."""
     ends = [value for _, mean, interval in rows for value in (mean, *_finite(interval))]
     low, high = min(0.0, *ends), max(0.0, *ends)
@@ -95,7 +107,7 @@ def _intervals(rows: Sequence[tuple[str, float, Sequence[float | None]]]) -> str
         marks.append(_label(left - 12, y + 4, name, "end"))
         marks.append(_line([(x(end), y) for end in (*_finite(interval), mean)], COLOURS[0]))
         marks.append(f'<circle cx="{x(mean):.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
-    return _picture("Effects on the test error with 95 % intervals", bottom + 24, marks)
+    return _picture(f"Effects on the {what} with 95 % intervals", bottom + 24, marks)
 
 
 def _curves(data: Mapping[str, Any]) -> str:
@@ -115,22 +127,22 @@ def _curves(data: Mapping[str, Any]) -> str:
         return LEFT + right * (WIDTH - LEFT - 20), TOP + down * (HEIGHT - TOP - BOTTOM)
 
     colours = [_colour(job, data["factors"]) for job in data["jobs"]]
-    marks = list(_axes(name, low, high, last, at))
+    metric = _metric(name, data)
+    marks = list(_axes(metric, (low, high), last, at))
     for number, curve in points:
         places = [at(*point) for point in curve]
         marks.append(_line(places if len(places) > 1 else [*places, *places], colours[number]))
-    return f"<h2>Training curves</h2>\n{_picture(named(name).title, HEIGHT, marks)}\n{_legend(data['factors'])}"
+    return f"<h2>Training curves</h2>\n{_picture(metric.title, HEIGHT, marks)}\n{_legend(data['factors'])}"
 
 
-def _axes(name: str, low: float, high: float, last: int, at: Any) -> Iterator[str]:
+def _axes(metric: Metric, ends: tuple[float, float], last: int, at: Any) -> Iterator[str]:
+    low, high = ends
     (left, bottom), (right, top) = at(0, low), at(last or 1, high)
     yield _line([(left, top), (left, bottom), (right, bottom)], GREY)
-    yield from (
-        _label(left - 6, at(0, value)[1] + 4, format_metric(named(name), value), "end") for value in {low, high}
-    )
-    yield _label(left, bottom + 18, "epoch 0", "middle")
+    yield from (_label(left - 6, at(0, value)[1] + 4, format_metric(metric, value), "end") for value in {low, high})
+    yield _label(left, bottom + 18, f"{'epoch' if metric.name in BUILT_IN else 'report'} 0", "middle")
     yield _label(right, bottom + 18, str(last), "end") if last else ""
-    yield _label(left, top - 8, named(name).title, "start")
+    yield _label(left, top - 8, metric.title, "start")
 
 
 def _legend(factors: Sequence[Mapping[str, Any]]) -> str:

@@ -8,9 +8,10 @@ const METRICS = {
   test_loss: "loss on test images",
   train_loss: "loss on training images",
   val_loss: "loss on held-out images",
+  ...Object.fromEntries(data.metrics.map(({ name, title }) => [name, title])),
 };
 const LONG_BANDS = { range: "lowest to highest run", half: "middle half of the runs", none: "none" };
-const isError = (metric) => metric.endsWith("_accuracy");
+const isError = (metric) => ["test_accuracy", "train_accuracy", "val_accuracy"].includes(metric);
 
 // The factors that group the curves: those chosen, else the first that has few levels or can be cut into ranges.
 function grouping() {
@@ -77,7 +78,9 @@ function meanCurve(members, values) {
 
 function metricValues(metric) {
   const values = data.curves[metric] ?? jobs.map(() => []);
-  return isError(metric) ? values.map((epochs) => epochs.map(flipped)) : values;
+  const isShare = data.metrics.some(({ name, share }) => name === metric && share);
+  const shown = isShare ? scaled : isError(metric) ? flipped : (value) => value;
+  return values.map((epochs) => epochs.map(shown));
 }
 
 function bandTrace(curve, hue, floor) {

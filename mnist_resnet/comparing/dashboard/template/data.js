@@ -16,6 +16,8 @@ const duration = (seconds) => {
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 };
 const probabilityText = (probability) => (probability > 0.9995 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %`);
+const metricText = (metric) => (value) =>
+  value == null ? ABSENT : metric.share ? percent(value) : significant(value, 4);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const NARROW = "(max-width: 48rem)"; // as in page.css; plots then write their labels above the rows
 const level = (job, factor) => factors[factor].levels[job.levels[factor]];

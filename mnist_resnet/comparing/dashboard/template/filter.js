@@ -9,6 +9,11 @@ const RESULTS = [
   ["test_loss", "test loss", (job) => job.test_loss],
   ["train_loss", "training loss", (job) => job.train_loss],
   ["val_loss", "held-out loss", (job) => job.val_loss],
+  ...data.metrics.map(({ name, title, share }) => [
+    name,
+    title,
+    (job) => (share ? scaled(job[name]) : job[name]),
+  ]),
   ["seconds", "time, s", (job) => job.seconds],
   ["epochs", "epochs", (job) => job.done],
   ["trial", "number of the run", (job) => job.index],

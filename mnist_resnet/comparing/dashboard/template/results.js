@@ -39,12 +39,14 @@ function partOf(group, numbers) {
     const [min, max] = n ? [Math.min(...values), Math.max(...values)] : [null, null];
     return { mean, sd, low: null, high: null, min, max };
   };
-  const measures = ["test_accuracy", "train_accuracy", "best_test_accuracy", "training_seconds"];
+  const own = data.metrics.map((metric) => metric.name);
+  const measures = ["test_accuracy", "train_accuracy", "best_test_accuracy", "training_seconds", ...own];
   const figures = Object.fromEntries(measures.map((measure) => [measure, described(measure)]));
   return { ...group, ...figures, n: completed.length, jobs: numbers.length, part: true };
 }
 
-const hasTimes = (group) => group.test_accuracy.mean != null && group.training_seconds.mean != null;
+const hasTimes = (group) => group.test_accuracy?.mean != null && group.training_seconds?.mean != null;
+const hasAccuracy = (group) => group.test_accuracy?.mean != null;
 const MOST_LABELS = 16;
 
 function groupName(group) {
@@ -98,15 +100,25 @@ function timesPlot() {
   };
 }
 
+const ACCURACIES = [
+  "test accuracy, %",
+  "sd",
+  "95 % interval",
+  "lowest",
+  "highest",
+  "training accuracy, %",
+  "sd of training",
+  "best epoch's test, %",
+];
+
 function groupsTable() {
   const by = groupKeys.map((index) => ({ head: factors[index].key, number: factors[index].numeric }));
   const timed = data.groups.some(hasTimes);
   const groups = shownGroups();
-  const interval = (group, metric) =>
-    group.part ? "part of the runs" : between([group[metric].low, group[metric].high], percent);
-  const rows = groups.map((group) => [
-    ...(by.length ? group.levels : ["all"]),
-    group.n === group.jobs ? `${group.n}` : `${group.n} of ${group.jobs}`,
+  const interval = (group, metric, text = percent) =>
+    group.part ? "part of the runs" : between([group[metric].low, group[metric].high], text);
+  const accuracies = data.groups.some(hasAccuracy) || !data.metrics.length;
+  const accuraciesOf = (group) => [
     percent(group.test_accuracy.mean),
     percent(group.test_accuracy.sd),
     interval(group, "test_accuracy"),
@@ -115,20 +127,25 @@ function groupsTable() {
     percent(group.train_accuracy.mean),
     percent(group.train_accuracy.sd),
     percent(group.best_test_accuracy.mean),
+  ];
+  const ownOf = (group) =>
+    data.metrics.flatMap((metric) => {
+      const [figures, text] = [group[metric.name], metricText(metric)];
+      return [text(figures.mean), text(figures.sd), interval(group, metric.name, text)];
+    });
+  const rows = groups.map((group) => [
+    ...(by.length ? group.levels : ["all"]),
+    group.n === group.jobs ? `${group.n}` : `${group.n} of ${group.jobs}`,
+    ...(accuracies ? accuraciesOf(group) : []),
+    ...ownOf(group),
     ...(timed ? [significant(group.training_seconds.mean)] : []),
   ]);
   const columns = [
     ...(by.length ? by : [words("runs")]),
     ...heads(
       "n",
-      "test accuracy, %",
-      "sd",
-      "95 % interval",
-      "lowest",
-      "highest",
-      "training accuracy, %",
-      "sd of training",
-      "best epoch's test, %",
+      ...(accuracies ? ACCURACIES : []),
+      ...data.metrics.flatMap(({ title }) => [title, `sd of ${title}`, `interval of ${title}`]),
       ...(timed ? ["training, s"] : []),
     ),
   ];
@@ -344,6 +361,8 @@ function showClaims() {
   listen(["shown"], place.redraw);
 }
 
+const effectHead = [data.effect_unit.what, data.effect_unit.unit].filter(Boolean).join(", ");
+
 const effectName = (effect) =>
   effect.factors
     .map((factor, index) => `${factor}: ${effect.levels[index][0]} → ${effect.levels[index][1]}`)
@@ -351,10 +370,11 @@ const effectName = (effect) =>
 
 function effectsPlot(effects) {
   const labels = rowLabels(effects.map(effectName));
-  const means = effects.map((effect) => 100 * effect.mean);
+  const { factor, what, better } = data.effect_unit;
+  const means = effects.map((effect) => factor * effect.mean);
   const reach = (end, sign) =>
     effects.map((effect, index) =>
-      effect.interval[end] == null ? 0 : sign * (100 * effect.interval[end] - means[index]),
+      effect.interval[end] == null ? 0 : sign * (factor * effect.interval[end] - means[index]),
     );
   const hue = effects.map((effect) => (effect.shown ? colour("c0") : colour("quiet")));
   return {
@@ -382,7 +402,7 @@ function effectsPlot(effects) {
         },
         customdata: effects.map((effect) =>
           between(
-            effect.interval.map((end) => (end == null ? null : 100 * end)),
+            effect.interval.map((end) => (end == null ? null : factor * end)),
             signed,
           ),
         ),
@@ -393,18 +413,18 @@ function effectsPlot(effects) {
       height: 100 + labels.height,
       annotations: labels.annotations,
       xaxis: axis({
-        title: { text: "change of test error, points (left is better)" },
+        title: { text: `change of ${effectHead}${better ? ` (${better} is better)` : ""}` },
         zeroline: true,
         zerolinewidth: 1.5,
       }),
       yaxis: labels.yaxis,
     }),
-    description: "Effect of each factor on the test error with 95 % intervals; the table below lists the same values",
+    description: `Effect of each factor on the ${what} with 95 % intervals; the table below lists the same values`,
   };
 }
 
 function changesTable(changes) {
-  const points = (value) => signed(value == null ? null : 100 * value);
+  const points = (value) => signed(value == null ? null : data.effect_unit.factor * value);
   const rows = changes.map(({ base, metric, seconds }) => [
     base,
     effectName(metric),
@@ -418,7 +438,7 @@ function changesTable(changes) {
   const columns = [
     words("from"),
     words("change"),
-    ...heads("test error, points", "95 % interval", "seeds"),
+    ...heads(effectHead, "95 % interval", "seeds"),
     words("effect"),
     ...heads("training, s", "its 95 % interval"),
   ];
@@ -429,9 +449,9 @@ function effectRow(effect) {
   const p = effect.p == null ? ABSENT : effect.p < 0.001 ? "< 0.001" : effect.p.toFixed(3);
   return [
     effectName(effect),
-    signed(100 * effect.mean),
+    signed(data.effect_unit.factor * effect.mean),
     between(
-      effect.interval.map((end) => (end == null ? null : 100 * end)),
+      effect.interval.map((end) => (end == null ? null : data.effect_unit.factor * end)),
       signed,
     ),
     p,
@@ -462,7 +482,7 @@ function fillEffects(place) {
   const changes = data.changes.filter(({ metric }) => isAboutShown(metric));
   const columns = (head) => [
     words(head),
-    ...heads("test error, points", "95 % interval", "corrected p", "seeds", "cells", "pairs left out"),
+    ...heads(effectHead, "95 % interval", "corrected p", "seeds", "cells", "pairs left out"),
     words("effect"),
   ];
   const part = (condition, ...content) => (condition ? content : []);

@@ -21,10 +21,14 @@ const columns = [
   { ...measured("Test\nloss", "test_loss"), text: (job) => loss(job.test_loss) },
   { ...measured("Training\nloss", "train_loss"), text: (job) => loss(job.train_loss) },
   { ...measured("Held-out\nloss", "val_loss"), text: (job) => loss(job.val_loss) },
+  ...data.metrics.map((metric) => ({
+    ...measured(metric.title, metric.name),
+    text: (job) => metricText(metric)(job[metric.name]),
+  })),
   {
     head: "Epochs",
     value: (job) => job.done,
-    text: (job) => (job.done === job.epochs ? `${job.done}` : `${job.done} of ${job.epochs ?? "?"}`),
+    text: (job) => (job.done === job.epochs ? `${job.done}` : job.epochs == null ? `${job.done}` : `${job.done} of ${job.epochs}`),
     number: true,
     first: "descending",
   },

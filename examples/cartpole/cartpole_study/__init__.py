@@ -1,0 +1,1 @@
+"""REINFORCE on CartPole: a study of reinforcement learning."""

@@ -1,0 +1,1 @@
+"""Regression on scikit-learn's diabetes table with PyTorch."""

@@ -1,0 +1,1 @@
+"""A character-level language model of Python's own help texts."""

@@ -1,0 +1,1 @@
+"""Gradient boosting against a random forest: a study without PyTorch."""

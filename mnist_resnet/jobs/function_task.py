@@ -1,0 +1,223 @@
+"""A training function of a user's own as a task: thirty lines of anybody's code become a job."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mnist_resnet.config.metric import Metric, declared_metrics, primary_metric
+from mnist_resnet.config.schema import JobConfig
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import LOG, Metrics
+from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
+from mnist_resnet.jobs.progress import Diverged
+from mnist_resnet.jobs.read_config import ReadConfig
+from mnist_resnet.jobs.signals import Interrupted
+from mnist_resnet.jobs.task_run import TaskRun
+from mnist_resnet.tracking.guarded import GuardedTracker
+
+Function = Callable[[ReadConfig, "Run"], object]
+
+RESERVED = ("step", "epoch", "seconds")
+"""Keys of a report that are not the function's to set."""
+
+
+class FunctionTask:
+    """Carries out jobs by calling a training function with the job's config and its `Run`.
+
+    Args:
+        build: Imports the function and returns it, with the arguments that the config gives it.
+    """
+
+    def __init__(self, build: Callable[[], Function]) -> None:
+        self._build = build
+
+    def check_machine(self, config: JobConfig) -> None:
+        """Check that this machine has the device that the config asks for.
+
+        Raises:
+            UsageError: It does not.
+        """
+        assert config.task is not None
+        device = config.task.device
+        if device not in ("auto", "cpu") and device not in _devices():
+            raise UsageError(f"task.device={device}: not on this machine, which has {', '.join(_devices())}")
+
+    def check_data(self, config: JobConfig) -> None:
+        """Do nothing: the function loads its data itself."""
+
+    def check_recipe(self, config: JobConfig) -> None:
+        """Do nothing: only the function knows what a trial of it would take."""
+
+    def run(self, run: TaskRun) -> None:
+        """Call the function; all that it reports and saves goes through its `Run`."""
+        function = self._build()
+        seed_everything(run.config.seed)
+        config = ReadConfig(run.job.config)
+        own = Run(run)
+        with run.checkpoints.closing():
+            function(config, own)
+        if not own.history:
+            raise UsageError(f"{run.config.task.target}: returned without a report; call run.report(step, metrics)")
+        if run.config.sweep.keep == "checkpoint" and own._state is not None:
+            run.keep_checkpoint(own._packed)
+        run.writer.note(*(f"{key}: nothing read it" for key in config.unread(IGNORED)))
+
+
+IGNORED = ("seed", "task", "tracking", "sweep", "metrics", "comparisons", "claims", "scale")
+"""Sections that are read by us, or by nobody where a task has no use for them."""
+
+
+class Run:
+    """A job as its training function sees it.
+
+    Attributes:
+        folder: The job folder; the function may write files of its own there.
+        seed: The job's seed. Python's, NumPy's and, if it is imported, PyTorch's global generators are seeded with it.
+        history: What the function has reported so far, in this attempt or before it.
+    """
+
+    def __init__(self, run: TaskRun) -> None:
+        self._run = run
+        self.folder, self.seed = run.folder, int(run.config.seed)
+        self.history: list[Metrics] = []
+        self.batch_losses: list[Any] = []
+        self._device = (run.numerics or {}).get("device")
+        self._state: State | Callable[[], State] | None = None
+        self._saves = 0
+        self._declared = declared_metrics(run.job.config)
+        self._primary = primary_metric(run.job.config)
+        self._has_begun = False
+        self._reported_at = time.monotonic()
+
+    @property
+    def device(self) -> str:
+        """The device to train on, as PyTorch names it. PyTorch is imported only if this is asked for."""
+        if self._device is None:
+            asked = self._run.config.task.device
+            self._device = _devices()[0] if asked == "auto" else asked
+        if self._run.writer.result["numerics"] != (numerics := {"device": self._device}):
+            self._run.writer.result["numerics"] = numerics
+        return str(self._device)
+
+    def resume(self) -> Any:
+        """Return the state that was saved last, or None if the job starts from scratch; call it first of all.
+
+        What was reported after that state is forgotten. Global random generators continue where they were.
+        """
+        if self._has_begun:
+            raise ValueError("run.resume(): must come before anything is saved or reported")
+        restored, lines = self._run.load_state()
+        if restored is not None:
+            self.history = list(restored["history"])
+            set_random_states(restored["random"], self._torch_device())
+        self._begin()
+        for line in lines:
+            self._run.console.log(f"  {line}")
+        return restored["state"] if restored is not None else None
+
+    def save(self, state: Any) -> None:
+        """Offer a state to continue from; call it wherever it is safe to stop, such as after each step.
+
+        Args:
+            state: Numbers, text, tensors, NumPy arrays and containers of them, such as `state_dict()` returns; or a
+                function that returns them. It is copied if a checkpoint is due (`task.checkpoint_interval`).
+
+        Raises:
+            Interrupted: The job must stop. The state has been saved; let this pass.
+        """
+        self._begin()
+        self._state = state
+        self._saves += 1
+        if self._saves == 1:
+            self._run.checkpoints.check(self._packed)
+        self._run.checkpoints.step_ended(self._saves, self._packed)
+        try:
+            self._run.stop.check()
+        except Interrupted:
+            self._run.checkpoints.write_now(self._packed)
+            raise
+
+    def report(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Report the metrics after some step of the training: an epoch, an episode, a batch.
+
+        Args:
+            step: Where the training is, counted as the function likes, but always upwards.
+            metrics: Numbers by name.
+
+        Raises:
+            Diverged: The metric that decides which report is the best one is not finite.
+            Pruned: A search has stopped the trial; let this pass.
+        """
+        self._begin()
+        line = self._line(step, metrics)
+        if self._primary and not math.isfinite(line.get(self._primary.name, 0.0)):
+            raise Diverged(step, 0, line[self._primary.name], self._primary.name)
+        self.history.append(line)
+        for callback in self._run.callbacks:
+            callback.epoch(line)
+
+    def stop_requested(self) -> bool:
+        """Return whether the job should stop soon; the next `save` raises."""
+        try:
+            self._run.stop.check()
+        except Interrupted:
+            return True
+        return False
+
+    def log(self, line: str) -> None:
+        """Show a line, and add it to the job's `train.log`."""
+        self._run.console.log(f"  {line}")
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def _begin(self) -> None:
+        """Tell everybody that the job begins, once it is known whether it goes on from a state."""
+        if self._has_begun:
+            return
+        run, self._has_begun = self._run, True
+        run.writer.start(self, None, None, run.numerics or {}, self._torch_device())
+        run.start(self, [GuardedTracker(run.config.tracking.model_dump(by_alias=True))])
+        run.begin(1, None, list(self.history), [])
+
+    def _line(self, step: int, metrics: Mapping[str, Any]) -> Metrics:
+        if self.history and step <= self.history[-1]["step"]:
+            raise ValueError(
+                f"report(step={step}): steps count upwards, and the last one was {self.history[-1]['step']}"
+            )
+        now = time.monotonic()
+        seconds, self._reported_at = now - self._reported_at, now
+        line: Metrics = {"step": int(step)}
+        for name, value in metrics.items():
+            if name in RESERVED:
+                raise ValueError(f"report: {name} is not the name of a metric; choose another one")
+            line[str(name)] = _number(str(name), value, self._declared.get(str(name)))
+        return line | {"seconds": seconds}
+
+    def _packed(self) -> State:
+        state = self._state() if callable(self._state) else self._state
+        return {"state": state, "history": self.history, "random": random_states(self._torch_device())}
+
+    def _torch_device(self) -> str:
+        return str(self._device or "cpu")
+
+
+def _number(name: str, value: Any, metric: Metric | None) -> float:
+    try:
+        number = value if type(value) in (int, float) else float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"report: {name}={value!r} is not a number") from None
+    if metric is not None and metric.is_share and not (0 <= number <= 1 or math.isnan(number)):
+        raise ValueError(f"report: {name}={number:g} is declared a share, and so a fraction between 0 and 1")
+    return number
+
+
+def _devices() -> list[str]:
+    """Return the devices of this machine, the fastest first; without PyTorch there is the CPU alone."""
+    try:
+        import torch
+    except ImportError:
+        return ["cpu"]
+    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    found = ["cuda", *found] if found else []
+    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]

@@ -1,0 +1,41 @@
+"""A training function as a user writes one: plain Python, no PyTorch."""
+
+import random
+import sys
+from typing import Any
+
+from mnist_resnet.jobs.function_task import Run
+from mnist_resnet.jobs.read_config import ReadConfig
+
+
+def descend(config: ReadConfig, run: Run, rate: float = 0.1, stop_after: int | None = None) -> None:
+    """Descend a parabola in noisy steps, report every second one; `stop_after` asks the program to end in a step."""
+    state: dict[str, Any] = run.resume() or {"step": 0, "x": random.uniform(1, 2), "seen": (0,)}
+    if run.history and stop_after is not None:
+        stop_after = None
+    while state["step"] < 8:
+        state["x"] -= rate * (2 * state["x"] + random.gauss(0, 0.1))
+        state["step"] += 1
+        state["seen"] = (*state["seen"], state["step"])
+        if state["step"] % 2 == 0:
+            run.report(state["step"], {"loss": state["x"] ** 2, "has_torch": "torch" in sys.modules})
+        if state["step"] == stop_after:
+            run._run.stop._interrupt.request("the test")  # type: ignore[attr-defined]
+        run.save(state)
+    run.report(9, {"loss": state["x"] ** 2, "steps": len(state["seen"]), "width": config.net.width})
+
+
+def explode(_: ReadConfig, run: Run) -> None:
+    """Report a loss that is not a number."""
+    run.report(0, {"loss": 1.0})
+    run.report(1, {"loss": float("nan")})
+
+
+def hold_a_lock(_: ReadConfig, run: Run) -> None:
+    """Save what no checkpoint can hold."""
+    run.save({"lock": run})
+    run.report(0, {"loss": 1.0})
+
+
+def stay_silent(_: ReadConfig, __: Run) -> None:
+    """Report nothing."""

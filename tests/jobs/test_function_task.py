@@ -1,0 +1,124 @@
+"""A training function of a user's own as a job: it resumes, is judged by its metrics, and is told what it got wrong."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.table import sweep_report
+from mnist_resnet.config.allowed_targets import allow
+from mnist_resnet.config.hydra_versions import VERSION_BASE
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.signature import signature
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import read_metrics
+from mnist_resnet.jobs.preflight import preflight
+from mnist_resnet.jobs.run import ProcessContext, run_job
+from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.tracking.console import ProgressConsole
+from tests.small_training import REPOSITORY
+
+LOSS = {"loss": {"better": "lower", "scale": "positive", "unit": "", "pick": "last", "heading": ""}}
+
+
+def job(function: str = "descend", metrics: dict[str, Any] | None = None, **arguments: Any) -> JobSpec:
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
+        container: Any = OmegaConf.to_container(compose("config", ["task=function", "tracking=none"]), resolve=True)
+    container["task"] |= {"_target_": f"tests.jobs.descent.{function}", **arguments}
+    container |= {"metrics": LOSS if metrics is None else metrics, "net": {"width": 3, "depth": 2}}
+    allow(container)
+    return JobSpec(f"{function}{arguments}", container, [], arguments, {}, signature(container))
+
+
+def run(spec: JobSpec, folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    result = run_job(spec, folder, ProcessContext(ProgressConsole(), Interrupt()))
+    assert result is not None
+    return result
+
+
+def without_seconds(folder: Path) -> list[dict[str, float]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(folder)]
+
+
+@pytest.mark.parametrize("step", [3, 4])
+def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_numbers(tmp_path: Path, step: int) -> None:
+    run(job(), tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(job(stop_after=step), tmp_path / "stopped")
+    assert len(read_metrics(tmp_path / "stopped")) == step // 2
+    result = run(job(stop_after=step), tmp_path / "stopped")
+    assert (result["status"], len(result["attempts"])) == ("completed", 2)
+    assert without_seconds(tmp_path / "stopped") == without_seconds(tmp_path / "whole")
+    assert result["notes"] == ["net.depth: nothing read it"]
+
+
+def test_declared_metrics_have_headings_direction_and_scale_in_the_report_and_others_are_shown(tmp_path: Path) -> None:
+    share = {"loss": {"better": "lower", "scale": "share", "unit": "", "pick": "best", "heading": ""}}
+    for rate in (0.1, 0.3):
+        run(job(metrics=share, rate=rate), tmp_path / str(rate))
+    frame = load_sweep(tmp_path)
+    histories = [read_metrics(tmp_path / str(rate)) for rate in (0.1, 0.3)]
+    assert sorted(frame["loss"]) == sorted(min(line["loss"] for line in history) for history in histories)
+    assert list(frame["steps"]) == [9, 9]
+    assert "test_accuracy" not in frame
+    report = sweep_report(load_jobs([tmp_path])[0]).markdown()
+    assert re.search(r"\| task.rate \| loss, % \| steps \| width \| seconds \|", report)
+    assert "Change of the best loss, %, paired by seed" in report
+    with pytest.raises(UsageError, match="test_accuracy: these jobs have no such metric; choose from loss"):
+        sweep_report(load_jobs([tmp_path])[0], metrics=["test_accuracy"])
+
+
+def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
+    diverged = run(job("explode"), tmp_path / "explode")
+    assert diverged["status"] == "diverged"
+    assert diverged["error"]["message"] == "loss nan in epoch 1, step 0"
+    locked = run(job("hold_a_lock"), tmp_path / "lock")
+    assert "state.lock is of type mnist_resnet.jobs.function_task.Run, which can't be restored" in locked["notes"][0]
+    silent = run(job("stay_silent"), tmp_path / "silent")
+    assert "stay_silent: returned without a report" in silent["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rte": 0.1}, r"task\._target_=tests\.jobs\.descent\.descend: got an unexpected keyword argument 'rte'"),
+        ({"device": "gpu"}, "task.device=gpu: must be auto, cpu, mps, cuda or cuda:N"),
+        ({"_target_": "tests.jobs.descent.desced"}, "task._target_=tests.jobs.descent.desced: can't be found"),
+    ],
+)
+def test_a_bad_task_is_refused_before_it_starts(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        preflight([job(**arguments).config])
+
+
+def test_a_search_and_a_claim_need_a_metric_with_a_name_that_is_declared() -> None:
+    config = job().config
+    with pytest.raises(UsageError, match=r"sweep\.objective=score: must be loss"):
+        preflight([config | {"sweep": config["sweep"] | {"objective": "score"}}])
+    with pytest.raises(UsageError, match=r"claims\.0\.metric=test_accuracy: must be loss"):
+        preflight([config | {"claims": [{"metric": "test_accuracy", "value": 0.9, "words": "90 %"}]}])
+
+
+def test_a_job_without_pytorch_does_not_import_it(tmp_path: Path) -> None:
+    (tmp_path / "conf/task").mkdir(parents=True)
+    (tmp_path / "conf/task/descend.yaml").write_text(
+        "# Descend.\ndefaults: [function]\n_target_: tests.jobs.descent.descend\ncheckpoint_every: 2\n"
+    )
+    arguments = ["--config-dir", "conf", "task=descend", "tracking=none", "+net.width=3", "hydra.run.dir=job"]
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *arguments, "sweep.keep=checkpoint"],
+        cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = read_metrics(tmp_path / "job")
+    assert [line["has_torch"] for line in lines[:-1]] == [0, 0, 0, 0]
+    assert (tmp_path / "job/checkpoint.pt").stat().st_size < 20_000
