@@ -18,7 +18,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
-from mnist_resnet.config.unread_keys import refuse_unread_keys
+from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
@@ -48,6 +48,7 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=loader)
         self._shared: dict[tuple[str, ...], DictConfig] = {}
         self._uses_hydra_node: dict[tuple[str, ...], bool] = {}
+        self._alone: dict[tuple[str, ...], tuple[DictConfig, dict[str, str | None]] | None] = {}
         self._is_group: dict[str, bool] = {}
         refuse_ambiguous_values(config)
         for plugin in PLUGINS:
@@ -65,20 +66,46 @@ class Composer:
 
     def compose(self, combination: Combination, swept: Sequence[str]) -> DictConfig:
         """Return the config of one job, including Hydra's own node."""
-        values = [override for override in combination if self._is_swept_value(override.partition("=")[0], swept)]
-        choices = tuple(override for override in combination if override not in values)
+        values, choices = self._parted(combination, swept)
         shared = self._compose_shared(choices)
         if values and self._uses_hydra_node[choices]:
             # The config refers to Hydra's node, which stores the overrides in further forms; let Hydra compose it.
             return self._loader.load_sweep_config(self._config, list(combination))
+        composed = self._with_values(shared, values)
+        if composed is None:
+            # Hydra rejects a value as well; its error is the one that `hydra_errors` can explain.
+            return self._loader.load_sweep_config(self._config, list(combination))
+        composed.hydra.overrides.task = list(combination)
+        return composed
+
+    def compose_alone(
+        self, combination: Combination, swept: Sequence[str]
+    ) -> tuple[DictConfig, dict[str, str | None]] | None:
+        """Return the config of one job without Hydra's node, and its choices; None if the job needs that node.
+
+        To copy and to resolve it takes most of the time of `compose`, and hardly a config refers to it.
+        """
+        values, choices = self._parted(combination, swept)
+        self._compose_shared(choices)
+        alone = self._alone[choices]
+        if alone is None or any("${" in value for value in values):
+            return None
+        composed = self._with_values(alone[0], values)
+        return None if composed is None else (composed, dict(alone[1]))
+
+    def _parted(self, combination: Combination, swept: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+        """Return the overrides that set swept values, and all others."""
+        values = [override for override in combination if self._is_swept_value(override.partition("=")[0], swept)]
+        return values, tuple(override for override in combination if override not in values)
+
+    def _with_values(self, shared: DictConfig, values: Sequence[str]) -> DictConfig | None:
+        """Return a copy of the config with these values; None if it does not take one of them."""
         composed = copy.deepcopy(shared)
         for override in map(self._parser.parse_override, values):
             try:
                 OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:
-                # Hydra rejects this value as well; its error is the one that `hydra_errors` can explain.
-                return self._loader.load_sweep_config(self._config, list(combination))
-        composed.hydra.overrides.task = list(combination)
+                return None
         return composed
 
     def compose_without(self, combination: Combination, key: str, swept: Sequence[str]) -> DictConfig:
@@ -105,7 +132,13 @@ class Composer:
             self._refuse_other_plugins(composed.hydra.runtime.choices)
             self._refuse_sweep_settings(composed)
             self._shared[combination] = composed
-            self._uses_hydra_node[combination] = "${hydra:" in OmegaConf.to_yaml(_without_hydra(composed))
+            alone = _without_hydra(composed)
+            OmegaConf.set_struct(alone, OmegaConf.is_struct(composed))
+            self._uses_hydra_node[combination] = "${hydra" in OmegaConf.to_yaml(alone)
+            needs_hydra_node = self._uses_hydra_node[combination] or has_undeclared_keys(composed)
+            if not needs_hydra_node:
+                refuse_unread_keys(composed)
+            self._alone[combination] = None if needs_hydra_node else (alone, recorded_choices(composed))
         return self._shared[combination]
 
     def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:
@@ -163,6 +196,9 @@ def compose_job(combination: Combination, swept: Sequence[str], index: int, comp
     Raises:
         UsageError: a value is invalid, or one of the job's config files sets a launcher or sweeper.
     """
+    alone = composer.compose_alone(combination, swept)
+    if alone:
+        return _job_spec(*alone, combination, swept)
     composed = composer.compose(combination, swept)
     with open_dict(composed):
         composed.hydra.job.id, composed.hydra.job.num = str(index), index
@@ -177,11 +213,17 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
     """
     refuse_unread_keys(composed)
     with as_hydras_config(composed):
-        container = OmegaConf.to_container(_without_hydra(composed), resolve=True, throw_on_missing=True)
+        return _job_spec(_without_hydra(composed), recorded_choices(composed), combination, swept)
+
+
+def _job_spec(
+    alone: DictConfig, choices: dict[str, str | None], combination: Combination, swept: Sequence[str]
+) -> JobSpec:
+    container = OmegaConf.to_container(alone, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     content: dict[str, Any] = with_moved_targets({str(key): value for key, value in container.items()})
     allow(content)
-    return make_job_spec(content, recorded_choices(composed), combination, swept)
+    return make_job_spec(content, choices, combination, swept)
 
 
 def recorded_choices(composed: DictConfig) -> dict[str, str | None]:

@@ -44,6 +44,11 @@ def refuse_unread_keys(composed: DictConfig) -> None:
         raise UsageError(_unread(undeclared[0], composed))
 
 
+def has_undeclared_keys(composed: DictConfig) -> bool:
+    """Return whether there are keys that other keys' interpolations, Hydra's node among them, must refer to."""
+    return next(_undeclared_keys(composed), None) is not None
+
+
 def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
     for key, value in composed.items_ex(resolve=False):
         if key not in Config.model_fields and key != "hydra" and value != {}:  # an empty file sets nothing

@@ -10,7 +10,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 
 from mnist_resnet.config.combinations import Combination
-from mnist_resnet.config.compose import Composer, resolve_job
+from mnist_resnet.config.compose import Composer, compose_job, resolve_job
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -35,9 +35,11 @@ def test_composer_agrees_with_hydra(combination: Combination) -> None:
         before = HydraConfig.instance().cfg
         composer.compose([override for override in combination if not override.startswith("seed")], SWEPT)
         by_composer = resolve_job(composer.compose(combination, SWEPT), combination, SWEPT)
+        by_itself = compose_job(combination, SWEPT, 0, composer)
         by_hydra = resolve_job(loader.load_sweep_config(config, combination), combination, SWEPT)
         HydraConfig.instance().cfg = before
-    assert by_composer == by_hydra
+    assert by_composer == by_hydra == by_itself
+    assert list(by_itself.config) == list(by_hydra.config)
 
 
 def test_composer_raises_hydras_own_error() -> None:
