@@ -28,13 +28,17 @@ _DAMAGE = (
 )
 
 
+CLASSES = ("uint8", "uint16", "uint32")
+"""Types that classes are stored in, the smallest one that holds all of them."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """The content of `predictions.npz` for a test set of n images, in the test set's order.
 
     Attributes:
-        label: uint8 [n], true class.
-        predicted: uint8 [n], class with the largest log-probability.
+        label: uint8 [n], true class; uint16 or uint32 if there are more than 256.
+        predicted: likewise, class with the largest log-probability.
         label_log_probability: float16 [n], natural log-probability of the true class.
         predicted_log_probability: float16 [n], natural log-probability of the predicted class.
         test_set_sha256: hash of the test set; see `training.predictions.test_set_sha256`.
@@ -94,17 +98,17 @@ def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]
 def _misfit(content: dict[str, NDArray[Any]]) -> str | None:
     """Return what is wrong with the arrays' names, types or lengths; None if nothing is."""
     kinds = {
-        "label": ("uint8", 1),
-        "predicted": ("uint8", 1),
-        "label_log_probability": ("float16", 1),
-        "predicted_log_probability": ("float16", 1),
-        "misread_index": ("int32", 1),
-        "misread_pixels": ("uint8", 4),
+        "label": (CLASSES, 1),
+        "predicted": (CLASSES, 1),
+        "label_log_probability": (("float16",), 1),
+        "predicted_log_probability": (("float16",), 1),
+        "misread_index": (("int32",), 1),
+        "misread_pixels": (("uint8",), 4),
     }
     if set(content) != {*kinds, "test_set_sha256"}:
         return "it holds other arrays"
-    for name, (dtype, dimensions) in kinds.items():
-        if str(content[name].dtype) != dtype or content[name].ndim != dimensions:
+    for name, (types, dimensions) in kinds.items():
+        if str(content[name].dtype) not in types or content[name].ndim != dimensions:
             return f"{name} is {content[name].dtype} {list(content[name].shape)}"
     per_image = {len(content[name]) for name in list(kinds)[:4]}
     if len(per_image) != 1 or len(content["misread_index"]) != len(content["misread_pixels"]):

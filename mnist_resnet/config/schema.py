@@ -180,7 +180,18 @@ class Data(Component):
     """The data set; keys not declared here are arguments of the source that `_target_` names."""
 
     settings = frozenset(
-        ("train_size", "val_size", "test_size", "batch_size", "test_batch_size", "classes", "channels", "mean", "std")
+        (
+            "train_size",
+            "val_size",
+            "test_size",
+            "batch_size",
+            "test_batch_size",
+            "classes",
+            "channels",
+            "mean",
+            "std",
+            "balanced",
+        )
     )
 
     train_size: int | None = Field(None, ge=1)
@@ -188,7 +199,8 @@ class Data(Component):
     test_size: int | None = Field(None, ge=1)
     batch_size: int = Field(64, ge=2)
     test_batch_size: int = Field(1000, ge=1)
-    classes: int = Field(10, ge=2, le=256)
+    balanced: bool = False
+    classes: int = Field(10, ge=2)
     channels: int = Field(1, ge=1)
     mean: float | list[float] = 0.1307
     std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = 0.3081

@@ -16,6 +16,7 @@ from torch import Tensor
 from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Data
 from mnist_resnet.data.dataset import DataSet
+from mnist_resnet.data.targets import is_classes
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
 
@@ -25,16 +26,16 @@ class Split:
     """A split of a data set (training, validation or test), on the device.
 
     Attributes:
-        pixels: uint8 [n, channels, height, width], 0 to 255.
-        labels: int64 [n], 0 to classes - 1.
-        mean: float32 [1 or channels, 1, 1], mean of the pixels scaled to 0…1.
-        std: float32 [1 or channels, 1, 1], standard deviation of the pixels scaled to 0…1.
+        pixels: uint8 [n, channels, height, width], 0 to 255; or other inputs, see `LabelledImages`.
+        labels: int64 [n], 0 to classes - 1; or others, see `LabelledImages`.
+        mean: float32 [1 or channels, 1, 1], mean of the pixels scaled to 0…1, or of floats; None leaves floats alone.
+        std: float32 [1 or channels, 1, 1], their standard deviation; None as for `mean`.
     """
 
     pixels: Tensor
     labels: Tensor
-    mean: Tensor
-    std: Tensor
+    mean: Tensor | None
+    std: Tensor | None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,9 +60,16 @@ class Split:
         """Normalise uint8 [batch, channels, height, width] to float32 of the same shape.
 
         The operations and their order are those of torchvision's ToTensor and Normalize, so the results are bitwise
-        equal.
+        equal. Floats become float32 and are normalised if the config gives `mean` and `std`; integers stay as they are.
         """
-        return pixels.to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
+        if pixels.dtype == torch.uint8:
+            assert self.mean is not None
+            assert self.std is not None
+            return pixels.to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
+        if not pixels.is_floating_point():
+            return pixels
+        floats = pixels.to(torch.float32)
+        return floats if self.mean is None or self.std is None else (floats - self.mean) / self.std
 
 
 @dataclass(frozen=True)
@@ -79,14 +87,18 @@ class DataSplits:
     test: Split
 
 
-def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+def shuffled(count: int, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
     """Return the order of the training images in an epoch: a permutation, int64 [count], on the CPU.
 
-    It depends on `seed` and `epoch` only, not on any global random state.
+    With weights, float64 [count], so many images are drawn by them, with replacement. The order depends on `seed` and
+    `epoch` only, not on any global random state.
     """
     # PyTorch's CPU generator keeps only 32 bits of a seed, so hash the pair instead of concatenating it.
     epoch_seed = int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    return torch.randperm(count, generator=torch.Generator().manual_seed(epoch_seed))
+    generator = torch.Generator().manual_seed(epoch_seed)
+    if weights is not None:
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
+    return torch.randperm(count, generator=generator)
 
 
 def load(data: Data, device: str) -> DataSplits:
@@ -101,7 +113,7 @@ def load(data: Data, device: str) -> DataSplits:
     data_set = _on_device(_source_node(data), device)
     available = len(data_set.train.labels)
     train_size = available - data.val_size if data.train_size is None else data.train_size
-    mean, std = (torch.tensor(value, device=device).reshape(-1, 1, 1) for value in (data.mean, data.std))
+    mean, std = (_constant(data, key, data_set, device) for key in ("mean", "std"))
     train, test = data_set.train, data_set.test
     return DataSplits(
         train=Split(train.pixels[:train_size], train.labels[:train_size], mean, std),
@@ -110,6 +122,14 @@ def load(data: Data, device: str) -> DataSplits:
         else None,
         test=Split(test.pixels[: data.test_size], test.labels[: data.test_size], mean, std),
     )
+
+
+def _constant(data: Data, key: str, data_set: DataSet, device: str) -> Tensor | None:
+    """Return the mean or standard deviation, shaped for the inputs; None for floats of which the config has none."""
+    pixels = data_set.train.pixels
+    if pixels.dtype != torch.uint8 and key not in data.model_fields_set:
+        return None
+    return torch.tensor(getattr(data, key), device=device).reshape(-1, *[1] * (pixels.ndim - 2))
 
 
 def decode(data: Data) -> None:
@@ -166,12 +186,24 @@ def _check_fits(data: Data, data_set: DataSet) -> None:
             f"data.batch_size={data.batch_size}: leaves a last batch of one of {train - data.val_size} training "
             f"images, on which batch norm can't train; choose another batch size, or set data.train_size"
         )
-    channels = data_set.train.pixels.shape[1]
-    if channels != data.channels:
+    pixels = data_set.train.pixels
+    channels = pixels.shape[1]
+    if pixels.ndim == 4 and channels != data.channels:
         raise UsageError(f"data.channels={data.channels}: the images have {channels}")
     for key, value in (("mean", data.mean), ("std", data.std)):
         if isinstance(value, list) and len(value) != channels:
             raise UsageError(f"data.{key}={value}: give one number, or one for each of the {channels} channels")
+    _check_labels(data, data_set)
+
+
+def _check_labels(data: Data, data_set: DataSet) -> None:
+    labels = data_set.train.labels
+    if data.balanced and labels.ndim > 1:
+        raise UsageError("data.balanced=true: is for data with one class each; weight the loss instead")
+    if not is_classes(labels):
+        if labels.shape[1] != data.classes:
+            raise UsageError(f"data.classes={data.classes}: there are {labels.shape[1]} yes-or-no labels")
+        return
     largest = int(max(data_set.train.labels.max(), data_set.test.labels.max()))
     if largest >= data.classes:
         raise UsageError(f"data.classes={data.classes}: there is a label {largest}; labels count from 0")

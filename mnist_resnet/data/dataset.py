@@ -5,6 +5,7 @@ keys of the `data` node that the schema does not declare (for `mnist`: `root` an
 """
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -14,11 +15,13 @@ from mnist_resnet.errors import UsageError
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """Images and their class labels.
+    """Images, or other inputs, and their labels.
 
     Attributes:
-        pixels: uint8 [n, channels, height, width], 0 to 255.
-        labels: int64 [n], classes counted from 0.
+        pixels: uint8 [n, channels, height, width], 0 to 255; or inputs of any other kind, such as floats [n, features]
+            or tokens, int64 [n, tokens].
+        labels: int64 [n] or [n, tokens], classes counted from 0; or float32 [n, labels], each of several yes-or-no
+            labels as 1 or 0.
 
     Raises:
         UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, or a label is
@@ -29,8 +32,16 @@ class LabelledImages:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        _require(self.pixels, "pixels", torch.uint8, "uint8 [n, channels, height, width]", dimensions=4)
-        _require(self.labels, "labels", torch.int64, "int64 [n]", dimensions=1)
+        _require_tensor(self.pixels, "pixels", "uint8 [n, channels, height, width], or other inputs [n, …]")
+        _require_tensor(self.labels, "labels", "int64 [n]")
+        if self.pixels.dtype == torch.uint8 and self.pixels.ndim != 4:
+            _refuse(self.pixels, "pixels", "uint8 [n, channels, height, width]; other inputs are floats or int64")
+        if self.pixels.ndim < 2:
+            _refuse(self.pixels, "pixels", "[n, …] with at least two dimensions")
+        if self.labels.is_floating_point():
+            _require_yes_or_no(self.labels)
+        elif self.labels.dtype != torch.int64 or self.labels.ndim < 1:
+            _refuse(self.labels, "labels", "int64 [n]")
         if len(self.pixels) != len(self.labels):
             raise UsageError(
                 f"data set: {len(self.pixels)} images and {len(self.labels)} labels; the numbers must be equal"
@@ -79,9 +90,21 @@ class DataSet:
         return DataSet(self.train.to(device), self.test.to(device), self.is_published)
 
 
-def _require(tensor: Tensor, name: str, dtype: torch.dtype, expected: str, dimensions: int) -> None:
+def _require_tensor(tensor: Tensor, name: str, expected: str) -> None:
     if not isinstance(tensor, Tensor):
         raise UsageError(f"data set: {name} must be a tensor, {expected}, not {type(tensor).__name__}")
-    if tensor.dtype != dtype or tensor.ndim != dimensions:
-        actual = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        raise UsageError(f"data set: {name} must be {expected}, not {actual}")
+
+
+def _require_yes_or_no(labels: Tensor) -> None:
+    if labels.dtype != torch.float32 or labels.ndim != 2:
+        _refuse(labels, "labels", "int64 [n], or float32 [n, labels] of zeros and ones")
+    if not bool(((labels == 0) | (labels == 1)).all()):
+        raise UsageError(
+            "data set: labels are floats other than 0 and 1; this task classifies: for a regression write a training "
+            "function of your own (task._target_)"
+        )
+
+
+def _refuse(tensor: Tensor, name: str, expected: str) -> NoReturn:
+    actual = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    raise UsageError(f"data set: {name} must be {expected}, not {actual}")

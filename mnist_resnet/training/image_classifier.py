@@ -126,6 +126,12 @@ def _add_report_losses(run: TaskRun, training: Training) -> None:
 def _save_results(run: TaskRun, training: Training) -> None:
     """Write the predictions and, unless `sweep.keep=none`, the trained network."""
     test, data = training.splits.test, run.config.data
+    if test.pixels.dtype != torch.uint8 or test.labels.is_floating_point() or test.labels.ndim > 1:
+        run.writer.note(
+            "no predictions and no model file are written: they are for images of bytes with one class each; "
+            "sweep.keep=checkpoint keeps the weights"
+        )
+        return
     predicted = log_probabilities(training, test)
     digest = test_set_sha256(test.pixels, test.labels)
     write_predictions(run.folder, test.labels, predicted, test.pixels, digest, run.write)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import log_softmax
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, Split, shuffled
+from mnist_resnet.data.targets import balancing_weights, count_right, positions, summed_cross_entropy
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.jobs.progress import Diverged
@@ -110,7 +111,8 @@ class Training:
         self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval)
         self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
-        black = splits.train.normalise(torch.zeros_like(splits.train.pixels[0, :, :1, :1]))
+        pixels = splits.train.pixels
+        black = splits.train.normalise(torch.zeros_like(pixels[0, :, :1, :1] if pixels.ndim == 4 else pixels[0]))
         augment = build(config.augmentation.node())
         augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
         self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
@@ -153,7 +155,7 @@ class Training:
             loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-        self.correct += (logits.argmax(1) == labels).sum()
+        self.correct += count_right(logits, labels)
         return loss.detach()
 
     def state(self) -> State:
@@ -229,7 +231,9 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
         Interrupted: the program was asked to stop.
     """
     config, model, device = training.config, training.model, training.numerics.device
-    order = shuffled(len(training.splits.train), config.seed, training.epoch).to(device)
+    labels = training.splits.train.labels
+    weights = balancing_weights(labels.cpu()) if config.data.balanced else None
+    order = shuffled(len(labels), config.seed, training.epoch, weights).to(device)
     metrics = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()
@@ -274,7 +278,7 @@ def report_batch(training: Training, callbacks: Sequence[Callback], step: int, l
         raise first_divergence(training)
     images = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
     for callback in callbacks:
-        callback.batch(training.epoch, step, loss, correct / images)
+        callback.batch(training.epoch, step, loss, correct / (images * positions(training.splits.train.labels)))
 
 
 def first_divergence(training: Training) -> Diverged:
@@ -314,7 +318,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     metrics: Metrics = {
         "epoch": training.epoch,
         "train_loss": (losses @ sizes / count).item(),
-        "train_accuracy": training.correct.item() / count,
+        "train_accuracy": training.correct.item() / (count * positions(training.splits.train.labels)),
     }
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
@@ -348,14 +352,14 @@ def evaluate(training: Training, split: Split, stop: StopCheck) -> Metrics:
         stop.check()
         with training.numerics.autocast():
             logits = model(images).float()
-        losses.append(cross_entropy(logits, labels, reduction="sum"))
-        correct.append((logits.argmax(1) == labels).sum())
+        losses.append(summed_cross_entropy(logits, labels))
+        correct.append(count_right(logits, labels))
         if training.metrics:
             all_logits.append(logits)
     count = len(split)
     return {
         "loss": torch.stack(losses).cpu().double().sum().item() / count,
-        "accuracy": torch.stack(correct).sum().item() / count,
+        "accuracy": torch.stack(correct).sum().item() / (count * positions(split.labels)),
         **(own_values(training.metrics, torch.cat(all_logits), split.labels) if training.metrics else {}),
     }
 

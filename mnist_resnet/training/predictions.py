@@ -53,7 +53,7 @@ def write_predictions(
 
     Args:
         folder: the job folder.
-        labels: integers [n], at most 255.
+        labels: integers [n].
         log_probabilities: floating point [n, classes], natural logarithms.
         pixels: uint8 [n, channels, height, width], the test images.
         test_set_sha256: the test set's hash, from `test_set_sha256`.
@@ -63,10 +63,11 @@ def write_predictions(
     scores = log_probabilities.float().cpu().numpy()
     predicted = scores.argmax(axis=1)
     image = np.arange(len(label))
+    classes = np.min_scalar_type(scores.shape[1] - 1)
     misread = np.flatnonzero(predicted != label)[:MAX_MISREAD_IMAGES]
     content: dict[str, Any] = {
-        "label": label.astype(np.uint8),
-        "predicted": predicted.astype(np.uint8),
+        "label": label.astype(classes),
+        "predicted": predicted.astype(classes),
         "label_log_probability": _half(scores[image, label]),
         "predicted_log_probability": _half(scores[image, predicted]),
         "test_set_sha256": np.array(test_set_sha256),

@@ -12,11 +12,12 @@ LABELS = torch.arange(4)
 @pytest.mark.parametrize(
     ("pixels", "labels", "says"),
     [
-        (PIXELS.float(), LABELS, "pixels must be uint8 [n, channels, height, width], not float32 [4, 1, 28, 28]"),
+        (PIXELS[:, 0, 0, 0].float(), LABELS, "pixels must be [n, …] with at least two dimensions, not float32 [4]"),
         (PIXELS.squeeze(1), LABELS, "not uint8 [4, 28, 28]"),
         (PIXELS.numpy(), LABELS, "pixels must be a tensor"),
         (PIXELS, LABELS.to(torch.uint8), "labels must be int64 [n], not uint8 [4]"),
-        (PIXELS, LABELS.unsqueeze(1), "labels must be int64 [n], not int64 [4, 1]"),
+        (PIXELS, LABELS.double(), "labels must be int64 [n], or float32 [n, labels] of zeros and ones, not float64"),
+        (PIXELS, LABELS.float().unsqueeze(1), "this task classifies: for a regression write a training function"),
         (PIXELS, LABELS[:3], "4 images and 3 labels"),
         (PIXELS[:0], LABELS[:0], "there must be at least one image"),
         (PIXELS, LABELS - 1, "a label is -1"),
