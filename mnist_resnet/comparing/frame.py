@@ -13,6 +13,7 @@ from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.reported import describe_metrics
 from mnist_resnet.config.metric import BEST, Metric
+from mnist_resnet.config.signature import NEUTRAL, NEUTRAL_CHOICES
 
 JOB_COLUMNS = (
     "name", "sweep", "status", "folder", "index", "signature", "data_sha256", "epochs", "epochs_completed",
@@ -58,6 +59,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     are_classifiers = "best_epoch" in reported["in_table"]
     columns = list(dict.fromkeys([*(METRIC_COLUMNS if are_classifiers else ()), *measured]))
     rows = [_row(job, columns, metrics) | {"sweep": label} for job, label in zip(jobs, label_sweeps(jobs), strict=True)]
+    rows = _with_later_groups(rows)
     keys = dict.fromkeys([*JOB_COLUMNS, *columns, *(key for row in rows for key in row)])
     frame = pd.DataFrame(rows, columns=list(keys), dtype=object)
     # infer dtypes of full columns only: one missing train_size would turn all the others into floats
@@ -85,6 +87,20 @@ def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     joined: pd.DataFrame = pd.concat([repeated, epochs[[key for key in epochs if key not in repeated]]], axis="columns")
     joined.attrs = dict(frame.attrs)
     return joined
+
+
+def _with_later_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give jobs that are older than a config group what they computed with, so that it is no factor."""
+    later = {
+        group: {**flatten({group: NEUTRAL[group]}), group: NEUTRAL_CHOICES[group]}
+        for group in NEUTRAL
+        if any(group in row for row in rows)
+    }
+    filled = []
+    for row in rows:
+        missing = [levels for group, levels in later.items() if group not in row and "optim" in row]
+        filled.append({key: value for levels in missing for key, value in levels.items()} | row)
+    return filled
 
 
 def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dict[str, Any]:

@@ -45,6 +45,9 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 Such a node is left out of the signature, so configs with and without it have the same one.
 """
 
+NEUTRAL_CHOICES = {"augmentation": "none", "averaging": "none", "loss": "cross_entropy", "training": "plain"}
+"""The names of those options in `conf/`."""
+
 ORIGINAL_TARGETS = {new: old for old, new in MOVED_TARGETS.items()}
 """Maps each moved `_target_` to its original path, which signatures hash."""
 

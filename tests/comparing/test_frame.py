@@ -109,3 +109,12 @@ def test_equal_levels_have_the_same_text() -> None:
 def test_malformed_claims_are_ignored(tmp_path: Path) -> None:
     folder = write_job(tmp_path / "job", config={"claims": {"value": 1}})
     assert claims_of(load_jobs([folder])[0][0]) == []
+
+
+def test_a_config_group_that_older_jobs_lack_is_no_factor(tmp_path: Path) -> None:
+    write_job(tmp_path / "old", seed=1)
+    new: dict[str, object] = {"training.step": None, "training.metrics": {}}
+    write_job(tmp_path / "new", seed=2, config=new, choices={"training": "plain"})
+    write_job(tmp_path / "mixed", seed=2, config={"training.step": "x"}, choices={"training": "mixup"})
+    assert varying_factors(jobs_frame(load_jobs([tmp_path / "old", tmp_path / "new"])[0])) == []
+    assert varying_factors(jobs_frame(load_jobs([tmp_path])[0])) == ["training"]
