@@ -103,7 +103,12 @@ def open_run(
                     wandb_mode.warn_once(f"W&B refused a run, which is kept offline ({reason})")
                 else:
                     wandb_mode.give_up(f"did not take a run in time ({reason})")
-        return _open_offline(folder, timeout, options)
+        try:
+            return _open_offline(folder, timeout, options)
+        except Exception:
+            # W&B's own process may have died since the last run.
+            _restart_service()
+            return _open_offline(folder, timeout, options)
     except BaseException:
         wandb_files.put_back(moves)
         raise
@@ -138,6 +143,7 @@ def abandon(opened: OpenRun) -> None:
     """Finish a run after an error in W&B, so that the next attempt can use its id; ignore further errors."""
     with suppress(Exception):
         opened.run.finish(exit_code=1)
+    _restart_service()
 
 
 def leave(opened: OpenRun) -> None:
@@ -156,7 +162,7 @@ def leave(opened: OpenRun) -> None:
 
 
 def _restart_service() -> None:
-    """Restart W&B's own process, which after a failed `init` treats the run's id as in use (observed, wandb 0.31)."""
+    """Restart W&B's own process, if it has died, or holds a run's id after a failed `init` (wandb 0.31)."""
     import wandb
 
     with suppress(Exception):

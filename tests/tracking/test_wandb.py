@@ -201,6 +201,31 @@ def test_killed_job_resumes_as_one_run(tmp_path: Path) -> None:
     assert [row["epoch"] for row in sent.history if "epoch" in row] == [0, 1, 2]
 
 
+def _kill_service() -> None:
+    """Kill W&B's own process, as the kernel does when memory runs out."""
+    (service,) = [
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/stat")
+        if f") S {os.getpid()} " in file.read_text().replace(") R ", ") S ") and "(wandb-core)" in file.read_text()
+    ]
+    os.kill(service, signal.SIGKILL)
+
+
+def test_jobs_after_a_death_of_w_and_b_s_process_have_their_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = WandbTracker(mode="offline")
+    tracker.begin(_run(tmp_path / "first"))
+    _kill_service()
+    _train(tracker, _run(tmp_path / "first"), until=3)
+    for name in ("second", "third"):
+        _train(WandbTracker(mode="offline"), _run(tmp_path / name, identity=f"{name:0>16}"), until=3)
+        _check_complete(history(_offline_runs(tmp_path / name)[-1]))
+        if name == "second":
+            _kill_service()
+    assert len(_warnings(caplog)) <= 1, "only the job in which it died is without"
+
+
 def test_job_resumed_after_a_sync_appends_to_the_uploaded_run(tmp_path: Path) -> None:
     job = tmp_path / "job"
     with WandbServer() as server:
