@@ -158,7 +158,7 @@ class Chaos:
 
         kinds: list[tuple[str, int, Callable[[], str | None]]] = [
             ("a terminal", 6, lambda: self._kill_one(running())),
-            ("a worker", 6, lambda: self._kill_one(processes(self.root, WORKER))),
+            ("a worker", 6, lambda: self._kill_one(self._workers())),
             ("W&B's process", 2, lambda: self._kill_one(processes(self.root, WANDB))),
             ("disk full", int(self.has_small_disk), self._fill_disk),
             ("conf/ edited", 1, self._edit_conf),
@@ -176,6 +176,13 @@ class Chaos:
                 done = (self.steps() - before) / needed
                 self._say(f"{count}/{faults} {kind} ({done:.0%} of the work)")
                 self.set_pause(SLOW if done > count / faults else FAST)
+
+    def _workers(self) -> set[int]:
+        """Return the workers that run a job or, every fourth time, also those that are just starting."""
+        alive = processes(self.root, WORKER)
+        last = [records[-1] for file in self.disk.glob(f"sweep/*/{RESULT}") if (records := attempts(file.parent))]
+        running = {record["pid"] for record in last if record["ended"] is None}
+        return alive if self.rng.random() < 0.25 else alive & running
 
     def _kill_one(self, pids: set[int]) -> str | None:
         """Send a signal to one of the processes; return its name, or None if there is none."""

@@ -4,6 +4,7 @@ Each job has one folder. Jobs write it; `comparing` reads it and nothing else. F
 synced and renamed, so neither a reader nor a crash ever leaves a partial file.
 """
 
+import errno
 import json
 import os
 import re
@@ -122,6 +123,9 @@ PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 ANSWERS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, RefusedFile)
 """Errors that are an answer of the file system, and no failure to deliver one."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that has no room, or no more for this user."""
 
 Read = TypeVar("Read")
 

@@ -1,11 +1,12 @@
 """Runs one worker on a sweep's unfinished jobs: `python -m mnist_resnet.work SWEEP_DIR`."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.worker_options import launch_is_active
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist
 
         be_killed_first()
     if options.supervised:
+        # The process that started this one has blocked it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         from mnist_resnet.launchers.parent_watch import end_with_parent
 
         end_with_parent()
@@ -34,6 +37,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"ended early: {wording(error)}", file=sys.stderr)
+        return 1
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

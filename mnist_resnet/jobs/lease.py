@@ -35,7 +35,7 @@ from mnist_resnet.attempts import (
     this_machine,
 )
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import FORMAT, Status, UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import DISK_FULL, FORMAT, Status, UnreadableFolder, write_atomically
 
 SILENT_WAIT = 3.0
 """Seconds of waiting for a lease after which the holder is named."""
@@ -219,7 +219,8 @@ def acquire_lease(
         if not _create(attempt_file(folder, number), record):
             return None
     except OSError as error:
-        raise UsageError(f"{folder}: no job can run there ({error.strerror}); choose a folder to write in") from None
+        cure = "make room" if error.errno in DISK_FULL else "choose a folder to write in"
+        raise UsageError(f"{folder}: no job can run there ({error.strerror}); {cure}") from None
     _remove_leftovers(folder / ATTEMPTS)
     return Lease(folder, number, record, heartbeat)
 

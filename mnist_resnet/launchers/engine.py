@@ -115,14 +115,19 @@ class WorkerStarter:
         """
         path = python_path() if path is None else path
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "mnist_resnet.work", *arguments, "--supervised"],
-            env=os.environ | {"PYTHONPATH": path} | placement.environment,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+        # Ctrl-C has to wait until the worker is ready for it: Python would show where in its imports it was.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-u", "-m", "mnist_resnet.work", *arguments, "--supervised"],
+                env=os.environ | {"PYTHONPATH": path} | placement.environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return WorkerProcess(process, output)
 
 

@@ -17,7 +17,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import DISK_FULL, UnreadableFolder
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash, has_begun_a_job
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import last_request, stop_on_request
@@ -27,7 +27,6 @@ from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import Worker, WorkerRequest, WorkerStarter
 from mnist_resnet.launchers.gpu_sharing import share_gpus
 from mnist_resnet.launchers.submit import submit_and_wait
-from mnist_resnet.sweeps.finish import DISK_FULL
 from mnist_resnet.sweeps.folder import job_folders, job_state, read_sweep
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.pending import PendingJobs, PendingSweepJobs

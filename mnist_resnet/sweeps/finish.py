@@ -1,6 +1,5 @@
 """Runs a sweep through a launcher and finishes it: prints the table and failures, writes the summary files."""
 
-import errno
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.console import Console
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import EndedEarly, UsageError, wording
-from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
+from mnist_resnet.job_folder import DASHBOARD, DISK_FULL, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.weights import remove_unkept_weights
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
@@ -19,8 +18,6 @@ from mnist_resnet.sweeps.live_dashboard import write_sweep_dashboard, write_swee
 from mnist_resnet.sweeps.summary import JobsStillRunning, summarize_once
 from mnist_resnet.tracking.console import plain_console
 from mnist_resnet.tracking.guarded import GuardedTracker
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: bool = False) -> int:

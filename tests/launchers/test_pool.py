@@ -46,6 +46,14 @@ from tests.small_sweeps import (
 
 Run = Callable[..., CommandResult]
 
+
+def test_ctrl_c_ends_a_worker_that_is_just_starting_without_a_traceback(tmp_path: Path) -> None:
+    worker = WorkerStarter().start([str(tmp_path)], placements(1, [], 1)[0])
+    worker.send(signal.SIGINT)
+    assert worker.exit_reason() == "ended by signal 2 (Interrupt)"
+    assert worker.lines() == []
+
+
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
 TARGET = "fateful.network"
 
