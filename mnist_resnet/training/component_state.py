@@ -24,6 +24,11 @@ INTERNAL = {*vars(nn.Module()), "training"}
 """Attributes of every module; those that are state are in its `state_dict`."""
 OPTIMIZER_INTERNAL = {"state", "param_groups", "defaults"}
 GENERATORS = (torch.Generator, random.Random, numpy.random.RandomState, numpy.random.Generator)
+UNCOVERED_BELOW = (nn.Module, FunctionType, MethodType, partial)
+"""Objects for whose contents no `state_dict` above them speaks.
+
+A module's has its submodules, but nothing of what its other attributes hold; LambdaLR's has nothing of functions.
+"""
 _ABSENT = object()
 LEAVES = (str, bytes, int, float, complex, type, type(None), ModuleType, Tensor, numpy.ndarray, logging.Logger)
 
@@ -165,8 +170,7 @@ def _walk(part: Part, seen: set[int]) -> Iterator[Part]:
             yield from _walk(Part(f"{part.path}.{name}", module, True), seen)
     is_covered = part.is_covered or (_has_state(value) and not isinstance(value, nn.Module))
     for name, inner in _attributes(value).items():
-        # A module's `state_dict` has its submodules, but nothing of what its other attributes hold.
-        below = is_covered and not isinstance(value, nn.Module)
+        below = is_covered and not isinstance(value, UNCOVERED_BELOW)
         yield from _walk(Part(f"{part.path}.{name}", inner, below), seen)
 
 
@@ -204,7 +208,7 @@ def _set_attribute(value: Any, name: str, content: Any) -> None:
 def _plain(part: Part) -> dict[str, Any]:
     """Return those attributes that are plain values, unless a `state_dict` speaks for the object."""
     value = part.value
-    is_own = isinstance(value, nn.Module) or not (part.is_covered or _has_state(value))
+    is_own = isinstance(value, nn.Module | FunctionType) or not (part.is_covered or _has_state(value))
     if not is_own or isinstance(value, partial | MethodType) or not hasattr(value, "__dict__"):
         return {}
     return {name: content for name, content in _attributes(value).items() if _is_plain(content)}

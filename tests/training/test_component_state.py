@@ -1,5 +1,6 @@
 """Losses, augmentations, schedules and optimisers with a state of their own: a resumed run ends with the same bits."""
 
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -140,6 +141,32 @@ def float32_rate(optimizer: Optimizer, total_steps: int) -> LambdaLR:
     return LambdaLR(optimizer, lambda step: numpy.float32(1 - step / total_steps))  # type: ignore[arg-type,return-value]
 
 
+def drifting(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    """A schedule whose state is in a closure."""
+    generator, level = numpy.random.default_rng(7), [numpy.float64(1)]
+
+    def factor(_: int) -> float:
+        level[0] = level[0] * numpy.exp(0.1 * generator.normal())
+        return level[0]
+
+    return LambdaLR(optimizer, factor)
+
+
+class Fading:
+    """A schedule whose state is in the object of a bound method."""
+
+    def __init__(self) -> None:
+        self.level = numpy.float64(1)
+
+    def factor(self, share: float, _: int) -> float:
+        self.level = self.level * share
+        return self.level
+
+
+def fading(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    return LambdaLR(optimizer, functools.partial(Fading().factor, 0.9))
+
+
 class Careful(Optimizer):
     """An optimiser whose state holds what PyTorch's own don't: tuples, a string, a mask, float64."""
 
@@ -179,6 +206,8 @@ KINDS: dict[str, dict[str, dict[str, Any]]] = {
     "augmentation with a generator": {"augmentation": {"_target_": f"{HERE}.OwnNoise", "_partial_": True}},
     "augmentation with generators": {"augmentation": {"_target_": f"{HERE}.NoiseModule", "_partial_": True}},
     "NumPy learning rates": {"schedule": {"_target_": f"{HERE}.numpy_rate", "_partial_": True}},
+    "schedule with a closure": {"schedule": {"_target_": f"{HERE}.drifting", "_partial_": True}},
+    "schedule with a bound method": {"schedule": {"_target_": f"{HERE}.fading", "_partial_": True}},
     "NumPy float32 learning rates": {"schedule": {"_target_": f"{HERE}.float32_rate", "_partial_": True}},
     "optimiser with tuples": {"optim": {"_target_": f"{HERE}.Careful", "_partial_": True, "lr": 0.01}},
 }
