@@ -8,6 +8,8 @@ from typing import Any, Literal
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -127,7 +129,7 @@ class Composer:
 
     def _compose_shared(self, combination: tuple[str, ...]) -> DictConfig:
         if combination not in self._shared:
-            composed = self._loader.load_sweep_config(self._config, list(combination))
+            composed = self._load(combination)
             refuse_ambiguous_values(composed)
             self._refuse_other_plugins(composed.hydra.runtime.choices)
             self._refuse_sweep_settings(composed)
@@ -140,6 +142,17 @@ class Composer:
                 refuse_unread_keys(composed)
             self._alone[combination] = None if needs_hydra_node else (alone, recorded_choices(composed))
         return self._shared[combination]
+
+    def _load(self, combination: tuple[str, ...]) -> DictConfig:
+        try:
+            return self._loader.load_sweep_config(self._config, list(combination))
+        except ConfigCompositionException as error:
+            if "before the sweep starts" in str(error):  # Hydra 1.4 refuses what ours would, without naming the file
+                overrides = [*typed_overrides(self._config, "hydra"), *combination]
+                composed = self._loader.load_configuration(self._config.hydra.job.config_name, overrides, RunMode.RUN)
+                self._refuse_other_plugins(composed.hydra.runtime.choices)
+                self._refuse_sweep_settings(composed)
+            raise
 
     def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:
         """Reject a launcher or sweeper set in an experiment's or study's file, which Hydra would silently ignore."""

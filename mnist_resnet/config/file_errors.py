@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from yaml import MarkedYAMLError
@@ -12,7 +12,7 @@ from mnist_resnet.config.validation_errors import suggest_option
 
 YAML_CURES = [
     (r"character '\\t'", "holds a tab; indent with spaces"),
-    (r"mapping values are not allowed here", "a second ':' in one line, or a wrong indent; give each key its own line"),
+    (r"mapping values are not allowed", "a second ':' in one line, or a wrong indent; give each key its own line"),
     (r"found duplicate key (.*)", "{0} is given twice; keep one"),
     (r"character '(.)' that cannot start", "a value can't start with {0}; quote it"),
 ]
@@ -28,7 +28,8 @@ FAULTS = [
         "{0}.yaml: an entry of defaults has several keys; write '- ' before each of them",
     ),
     (
-        r"In '([^']+)': ConfigTypeError raised while composing config: Cannot merge DictConfig with ListConfig",
+        r"In '([^']+)': ConfigTypeError raised while composing config: "
+        r"(?:Cannot merge DictConfig with ListConfig|Cannot merge incompatible container types)",
         "{0}.yaml: is a list; must hold keys with values",
     ),
     (
@@ -43,13 +44,21 @@ FAULTS = [
 ]
 """Regular expressions on Hydra's text, and the message shown instead, with the groups filled in."""
 
+NO_MATCH = [
+    r"In '([^']+)': Could not override '([^'@]+)[^']*'\. No match",
+    r"In '([^']+)': Invalid Defaults List override '.*?'\. No earlier Group Default for '([^'@]+)",  # Hydra 1.4
+]
+
 
 def yaml_fault(error: MarkedYAMLError) -> str:
     """Return the message for a file that is not YAML."""
-    problem = str(error.problem)
+    problem = str(error.problem).removeprefix("did not find ")  # "expected …", in the words of another parser
+    mark = error.problem_mark
+    if mark and problem == "found character that cannot start any token":  # OmegaConf 2.4's parser leaves out which
+        line = Path(mark.name).read_text(encoding="utf-8").splitlines()[mark.line]
+        problem = f"found character {line[mark.column]!r} that cannot start any token"
     cures = ((re.search(pattern, problem), cure) for pattern, cure in YAML_CURES)
     reason = next((cure.format(*found.groups()) for found, cure in cures if found), problem)
-    mark = error.problem_mark
     return f"{mark.name}, line {mark.line + 1}: {reason}" if mark else reason
 
 
@@ -77,12 +86,17 @@ def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFi
     for pattern, message in FAULTS:
         if found := re.search(pattern, text):
             return message.format(*found.groups())
-    if found := re.search(r"In '([^']+)': Could not override '([^'@]+)[^']*'\. No match", text):
-        return _no_match(found[1], found[2], groups)
+    for pattern in NO_MATCH:
+        if found := re.search(pattern, text):
+            return _no_match(found[1], found[2], groups)
     if found := re.search(r"In '([^']+)': Could not find '([^']+)/([^/']*)'", text):
         return _no_such_file(found[1], found[2], found[3], groups)
     if found := re.search(r"Multiple values for (\S+)\.", text):
-        return _second_choice(found.group(1), chosen)
+        group = found.group(1)
+        return _second_choice(lambda words: words[-1].lstrip("/") == group, chosen)
+    if found := re.search(r"Unsupported keyword '([^']+)' in defaults list", text):  # Hydra 1.4
+        keyword = found.group(1)
+        return _second_choice(lambda words: words[0] == keyword, chosen)
     return None
 
 
@@ -107,10 +121,12 @@ def _no_such_file(file: str, group: str, choice: str, groups: Collection[str]) -
     return f"{file}.yaml: '{inner}: {choice}': no such file {group}/{choice}.yaml{cure}"
 
 
-def _second_choice(group: str, chosen: Iterable[ConfigFile]) -> str | None:
+def _second_choice(is_meant: Callable[[list[str]], bool], chosen: Iterable[ConfigFile]) -> str | None:
     for file in chosen:
         for key, choice in file.defaults:
-            if key.split()[-1].lstrip("/") == group and not key.startswith("override "):
+            words = key.split()
+            if words and is_meant(words) and words[0] != "override":
+                group = words[-1].lstrip("/")
                 return (
                     f"{file.name}: '{key}: {choice}' would be a second {group}; to replace the first write "
                     f"'override /{group}: {choice}'"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mnist_resnet.config.hydra_versions import SINCE_1_4
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import CommandResult, Place, make_place, run_in_process
 
@@ -281,6 +282,7 @@ def test_finished_run_is_not_called_completed_again(commands: Commands) -> None:
     assert again.code == 0
 
 
+@pytest.mark.skipif(SINCE_1_4, reason="Hydra 1.4 reruns from a job's folder, not from a pickled config")
 def test_rerun_of_a_finished_job_says_that_nothing_was_run(commands: Commands) -> None:
     callback = "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
     assert commands.run(f"hydra.run.dir=here {callback}").code == 0
