@@ -2,8 +2,8 @@
 
 Hydra's `instantiate` calls whatever a `_target_` names. Configs composed from the user's own `conf/` are trusted. A
 stored config may come from anywhere, such as a copied sweep folder: it may build only the targets listed here or named
-by the user. The list is asked where things are built (`build`), so no way in goes past it. (Hydra 1.4 plans a similar
-list, called an execution whitelist.)
+by the user. The list is asked where things are built (`build`), so no way in goes past it. (Hydra 1.4's own list, the
+execution whitelist, is made from this one.)
 """
 
 import os
