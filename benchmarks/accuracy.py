@@ -1,4 +1,4 @@
-"""Measures how precision and compilation affect accuracy, with the same seeds for each form of the training step.
+"""Measures how precision, compilation and the form of convolutions affect accuracy, with the same seeds for each form of the training step.
 
 Run `python -m benchmarks.accuracy`; on a GPU, with `--device cuda`, at full scale. Each form is an ordinary sweep of
 `train.py` in `multirun/accuracy_…`. If the command was interrupted, run it again to continue.
@@ -17,18 +17,19 @@ from mnist_resnet.job_folder import RESULT, read_json
 
 FORMS = {
     "cpu": {
-        "fp32, eager": ("fp32", "false"),
-        "bf16, eager": ("bf16", "false"),
-        "bf16, compiled": ("bf16", "true"),
+        "fp32, eager": ("fp32", "false", "pytorch"),
+        "fp32, eager, Winograd": ("fp32", "false", "winograd"),
+        "bf16, eager": ("bf16", "false", "auto"),
+        "bf16, compiled": ("bf16", "true", "auto"),
     },
     "cuda": {
-        "tf32, eager": ("tf32", "false"),  # PyTorch's default for convolutions, as in the report
-        "bf16, eager": ("bf16", "false"),
-        "bf16, graph": ("bf16", "auto"),
-        "bf16, compiled, graph": ("bf16", "true"),
+        "tf32, eager": ("tf32", "false", "auto"),  # PyTorch's default for convolutions, as in the report
+        "bf16, eager": ("bf16", "false", "auto"),
+        "bf16, graph": ("bf16", "auto", "auto"),
+        "bf16, compiled, graph": ("bf16", "true", "auto"),
     },
 }
-"""`trainer.precision` and `trainer.compile` of each form, by device; the others are compared with the first."""
+"""`trainer.precision`, `compile` and `convolutions` of each form, by device; the others are compared with the first."""
 SCALE = {
     "cpu": ["scale=quick", "data.test_size=2000", "trainer.threads=1", "trainer.epochs=10"],
     "cuda": [],
@@ -45,9 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments)
     kind = options.device.partition(":")[0]
     figures: Figures = {}
-    for form, (precision, compiled) in FORMS[kind].items():
-        folder = Path(options.folder) / f"{_name(options)}_{form.replace(', ', '_')}"
+    for form, (precision, compiled, convolutions) in FORMS[kind].items():
+        if options.only and not any(part in form for part in options.only):
+            continue
+        folder = Path(options.folder) / f"{_name(options)}_{form.replace(', ', '_').replace(' ', '_')}"
         overrides = [f"trainer.precision={precision}", f"trainer.compile={compiled}", f"trainer.device={kind}"]
+        overrides += [f"trainer.convolutions={convolutions}"]
         figures[form] = train(folder, options.seeds, merge_overrides(*SCALE[kind], *overrides, *options.overrides))
     machine = describe_machine(options.device)
     lines = [*table(rows(figures)), "", *_notes(SCALE[kind], options)]
@@ -101,6 +105,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: %(default)s)")
+    parser.add_argument("--only", action="append", metavar="PART", help="train only forms with PART in their names")
     parser.add_argument("--label", help="suffix for the names of sweeps and results; use it with overrides")
     parser.add_argument("--folder", default=str(ROOT / "multirun"), help="folder for the sweeps (default: multirun)")
     parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")

@@ -6,13 +6,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.baselines import lightning_loop, report_loop
-from benchmarks.config import checked_config
+from benchmarks.config import ROOT, checked_config
 from benchmarks.machine_limit import machine_limit
 from benchmarks.round_timer import NoMoreRounds, RoundTimer, synchronise
 from benchmarks.workload import Workload
@@ -35,6 +35,8 @@ class Contender:
             runs on these devices only.
         trains: False for the contender that measures the machine itself.
         compiles: True if it compiles, so that its first step takes long; it is started only once then.
+        checkout: the repository whose code it runs.
+        original: the contender's name in that checkout, if it differs.
     """
 
     name: str
@@ -42,6 +44,12 @@ class Contender:
     limit: dict[str, str]
     trains: bool = True
     compiles: bool = False
+    checkout: Path = ROOT
+    original: str = ""
+
+    def at(self, checkout: Path, commit: str) -> "Contender":
+        """Return the same contender with the code of another checkout, which is at `commit`."""
+        return replace(self, name=f"{self.name}, at {commit}", checkout=checkout, original=self.name)
 
 
 def our_loop(workload: Workload, timer: RoundTimer, overrides: tuple[str, ...]) -> None:
@@ -164,8 +172,9 @@ def main() -> None:
 
 
 def command(contender: Contender, workload: Workload) -> list[str]:
-    """Return the command line that runs `contender` in a process of its own."""
-    return [sys.executable, "-m", "benchmarks.contenders", contender.name, json.dumps(asdict(workload))]
+    """Return the command line that runs `contender` in a process of its own, in its checkout."""
+    name = contender.original or contender.name
+    return [sys.executable, "-m", "benchmarks.contenders", name, json.dumps(asdict(workload))]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.config import ROOT
 from benchmarks.contenders import Contender, command
 from benchmarks.workload import Workload
 
@@ -45,7 +44,7 @@ class ContenderProcess:
         started = time.perf_counter()
         self._process = subprocess.Popen(
             command(contender, workload),
-            cwd=ROOT,
+            cwd=contender.checkout,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

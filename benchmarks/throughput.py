@@ -18,6 +18,7 @@ from benchmarks.machine import describe_machine, headline, table, write_results
 from benchmarks.rounds import Rounds
 from benchmarks.torchvision_files import write_for_torchvision
 from benchmarks.workload import Workload
+from mnist_resnet.jobs.environment import git
 
 STEPS = {"cpu": 12, "cuda": 400}
 """Optimiser steps in a round: a few seconds of training for the slowest contender."""
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     kind = options.device.partition(":")[0]
     contenders = [
         contender
-        for contender in CONTENDERS
+        for contender in [*_of_other_checkouts(options.beside), *CONTENDERS]
         if kind in contender.limit and (not options.only or any(part in contender.name for part in options.only))
     ]
     options.repeats, options.starts = options.repeats or REPEATS[kind], options.starts or STARTS[kind]
@@ -149,12 +150,30 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", metavar="PART", help="run only contenders with PART in their names")
     parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout, such as a worktree of an earlier commit, whose training loop takes turns, too",
+    )
+    parser.add_argument(
         "--matrices", type=int, nargs="+", help=f"matrix sizes for the machine's limit (default: {MATRICES})"
     )
     parser.add_argument("--data", default="mnist", choices=("mnist", "digits"), help="data set (default: %(default)s)")
     parser.add_argument("--data-root", help="folder with data sets, like data.root (default: $MNIST_RESNET_DATA)")
     parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")
     return parser.parse_args(arguments)
+
+
+def _of_other_checkouts(checkouts: list[Path]) -> list[Contender]:
+    """Return our loop's contenders with the code of each checkout."""
+    return [
+        contender.at(checkout.resolve(), git(checkout, "rev-parse", "--short", "HEAD") or checkout.name)
+        for checkout in checkouts
+        for contender in CONTENDERS
+        if contender.name.startswith("ours")
+    ]
 
 
 def _workload(options: argparse.Namespace, kind: str, folder: str) -> Workload:

@@ -9,7 +9,6 @@ images, weights and gradients.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -101,7 +100,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor) -> Tensor:
         batch, channels_in, size = images.shape[:3]
         channels_out = weight.shape[0]
-        output, filters, inputs = _transforms(size)
+        output, filters, inputs = TRANSFORMS[size]
         pixels = images.permute(0, 2, 3, 1).reshape(batch, size**2, channels_in)
         taps = weight.permute(0, 2, 3, 1).reshape(channels_out, 9, channels_in)
         # [elements, batch, in] and [elements, out, in], without a copy
@@ -116,7 +115,7 @@ class _Convolution(torch.autograd.Function):
         left, right = ctx.saved_tensors
         gradient = gradients[0].permute(0, 2, 3, 1)
         batch, size, _, channels_out = gradient.shape
-        output, filters, inputs = _transforms(size)
+        output, filters, inputs = TRANSFORMS[size]
         gradient = gradient.reshape(batch, size**2, channels_out)
         products = torch.bmm(output.t().expand(batch, -1, -1), gradient).transpose(0, 1)
         image_gradient = None
@@ -133,7 +132,6 @@ def _maps(pixels: Tensor, size: int) -> Tensor:
     return pixels.view(len(pixels), size, size, -1).permute(0, 3, 1, 2)
 
 
-@cache
 def _transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return A, G and B for two dimensions: float32 [size², elements], [elements, 9], [elements, size²]."""
     output, filters, inputs = (torch.kron(matrix, matrix).float() for matrix in _one_axis(size))
@@ -178,3 +176,7 @@ def _matrix(rows: Sequence[Sequence[int]]) -> Tensor:
 
 def _is_ones(value: Any) -> bool:
     return value == 1 if isinstance(value, int) else not isinstance(value, str) and all(one == 1 for one in value)
+
+
+TRANSFORMS = {size: _transforms(size) for size in SIZES}
+"""A, G and B by size; computed here, because compiled steps can't use a cache."""
