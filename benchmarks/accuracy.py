@@ -1,4 +1,4 @@
-"""Measures how precision, compilation and the form of convolutions affect accuracy, with the same seeds for each form of the training step.
+"""Measures how precision, compilation and the convolutions' form affect accuracy, with the same seeds for each.
 
 Run `python -m benchmarks.accuracy`; on a GPU, with `--device cuda`, at full scale. Each form is an ordinary sweep of
 `train.py` in `multirun/accuracy_…`. If the command was interrupted, run it again to continue.

@@ -30,10 +30,10 @@ WIDTH = 120
 BAR, NARROW_BAR = 24, 10
 """Cells of a progress bar, and of one on a terminal with fewer than `ROOMY` columns."""
 ROOMY = 100
-LONG = 3600.0
-"""Seconds; if at least this much is left, the console prints an estimate once."""
-ESTIMATE_AFTER = 20
-"""Measured steps before the estimate: the first few steps are slower."""
+WORTH_AN_ESTIMATE, LONG = 60.0, 3600.0
+"""Seconds; if at least this much is left, the console prints an estimate once, and how to get a preview."""
+ESTIMATE_AFTER, ESTIMATE_AFTER_SECONDS = 20, 3.0
+"""Measured steps before the estimate, since the first few are slower; fewer do if they took that long."""
 
 
 class Figures(ProgressColumn):
@@ -86,7 +86,7 @@ class ProgressConsole:
         self._run: RunInfo | None = None
         self._first_batch: tuple[int, float] | None = None  # (steps done, seconds) at the first `batch`
         self._last_line = 0.0
-        self._estimated = False
+        self._estimated, self._started = False, time.monotonic()
         self._test_accuracy = ""
         self._metrics: dict[str, Metric] = {}
 
@@ -115,11 +115,11 @@ class ProgressConsole:
         if run.epochs is None:
             resumed = f", resumes after step {run.history[-1]['step']}" if run.history else ""
             self.log(f"{number}{run.name}{resumed}")
-            self._job_bar = self._bars.add_task("job", total=None, completed=len(run.history), figures="reports")
+            self._job_bar = self._bars.add_task("job", total=None, completed=len(run.history), figures=["reports"])
             return
         resumed = f", resumes after epoch {len(run.history) - 1}" if run.history else ""
         length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
-        self.log(f"{number}{run.name}: {length}{resumed}")
+        self.log(f"{number}{run.name}: {length}{resumed}{self._left()}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
             "job", total=run.epochs * run.steps_per_epoch, completed=done, figures=["batches"]
@@ -144,7 +144,10 @@ class ProgressConsole:
             self._last_line = now
             left = (run.epochs * run.steps_per_epoch - done) / rate if rate else 0.0
             self.log(f"  batch {step + 1}/{run.steps_per_epoch}  {'  '.join(figures)}  {duration(left)} left")
-        if done - self._first_batch[0] >= ESTIMATE_AFTER and not self._estimated:
+        is_measured = (
+            done - self._first_batch[0] >= ESTIMATE_AFTER or now - self._first_batch[1] >= ESTIMATE_AFTER_SECONDS
+        )
+        if rate and is_measured and not self._estimated:
             self._log_estimate(run, rate, done)
 
     def epoch(self, metrics: Metrics) -> None:
@@ -166,13 +169,22 @@ class ProgressConsole:
     def _report(self, metrics: Metrics) -> None:
         """Print what a training function reports: every report on a terminal's bar, and at most one line a second."""
         shown = [name for name in metrics if name not in ("step", "seconds")]
-        figures = "  ".join(f"{named(name).label} {self._text(name, metrics[name])}" for name in shown)
+        figures = [f"{named(name).label} {self._text(name, metrics[name])}" for name in shown]
         if self._job_bar is not None:
             self._bars.update(self._job_bar, advance=1, figures=figures)
-        self.log(f"  step {metrics['step']:g}  {figures}  {duration(metrics['seconds'])}")
+        self.log(f"  step {metrics['step']:g}  {'  '.join(figures)}  {duration(metrics['seconds'])}")
 
     def _text(self, name: str, value: float) -> str:
         return named(name, self._metrics).text(value)
+
+    def _left(self) -> str:
+        """Return what the sweep's remaining jobs take, if they take as long as those that have ended did."""
+        if not self.jobs_ended or self.jobs_ended >= self.jobs:
+            return ""
+        left = (time.monotonic() - self._started) / self.jobs_ended * (self.jobs - self.jobs_ended)
+        return f"; about {duration(left)} left for {_counted(self.jobs - self.jobs_ended, 'job')}" * (
+            left >= WORTH_AN_ESTIMATE
+        )
 
     def end(self, result: dict[str, Any]) -> None:
         """Print an error, if the job has one, and remove its progress bar."""
@@ -208,10 +220,11 @@ class ProgressConsole:
         assert run.epochs is not None
         per_job = run.epochs * run.steps_per_epoch / rate
         left = per_job - done / rate + (self.jobs - self.jobs_ended - 1) * per_job
-        if left < LONG:
+        if left < WORTH_AN_ESTIMATE:
             return
         what = f"these {self.jobs} jobs take" if self.jobs > 1 else "this takes"
-        advice = "" if run.config["scale"]["epochs"] < 1 else "; for a preview in minutes use scale=quick"
+        is_full = run.config["scale"]["epochs"] >= 1
+        advice = "; for a preview in minutes use scale=quick" if left >= LONG and is_full else ""
         self.log(f"  at this rate {what} about {duration(left)}{advice}")
 
 

@@ -1,4 +1,4 @@
-"""The progress bars on terminals of different widths."""
+"""The progress bars on terminals of different widths, and what is said of the time that is left."""
 
 from io import StringIO
 from pathlib import Path
@@ -38,3 +38,33 @@ def test_count_and_time_left_are_shown_on_narrow_terminals(width: int, kept: lis
     assert job.count("━") >= 9
     assert [figure for figure in kept if figure not in job] == []
     assert "0/2" in sweep
+
+
+def printed(seconds_a_step: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is printed of two jobs of 200 steps, the first of which ends, reported every tenth step."""
+    now, output = [0.0], StringIO()
+    monkeypatch.setattr("mnist_resnet.tracking.console.time.monotonic", lambda: now[0])
+    config = {"data": {"batch_size": 64}, "scale": {"epochs": 0.2}}
+    console = ProgressConsole(2, Console(file=output, width=120))
+    for name in ("first", "second"):
+        console.begin(RunInfo("id", name, None, [], Path(), config, 100, 2))
+        for step in range(0, 100, 10):
+            now[0] += (10 if step else 1) * seconds_a_step
+            console.batch(0, step, 1.0, 0.5)
+            if name == "second":
+                return output.getvalue().splitlines()
+        now[0] += 100 * seconds_a_step
+        console.end({"status": "completed"})
+    raise AssertionError
+
+
+def test_a_slow_machine_is_told_within_ten_seconds_how_long_it_takes_and_again_at_each_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = printed(0.6, monkeypatch)
+    assert lines[:2] == ["[1/2] first: 2 epochs of 100 batches", "  at this rate these 2 jobs take about 3 min 53 s"]
+    assert lines[-1] == "[2/2] second: 2 epochs of 100 batches; about 1 min 55 s left for 1 job"
+
+
+def test_a_fast_machine_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not [line for line in printed(0.01, monkeypatch) if "about" in line]
