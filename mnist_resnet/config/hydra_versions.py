@@ -88,9 +88,9 @@ def _may_return_anything(name: str) -> bool:
 
 
 def both_names(names: Iterable[str]) -> Iterable[str]:
-    """Yield each target's name, and the name of the object that it stands for, which Hydra 1.4 checks as well.
+    """Yield each target's name, and that of its definition, which Hydra 1.4 checks if its instances are callable.
 
-    `torch.nn.CrossEntropyLoss`, for one, stands for `torch.nn.modules.loss.CrossEntropyLoss`.
+    `torch.nn.CrossEntropyLoss`, for one, is defined as `torch.nn.modules.loss.CrossEntropyLoss`.
     """
     for name in names:
         yield name
