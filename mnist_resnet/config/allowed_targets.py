@@ -23,6 +23,7 @@ TRUSTED_TARGETS = frozenset(
         "mnist_resnet.training.averaging.TailAverage",
         "mnist_resnet.models.lean.LeanNetwork",
         "mnist_resnet.models.resnet.ResNet",
+        "mnist_resnet.models.warm_start.warm_started",
         "mnist_resnet.training.combined_optimizer.CombinedOptimizer",
         "mnist_resnet.training.schedule.constant",
         "mnist_resnet.training.schedule.cosine",
