@@ -171,6 +171,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def place(tmp_path: Path, finished: Place) -> Place:
     """A folder such as the pages' reader has: the project's tests, a finished search, and the picture of a digit."""
     (tmp_path / "tests").symlink_to(CHECKOUT / "tests")
+    (tmp_path / "examples").symlink_to(CHECKOUT / "examples")
     best = tmp_path / "multirun" / "lr_search" / "experiment" / "best.yaml"
     best.parent.mkdir(parents=True)
     best.write_text("# @package _global_\noptim:\n  lr: 0.0123\n")
