@@ -22,6 +22,7 @@ from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.levels import ABSENT as ABSENT_LEVEL
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
+from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL, MAX_SEEDS
@@ -301,9 +302,10 @@ def comparisons_section(answers: Sequence[Answer]) -> Section | None:
     """Return claims without a figure, each with the measure that decides it; None if there are none."""
     if not answers:
         return None
+    images = ", for these test images" if any(answer.comparison.measure in MEASURES for answer in answers) else ""
     lines = [
-        "Paired by seed and by the other factors' levels; 95 % interval of the difference over seeds (paired t), for "
-        "these test images. p values are corrected for the number of these claims (Holm)."
+        "Paired by seed and by the other factors' levels; 95 % interval of the difference over seeds (paired "
+        f"t){images}. p values are corrected for the number of these claims (Holm)."
     ]
     lines += [
         f"{answer.comparison.question} “{answer.comparison.words}”: {answer.finding} ({answer.reason})."

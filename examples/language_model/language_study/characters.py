@@ -30,7 +30,7 @@ class Network(nn.Module):
 
 
 def train(
-    _: ReadConfig, run: Run, width: int, rate: float, epochs: int, steps: int, batch: int = 32, length: int = 64
+    _: ReadConfig, run: Run, width: int, rate: float, epochs: int, steps: int, batch: int, length: int = 64
 ) -> None:
     """Train on random passages; an epoch of `steps` steps ends with a report on the held-out text."""
     text = "".join(topics[name] for name in sorted(topics))

@@ -1,0 +1,79 @@
+"""The studies in `examples/`, at toy size: each is swept, and goes on after a stop with the same numbers."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.job_folder import TABLE, read_metrics
+from mnist_resnet.jobs import function_task
+from mnist_resnet.jobs.signals import Interrupt
+from tests.small_sweeps import CHECKOUT, Place, run_in_process, statuses
+
+STUDIES = {
+    "trees": ("task=cross_validation", "task.folds=2", "model=boosting,forest"),
+    "cartpole": ("task=reinforce", "task.episodes=20", "task.baseline=true,false"),
+    "diabetes": ("task=regression", "task.epochs=40", "model=linear,network"),
+    "language_model": ("task=characters", "task.epochs=2", "task.steps=3", "task.batch=2", "task.width=4,8"),
+}
+STOPPED = {
+    "trees": ("task=cross_validation", "task.folds=3"),
+    "cartpole": ("task=reinforce", "task.episodes=20"),
+    "diabetes": ("task=regression", "task.epochs=40"),
+    "language_model": ("task=characters", "task.epochs=2", "task.steps=3", "task.batch=2", "task.width=4"),
+}
+METRICS = {"trees": "accuracy", "cartpole": "mean_return", "diabetes": "rmse", "language_model": "bits_per_character"}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_study_is_swept_and_goes_on_after_a_stop_with_the_same_numbers(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if study == "cartpole":
+        pytest.importorskip("gymnasium")
+    monkeypatch.syspath_prepend(str(CHECKOUT / "examples" / study))
+    place, conf = Place(tmp_path, tmp_path), ["--config-dir", str(CHECKOUT / "examples" / study / "conf")]
+    ended = run_in_process([*conf, "-m", "tracking=none", "sweep.name=s", *STUDIES[study]], place, monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    assert list(statuses(tmp_path / "multirun/s").values()) == ["completed", "completed"]
+    frame = load_sweep(tmp_path / "multirun/s")
+    assert frame[METRICS[study]].nunique() == 2
+    assert frame.attrs["metrics"][METRICS[study]].title in (tmp_path / "multirun/s" / TABLE).read_text()
+
+    single = [*conf, "tracking=none", *STOPPED[study]]
+    assert run_in_process([*single, "hydra.run.dir=whole"], place, monkeypatch, capfd).code == 0
+    _stop_at_save(2, monkeypatch)
+    assert run_in_process([*single, "hydra.run.dir=stopped"], place, monkeypatch, capfd).code == 143
+    ended = run_in_process([*single, "hydra.run.dir=stopped"], place, monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    whole, stopped = (_without_seconds(tmp_path / name) for name in ("whole", "stopped"))
+    assert stopped == whole
+
+
+def _stop_at_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the program to end at the save with this number, once."""
+    save, asked = function_task.Run.save, []
+
+    def stopping(run: function_task.Run, state: object) -> None:
+        if not asked and run._saves + 1 == number:
+            asked.append(run)
+            interrupt = run._run.stop._interrupt  # type: ignore[attr-defined]
+            assert isinstance(interrupt, Interrupt)
+            interrupt.request("the test")
+        save(run, state)
+
+    monkeypatch.setattr(function_task.Run, "save", stopping)
+
+
+def _without_seconds(folder: Path) -> list[dict[str, float]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(folder)]
+
+
+def test_every_study_states_its_finding_and_the_processor() -> None:
+    pages = [page for study in STUDIES if (page := CHECKOUT / "examples" / study / "README.md").exists()]
+    assert len(pages) >= 3
+    for page in pages:
+        text = page.read_text()
+        assert "**Found" in text
+        assert re.search(r"Measured on .*AMD EPYC", text)
