@@ -53,7 +53,8 @@ def test_study_is_swept_and_goes_on_after_a_stop_with_the_same_numbers(
 
 def _stop_at_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the program to end at the save with this number, once."""
-    save, asked = function_task.Run.save, []
+    save = function_task.Run.save
+    asked: list[function_task.Run] = []
 
     def stopping(run: function_task.Run, state: object) -> None:
         if not asked and run._saves + 1 == number:
