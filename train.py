@@ -36,6 +36,11 @@ def main() -> None:
     warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
     try:
         train()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As in `--help | head`. What is still buffered must not be flushed again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         # Raised only before the first job or after the last one, when there is nothing to save.
         sys.exit(130)

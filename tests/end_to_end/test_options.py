@@ -212,6 +212,12 @@ def test_query_is_answered_without_pytorch(query: list[str], answers: list[str],
     assert [path.name for path in tmp_path.iterdir() if "__pycache__" not in path.name] == ["sitecustomize.py"]
 
 
+def test_output_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    shown = f"{sys.executable} {CHECKOUT / 'train.py'} --help | true"
+    done = subprocess.run(["bash", "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_invalid_value_is_reported_without_pytorch(tmp_path: Path) -> None:
     done = run_without_torch(["optim.lr=abc"], tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: optim.lr=abc: must be a number\n")
