@@ -71,10 +71,8 @@ def _without_seconds(folder: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(folder)]
 
 
-def test_every_study_states_its_finding_and_the_processor() -> None:
-    pages = [page for study in STUDIES if (page := CHECKOUT / "examples" / study / "README.md").exists()]
-    assert len(pages) >= 3
-    for page in pages:
-        text = page.read_text()
+def test_measured_studies_state_their_finding_and_the_processor() -> None:
+    for study in ("trees", "cartpole", "diabetes"):
+        text = (CHECKOUT / "examples" / study / "README.md").read_text()
         assert "**Found" in text
         assert re.search(r"Measured on .*AMD EPYC", text)
