@@ -40,11 +40,13 @@ class Report:
         title: one line.
         sections: in reading order.
         jobs: one row per job with raw values (accuracies as fractions of one).
+        methods: a paragraph on methods, then its references; not shown on a terminal.
     """
 
     title: str
     sections: Sequence[Section]
     jobs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    methods: Sequence[str] = ()
 
     def __rich__(self) -> RenderableType:
         """Return the report for a terminal."""
@@ -57,6 +59,10 @@ class Report:
             parts.append(f"## {_markdown_text(section.title)}")
             parts += ["\n".join(f"- {_markdown_text(line)}" for line in section.lines)] if section.lines else []
             parts += [_markdown_table(section.table)] if len(section.table) else []
+        if self.methods:
+            paragraph, *references = self.methods
+            parts += ["## Methods", _markdown_text(paragraph)]
+            parts += ["\n".join(f"- {_markdown_text(reference)}" for reference in references)] if references else []
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
@@ -66,6 +72,7 @@ class Report:
             parts += [f"% {printable(text)}" for text in (section.title, *section.lines)]
             if len(section.table):
                 parts.append(_latex_table(section.table))
+        parts += [f"% {printable(text)}" for text in self.methods]
         return "\n".join(parts) + "\n"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import distinguishing_factors, varying_factors
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, jobs_frame
+from mnist_resnet.comparing.further_sections import aggregate_section, expected_best_section, variance_section
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import (
@@ -21,6 +22,7 @@ from mnist_resnet.comparing.jobs_table import (
 from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
+from mnist_resnet.comparing.methods import methods_paragraphs
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of, summarised
 from mnist_resnet.comparing.sections import (
@@ -90,12 +92,22 @@ def sweep_report(
         comparisons_section(comparison_answers),
         one_by_one,
         effects_section(frame, first, by, smallest_effect, one_by_one=one_by_one is not None),
+        variance_section(frame, first) if by is None else None,
+        aggregate_section(frame, first) if by is None else None,
+        expected_best_section(jobs, frame),
         *(side_by_side_section(sweeps, compared) for sweeps in side_by_side(jobs, compared)),
         *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),
     ]
     shown = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections if section is not None)]
-    return Report(_title(jobs), shown, results(frame))
+    methods = methods_paragraphs(shown, compared, _completed_runs(frame, factors))
+    return Report(_title(jobs), shown, results(frame), methods)
+
+
+def _completed_runs(frame: pd.DataFrame, factors: Sequence[str]) -> list[int]:
+    """Return the number of completed runs of each config that has any."""
+    completed = frame[frame["status"] == "completed"]
+    return [len(rows) for rows in grouped_rows(completed, factors)] if len(completed) else []
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:

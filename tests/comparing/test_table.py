@@ -4,6 +4,7 @@ import csv
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -69,7 +70,7 @@ def test_shared_values_and_numerics_are_listed_above_the_table(sweep: Path) -> N
 
 def test_every_table_lists_the_numerics(sweep: Path) -> None:
     tables = [section for section in sweep_report(load_jobs([sweep])[0]).sections if len(section.table)]
-    assert [section.title for section in tables] == ["Jobs", "Over seeds", "Effects"]
+    assert [section.title for section in tables] == ["Jobs", "Over seeds", "Effects", "Analysis of variance"]
     assert all("Numerics: cpu, float32, 2 threads, eager." in section.lines for section in tables)
 
 
@@ -398,3 +399,27 @@ def test_tables_break_no_word_on_a_narrow_terminal(width: int, tmp_path: Path) -
     tables = [line for line in printed.splitlines() if line.startswith("  ") or "stem3x3  " in line]
     assert max(map(len, tables)) <= width
     assert printed.count("no such <image>") == 1, "the reason of a failure stands once"
+
+
+def test_factorial_with_seeds_has_an_analysis_of_variance_and_a_paragraph_on_methods(tmp_path: Path) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    report = sweep_report(*load_jobs([folder]))
+    (table,) = (section.table for section in report.sections if section.title == "Analysis of variance")
+    assert table["factor"].tolist() == ["optim.lr", "model", "optim.lr × model"]
+    methods = report.markdown().split("## Methods")[1]
+    assert "with 3 seeds" in methods
+    assert "type II" in methods
+    assert "Holm" in methods
+    assert "Dodge" not in methods
+
+
+def test_several_data_sets_are_aggregated(tmp_path: Path) -> None:
+    factors: dict[str, list[Any]] = {"data": ["mnist", "digits"], "model": ["stem3x3", "stem7x7"], "seed": [1, 2, 3]}
+    folder = SyntheticSweep(factors=factors, predictions=False).write(tmp_path / "sweep")
+    sections = {section.title: section.table for section in sweep_report(*load_jobs([folder])).sections}
+    table = sections["Aggregates over data sets"]
+    assert table["config"].tolist() == ["model=stem3x3", "model=stem7x7"]
+    assert table["runs"].tolist() == ["6", "6"]
+    better = float(table["better than the first"].iloc[1])
+    assert 0 <= better < 0.5, "the 7 × 7 stem is worse in these runs"
+    assert " to " in table["its interval"].iloc[1]

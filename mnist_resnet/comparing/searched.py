@@ -1,0 +1,42 @@
+"""The objective of a search in each of its trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mnist_resnet.comparing.job import Job
+from mnist_resnet.config.metric import Metric, best_of, objective_metric
+from mnist_resnet.job_folder import SEARCH
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search's objective.
+
+    Attributes:
+        metric: the metric; its direction is the search's.
+        epoch: `last` or `best`.
+        values: one per job, of a pruned trial the value where it ended; None before the first epoch.
+    """
+
+    metric: Metric
+    epoch: str
+    values: list[float | None]
+
+
+def searched(jobs: Sequence[Job]) -> Searched | None:
+    """Return the objective of a search; None unless all jobs are trials of one."""
+    folders = {job.folder.parent for job in jobs}
+    if len(folders) != 1 or not (folders.pop() / SEARCH).exists():
+        return None
+    metric = objective_metric(jobs[0].config)
+    if metric is None:
+        return None
+    epoch = "best" if metric.pick == "best" else str(jobs[0].config["sweep"].get("objective_epoch"))
+    return Searched(metric, epoch, [_value(job, metric, epoch) for job in jobs])
+
+
+def _value(job: Job, metric: Metric, epoch: str) -> float | None:
+    values = [line[metric.name] for line in job.history.epochs if metric.name in line]
+    if not values:
+        return None
+    return best_of(values, metric) if epoch == "best" else values[-1]

@@ -1,0 +1,99 @@
+"""Analysis of variance of a factorial design: what share of the variance each factor, and each pair, explains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as formulas
+from scipy import stats
+from scipy.optimize import brentq
+from statsmodels.stats.anova import anova_lm
+
+from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.statistics import CONFIDENCE
+
+MAX_TERMS = 30
+"""Largest number of factors and pairs of them; a longer table is of no use."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A factor, or a pair of factors.
+
+    Attributes:
+        factors: one or two names.
+        df: degrees of freedom.
+        f, p: F statistic and its p value.
+        eta: partial eta squared: the term's sum of squares over that sum and the residual one's.
+        omega: partial omega squared, which is free of eta's upward bias; never below zero.
+        low, high: 95 % interval of the partial share of variance, from the noncentral F distribution.
+    """
+
+    factors: tuple[str, ...]
+    df: int
+    f: float
+    p: float
+    eta: float
+    omega: float
+    low: float
+    high: float
+
+
+def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[object]) -> tuple[list[Term], int]:
+    """Return each factor and each pair of factors, and the residual degrees of freedom; ([], 0) if it can't be done.
+
+    Sums of squares of type II, which need no balanced design, but runs in every cell of each pair of factors: each
+    factor is judged beyond the others, each pair beyond all factors. Seeds are a block. Effect sizes after Olejnik and
+    Algina, Psychological Methods 8 (2003) 434; their intervals after Steiger, Psychological Methods 9 (2004) 164.
+
+    Args:
+        values: one per run, on a scale on which runs spread alike.
+        levels: one row per run, one column per factor.
+        seeds: one per run.
+    """
+    names = [str(name) for name in levels]
+    texts = [levels[name].map(level_text) for name in names]
+    codes = {f"f{number}": column.astype("category").cat.codes for number, column in enumerate(texts)}
+    data = pd.DataFrame({"value": list(values), "seed": [str(seed) for seed in seeds], **codes})
+    if len(data) < 3 or data["value"].nunique() < 2:
+        return [], 0
+    terms = [f"C({code})" for code in codes]
+    pairs = [f"{a}:{b}" for a, b in combinations(terms, 2)]
+    blocks = ["C(seed)"] if data["seed"].nunique() > 1 else []
+    if not terms or len(terms) + len(pairs) > MAX_TERMS:
+        return [], 0
+    model = formulas.ols("value ~ " + " + ".join([*blocks, *terms, *pairs]), data).fit()
+    if model.model.rank < model.model.exog.shape[1]:
+        return [], 0  # a pair of factors has an empty cell, so that their interaction can't be told from them
+    residual = int(model.df_resid)
+    if residual < 1 or not model.ssr > 1e-20 * float(np.square(data["value"]).sum()):
+        return [], 0
+    table = anova_lm(model, typ=2)
+    original = dict(zip(codes, names, strict=True))
+    found = []
+    for term in [*terms, *pairs]:
+        df, f, p = round(float(table.loc[term, "df"])), float(table.loc[term, "F"]), float(table.loc[term, "PR(>F)"])
+        if df < 1:
+            continue
+        factors = tuple(original[part[2:-1]] for part in term.split(":"))
+        low, high = _share_interval(f, df, residual)
+        eta = df * f / (df * f + residual)
+        omega = max(0.0, df * (f - 1) / (df * (f - 1) + len(data)))
+        found.append(Term(factors, df, f, p, eta, omega, low, high))
+    return found, residual
+
+
+def _share_interval(f: float, df: int, residual: int) -> tuple[float, float]:
+    """Return the shares of variance under which this F is just not too high, and just not too low."""
+    ends = []
+    for share in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2):
+
+        def excess(noncentrality: float, wanted: float = share) -> float:
+            return float(stats.ncf.cdf(f, df, residual, noncentrality)) - wanted
+
+        highest = max(10.0, 4 * df * f + 100)
+        noncentrality = 0.0 if stats.f.cdf(f, df, residual) <= share else float(brentq(excess, 1e-9, highest))
+        ends.append(noncentrality / (noncentrality + df + residual + 1))
+    return ends[0], ends[1]
