@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b08a00", "#5b636e", "#7a3e9d")
+"""Okabe and Ito's palette, safe for all kinds of colour vision, as on the dashboard; its yellow is darkened."""
+
 MARKERS = "osD^"
-"""Markers in a plot of points: the first for the first ten groups, the second for the next ten, and so on."""
+"""Markers in a plot of points: the first for the first eight groups, the second for the next eight, and so on."""
+
+LINES = ("-", "--", ":")
+"""Line styles in a plot of curves, likewise."""
 
 MAX_CURVES = 12
 """Largest number of groups in one plot of curves; more colours can't be told apart."""
@@ -103,11 +109,14 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
     else:
         label, frame["shown"] = metric.title, (100 if metric.is_share else 1) * frame[name]
     groups = grouped(frame, by)
-    for levels, group in groups[:MAX_CURVES]:
+    short = short_names(changes(jobs_frame(jobs), name)) if len(by) > 1 else {}
+    for number, (levels, group) in enumerate(groups[:MAX_CURVES]):
         values = group.groupby(step)["shown"].agg(["mean", "max", "min"])
-        name = ", ".join(f"{key}={level_text(level)}" for key, level in zip(by, levels, strict=True)) or "all jobs"
-        line = axes.plot(values.index, values["mean"], label=_escape(name))[0]
-        axes.fill_between(values.index, values["min"], values["max"], alpha=0.2, color=line.get_color(), linewidth=0)
+        texts = tuple(map(level_text, levels))
+        named = ", ".join(f"{key}={level}" for key, level in zip(by, texts, strict=True)) or "all jobs"
+        colour, style = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
+        axes.plot(values.index, values["mean"], style, color=colour, label=_escape(short.get(texts, named)))
+        axes.fill_between(values.index, values["min"], values["max"], alpha=0.2, color=colour, linewidth=0)
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     if metric.counts_errors and (frame["shown"] > 0).any():  # the logarithm of zero error is undefined
@@ -118,7 +127,7 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left_out = f" ({len(groups) - MAX_CURVES} more groups left out)" if len(groups) > MAX_CURVES else ""
     axes.set(xlabel=step, ylabel=label, title=f"Mean and range of each group{left_out}")
-    axes.legend(fontsize="small")
+    _legend_outside(axes)
     return _figure(axes)
 
 
@@ -141,8 +150,8 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
             factor * row[f"{name}_mean"],
             xerr=[x_errors[0], [-x_errors[1][0]]] if row["n"] > 1 else None,
             yerr=[y_errors[0], [-y_errors[1][0]]] if row["n"] > 1 else None,
-            fmt=MARKERS[number // 10 % len(MARKERS)],
-            color=f"C{number % 10}",
+            fmt=MARKERS[number // len(COLOURS) % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
             label=_escape(f"{group}: {long_name}" if len(group) == 1 else group),
             capsize=2,
         )
@@ -153,8 +162,7 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="training, seconds", ylabel=metric.title, title="Mean of each group with 95 % intervals")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    _legend_outside(axes)
     return _figure(axes)
 
 
@@ -204,6 +212,11 @@ def _effect_name(effect: Effect) -> str:
     (before, after) = map(level_text, effect.levels[0])
     where = f", where {levels_text(effect.where)}" if effect.where else ""
     return f"{effect.factors[0]}: {before} → {after}{where}"
+
+
+def _legend_outside(axes: "Axes") -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
 
 
 def _rows(axes: "Axes", names: Sequence[str]) -> None:

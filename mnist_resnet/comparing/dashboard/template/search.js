@@ -30,9 +30,22 @@ function historyPlot() {
     hoverinfo: "skip",
     showlegend: true,
   };
+  const expected = data.search.expected.map((entry) => entry.map((value) => unit * value));
+  const drawn = {
+    x: expected.map((_, index) => index),
+    y: expected.map(([mean]) => mean),
+    customdata: expected.map(([, low, high], index) => [index + 1, low, high]),
+    name: "expected best of as many random trials",
+    type: "scatter",
+    mode: "lines",
+    line: { color: colour("c2"), width: 2, dash: "dash" },
+    hovertemplate: "best of %{customdata[0]}: %{y:.4~g} (%{customdata[1]:.4~g} to %{customdata[2]:.4~g})<extra></extra>",
+    showlegend: true,
+  };
   return {
     traces: [
       line,
+      ...(isFiltered() ? [] : [drawn]), // it is of all trials
       points("completed", completed, { color: colour("c0") }),
       points("pruned, value of its last epoch", trials.filter(({ status }) => status === "pruned"), {
         color: colour("c1"),
