@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mnist_resnet.comparing.statistics import CONFIDENCE
 
@@ -27,7 +26,9 @@ class Estimate:
 
 def interquartile_mean(scores: Scores) -> float:
     """Return the mean of the middle half of all runs of all tasks (Agarwal et al., NeurIPS 2021, section 4.2)."""
-    return float(stats.trim_mean(np.concatenate(scores), 0.25))
+    runs = np.sort(np.concatenate(scores))
+    cut = len(runs) // 4
+    return float(runs[cut : len(runs) - cut].mean())
 
 
 def probability_of_improvement(first: Scores, second: Scores) -> float:

@@ -6,10 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import statsmodels.formula.api as formulas
-from scipy import stats
-from scipy.optimize import brentq
-from statsmodels.stats.anova import anova_lm
 
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import CONFIDENCE
@@ -53,6 +49,10 @@ def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[objec
         levels: one row per run, one column per factor.
         seeds: one per run.
     """
+    # slow to import, and not needed where there is nothing to analyse
+    import statsmodels.formula.api as formulas
+    from statsmodels.stats.anova import anova_lm
+
     names = [str(name) for name in levels]
     texts = [levels[name].map(level_text) for name in names]
     codes = {f"f{number}": column.astype("category").cat.codes for number, column in enumerate(texts)}
@@ -87,6 +87,9 @@ def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[objec
 
 def _share_interval(f: float, df: int, residual: int) -> tuple[float, float]:
     """Return the shares of variance under which this F is just not too high, and just not too low."""
+    from scipy import stats
+    from scipy.optimize import brentq
+
     ends = []
     for share in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2):
 

@@ -15,6 +15,9 @@ from mnist_resnet.comparing.aggregates import (
 def test_interquartile_mean_leaves_out_a_quarter_at_each_end() -> None:
     # the eight runs of both tasks in order: 1 … 7 and one at 1000; the middle half is 3, 4, 5, 6
     assert interquartile_mean([np.array([1.0, 3.0, 5.0, 1000.0]), np.array([2.0, 4.0, 6.0, 7.0])]) == 4.5
+    for runs in (1, 5, 10, 19):
+        values = np.random.default_rng(runs).normal(size=runs)
+        assert interquartile_mean([values]) == pytest.approx(stats.trim_mean(values, 0.25))
 
 
 def test_probability_of_improvement_is_the_mann_whitney_statistic_averaged_over_tasks() -> None:
