@@ -37,7 +37,8 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
     Args:
         jobs: the jobs that are due.
         on_failure: `sweep.on_failure`; `continue` leaves it to the failing jobs to fail when their turn comes.
-        may_download: whether to download missing data; otherwise nothing is tried that needs them.
+        may_download: whether this is more than a dry run, and may download missing data; otherwise nothing is tried
+            that needs them.
 
     Raises:
         UsageError: a recipe fails, and `on_failure` is `stop`.
@@ -64,7 +65,7 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
             LOG.warning("%s will fail: %s", name, error)
         tried += 1
     seconds = time.monotonic() - started
-    if seconds >= NOTABLE or tried < len(distinct):
+    if (seconds >= NOTABLE and may_download) or tried < len(distinct):  # a dry run prints its plan alone
         LOG.info(
             "%d of %d recipes tried on two images each, in %.1f s (sweep.try_recipes)", tried, len(distinct), seconds
         )
