@@ -168,8 +168,11 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
                 os.fsync(file.fileno())
         beside.chmod(0o644)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # The system does not say which file it had no room for.
+            error.filename = error.filename or str(path)
         raise
 
 

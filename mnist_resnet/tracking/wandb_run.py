@@ -1,6 +1,7 @@
 """Opens and finishes W&B runs: many in one process, and one for all attempts of a job."""
 
 import hashlib
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -185,6 +186,8 @@ def _init(folder: Path, mode: Literal["online", "offline"], timeout: float, opti
     wandb_mode.quieten()
     import wandb
 
+    # W&B logs into the job's folder: where the disk is full, Python would show a traceback of each line.
+    logging.raiseExceptions = False
     settings = wandb.Settings(
         silent=True,
         console="off",

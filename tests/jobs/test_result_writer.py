@@ -10,12 +10,13 @@ from hydra.utils import instantiate
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.job_folder import Metrics, Status, UnreadableFolder, read_json, write_metrics
+from mnist_resnet.job_folder import Metrics, Status, UnreadableFolder, read_json, write_atomically, write_metrics
 from mnist_resnet.jobs.environment import code_version, environment
 from mnist_resnet.jobs.lease import LeaseLost, acquire_lease
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.result_writer import ResultWriter, describe_error, summary
+from tests.small_sweeps import small_disk
 
 
 def job() -> JobSpec:
@@ -193,3 +194,9 @@ def test_metrics_are_replaced_whole(tmp_path: Path) -> None:
     write_metrics(tmp_path, [epoch(0, 0.1)])
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_full_disk_is_told_with_the_file_that_it_has_no_room_for(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk, pytest.raises(OSError, match="No space left") as error:
+        write_atomically(disk / "search.json", "0" * 2_000_000)
+    assert error.value.filename == str(disk / "search.json")
