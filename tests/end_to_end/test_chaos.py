@@ -1,4 +1,4 @@
-"""The short form of `benchmarks.chaos`: some faults in a small sweep and search; 200 of them take half an hour."""
+"""The short form of `benchmarks.chaos`: some faults in a small sweep and search; 200 take half an hour."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from tests.small_sweeps import CHECKOUT
 
 
 def test_sweep_and_search_under_random_faults_end_like_undisturbed_ones() -> None:
-    command = [sys.executable, "-m", "benchmarks.chaos", "--faults=8", "--jobs=3", "--longest-wait=2"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600)
+    command = [sys.executable, "-m", "benchmarks.chaos", "--faults=6", "--jobs=2", "--longest-wait=2"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Each job has one result, with the bits of the quiet run." in done.stdout
