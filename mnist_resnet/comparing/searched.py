@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.config.metric import Metric, best_of, objective_metric
+from mnist_resnet.config.metric import Metric, best_of, objective_metrics
 from mnist_resnet.job_folder import SEARCH
 
 
@@ -24,13 +24,14 @@ class Searched:
 
 
 def searched(jobs: Sequence[Job]) -> Searched | None:
-    """Return the objective of a search; None unless all jobs are trials of one."""
+    """Return the objective of a search; None unless all jobs are trials of one, and it has one objective."""
     folders = {job.folder.parent for job in jobs}
     if len(folders) != 1 or not (folders.pop() / SEARCH).exists():
         return None
-    metric = objective_metric(jobs[0].config)
-    if metric is None:
+    metrics = objective_metrics(jobs[0].config)
+    if len(metrics) != 1:
         return None
+    (metric,) = metrics
     epoch = "best" if metric.pick == "best" else str(jobs[0].config["sweep"].get("objective_epoch"))
     return Searched(metric, epoch, [_value(job, metric, epoch) for job in jobs])
 

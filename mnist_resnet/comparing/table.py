@@ -23,6 +23,7 @@ from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.methods import methods_paragraphs
+from mnist_resnet.comparing.pareto import pareto_section
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of, summarised
 from mnist_resnet.comparing.sections import (
@@ -88,6 +89,7 @@ def sweep_report(
     sections = [
         experiments_section(frame),
         seeds_section(frame, factors, metrics) if jobs and metrics else None,
+        pareto_section(jobs),
         *claims_sections(judgements(jobs)),
         comparisons_section(comparison_answers),
         one_by_one,

@@ -16,7 +16,10 @@ from mnist_resnet.errors import UsageError
 Combination = list[str]
 """One job's overrides, in Hydra's syntax."""
 
-SEARCH_SETTINGS = ("sweep.trials", "sweep.objective", "sweep.objective_epoch", "sweep.objective_on_test")
+SEARCH_SETTINGS = (
+    *("sweep.trials", "sweep.objective", "sweep.objective_epoch", "sweep.objective_on_test"),
+    "sweep.constraints",
+)
 """Settings that have an effect only in a search."""
 
 

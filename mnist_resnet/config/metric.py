@@ -132,15 +132,17 @@ def primary_metric(config: Mapping[str, Any]) -> Metric | None:
     return next((metric for metric in declared_metrics(config).values() if metric.better), None)
 
 
-def objective_metric(config: Mapping[str, Any]) -> Metric | None:
-    """Return the metric that a search is judged by; None if none is named and none has a direction.
+def objective_metrics(config: Mapping[str, Any]) -> list[Metric]:
+    """Return the metrics that a search is judged by; none if none is named and none has a direction.
 
     By default it is the image classifier's accuracy on held-out images, or the first declared metric with a direction.
     """
-    name = config["sweep"].get("objective")
-    if name is None and not is_image_classifier(config):
-        return primary_metric(config)
-    return named(name or "val_accuracy", dict(BUILT_IN) | declared_metrics(config))
+    names = config["sweep"].get("objective")
+    if names is None and not is_image_classifier(config):
+        primary = primary_metric(config)
+        return [primary] if primary else []
+    listed = names if isinstance(names, list) else [names or "val_accuracy"]
+    return [named(name, dict(BUILT_IN) | declared_metrics(config)) for name in listed]
 
 
 def best_of(values: list[float], metric: Metric) -> float:

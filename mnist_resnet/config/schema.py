@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from mnist_resnet.config.metric import is_image_classifier
+from mnist_resnet.config.objective import CONSTRAINT
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.config.validation_errors import first_problem
 from mnist_resnet.errors import UsageError
@@ -294,10 +295,31 @@ class Sweep(Section):
     keep: Literal["checkpoint", "model", "none"]
     suffix: str = ""
     trials: int = Field(20, ge=1)
-    objective: str | None = None
+    objective: str | list[str] | None = None
     objective_epoch: Literal["last", "best"] = "last"
     objective_on_test: bool = False
+    constraints: list[str] = []
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+    @field_validator("objective")
+    @classmethod
+    def several_objectives_differ(cls, objective: str | list[str] | None) -> str | list[str] | None:
+        """Reject a list of one objective or of equal ones, which trades nothing off."""
+        if isinstance(objective, list) and (len(objective) < 2 or len(set(objective)) < len(objective)):
+            raise ValueError(f"sweep.objective={objective}: a list must have two or more, and each once")
+        return objective
+
+    @field_validator("constraints")
+    @classmethod
+    def constraints_are_limits(cls, constraints: list[str]) -> list[str]:
+        """Check the form of each constraint."""
+        for constraint in constraints:
+            if not CONSTRAINT.fullmatch(constraint):
+                raise ValueError(
+                    f"sweep.constraints={constraint}: must be a metric, <= or >=, and a number, as in "
+                    f"'training_seconds<=60' or 'val_accuracy>=0.9'"
+                )
+        return constraints
 
 
 class Slurm(Section):
@@ -433,8 +455,16 @@ class JobConfig(BaseModel):
         """Check the names of metrics: what is claimed, and what a search is judged by."""
         own = [name for name, metric in self.metrics.items() if metric.better]
         objectives, claimed = [*self.objectives, *own], [*self.claimed_metrics, *self.metrics]
-        if self.sweep.objective is not None and self.sweep.objective not in objectives:
-            raise ValueError(_unknown_metric("sweep.objective", self.sweep.objective, objectives))
+        # The seconds of training alone are no objective, only something to trade off or to limit.
+        traded = [*objectives, *(["training_seconds"] if self.objectives else [])]
+        named = self.sweep.objective
+        several = named if isinstance(named, list) else []
+        judged = [("objective", name, traded) for name in several]
+        judged += [("objective", named, objectives)] if isinstance(named, str) else []
+        judged += [("constraints", re.split("[<>]", limit)[0].strip(), traded) for limit in self.sweep.constraints]
+        for key, name, known in judged:
+            if name not in known:
+                raise ValueError(_unknown_metric(f"sweep.{key}", name, known))
         for number, claim in enumerate(self.claims):
             if claim.metric not in claimed:
                 raise ValueError(_unknown_metric(f"claims.{number}.metric", claim.metric, claimed))

@@ -13,19 +13,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices
+from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices, typed_overrides
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import Config, check_job
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.components import build_pruner, build_sampler
 from mnist_resnet.search.space import Parameter, corners, parse_space
 from mnist_resnet.search.spec import META_GROUPS, SearchSpec, SharedConfig
 
 HELD_OUT = ("val_accuracy", "val_loss")
 """The image classifier's metrics on held-out images."""
+
+NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
+"""Config node of the pruner that stops no trial."""
 
 MACHINE_INTERPOLATION = re.compile(r"\$\{(hydra|now|oc\.env):")
 """Interpolations whose values come from outside the config."""
@@ -48,14 +51,15 @@ def compose_spec(
     composer = Composer(config, context.config_loader)
     space, fixed = parse_space(arguments, params, context.config_loader)
     shared_configs = _compose_shared_configs(space, fixed, composer, config, context.config_loader)
-    sampler, pruner = (_component_node(config.hydra.sweeper[name], name) for name in ("sampler", "pruner"))
-    spec = SearchSpec(space, fixed, shared_configs, sampler, pruner, trials=1, command=sys.argv)
+    sampler = _component_node(config.hydra.sweeper.sampler, "sampler")
+    spec = SearchSpec(space, fixed, shared_configs, sampler, dict(NO_PRUNER), trials=1, command=sys.argv)
     corner_jobs = spec.corner_jobs()
+    pruner = _pruner(config, corner_jobs)
     allow([sampler, pruner, *(job.config for job in corner_jobs)])
     _check_settings(corner_jobs)
     build_sampler(sampler, space, 0)
     build_pruner(pruner, check_job(corner_jobs[0].config).epochs)
-    return replace(spec, trials=check_job(corner_jobs[0].config).sweep.trials)
+    return replace(spec, pruner=pruner, trials=check_job(corner_jobs[0].config).sweep.trials)
 
 
 def _component_node(node: Any, name: str) -> dict[str, Any]:
@@ -74,22 +78,38 @@ def _check_settings(corner_jobs: Sequence[JobSpec]) -> None:
     if sweep.rerun:
         raise UsageError(f"sweep.rerun={sweep.rerun}: a search reruns no trials; failed ones are continued anyway")
     objective = objective_of(corner_jobs[0].config)
-    if objective.metric.name.startswith("test_"):
-        if not sweep.objective_on_test:
-            raise UsageError(_on_test(objective.metric.name, isinstance(checked, Config)))
-        return
     classifiers = [config for job in corner_jobs if isinstance(config := check_job(job.config), Config)]
-    if objective.metric.name in HELD_OUT and any(config.data.val_size == 0 for config in classifiers):
-        raise UsageError(
-            f"sweep.objective={objective.metric.name}: there are no validation images to judge a trial by "
-            f"(data.val_size=0); add data.val_size=5000, or as many as can be spared"
-        )
+    judged_by = [("objective", name) for name in objective.names]
+    judged_by += [("constraints", limit.metric.name) for limit in objective.constraints]
+    for key, name in judged_by:
+        if name.startswith("test_") and not sweep.objective_on_test:
+            raise UsageError(_on_test(key, name, isinstance(checked, Config)))
+        if name in HELD_OUT and any(config.data.val_size == 0 for config in classifiers):
+            raise UsageError(
+                f"sweep.{key}={name}: there are no validation images to judge a trial by "
+                f"(data.val_size=0); add data.val_size=5000, or as many as can be spared"
+            )
 
 
-def _on_test(objective: str, is_classifier: bool) -> str:
+def _pruner(config: DictConfig, corner_jobs: Sequence[JobSpec]) -> dict[str, Any]:
+    """Return the pruner's config node: none where there are several objectives, for which Optuna has none."""
+    node = _component_node(config.hydra.sweeper.pruner, "pruner")
+    count = len(objective_of(corner_jobs[0].config).metrics)
+    if count == 1 or node["_target_"] == NO_PRUNER["_target_"]:
+        return node
+    for override in typed_overrides(config, "hydra"):
+        if override.lstrip("+").startswith(("hydra/sweeper/pruner", "hydra.sweeper.pruner")):
+            raise UsageError(
+                f"{override}: Optuna prunes trials with one objective only, and sweep.objective has {count}; "
+                f"take hydra/sweeper/pruner=none"
+            )
+    return dict(NO_PRUNER)
+
+
+def _on_test(key: str, objective: str, is_classifier: bool) -> str:
     data, instead = ("images", " with data.val_size=5000") if is_classifier else ("data", "")
     return (
-        f"sweep.objective={objective}: a search fits the {data} that it is judged by, so their metric would be too "
+        f"sweep.{key}={objective}: a search fits the {data} that it is judged by, so their metric would be too "
         f"optimistic and no test any more; use val_{objective[5:]}{instead}, or insist with "
         "sweep.objective_on_test=true"
     )

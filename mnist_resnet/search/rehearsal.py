@@ -16,12 +16,13 @@ MAX_RANDOM = 100
 """Maximum number of made-up trials before the sampler's own."""
 
 
-def rehearse(node: Mapping[str, Any], space: Sequence[Parameter]) -> list[str]:
+def rehearse(node: Mapping[str, Any], space: Sequence[Parameter], objectives: int = 1) -> list[str]:
     """Let the sampler propose values after some made-up trials.
 
     Args:
         node: Config node with the sampler's `_target_`.
         space: Searched parameters.
+        objectives: Number of objectives.
 
     Returns:
         The keys that the sampler can't model together with the others; see `drawn_alone`.
@@ -31,7 +32,7 @@ def rehearse(node: Mapping[str, Any], space: Sequence[Parameter]) -> list[str]:
     """
     quiet_optuna()
     startup = node.get("n_startup_trials")
-    study = made_up_study(space, min(MAX_RANDOM, startup if isinstance(startup, int) else 10) + 1)
+    study = made_up_study(space, min(MAX_RANDOM, startup if isinstance(startup, int) else 10) + 1, objectives)
     study.sampler = build_sampler(node, space, len(study.trials))
     shown = f"hydra.sweeper.sampler._target_={node['_target_']}"
     try:
@@ -43,12 +44,12 @@ def rehearse(node: Mapping[str, Any], space: Sequence[Parameter]) -> list[str]:
         raise UsageError(f"{shown}: can't search this space: {wording(error)}") from None
 
 
-def made_up_study(space: Sequence[Parameter], trials: int) -> Study:
+def made_up_study(space: Sequence[Parameter], trials: int, objectives: int = 1) -> Study:
     """Return a study in memory, with completed trials of random values."""
-    study = optuna.create_study(sampler=RandomSampler(seed=1))
+    study = optuna.create_study(sampler=RandomSampler(seed=1), directions=["minimize"] * objectives)
     for number in range(trials):
         propose(study, space, None)
-        study.tell(number, float(number))
+        study.tell(number, [float(number)] * objectives)
     return study
 
 

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,99 +13,128 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import best_of
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.search.best_config import BestConfig, best_config
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.folder import read_sweep
 
-EXPERIMENT = Path("experiment") / "best.yaml"
-"""Path in the sweep folder. With it, the sweep folder can be given as `--config-dir`."""
+EXPERIMENTS = "experiment"
+"""Folder in the sweep folder. With it, the sweep folder can be given as `--config-dir`."""
+OURS = re.compile(r"(best|trial_\d+)\.yaml")
+"""Names of our files there."""
 PAGE = "search.html"
 """Name of the page in the sweep folder."""
+PLOTTED_FRONTS = (2, 3)
+"""Numbers of objectives of which Optuna plots the Pareto front."""
 
 OF_THE_SWEEP = re.compile(r"[+~]*sweep[.=]")
 """Overrides that mean nothing to a single run."""
 
 
-def best_trial(trials: Trials) -> FrozenTrial | None:
-    """Return the completed trial with the best value, the first of equals; None if no trial is completed."""
-    completed = [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
-    pick = max if trials.objective.direction == "maximize" else min
-    return pick(completed, key=lambda trial: trial.values[0]) if completed else None
+def best_trials(trials: Trials) -> dict[str, FrozenTrial]:
+    """Return the trials to recommend, by the names of their experiments; empty if no trial is completed.
+
+    `best` is the trial with the best value, the first of equals. With several objectives these are the trials on the
+    Pareto front (`trial_17`). Only trials that keep the constraints are among them.
+    """
+    feasible = [
+        trial for trial in _completed(trials) if all(violation <= 0 for violation in trial.constraints.values())
+    ]
+    if len(trials.objective.metrics) > 1:
+        return {f"trial_{trial.number}": trial for trial in load_study(trials.storage).best_trials} if feasible else {}
+    if not feasible:
+        return {}
+    best = best_of([trial.values[0] for trial in feasible], trials.objective.metrics[0])
+    return {"best": next(trial for trial in feasible if trial.values[0] == best)}
 
 
 def write_report(trials: Trials, console: Console) -> list[str]:
     """Write the best config and the page; return the names of the files written. Print disk errors and go on."""
     written: list[str] = []
-    writers: list[tuple[str, Callable[[Trials], bool]]] = [(str(EXPERIMENT), write_experiment), (PAGE, write_page)]
-    for name, write in writers:
+    writers: list[Callable[[Trials], list[str]]] = [write_experiments, write_page]
+    for write in writers:
         try:
-            written += [name] if write(trials) else []
+            written += write(trials)
         except OSError as error:
-            console.print(f"{trials.folder}: {name} can't be written ({error.strerror})", markup=False)
+            console.print(f"{trials.folder}: {wording(error)}", markup=False)
     return written
 
 
 def print_report(trials: Trials, console: Console) -> None:
-    """Print the number of trials by state, the best value, and the command that runs the best config."""
+    """Print the number of trials by state, the best value or the Pareto front, and a command that runs its config."""
     counts = Counter(_state(trial) for trial in all_trials(trials.storage))
     by_state = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     console.print(f"{len(all_trials(trials.storage))} trials: {by_state}", markup=False)
-    best = best_trial(trials)
-    if best is None:
+    best = best_trials(trials)
+    if not best:
+        if counts["completed"]:
+            console.print("no completed trial keeps all of sweep.constraints", markup=False)
         return
-    value = trials.objective.metric.text(best.values[0])
-    console.print(f"best: {value} ({trials.objective}), trial {best.number}", markup=False)
-    console.print(f"  {best.user_attrs[JOB]}", markup=False)
-    console.print(f"to run it: {_command(trials, best)}", markup=False)
+    if len(trials.objective.metrics) > 1:
+        console.print(f"Pareto front: {len(best)} trials ({trials.objective})", markup=False)
+    for name, trial in best.items():
+        shown = trials.objective.text(trial.values)
+        start = f"best: {shown} ({trials.objective})" if name == "best" else f"  {shown}"
+        console.print(f"{start}, trial {trial.number}", markup=False)
+        console.print(f"  {trial.user_attrs[JOB]}", markup=False)
+    name, trial = next(iter(best.items()))
+    console.print(f"to run {'it' if len(best) == 1 else 'the first'}: {_command(trials, name, trial)}", markup=False)
 
 
-def write_experiment(trials: Trials) -> bool:
-    """Write the best config as an experiment file.
+def write_experiments(trials: Trials) -> list[str]:
+    """Write the configs of the best trials as experiment files, and remove those of trials that no longer are.
 
     Returns:
-        False if no trial is completed, or no file composes to the best config; then there is none.
+        The names of the files written: none for a trial whose config no file composes to.
     """
-    best = best_trial(trials)
-    found = _best_config(trials, best) if best else None
-    if found is None:
-        (trials.folder / EXPERIMENT).unlink(missing_ok=True)
-        return False
-    (trials.folder / EXPERIMENT).parent.mkdir(exist_ok=True)
-    write_atomically(trials.folder / EXPERIMENT, found.text)
-    return True
+    best = best_trials(trials)
+    files = {
+        Path(EXPERIMENTS) / f"{name}.yaml": found.text
+        for name, trial in best.items()
+        if (found := _best_config(trials, trial)) is not None
+    }
+    for old in (trials.folder / EXPERIMENTS).glob("*.yaml"):
+        if OURS.fullmatch(old.name) and old.relative_to(trials.folder) not in files:
+            old.unlink(missing_ok=True)
+    for file, text in files.items():
+        (trials.folder / file).parent.mkdir(exist_ok=True)
+        write_atomically(trials.folder / file, text)
+    return [str(file) for file in files]
 
 
-def _best_config(trials: Trials, best: FrozenTrial) -> BestConfig | None:
-    value = f"{trials.objective.metric.text(best.values[0])}, {trials.objective}"
-    heading = f"The best of {len(all_trials(trials.storage))} trials: {value}, in trial {best.number}."
-    return best_config(_job(trials, best), trials.spec.shared_config(best.params), heading)
+def _best_config(trials: Trials, trial: FrozenTrial) -> BestConfig | None:
+    value = f"{trials.objective.text(trial.values)}, {trials.objective}"
+    place = "The best" if len(trials.objective.metrics) == 1 else "On the Pareto front"
+    heading = f"{place} of {len(all_trials(trials.storage))} trials: {value}, in trial {trial.number}."
+    return best_config(_job(trials, trial), trials.spec.shared_config(trial.params), heading)
 
 
 def _job(trials: Trials, trial: FrozenTrial) -> JobSpec:
     return next(job for job in read_sweep(trials.folder).jobs if job.name == trial.user_attrs[JOB])
 
 
-def _command(trials: Trials, best: FrozenTrial) -> str:
-    """Return the command that runs the best config: by its file or, if there is none, by the trial's overrides."""
+def _command(trials: Trials, name: str, best: FrozenTrial) -> str:
+    """Return the command that runs a trial's config: by its file or, if there is none, by the trial's overrides."""
     found = _best_config(trials, best)
     if found is not None:
         return shlex.join(
-            ["python", "train.py", "--config-dir", str(trials.folder), "experiment=best", *found.deletions]
+            ["python", "train.py", "--config-dir", str(trials.folder), f"experiment={name}", *found.deletions]
         )
     overrides = [override for override in _job(trials, best).overrides if not OF_THE_SWEEP.match(override)]
     return shlex.join(["python", "train.py", *overrides])
 
 
-def write_page(trials: Trials) -> bool:
-    """Write the search's page: optimization history, values by epoch, slices and parameter importances.
+def write_page(trials: Trials) -> list[str]:
+    """Write the search's page: Pareto front or values by epoch; history, slices and parameter importances.
 
     Returns:
-        False if no trial is completed; then nothing is written.
+        The page's name; nothing is written if no trial is completed.
     """
-    if best_trial(trials) is None:
-        return False
+    if not _completed(trials):
+        return []
     space = [(html.escape(parameter.name), html.escape(parameter.typed)) for parameter in trials.spec.space]
     rows = "".join(f"<tr><td>{name}</td><td>{typed}</td></tr>" for name, typed in space)
     plots = _plots(trials)
@@ -115,26 +145,33 @@ def write_page(trials: Trials) -> bool:
         f'<body style="font-family: sans-serif"><h1>{title}</h1><table>{rows}</table>{body}</body></html>\n'
     )
     write_atomically(trials.folder / PAGE, page)
-    return True
+    return [PAGE]
 
 
 def _plots(trials: Trials) -> list[Any]:
     from optuna import visualization
 
-    study, name = load_study(trials.storage), trials.objective.metric.name
-    plots = [
-        visualization.plot_optimization_history(study, target=_value, target_name=name),
-        visualization.plot_intermediate_values(study),
-        visualization.plot_slice(study, target=_value, target_name=name),
-    ]
-    completed = [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
-    if len({trial.values[0] for trial in completed}) > 1:
-        plots.append(visualization.plot_param_importances(study, target=_value, target_name=name))
+    study, names = load_study(trials.storage), trials.objective.names
+    plots = []
+    if len(names) in PLOTTED_FRONTS:
+        plots.append(visualization.plot_pareto_front(study, target_names=names))
+    for index, name in enumerate(names):
+        about: dict[str, Any] = {"target": partial(_value, index), "target_name": name}
+        plots.append(visualization.plot_optimization_history(study, **about))
+        if len(names) == 1:
+            plots.append(visualization.plot_intermediate_values(study))
+        plots.append(visualization.plot_slice(study, **about))
+        if len({trial.values[index] for trial in _completed(trials)}) > 1:
+            plots.append(visualization.plot_param_importances(study, **about))
     return plots
 
 
-def _value(trial: FrozenTrial) -> float:
-    return float(trial.values[0])
+def _completed(trials: Trials) -> list[FrozenTrial]:
+    return [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
+
+
+def _value(index: int, trial: FrozenTrial) -> float:
+    return float(trial.values[index])
 
 
 def _state(trial: FrozenTrial) -> str:

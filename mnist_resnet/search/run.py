@@ -15,6 +15,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import trust
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, UnreadableFolder
@@ -61,8 +62,8 @@ def search(
     """
     show_log(plain_console())
     spec = compose_spec(arguments, params, config, context)
-    alone = rehearse(spec.sampler, spec.space)
     corner_jobs = spec.corner_jobs()
+    alone = rehearse(spec.sampler, spec.space, len(objective_of(corner_jobs[0].config).metrics))
     settings = check_job(corner_jobs[0].config)
     folder = named_folder(config, settings)
     if folder and (folder / SEARCH).exists():

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,12 +97,22 @@ class Parameter:
         raise UsageError(f"{self.name}={value}: is outside the space, {self.typed}")
 
     def edge_values(self) -> list[Any]:
-        """Return every choice, or both ends: if these values are valid, so are nearly all others."""
+        """Return every choice, or both ends: if these values are valid, so are nearly all others.
+
+        Between ends that are both whole stands a fraction: a key that takes whole numbers alone takes such ends.
+        """
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return list(distribution.choices)
         assert isinstance(distribution, IntDistribution | FloatDistribution)
-        return list(dict.fromkeys([distribution.low, distribution.high]))
+        low, high = distribution.low, distribution.high
+        is_fractional = isinstance(distribution, FloatDistribution) and distribution.step is None
+        inside = (
+            [low + (high - low) / math.pi]
+            if is_fractional and float(low).is_integer() and float(high).is_integer()
+            else []
+        )
+        return list(dict.fromkeys([low, high, *inside]))
 
     def grid_values(self) -> list[Any]:
         """Return all values, for a grid.

@@ -9,9 +9,9 @@ from typing import Any
 from optuna.distributions import FloatDistribution
 
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.signature import distinguishes_jobs, flatten
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.spec import SearchSpec
 

@@ -14,10 +14,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from mnist_resnet.config.objective import Objective
 from mnist_resnet.config.validation_errors import suggest_option
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.search.space import Parameter
 
 JOURNAL = "study.journal"
@@ -81,7 +81,9 @@ def _lock(file: Path) -> JournalFileSymlinkLock:
 def make_study(storage: JournalStorage, objective: Objective) -> None:
     """Create the study in a new journal."""
     if not any(study.study_name == NAME for study in storage.get_all_studies()):
-        optuna.create_study(storage=storage, study_name=NAME, direction=objective.direction, load_if_exists=True)
+        optuna.create_study(
+            storage=storage, study_name=NAME, directions=list(objective.directions), load_if_exists=True
+        )
 
 
 def load_study(storage: JournalStorage, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:

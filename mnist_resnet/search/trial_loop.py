@@ -96,9 +96,14 @@ def run_trials(context: ProcessContext, trials: Trials, peers: Peers) -> None:
 def _run_trial(context: ProcessContext, trials: Trials, assignment: Assignment, peers: Peers) -> dict[str, Any] | None:
     """Run one trial, unless another worker was faster; see `run_job` for what it returns."""
     job = assignment.job
-    pruning = PruningCallback(
-        reporting_trial(trials.storage, assignment.number, trials.pruner), trials.objective.metric
-    )
     retries = None if peers.supervised else RetryBudget.of(job, trials.states.attempts_at_launch(job.name))
-    trial_context = replace(context, callbacks=[*context.callbacks, pruning])
+    trial_context = replace(context, callbacks=[*context.callbacks, *_pruning(trials, assignment)])
     return run_job(job, trials.folder / job.name, trial_context, retries=retries, after=assignment.attempt)
+
+
+def _pruning(trials: Trials, assignment: Assignment) -> list[PruningCallback]:
+    """Return what reports the trial's epochs and prunes it; Optuna does neither where there are several objectives."""
+    if len(trials.objective.metrics) > 1:
+        return []
+    trial = reporting_trial(trials.storage, assignment.number, trials.pruner)
+    return [PruningCallback(trial, trials.objective.metric)]

@@ -1,10 +1,10 @@
 """Records the results of trials in the study."""
 
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
+from mnist_resnet.config.objective import Objective
 from mnist_resnet.job_folder import Status, read_metrics
-from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trial_states import TrialStates
 
@@ -35,8 +35,12 @@ def _record(number: int, job_name: str, states: TrialStates, storage: JournalSto
     if states.job_state(sweep, job).status != Status.COMPLETED:
         study.tell(number, state=TrialState.PRUNED)
         return
-    value = objective.value(read_metrics(sweep.folder_of(job)))
-    if value is None:
+    history = read_metrics(sweep.folder_of(job))
+    values = objective.values(history)
+    if values is None:
         study.tell(number, state=TrialState.FAIL)
-    else:
-        study.tell(number, value)
+        return
+    trial = Trial(study, storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+    for name, violation in objective.violations(history).items():
+        trial.set_constraint(name, violation)
+    study.tell(number, values)

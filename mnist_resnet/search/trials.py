@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import check_job
-from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.search.components import build_pruner, trials_for_grid
 from mnist_resnet.search.spec import SearchSpec
 from mnist_resnet.search.study import all_trials, make_study, open_storage, quiet_optuna

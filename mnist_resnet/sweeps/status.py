@@ -5,7 +5,7 @@ Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,8 +14,9 @@ from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import best_of
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import DONE, SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
@@ -110,15 +111,20 @@ class SweepStatus:
         return time_to_end(known[: len(running)], known[len(running) :], max(1, workers or len(running)))
 
     def best(self) -> tuple[JobStatus, float] | None:
-        """Return the completed trial with the best value of the search's objective, and that value."""
+        """Return the first completed trial with the best value of the search's objective, and that value.
+
+        None if there is none yet, or several objectives.
+        """
         candidates: list[tuple[JobStatus, float]] = []
-        select: Callable[..., tuple[JobStatus, float]] = max
         for trial in self.with_status(Status.COMPLETED):
             objective = objective_of(trial.job.config)
-            select = max if objective.direction == "maximize" else min
-            value = objective.value(trial.epochs)
-            candidates += [(trial, value)] if value is not None else []
-        return select(candidates, key=lambda candidate: candidate[1]) if candidates else None
+            values = objective.values(trial.epochs)
+            if values is not None and len(values) == 1 and objective.is_feasible(trial.epochs):
+                candidates.append((trial, values[0]))
+        if not candidates:
+            return None
+        best = best_of([value for _, value in candidates], objective.metrics[0])
+        return next(candidate for candidate in candidates if candidate[1] == best)
 
     @property
     def _mean_seconds(self) -> float | None:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mnist_resnet.config.metric import is_image_classifier
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import Status
-from mnist_resnet.jobs.objective import objective_of
 from mnist_resnet.sweeps.cost import epochs_of
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE
 from mnist_resnet.sweeps.status import JobStatus, SweepStatus

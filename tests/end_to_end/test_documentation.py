@@ -44,6 +44,7 @@ PAGES = [
 
 NOT_RUN = {
     r"pip install -e .*": "changes the environment; its extras are compared with pyproject.toml",
+    r"pip install optuna-dashboard|optuna-dashboard .*": "serves until it is stopped; test_search.py starts it",
     r"pytest( -m slow( tests/\S+)?)?": "runs this test",
     r"wandb (sweep|agent).*": "needs an account; test_wandb_end_to_end.py runs it against a local server",
     r"runs=\$\(mktemp -d\)|ln -s .*|wandb leet .*": "needs a terminal; test_wandb_end_to_end.py runs the line in one",

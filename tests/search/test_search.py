@@ -1,12 +1,17 @@
 """Tests of the search: its space, proposals and trials. They run the real program on tiny networks."""
 
 import importlib
+import json
 import math
 import os
 import re
 import shlex
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +27,9 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.metric import BUILT_IN
+from mnist_resnet.config.objective import Objective, objective_of
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
-from mnist_resnet.jobs.objective import Objective
 from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
@@ -60,7 +65,7 @@ from tests.small_sweeps import (
 
 Run = Callable[..., CommandResult]
 
-OBJECTIVE = Objective(BUILT_IN["val_accuracy"], "last")
+OBJECTIVE = Objective((BUILT_IN["val_accuracy"],), "last")
 LR = "optim.lr=tag(log,interval(1e-4,1e-1))"
 TPE = {"_target_": "optuna.samplers.TPESampler"}
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
@@ -268,10 +273,20 @@ def test_incomplete_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
 
 def test_objective_is_of_the_last_or_the_best_epoch() -> None:
     history = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.7, "val_loss": 0.4}, {"val_accuracy": 0.6}]
-    assert OBJECTIVE.value(history) == 0.6
-    assert Objective(BUILT_IN["val_accuracy"], "best").value(history) == 0.7
-    assert Objective(BUILT_IN["val_loss"], "best").value(history) == 0.4
-    assert OBJECTIVE.value([]) is None
+    for line in history:
+        line["training_seconds"] = 2.0
+
+    def values(objective: Any, epoch: str, constraints: Sequence[str] = ()) -> list[float] | None:
+        sweep = {"objective": objective, "objective_epoch": epoch, "constraints": constraints}
+        return objective_of({"sweep": sweep}).values(history)
+
+    assert values("val_accuracy", "last") == [0.6]
+    assert values("val_accuracy", "best") == [0.7]
+    assert values("val_loss", "best") == [0.4]
+    assert values(["val_accuracy", "training_seconds"], "last") == [0.6, 6.0]
+    assert values(["val_accuracy", "val_loss"], "best") == [0.7, 0.4], "of one epoch"
+    history.clear()
+    assert values("val_loss", "last") is None
 
 
 def test_best_config_reproduces_the_best_trial(
@@ -478,6 +493,10 @@ def test_trial_with_invalid_config_is_left_out(search: Run, place: Place) -> Non
         (("data.val_size=0",), "data.val_size=5000"),
         (("sweep.objective=test_accuracy",), "sweep.objective_on_test=true"),
         (("sweep.objective=accuracy",), "val_accuracy"),
+        (("sweep.objective=[val_accuracy]",), "two or more"),
+        (("sweep.objective=[val_accuracy,test_loss]",), "sweep.objective=test_loss: a search fits"),
+        (("sweep.objective=[val_accuracy,val_loss]", "hydra/sweeper/pruner=median"), "take hydra/sweeper/pruner=none"),
+        (("sweep.constraints=['seconds<=1']",), "must be val_accuracy, val_loss"),
         (("sweep.trials=0",), "1 or more"),
         (("sweep.exclude=['optim.lr=1']",), "leave the values out"),
         (("sweep.rerun=all",), "reruns no trials"),
@@ -512,7 +531,7 @@ def test_folder_of_another_search_is_refused(search: Run, place: Place) -> None:
     assert search("s", LR, *short).code == 0
     for overrides, words in [
         (("optim.lr=interval(0.1,0.2)",), "searches tag(log,interval(1e-4,1e-1)), not interval(0.1,0.2)"),
-        ((LR, "sweep.objective=val_loss"), "val_accuracy last"),
+        ((LR, "sweep.objective=val_loss"), "is about the val_accuracy of the last epoch, not the val_loss of"),
         ((LR, "data.val_size=8"), "data.val_size=8"),
         ((LR, "optim.eps=1e-4,1e-8"), "optim.eps"),
     ]:
@@ -558,3 +577,62 @@ def test_lock_of_a_dead_journal_writer_is_taken_over_with_a_relative_path(
     # The lock of a process that was killed while writing.
     _lock(folder / JOURNAL).acquire()
     assert load_study(open_storage(folder)).trials == []
+
+
+def test_several_objectives_end_in_a_pareto_front(search: Run, place: Place) -> None:
+    several = ("sweep.objective=[val_loss,training_seconds]", "sweep.constraints=['training_seconds>=0']")
+    for trials in (3, 5):
+        done = search("s", LR, "model.width=2,4", *several, f"sweep.trials={trials}", "trainer.epochs=1")
+        assert done.code == 0, done.out + done.err
+    folder = place.folder / "multirun" / "s"
+    study = load_study(open_storage(folder))
+    best = study.best_trials
+    assert f"Pareto front: {len(best)} trials (val_loss, training_seconds of the last epoch" in done.out
+    (section,) = [section for section in (folder / "table.md").read_text().split("## ") if "Pareto" in section[:10]]
+    values = sorted(f"{trial.values[0]:.4g}" for trial in best)
+    assert sorted(re.findall(r"\| ([\d.]+) \| [\d.]+ \|$", section, re.MULTILINE)) == values
+    assert {file.stem for file in (folder / "experiment").iterdir()} == {f"trial_{trial.number}" for trial in best}
+    assert all(trial.constraints["training_seconds>=0"] < 0 for trial in study.trials)
+    page = (folder / "search.html").read_text()
+    assert "Pareto-front Plot" in page
+    (command,) = re.findall(r"to run .*?: python train\.py (.*)", done.out)
+    assert "experiment=trial_" in command
+
+
+def test_trials_that_break_a_constraint_are_not_recommended(search: Run, place: Place) -> None:
+    limit = "sweep.constraints=['training_seconds<=0']"
+    done = search("s", LR, limit, "sweep.trials=1", "trainer.epochs=1")
+    assert done.code == 0, done.out + done.err
+    assert "no completed trial keeps all of sweep.constraints" in done.out
+    assert not (place.folder / "multirun" / "s" / "experiment").exists()
+
+
+def test_optunas_dashboard_shows_the_journal_while_the_search_runs(tmp_path: Path) -> None:
+    pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed (extra `test`)")
+    make_study(open_storage(tmp_path), OBJECTIVE)
+    study = load_study(open_storage(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = str(Path(sys.executable).parent / "optuna-dashboard")
+    with subprocess.Popen([program, str(tmp_path / JOURNAL), f"--port={port}"], stderr=subprocess.DEVNULL) as dashboard:
+        try:
+            assert _shown(port, "api/studies")["study_summaries"][0]["study_name"] == "search"
+            study.tell(study.ask(), 0.5)
+            deadline = time.monotonic() + 60
+            while not (trials := _shown(port, "api/studies/0?after=0")["trials"]) and time.monotonic() < deadline:
+                time.sleep(0.5)
+            assert [trial["values"] for trial in trials] == [[0.5]]
+        finally:
+            dashboard.terminate()
+
+
+def _shown(port: int, path: str) -> Any:
+    """Return what the dashboard answers, as soon as it does."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
+                return json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
