@@ -106,12 +106,9 @@ class Parameter:
             return list(distribution.choices)
         assert isinstance(distribution, IntDistribution | FloatDistribution)
         low, high = distribution.low, distribution.high
-        is_fractional = isinstance(distribution, FloatDistribution) and distribution.step is None
-        inside = (
-            [low + (high - low) / math.pi]
-            if is_fractional and float(low).is_integer() and float(high).is_integer()
-            else []
-        )
+        is_continuous = isinstance(distribution, FloatDistribution) and distribution.step is None
+        ends_are_whole = float(low).is_integer() and float(high).is_integer()
+        inside = [low + (high - low) / math.pi] if is_continuous and ends_are_whole else []
         return list(dict.fromkeys([low, high, *inside]))
 
     def grid_values(self) -> list[Any]:
