@@ -30,7 +30,7 @@ VALUES = [
     ("seed=4294967296", "seed=4294967296: must be less than 4294967296"),
     ("trainer.epochs=0", "trainer.epochs=0: must be 1 or more"),
     ("trainer.epochs=ten", "trainer.epochs=ten: must be a whole number"),
-    ("trainer.epochs=1e3", "trainer.epochs=1000.0: must be a whole number"),
+    ("trainer.epochs=1e-3", "trainer.epochs=0.001: must be a whole number"),
     ("trainer.epochs=\\'3\\'", "trainer.epochs='3': must be a whole number"),
     ("trainer.threads=0", "trainer.threads=0: must be 1 or more"),
     ("trainer.log_interval=0", "trainer.log_interval=0: must be 1 or more"),
