@@ -29,7 +29,7 @@ def pareto_section(jobs: Sequence[Job]) -> Section | None:
         }
         rows.append({**levels, **judged})
     lines = [
-        f"The jobs that no other one beats in all objectives: {objective}; seconds are those of all epochs.",
+        f"The jobs that no other one beats in all objectives: {objective}.",
         f"{len(front)} of {sum(job.completed for job in jobs)} completed jobs are on the front.",
     ]
     return Section("Pareto front", lines, pd.DataFrame(rows, dtype=object))

@@ -40,8 +40,11 @@ from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
-NULL_LEVEL = "(null)"
-"""A null level in `results.csv`. Pandas takes null, None, NA and an empty cell for missing values, R takes NA."""
+READ_AS_MISSING = frozenset({
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+})  # fmt: skip
+"""Texts that pandas takes for a missing value, NA also R."""
 
 COUNTS = ("best_epoch", "best_step", "epochs", "epochs_completed")
 """Columns of whole numbers, which pandas holds as floats where one is missing."""
@@ -116,7 +119,7 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the content of `results.csv`: one row per job with raw values, factors first, then measurements.
 
     A missing value is an empty cell: readers take it for one, and a column of integers stays one. A null level is a
-    level like others, and is spelled so that no reader takes it for a missing value.
+    level like others, as is a text such as `None` or `NA`: in parentheses, no reader takes it for a missing value.
     """
     factors = varying_factors(frame)
     settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
@@ -132,10 +135,17 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     table: pd.DataFrame = frame[columns].copy()
     for column in table:
         if column in factors:
-            table[column] = table[column].map(lambda level: NULL_LEVEL if level is None else level)
+            table[column] = table[column].map(lambda level: _as_read("null" if level is None else level))
+        elif column in settings:
+            table[column] = table[column].map(_as_read)
         elif column in COUNTS:
             table[column] = table[column].astype("Int64")
     return table
+
+
+def _as_read(cell: object) -> object:
+    """Return a cell in a spelling that no reader takes for a missing value."""
+    return f"({cell})" if isinstance(cell, str) and cell in READ_AS_MISSING else cell
 
 
 def write_table(sweep_folder: Path) -> Report:

@@ -57,7 +57,7 @@ class Metric:
     @property
     def title(self) -> str:
         """The heading of its column."""
-        unit = "%" if self.is_share else self.unit or ("s" if self.scale == "seconds" else "")
+        unit = "%" if self.is_share else self._unit
         return self.heading or (f"{self.label}, {unit}" if unit else self.name if self.better is None else self.label)
 
     def text(self, value: float) -> str:
@@ -66,7 +66,11 @@ class Metric:
             return f"{100 * value:.2f} %"
         has_places = self.name in BUILT_IN or (0.01 <= abs(value) < 1000 and not float(value).is_integer())
         number = f"{value:.4f}" if has_places else f"{value:.6g}"
-        return f"{number} {self.unit}".rstrip()
+        return f"{number} {self._unit}".rstrip()
+
+    @property
+    def _unit(self) -> str:
+        return self.unit or ("s" if self.scale == "seconds" else "")
 
 
 def _share(name: str, heading: str = "") -> Metric:

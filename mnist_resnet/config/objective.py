@@ -9,7 +9,7 @@ from mnist_resnet.config.metric import BUILT_IN, Metric, best_of, declared_metri
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 
-CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(\d+(?:\.\d*)?(?:e-?\d+)?)\s*")
+CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*")
 """A limit, such as `training_seconds <= 60`."""
 
 
@@ -72,15 +72,21 @@ class Objective:
         """
         return self._values(self.metrics, history)
 
-    def violations(self, history: Sequence[Metrics]) -> dict[str, float]:
-        """Return by how much a completed trial breaks each constraint; 0 or less if it keeps it."""
+    def violations(self, history: Sequence[Metrics]) -> dict[str, float] | None:
+        """Return by how much a completed trial breaks each constraint; 0 or less if it keeps it.
+
+        None if its history lacks the metric of one.
+        """
         values = self._values([constraint.metric for constraint in self.constraints], history)
-        pairs = zip(self.constraints, values or [], strict=False)
+        if values is None:
+            return None
+        pairs = zip(self.constraints, values, strict=True)
         return {str(constraint): constraint.violation(value) for constraint, value in pairs}
 
     def is_feasible(self, history: Sequence[Metrics]) -> bool:
         """Return whether a completed trial keeps all constraints."""
-        return all(violation <= 0 for violation in self.violations(history).values())
+        violations = self.violations(history)
+        return violations is not None and all(violation <= 0 for violation in violations.values())
 
     def text(self, values: Sequence[float]) -> str:
         """Return values of the metrics as text."""
@@ -93,8 +99,11 @@ class Objective:
     def __str__(self) -> str:
         """Return it in words, such as `val_accuracy of the last epoch`."""
         report = "epoch" if self.metric.name in BUILT_IN else "report"
-        limits = f", {', '.join(map(str, self.constraints))}" if self.constraints else ""
-        return f"{', '.join(self.names)} of the {self.epoch} {report}{limits}"
+        judged = [metric.name for metric in self.metrics if metric.scale != "seconds"]
+        summed = [metric.name for metric in self.metrics if metric.scale == "seconds"]
+        parts = [f"{', '.join(judged)} of the {self.epoch} {report}"] if judged else []
+        parts += [f"{', '.join(summed)} of all {report}s"] if summed else []
+        return ", ".join([*parts, *map(str, self.constraints)])
 
     def _values(self, metrics: Sequence[Metric], history: Sequence[Metrics]) -> list[float] | None:
         judged = self._judged(history)

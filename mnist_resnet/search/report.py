@@ -74,7 +74,8 @@ def print_report(trials: Trials, console: Console) -> None:
             console.print("no completed trial keeps all of sweep.constraints", markup=False)
         return
     if len(trials.objective.metrics) > 1:
-        console.print(f"Pareto front: {len(best)} trials ({trials.objective})", markup=False)
+        plural = "" if len(best) == 1 else "s"
+        console.print(f"Pareto front: {len(best)} trial{plural} ({trials.objective})", markup=False)
     for name, trial in best.items():
         shown = trials.objective.text(trial.values)
         start = f"best: {shown} ({trials.objective})" if name == "best" else f"  {shown}"

@@ -36,11 +36,11 @@ def _record(number: int, job_name: str, states: TrialStates, storage: JournalSto
         study.tell(number, state=TrialState.PRUNED)
         return
     history = read_metrics(sweep.folder_of(job))
-    values = objective.values(history)
-    if values is None:
+    values, violations = objective.values(history), objective.violations(history)
+    if values is None or violations is None:
         study.tell(number, state=TrialState.FAIL)
         return
     trial = Trial(study, storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
-    for name, violation in objective.violations(history).items():
+    for name, violation in violations.items():
         trial.set_constraint(name, violation)
     study.tell(number, values)

@@ -36,3 +36,15 @@ def test_polars_keeps_a_null_level_and_whole_numbers(file: Path) -> None:
     assert read.schema[EPOCHS] == read.schema["epochs_completed"] == read.schema["best_epoch"] == polars.Int64
     assert read["best_epoch"].to_list()[-1] is None
     assert read.schema["test_accuracy"] == polars.Float64
+
+
+TEXTS = ["None", "NaN", "null", "NA", "n/a", "nan", "", "none", "a,b", "x"]
+
+
+def test_texts_that_mean_missing_to_readers_stay_levels(tmp_path: Path) -> None:
+    folder = SyntheticSweep(name="NA", factors={"optim.kind": TEXTS}, predictions=False).write(tmp_path / "NA")
+    write_table(folder)
+    expected = [*(f"({text})" for text in TEXTS[:7]), *TEXTS[7:]]
+    read = pd.read_csv(folder / "results.csv")
+    assert read["optim.kind"].tolist() == polars.read_csv(folder / "results.csv")["optim.kind"].to_list() == expected
+    assert set(read["sweep"]) == {"(NA)"}

@@ -27,7 +27,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.metric import BUILT_IN
-from mnist_resnet.config.objective import Objective, objective_of
+from mnist_resnet.config.objective import CONSTRAINT, Objective, objective_of
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.run import ProcessContext
@@ -287,6 +287,24 @@ def test_objective_is_of_the_last_or_the_best_epoch() -> None:
     assert values(["val_accuracy", "val_loss"], "best") == [0.7, 0.4], "of one epoch"
     history.clear()
     assert values("val_loss", "last") is None
+
+
+@pytest.mark.parametrize(
+    ("constraint", "is_kept"),
+    [
+        ("reward>=-200", True),
+        ("reward >= -1e+2", False),
+        ("reward<=.5", True),
+        ("length<=9", False),
+        ("other<=9", False),
+    ],
+)
+def test_constraints_take_any_number_and_an_unreported_metric_breaks_them(constraint: str, is_kept: bool) -> None:
+    assert CONSTRAINT.fullmatch(constraint)
+    sweep = {"objective": "reward", "objective_epoch": "last", "constraints": ["reward<=0", constraint]}
+    metrics = {name: {"better": "higher"} for name in ("reward", "length")}
+    objective = objective_of({"task": {"_target_": "my.fit"}, "metrics": metrics, "sweep": sweep})
+    assert objective.is_feasible([{"length": 1.0}, {"reward": -150.0}]) is is_kept
 
 
 def test_best_config_reproduces_the_best_trial(
@@ -587,7 +605,8 @@ def test_several_objectives_end_in_a_pareto_front(search: Run, place: Place) -> 
     folder = place.folder / "multirun" / "s"
     study = load_study(open_storage(folder))
     best = study.best_trials
-    assert f"Pareto front: {len(best)} trials (val_loss, training_seconds of the last epoch" in done.out
+    found = f"{len(best)} trial{'' if len(best) == 1 else 's'}"
+    assert f"Pareto front: {found} (val_loss of the last epoch, training_seconds of all epochs" in done.out
     (section,) = [section for section in (folder / "table.md").read_text().split("## ") if "Pareto" in section[:10]]
     values = sorted(f"{trial.values[0]:.4g}" for trial in best)
     assert sorted(re.findall(r"\| ([\d.]+) \| [\d.]+ \|$", section, re.MULTILINE)) == values
