@@ -1,7 +1,7 @@
 """Composes job specs from overrides: each job is composed and checked once, then frozen."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination, override_key
 from mnist_resnet.config.config_files import file_that_sets
+from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
@@ -24,9 +25,6 @@ from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_k
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
-
-PLUGINS = ("hydra/launcher", "hydra/sweeper")
-"""Config groups that are chosen once for the whole sweep."""
 
 SWEEP_SETTINGS = ("sweep", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
 """Nodes that are read once for the whole sweep, from the config without the swept overrides."""
@@ -58,7 +56,7 @@ class Composer:
             node = OmegaConf.select(config, key)
             if not isinstance(node, DictConfig):
                 raise UsageError(f"{key}={node}: must be a node with a _target_; choose one with {plugin}=…")
-        self._refuse_other_plugins(config.hydra.runtime.choices)
+        refuse_ignored_choices(config)
         self._settings = _sweep_settings(config)
         subdir = self._settings["hydra.sweep.subdir"]
         if subdir != SUBDIR:
@@ -131,7 +129,7 @@ class Composer:
         if combination not in self._shared:
             composed = self._load(combination)
             refuse_ambiguous_values(composed)
-            self._refuse_other_plugins(composed.hydra.runtime.choices)
+            refuse_ignored_choices(composed)
             self._refuse_sweep_settings(composed)
             self._shared[combination] = composed
             alone = _without_hydra(composed)
@@ -150,20 +148,9 @@ class Composer:
             if "before the sweep starts" in str(error):  # Hydra 1.4 refuses what ours would, without naming the file
                 overrides = [*typed_overrides(self._config, "hydra"), *combination]
                 composed = self._loader.load_configuration(self._config.hydra.job.config_name, overrides, RunMode.RUN)
-                self._refuse_other_plugins(composed.hydra.runtime.choices)
+                refuse_ignored_choices(composed)
                 self._refuse_sweep_settings(composed)
             raise
-
-    def _refuse_other_plugins(self, choices: Mapping[str, str | None]) -> None:
-        """Reject a launcher or sweeper set in an experiment's or study's file, which Hydra would silently ignore."""
-        typed = {override.partition("=")[0] for override in typed_overrides(self._config, "hydra")}
-        for group, choice in choices.items():
-            for plugin, override in _overridden_in(self._loader, group, choice):
-                if plugin in PLUGINS and plugin not in typed and override != choices[plugin]:
-                    raise UsageError(
-                        f"{plugin}={override}: set in {group}/{choice}.yaml, where it has no effect; give it on the "
-                        f"command line"
-                    )
 
     def _refuse_sweep_settings(self, composed: DictConfig) -> None:
         """Reject a setting of the whole sweep in a swept file, such as an experiment: it would come too late."""
@@ -175,18 +162,6 @@ class Composer:
     def _is_swept_value(self, key: str, swept: Sequence[str]) -> bool:
         """Return whether `key` is a swept value rather than a config group."""
         return key in swept and not self.is_group(key)
-
-
-def _overridden_in(loader: ConfigLoader, group: str, choice: str | None) -> Iterator[tuple[str, str]]:
-    """Yield each group that a config file overrides in its defaults list, with the option chosen."""
-    path = f"{group}/{choice}"
-    source = next((source for source in loader.get_sources() if choice and source.is_config(path)), None)
-    for entry in (source and OmegaConf.select(source.load_config(path).config, "defaults")) or []:
-        if isinstance(entry, str) and entry != "_self_":
-            yield from _overridden_in(loader, group, entry)
-        elif isinstance(entry, DictConfig):
-            for key, value in entry.items():
-                yield str(key).removeprefix("override ").lstrip("/"), value
 
 
 def typed_overrides(composed: DictConfig, kind: Literal["hydra", "task"]) -> list[str]:

@@ -48,13 +48,18 @@ def _check_run(config: DictConfig) -> None:
 def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.combinations import refuse_search_settings
     from mnist_resnet.config.compose import resolve_job, typed_overrides
+    from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
     from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 
     overrides = typed_overrides(config, "task")
     refuse_repeated_keys(override.partition("=")[0] for override in [*overrides, *typed_overrides(config, "hydra")])
     refuse_search_settings(overrides)
+    for override in typed_overrides(config, "hydra"):
+        if override.startswith(tuple(f"{plugin}=" for plugin in PLUGINS)):
+            raise UsageError(f"{override}: is for a sweep; add -m, or leave it out")
     refuse_ambiguous_values(config)
+    refuse_ignored_choices(config)
     job = resolve_job(config, overrides, swept=[])
     for key, default in SWEEP_ONLY_SETTINGS.items():
         if job.config["sweep"][key] != default:

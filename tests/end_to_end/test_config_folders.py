@@ -20,6 +20,8 @@ FILES = {
     "experiment/overide": f"{GLOBAL}defaults:\n  - overide /model: lean\n",
     "experiment/second_model": f"{GLOBAL}defaults:\n  - /model: lean\n",
     "experiment/without_override": f"{GLOBAL}defaults:\n  - model: lean\n",
+    "experiment/two_models": f"{GLOBAL}defaults:\n  - override /model: lean\n  - override /model: stem3x3\n",
+    "experiment/launcher": f"{GLOBAL}defaults:\n  - override /hydra/launcher: workers\n",
     "experiment/no_space": f"{GLOBAL}defaults:\n  - override/model: lean\n",
     "experiment/no_file": f"{GLOBAL}defaults:\n  - nowhere\n",
     "experiment/no_dash": f"{GLOBAL}defaults:\n  override /model: lean\n",
@@ -121,6 +123,7 @@ UNREAD = [
 
 
 NO_EFFECT = "set in experiment/{}.yaml, where it has no effect; give it on the command line"
+TWO_MODELS = "experiment/two_models.yaml: 'override /model' is given twice, with lean and stem3x3; keep one"
 WHOLE_SWEEP = [
     ("-m experiment=plain,with_params", f"hydra.sweeper.params.seed=1,2: {NO_EFFECT.format('with_params')}"),
     ("-m experiment=with_dir,plain", f"hydra.sweep.dir=elsewhere: {NO_EFFECT.format('with_dir')}"),
@@ -139,6 +142,11 @@ WHOLE_SWEEP = [
     ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),
     ("-m 'hydra.sweep.subdir=${hydra.job.override_dirname}'", "hydra.sweep.subdir=${hydra.job.override_dirname}: has"),
     ("-m 'hydra.sweep.subdir=x_${hydra.job.num}'", "hydra.sweep.subdir=x_${hydra.job.num}: has no effect"),
+    ("hydra/launcher=workers", "hydra/launcher=workers: is for a sweep; add -m, or leave it out"),
+    ("experiment=launcher", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect; give it"),
+    ("-m experiment=launcher,plain", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect"),
+    ("experiment=two_models", TWO_MODELS),
+    ("-m experiment=plain,two_models", TWO_MODELS),
     ("-m +sweep=search", "hydra/sweeper=search: set in sweep/search.yaml, where it has no effect; give it on the"),
 ]
 
@@ -185,7 +193,9 @@ BROKEN_FILES = [
 ]
 
 
-@pytest.mark.parametrize("mode", ["experiment={}", "lrr=0.1 experiment={}", "-m experiment={},plain"])
+@pytest.mark.parametrize(
+    "mode", ["experiment={}", "lrr=0.1 experiment={}", "-m experiment={},plain"], ids=["run", "with_typo", "swept"]
+)
 @pytest.mark.parametrize(("file", "message"), BROKEN_FILES)
 def test_broken_file_is_named(file: str, message: str, mode: str, commands: Commands) -> None:
     ended = commands.run(mode.format(file))
