@@ -58,7 +58,14 @@ class AblationSweeper(Sweeper):
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Store Hydra's context; called by Hydra before `sweep`."""
+        """Store Hydra's context; called by Hydra before `sweep`.
+
+        Raises:
+            SystemExit: the application is not ours.
+        """
+        from mnist_resnet.sweeps.hydra_job import refuse_other_applications
+
+        refuse_other_applications(config, "hydra/sweeper")
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -85,10 +92,12 @@ class SequentialLauncher(Launcher):
         """Check the sweeper and store the config; called by Hydra before `launch`.
 
         Raises:
+            SystemExit: the application is not ours.
             UsageError: the sweeper is not one of ours.
         """
-        from mnist_resnet.sweeps.hydra_job import refuse_other_sweepers
+        from mnist_resnet.sweeps.hydra_job import refuse_other_applications, refuse_other_sweepers
 
+        refuse_other_applications(config, "hydra/launcher")
         refuse_other_sweepers(config)
         self.config = config
 

@@ -24,7 +24,14 @@ class SearchSweeper(Sweeper):
         self.sampler, self.pruner, self.params = sampler, pruner, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Store Hydra's context; called by Hydra before `sweep`."""
+        """Store Hydra's context; called by Hydra before `sweep`.
+
+        Raises:
+            SystemExit: the application is not ours.
+        """
+        from mnist_resnet.sweeps.hydra_job import refuse_other_applications
+
+        refuse_other_applications(config, "hydra/sweeper")
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:

@@ -24,12 +24,14 @@ class WorkersLauncher(Launcher):
         """Check the settings; called by Hydra before `launch`.
 
         Raises:
+            SystemExit: the application is not ours.
             UsageError: a setting is invalid, its engine is not available on this machine, or the sweeper is not ours.
         """
         from mnist_resnet.config.schema import check_launcher
         from mnist_resnet.launchers.submit import build_engine
-        from mnist_resnet.sweeps.hydra_job import refuse_other_sweepers
+        from mnist_resnet.sweeps.hydra_job import refuse_other_applications, refuse_other_sweepers
 
+        refuse_other_applications(config, "hydra/launcher")
         refuse_other_sweepers(config)
         resolved = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

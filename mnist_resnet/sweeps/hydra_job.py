@@ -1,10 +1,11 @@
 """Refuses settings that only Hydra's own `run_job` acts on, where a launcher of ours runs the jobs."""
 
+import sys
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.hydra_internals import callbacks
 from mnist_resnet.errors import UsageError
@@ -58,6 +59,22 @@ def _refuse_logging(hydra: DictConfig, launcher: str) -> None:
         raise UsageError(f"hydra/job_logging={choice}: hydra/launcher={launcher} doesn't act on it; {cure}")
     if hydra.verbose and hydra.hydra_logging.get("root") is None:
         raise UsageError(f"hydra.verbose={hydra.verbose}: hydra/launcher={launcher} doesn't act on it; {cure}")
+
+
+def refuse_other_applications(config: DictConfig, plugin: str) -> None:
+    """End the program if another Hydra application in the same environment chose a plugin of ours.
+
+    Args:
+        config: the application's config, including Hydra's own node.
+        plugin: `hydra/sweeper` or `hydra/launcher`.
+
+    Raises:
+        SystemExit: with exit code 2. The message is printed here, as such an application shows tracebacks.
+    """
+    if OmegaConf.select(config, "sweep.on_failure") is None:
+        choice = config.hydra.runtime.choices[plugin]
+        print(f"error: {plugin}={choice}: works with the train.py of mnist-resnet only; take another", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def refuse_other_sweepers(config: DictConfig) -> None:

@@ -125,6 +125,26 @@ def test_plugins_are_declared_by_entry_point_and_found_once() -> None:
     assert sorted(plugin.__name__ for plugin in found if plugin.__module__.startswith(OURS)) == sorted(NAMES)
 
 
+OTHER_APPLICATION = """
+import hydra
+
+@hydra.main(config_path=None)
+def run(config):
+    print("ran")
+
+run()
+"""
+
+
+@pytest.mark.parametrize("choice", ["hydra/sweeper=ablation", "hydra/launcher=sequential"])
+def test_another_application_that_picks_our_plugin_ends_with_one_line(choice: str, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(OTHER_APPLICATION)
+    command = [sys.executable, "-W", "ignore", "other.py", "-m", choice, "+x=1,2"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stderr == f"error: {choice}: works with the train.py of mnist-resnet only; take another\n"
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
 def test_overrides_on_both_sides_of_an_option(place: Place) -> None:
     ended = train(place, ["seed=3", "--cfg", "job", "--package", "seed"])
     assert ended.stdout == "3\n"
