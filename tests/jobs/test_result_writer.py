@@ -180,7 +180,7 @@ def test_error_is_told_by_what_was_raised_in_one_line_with_its_traceback() -> No
     assert told["type"] == "ValueError"
     assert told["message"] == "invalid literal for int() with base 10: 'four\\nfive'"
     assert "Traceback" in told["traceback"]
-    assert describe_error(RuntimeError())["message"] == "RuntimeError"
+    assert describe_error(RuntimeError())["message"] == "runtime error"
 
 
 def test_divergence_is_told_by_epoch_and_step() -> None:
