@@ -19,10 +19,13 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
         trusted: names of `_target_`s that may run besides the shipped ones.
 
     Raises:
-        UsageError: a frozen config names a `_target_` that is not trusted, the disk lacks space for the jobs, or
-            the folder is a record.
+        UsageError: a frozen config names a `_target_` that is not trusted, the disk lacks space for the jobs, the
+            folder is a record, or a link in it would be written through.
         UnreadableFolder: the folder holds no sweep, or a sweep without jobs.
     """
+    from mnist_resnet.sweeps.folder import refuse_sweep_links
+
+    refuse_sweep_links(folder)
     if (folder / SEARCH).exists():
         if find_spec("optuna") is None:
             raise UsageError(f"{folder}: holds a search, which needs Optuna: pip install -e '.[search]'")
@@ -46,6 +49,7 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     for job in sweep.jobs:
         check_targets(job.config, trusted)
         check_job(job.config)
+    refuse_sweep_links(folder, sweep.jobs)
     monitor = LeaseMonitor()
     check_disk_space(folder, [job for job in sweep.jobs if job_state(sweep, job, monitor).is_due])
     on_failure = check_job(sweep.jobs[-1].config).sweep.on_failure

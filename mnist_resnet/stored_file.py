@@ -1,8 +1,11 @@
-"""Reads files of folders that may come from anywhere, in bounded time and memory.
+"""Reads files of folders that may come from anywhere, in bounded time and memory, and writes through no link in them.
 
 A file is read only if it is a regular one of bounded size: a pipe would be waited for without end, and a link to a
 device has no end. JSON is read only if its nesting and its numbers are such as this program writes, and what would
 control a terminal is replaced in its strings. Archives are read only if they unpack to a bounded size.
+
+A link in such a folder may lead to any file of the user's. Whole files are replaced, and a link with them; what is
+appended to, and the folders that are written in, must not be links.
 """
 
 import errno
@@ -11,9 +14,9 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 MEGABYTE = 1_000_000
 MAX_TEXT = 64 * MEGABYTE
@@ -82,6 +85,38 @@ def read_stored(path: Path, most: int = MAX_TEXT) -> bytes:
             raise RefusedFile(errno.EFBIG, f"larger than {most // MEGABYTE:,} MB")
         # A file that is being written may have grown: Python allocates what it is asked for.
         return file.read(max(size, MEGABYTE))
+
+
+def append_stored(path: Path) -> TextIO:
+    """Open a regular file to append UTF-8 text, line by line; it is made if it is missing.
+
+    Raises:
+        RefusedFile: It is a link, or no regular file.
+        OSError: It can't be opened.
+    """
+    refuse_links(path.parent, [path.name])
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link made just now, a pipe or a socket
+            raise _not_regular() from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular()
+    return os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Check that no entry of these names in `folder` is a link; the folder itself may be reached by one.
+
+    Raises:
+        RefusedFile: One is; `strerror` names it.
+    """
+    for name in names:
+        if (folder / name).is_symlink():
+            raise RefusedFile(errno.ELOOP, f"{name} is a link, and nothing is written through links")
 
 
 def _not_regular() -> RefusedFile:

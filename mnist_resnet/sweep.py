@@ -19,6 +19,7 @@ from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
 from mnist_resnet.launchers.worker_state import array_states, last_lines, may_have_workers
+from mnist_resnet.sweeps.folder import refuse_sweep_links
 from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY
@@ -101,9 +102,11 @@ def stop(folder: Path, console: Console) -> int:
 
     Raises:
         UnreadableFolder: the folder holds no sweep.
+        UsageError: the request would be written through a link.
     """
     reader = StatusReader(folder)
     status = reader.read()
+    refuse_sweep_links(folder)
     request_stop(folder)
     running: list[str] | None = None
     while status.counts[Status.RUNNING]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_resnet.comparing.figures import write_figures
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.predictions import read_arrays
 from mnist_resnet.data.idx_dataset import BadFile, _decompressed
 from mnist_resnet.job_folder import METRICS, RESULT, UnreadableFolder, read_json, read_metrics
-from mnist_resnet.stored_file import MAX_DEPTH, parse_json, read_stored
+from mnist_resnet.stored_file import MAX_DEPTH, RefusedFile, append_stored, parse_json, read_stored
 from tests.made_up_jobs import write_job
 
 
@@ -107,3 +108,28 @@ def test_an_idx_file_that_grows_is_not_unpacked(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("mnist_resnet.data.idx_dataset.MAX_ARRAYS", 1_000_000)
     with pytest.raises(BadFile, match="larger than 1,000,000 bytes when uncompressed"):
         _decompressed(gzip.compress(b"\0" * 10_000_000))
+
+
+def test_lines_are_appended_to_a_regular_file_alone(tmp_path: Path) -> None:
+    for line in ("one\n", "two\n"):
+        with append_stored(tmp_path / "log") as file:
+            file.write(line)
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    (tmp_path / "new").symlink_to(tmp_path / "not yet")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "new", "pipe"):
+        with pytest.raises(RefusedFile):
+            append_stored(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log", "new", "pipe"]
+
+
+def test_plots_replace_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="not installed (extra `plots`)")
+    jobs, _ = load_jobs([write_job(tmp_path / "sweep" / "job").parent])
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "curves.svg").symlink_to(tmp_path / "mine")
+    assert tmp_path / "figures" / "curves.svg" in write_figures(jobs, tmp_path / "figures", "svg")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "figures" / "curves.svg").is_symlink()

@@ -1,5 +1,6 @@
 """Plots for a paper as matplotlib figures: training curves, claims, times, effects. Needs the extra `.[plots]`."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from mnist_resnet.comparing.statistics import grouped, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 from mnist_resnet.config.metric import BUILT_IN, Metric
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.stored_file import printable
 
 if TYPE_CHECKING:
@@ -68,7 +70,9 @@ def _save(figure: "Figure", path: Path) -> None:
 
     with matplotlib.rc_context({"svg.hashsalt": path.stem}):
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=metadata)
+        content = io.BytesIO()
+        figure.savefig(content, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
+    write_atomically(path, content.getvalue())
 
 
 def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "Figure"]:

@@ -14,6 +14,7 @@ from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.read_config import ReadConfig
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.task_run import TaskRun
+from mnist_resnet.stored_file import append_stored
 from mnist_resnet.tracking.guarded import GuardedTracker
 
 Function = Callable[[ReadConfig, "Run"], object]
@@ -168,7 +169,7 @@ class Run:
     def log(self, line: str) -> None:
         """Show a line, and add it to the job's `train.log`."""
         self._run.console.log(f"  {line}")
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+        with append_stored(self.folder / LOG) as file:
             file.write(f"{line}\n")
 
     def _begin(self) -> None:

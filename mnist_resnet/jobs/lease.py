@@ -35,7 +35,18 @@ from mnist_resnet.attempts import (
     this_machine,
 )
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import DISK_FULL, FORMAT, Status, UnreadableFolder, write_atomically
+from mnist_resnet.job_folder import (
+    DISK_FULL,
+    ENVIRONMENT,
+    FORMAT,
+    HYDRA,
+    LOG,
+    WANDB,
+    Status,
+    UnreadableFolder,
+    write_atomically,
+)
+from mnist_resnet.stored_file import refuse_links
 
 SILENT_WAIT = 3.0
 """Seconds of waiting for a lease after which the holder is named."""
@@ -50,6 +61,10 @@ LEFTOVER = re.compile(r"\.\d{4,}\.json\..+", re.ASCII)
 
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 """Errors of os.link on file systems without hard links (FAT, some FUSE)."""
+
+
+HYDRA_FILES = ("config.yaml", "hydra.yaml", "overrides.yaml")
+"""Files that Hydra itself writes into `.hydra/`, in place."""
 
 
 class LeaseLost(Exception):
@@ -207,9 +222,10 @@ def acquire_lease(
         The lease, or None if a process that is alive, or not yet known to be dead, holds the job or was faster.
 
     Raises:
-        UsageError: The folder can't be written.
+        UsageError: The folder can't be written, or a link would be written through.
     """
     try:
+        refuse_job_links(folder)
         seen = monitor.observe(folder)
         if seen.state == "held" or after not in (None, seen.number):
             return None
@@ -223,6 +239,17 @@ def acquire_lease(
         raise UsageError(f"{folder}: no job can run there ({error.strerror}); {cure}") from None
     _remove_leftovers(folder / ATTEMPTS)
     return Lease(folder, number, record, heartbeat)
+
+
+def refuse_job_links(folder: Path) -> None:
+    """Check that no link leads out of a job folder, or another one with a lease, where something is written through it.
+
+    Raises:
+        RefusedFile: One does; `strerror` names it.
+    """
+    refuse_links(folder.parent, [folder.name])
+    refuse_links(folder, (ATTEMPTS, HYDRA, ENVIRONMENT, LOG, WANDB))
+    refuse_links(folder / HYDRA, HYDRA_FILES)
 
 
 def wait_for_lease(folder: Path, monitor: LeaseMonitor, log: Callable[[str], None]) -> Lease:

@@ -21,6 +21,7 @@ from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.node import NodeSupervisor
+from mnist_resnet.stored_file import append_stored
 
 
 class LocalEngine:
@@ -43,7 +44,7 @@ class LocalEngine:
         """Start the process that supervises the workers."""
         placements = devices.placements(request.workers, self._gpus, self._cores)
         log = request.folder / LAUNCHES / f"{request.launch}.log"
-        with log.open("a", encoding="utf-8") as output:
+        with append_stored(log) as output:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-m", __name__],
                 env=os.environ | {"PYTHONPATH": request.path},

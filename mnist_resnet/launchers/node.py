@@ -17,6 +17,7 @@ from mnist_resnet.jobs.lease import close_dead_attempt
 from mnist_resnet.jobs.worker_options import UNFINISHED, read_worker_options
 from mnist_resnet.launchers.devices import THREAD_VARIABLES, Placement
 from mnist_resnet.launchers.engine import WorkerProcess, WorkerRequest, WorkerStarter
+from mnist_resnet.stored_file import append_stored
 from mnist_resnet.sweeps.folder import job_folders
 
 POLL = 0.1
@@ -133,7 +134,7 @@ class NodeSupervisor:
         if not lines:
             return
         file = self._request.folder / LAUNCHES / f"{self._request.launch}-{number}.log"
-        with file.open("a", encoding="utf-8") as opened:
+        with append_stored(file) as opened:
             opened.write("".join(f"{line}\n" for line in lines))
 
 

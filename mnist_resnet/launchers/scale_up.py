@@ -14,7 +14,7 @@ from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.launchers.engine import WorkerRequest
 from mnist_resnet.launchers.local import LocalEngine
 from mnist_resnet.launchers.pool import requested_devices
-from mnist_resnet.sweeps.folder import job_state, read_sweep
+from mnist_resnet.sweeps.folder import job_state, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.restore import refuse_record
 
 
@@ -34,6 +34,7 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
         UnreadableFolder: The folder holds no sweep.
     """
     refuse_record(folder)
+    refuse_sweep_links(folder)
     trust(trusted)
     jobs, attempts = _search_jobs(folder, trusted) if (folder / SEARCH).exists() else _sweep_jobs(folder, trusted)
     requested = requested_devices(jobs)
@@ -53,6 +54,7 @@ def _sweep_jobs(folder: Path, trusted: Sequence[str]) -> tuple[list[JobSpec], di
     sweep, monitor = read_sweep(folder), LeaseMonitor()
     for job in sweep.jobs:
         check_targets(job.config, trusted)
+    refuse_sweep_links(folder, sweep.jobs)
     due = [state for job in sweep.jobs if (state := job_state(sweep, job, monitor)).is_due]
     return [state.job for state in due], {state.job.name: state.attempt for state in due}
 

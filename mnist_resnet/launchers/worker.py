@@ -15,7 +15,7 @@ from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.jobs.stop_request import stop_on_request
 from mnist_resnet.jobs.worker_options import read_worker_options
 from mnist_resnet.launchers.conclude import conclude
-from mnist_resnet.sweeps.folder import JobState, job_state, read_sweep
+from mnist_resnet.sweeps.folder import JobState, job_state, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.restore import refuse_record
 from mnist_resnet.sweeps.runner import NoPeers, Peers, run_pending_jobs
 from mnist_resnet.tracking.callback import RunInfo
@@ -39,6 +39,7 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UnreadableFolder: The folder holds no sweep, or the launch is over.
     """
     refuse_record(folder)
+    refuse_sweep_links(folder)
     interrupt = Interrupt()
     trust(trusted)
     options = read_worker_options(folder, launch) if launch else None
@@ -78,6 +79,7 @@ def run_jobs_as_worker(context: ProcessContext, folder: Path, launch: str | None
         pending = [JobState(jobs[name], "", "", attempt=attempt) for name, attempt in options.jobs.items()]
     for state in pending:
         check_targets(state.job.config, trusted)
+    refuse_sweep_links(folder, (state.job for state in pending))
     run_pending_jobs(context, sweep, pending, peers, longest_first=True)
 
 

@@ -15,16 +15,14 @@ from rich.console import Console
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.metric import best_of
 from mnist_resnet.errors import wording
-from mnist_resnet.job_folder import write_atomically
+from mnist_resnet.job_folder import EXPERIMENTS, write_atomically
 from mnist_resnet.search.best_config import BestConfig, best_config
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.folder import read_sweep
 
-EXPERIMENTS = "experiment"
-"""Folder in the sweep folder. With it, the sweep folder can be given as `--config-dir`."""
 OURS = re.compile(r"(best|trial_\d+)\.yaml")
-"""Names of our files there."""
+"""Names of our files in `EXPERIMENTS`."""
 PAGE = "search.html"
 """Name of the page in the sweep folder."""
 PLOTTED_FRONTS = (2, 3)

@@ -18,7 +18,7 @@ from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SEARCH, SWEEP, UnreadableFolder
+from mnist_resnet.job_folder import JOURNAL, SEARCH, SWEEP, UnreadableFolder
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
@@ -27,11 +27,11 @@ from mnist_resnet.search.rehearsal import describe, rehearse
 from mnist_resnet.search.report import print_report, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec
 from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
-from mnist_resnet.search.study import JOURNAL, started_trials
+from mnist_resnet.search.study import started_trials
 from mnist_resnet.search.trial_loop import run_search
 from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.finish import no_summary, print_summary, run_launcher, watch_hint, write_summary_once
-from mnist_resnet.sweeps.folder import job_list_lease, read_sweep
+from mnist_resnet.sweeps.folder import job_list_lease, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
 from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.tracking.console import plain_console, show_log
@@ -66,6 +66,8 @@ def search(
     alone = rehearse(spec.sampler, spec.space, len(objective_of(corner_jobs[0].config).metrics))
     settings = check_job(corner_jobs[0].config)
     folder = named_folder(config, settings)
+    if folder:
+        refuse_sweep_links(folder)
     if folder and (folder / SEARCH).exists():
         spec = with_stored_ranges(read_spec(folder), spec)
     trials = _trials_so_far(folder, spec) if folder else []

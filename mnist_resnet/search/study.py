@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from mnist_resnet.config.objective import Objective
 from mnist_resnet.config.validation_errors import suggest_option
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import JOURNAL, UnreadableFolder
 from mnist_resnet.search.space import Parameter
+from mnist_resnet.stored_file import RefusedFile, refuse_links
 
-JOURNAL = "study.journal"
 NAME = "search"
 """Name of the study in its journal. It is fixed, since the folder may be renamed."""
 
@@ -44,13 +44,14 @@ def open_storage(folder: Path) -> JournalStorage:
     """Open the journal in a sweep folder, or create it.
 
     Raises:
-        UnreadableFolder: The journal is damaged.
+        UnreadableFolder: The journal is damaged, or a link.
     """
     file = folder / JOURNAL
-    _cut_torn_line(file)
     try:
+        refuse_links(folder, [JOURNAL])
+        _cut_torn_line(file)
         return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
-    except (ValueError, KeyError, TypeError) as error:
+    except (RefusedFile, ValueError, KeyError, TypeError) as error:
         raise UnreadableFolder(f"{file}: can't be read ({wording(error)})") from None
 
 

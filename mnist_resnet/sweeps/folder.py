@@ -3,7 +3,7 @@
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,14 @@ from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import (
     DONE,
+    EXPERIMENTS,
+    FIGURES,
     FORMAT,
+    JOURNAL,
     LAUNCHES,
     RESULT,
     SWEEP,
+    WANDB,
     MissingFile,
     Status,
     UndeliveredFile,
@@ -33,10 +37,11 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.environment import code_version
-from mnist_resnet.jobs.lease import Lease, acquire_lease, wait_for_lease
+from mnist_resnet.jobs.lease import Lease, acquire_lease, refuse_job_links, wait_for_lease
 from mnist_resnet.jobs.packages import package_versions
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import last_request
+from mnist_resnet.stored_file import RefusedFile, refuse_links
 from mnist_resnet.sweeps.cost import seconds_taken
 
 LOG = logging.getLogger("mnist_resnet")
@@ -131,6 +136,26 @@ def find_sweep(folder: Path) -> Sweep | None:
         return read_sweep(folder)
     except MissingFile:
         return None
+
+
+def refuse_sweep_links(folder: Path, jobs: Iterable[JobSpec] = ()) -> None:
+    """Check that jobs may run in a sweep folder: nothing would be written through a link in it.
+
+    The folder itself may be reached by a link.
+
+    Args:
+        folder: the sweep folder.
+        jobs: jobs whose folders are checked too. A job's folder is checked again when its lease is taken.
+
+    Raises:
+        UsageError: it has a link where something is written.
+    """
+    try:
+        refuse_links(folder, (LAUNCHES, FIGURES, WANDB, JOURNAL, EXPERIMENTS))
+        for job in jobs:
+            refuse_job_links(folder / job.name)
+    except RefusedFile as error:
+        raise UsageError(f"{folder}: no job can run there ({error.strerror})") from None
 
 
 def job_folders(folder: Path) -> list[Path]:

@@ -72,9 +72,20 @@ def _check_folder(folder: Path, job: JobSpec) -> None:
     from mnist_resnet.jobs.preflight import check_writable, preflight
 
     check_writable("hydra.run.dir", folder)
+    _refuse_links(folder)
     _check_no_other_job(folder, job)
     preflight([job.config])
     check_disk_space(folder, [job])
+
+
+def _refuse_links(folder: Path) -> None:
+    from mnist_resnet.jobs.lease import refuse_job_links
+    from mnist_resnet.stored_file import RefusedFile
+
+    try:
+        refuse_job_links(folder.resolve())
+    except RefusedFile as error:
+        raise UsageError(f"hydra.run.dir={folder}: no job can run there ({error.strerror})") from None
 
 
 def _check_no_other_job(folder: Path, job: JobSpec) -> None:

@@ -79,7 +79,9 @@ def _run_single(job: JobSpec, folder: Path) -> int:
         return 0 if before["status"] == Status.COMPLETED else 1
     try:
         with interrupt.listening(), ProgressConsole() as progress:
-            result = run_job(job.as_recorded(read_result(folder)), folder, ProcessContext(progress, interrupt))
+            # The user's own folder may be a link; a job's folder in a sweep may not.
+            there = folder.resolve() if folder.is_symlink() else folder
+            result = run_job(job.as_recorded(read_result(folder)), there, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
         command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
         console.print(f"{interrupted}; to resume: {command}", markup=False)

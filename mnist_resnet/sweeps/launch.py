@@ -41,6 +41,7 @@ from mnist_resnet.sweeps.folder import (
     jobs_to_rerun,
     plan,
     read_sweep,
+    refuse_sweep_links,
 )
 from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
 from mnist_resnet.sweeps.hydra_job import refuse_hydra_job_settings
@@ -84,6 +85,7 @@ def launch(
         data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
         jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
         planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
+    refuse_sweep_links(planned.folder, planned.jobs)
     launcher = build_launcher(config, settings, context, task_function)
     rerun = _jobs_to_rerun(planned, settings, monitor)
     due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
@@ -130,6 +132,7 @@ def _compose_for_folder(
         if as_frozen != list(arguments):
             jobs, swept = compose_jobs(as_frozen, params, config, loader)
     refuse_record(folder)
+    refuse_sweep_links(folder)
     check_not_recorded(folder, jobs)
     return folder, jobs, swept
 

@@ -37,7 +37,7 @@ from mnist_resnet.job_folder import (
 )
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
-from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
+from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_sweep_links
 
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
@@ -110,6 +110,7 @@ def _read_record(record: Path, published: Sweep) -> Sweep | None:
     if not record.exists():
         return None
     before = read_sweep(record)
+    refuse_sweep_links(record, before.jobs)
     if not is_same_sweep(before, published):
         theirs, ours = (
             f"{sweep.content.get('name')}, created {sweep.content.get('created')}" for sweep in (before, published)

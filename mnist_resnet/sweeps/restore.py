@@ -30,6 +30,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
 )
 from mnist_resnet.jobs.result import read_result
+from mnist_resnet.stored_file import RefusedFile, open_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 
 DATA_VARIABLE = "MNIST_RESNET_DATA"
@@ -132,8 +133,18 @@ def _restore_job(job: JobSpec, recorded: Path, folder: Path) -> None:
     folder.mkdir()
     for name in (METRICS, BATCH_LOSSES, CHECKPOINT, PREVIOUS_CHECKPOINT, RESULT):
         if (recorded / name).exists():
-            shutil.copyfile(recorded / name, folder / name)
+            _copy(recorded / name, folder / name)
     _restore_attempts(result, folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of a record, which may hold a link to a device or a pipe in its place."""
+    try:
+        opened = open_stored(source)
+    except RefusedFile as error:
+        raise UnreadableFolder(f"{source}: can't be read ({error.strerror})") from None
+    with opened, target.open("wb") as copy:
+        shutil.copyfileobj(opened, copy)
 
 
 def _restore_attempts(result: dict[str, Any], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, TextIO
 
 from mnist_resnet.job_folder import LOG, Metrics
+from mnist_resnet.stored_file import append_stored
 from mnist_resnet.tracking.callback import RunInfo
 
 
@@ -26,7 +27,7 @@ class LogFile:
 
     def begin(self, run: RunInfo) -> None:
         """Open the log, and append after the lines of earlier attempts."""
-        self._file = (run.folder / LOG).open("a", encoding="utf-8", buffering=1)
+        self._file = append_stored(run.folder / LOG)
         self._write(f"{run.name}: resumes after epoch {len(run.history) - 1}" if run.history else run.name)
 
     def batch(self, epoch: int, step: int, loss: float, accuracy: float) -> None:  # noqa: ARG002

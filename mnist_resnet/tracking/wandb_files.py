@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mnist_resnet.stored_file import refuse_links
+
 OFFLINE = "offline-run-*"
 ONLINE = "run-*"
 SUPERSEDED = "superseded"
@@ -54,10 +56,14 @@ def set_aside(runs: list[Path]) -> list[tuple[Path, Path]]:
 
     Returns:
         An (old path, new path) pair for each run.
+
+    Raises:
+        OSError: A run can't be moved there.
     """
     moves = []
     for run in runs:
         superseded = run.parent / SUPERSEDED
+        refuse_links(run.parent, [SUPERSEDED])
         superseded.mkdir(exist_ok=True)
         existing = sum(1 for _ in superseded.glob(f"{run.name}*"))
         target = superseded / (f"{run.name}.{existing}" if existing else run.name)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from mnist_resnet import compare, evaluate, predict, resume, sweep
+from mnist_resnet import compare, evaluate, predict, resume, sweep, work
 from mnist_resnet.comparing.frame import load_sweep
 
 FROZEN = Path(__file__).parents[1] / "frozen_sweeps"
@@ -236,3 +236,43 @@ def test_resume_runs_nothing_of_a_folder_that_misleads(
     error = capsys.readouterr().err
     assert (error.startswith("error: "), error.count("\n")) == (True, 1), error
     assert not MARK.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        *((SWEEP, entry) for entry in ("launches", "figures", "wandb", "model=lean,seed=2")),
+        *(
+            (SWEEP, f"model=lean,seed=2/{entry}")
+            for entry in ("train.log", "attempts", ".hydra", ".hydra/config.yaml", "environment", "wandb")
+        ),
+        *((SEARCH, entry) for entry in ("study.journal", "experiment")),
+    ],
+)
+def test_nothing_is_written_through_a_link_in_a_folder(
+    name: str, entry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(FROZEN / name, folder)
+    linked, outside = folder / entry, tmp_path / "outside"
+    if linked.exists():
+        linked.rename(outside)
+    elif linked.suffix:
+        outside.write_text("mine\n")
+    else:
+        outside.mkdir()
+    linked.parent.mkdir(exist_ok=True)
+    linked.symlink_to(outside)
+    before = _tree(outside)
+    for main, options in ((resume.main, []), (work.main, []), (sweep.main, ["--workers", "1"])):
+        assert main([str(folder), *options]) == 2
+        error = capsys.readouterr().err
+        assert (error.startswith("error: "), error.count("\n")) == (True, 1), error
+        assert f"{linked.name} is a link" in error
+    assert _tree(outside) == before
+
+
+def _tree(path: Path) -> dict[Path, tuple[int, bytes | None]]:
+    """Return the time and the content of a file, or of all that a folder holds."""
+    files = [path, *path.rglob("*")]
+    return {file: (file.stat().st_mtime_ns, file.read_bytes() if file.is_file() else None) for file in files}

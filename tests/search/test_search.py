@@ -29,7 +29,7 @@ from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.metric import BUILT_IN
 from mnist_resnet.config.objective import CONSTRAINT, Objective, objective_of
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SEARCH, SWEEP, Status, read_json, read_metrics
+from mnist_resnet.job_folder import JOURNAL, SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
@@ -38,7 +38,6 @@ from mnist_resnet.search.rehearsal import describe, drawn_alone, made_up_study, 
 from mnist_resnet.search.space import Parameter, parse_space, read_parameter
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import (
-    JOURNAL,
     _lock,
     load_study,
     make_study,
