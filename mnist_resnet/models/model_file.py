@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ DESCRIPTION_FORMAT = 1
 
 MAX_SIZE = 4096
 """Upper limit of sides in pixels and of channels; a file with more is not a network of this program."""
+
+MAX_VALUES = 3 * MAX_SIZE**2
+"""Upper limit of the values in one image, which is checked with a black one: 200 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class ModelDescription:
     def _is_valid(self) -> bool:
         sizes = (self.channels, self.height, self.width, self.ink_side)
         if min(sizes) < 1 or max(sizes) > MAX_SIZE or not self.class_names:
+            return False
+        if self.channels * self.height * self.width > MAX_VALUES:
             return False
         return {len(self.mean), len(self.std)} <= {1, self.channels} and 0 not in self.std
 
@@ -216,8 +222,20 @@ def ignore_torchscript_deprecation() -> Iterator[None]:
 
 def _load_exported(content: bytes) -> LoadedModel:
     extra: dict[str, str] = {DESCRIPTION: ""}
-    program = torch.export.load(io.BytesIO(content), extra_files=extra)
+    with _ignore_export_log():
+        program = torch.export.load(io.BytesIO(content), extra_files=extra)
     return LoadedModel(ModelDescription.from_json(extra[DESCRIPTION]), program.module())
+
+
+@contextmanager
+def _ignore_export_log() -> Iterator[None]:
+    """Ignore the log of torch's loader: a traceback of many lines where it tries its next way to read the file."""
+    log = logging.getLogger("torch.export")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _load_traced(content: bytes) -> LoadedModel:

@@ -1,11 +1,15 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
 from torchvision import datasets
 
-from mnist_resnet.data import idx
+from mnist_resnet.data import idx, idx_dataset
+from mnist_resnet.errors import UsageError
 from tests.idx_files import idx_bytes, write_idx_files
 
 IMAGES = idx_bytes(np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4))
@@ -51,3 +55,23 @@ def test_invalid_content_is_a_one_line_error(content: bytes, says: str) -> None:
         idx.decode(content, 3)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@seed(20)
+@settings(deadline=None, max_examples=300, database=None)
+@given(data=st.data(), compressed=st.booleans(), file=st.sampled_from(sorted(idx_dataset.FILES)))
+def test_damaged_file_is_read_or_refused_in_one_line(data: st.DataObject, compressed: bool, file: str) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        write_idx_files(Path(root), train=3, test=2, compressed=compressed)
+        path = Path(root) / "MNIST" / "raw" / (f"{file}.gz" if compressed else file)
+        content = path.read_bytes()
+        # The headers are most of what is read.
+        start = data.draw(st.integers(0, data.draw(st.sampled_from([8, len(content)]))))
+        end = data.draw(st.integers(start, min(len(content), start + 40)))
+        path.write_bytes(content[:start] + data.draw(st.binary(max_size=8)) + content[end:])
+        said = ""
+        try:
+            idx_dataset.load(idx_dataset.IdxDataset("MNIST", {}, ()), Path(root), verify=False)
+        except UsageError as error:
+            said = str(error)
+        assert "\n" not in said

@@ -4,6 +4,9 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +15,9 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor, nn
 
 from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder
@@ -244,3 +250,74 @@ def test_exported_model_is_preferred_in_a_job_folder(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path / EXPORTED_MODEL
     with pytest.raises(UnreadableFolder, match="no such file or folder"):
         find_model(tmp_path / "missing")
+
+
+JSON_VALUES = st.sampled_from([None, True, -1, 0, 1.5, 2**63, 10**29, 4 * 10**10, "", "<b>", "x" * 5_000, "aten"])
+
+
+def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], content: bytes) -> bytes:
+    """Replace up to 40 bytes somewhere by others, or by none."""
+    start = draw(st.integers(0, len(content)))
+    end = draw(st.integers(start, min(len(content), start + 40)))
+    inserted: bytes = draw(st.binary(max_size=8))
+    return content[:start] + inserted + content[end:]
+
+
+def damaged_json(draw: Callable[[st.SearchStrategy[Any]], Any], content: bytes) -> bytes:
+    """Replace one value of some JSON, at any depth."""
+    whole = node = json.loads(content)
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        if not keys:
+            return content
+        key = draw(st.sampled_from(keys))
+        if not isinstance(node[key], dict | list) or draw(st.integers(0, 9)) == 0:
+            node[key] = draw(JSON_VALUES)
+            return json.dumps(whole).encode()
+        node = node[key]
+
+
+@pytest.mark.parametrize("name", [TRACED_MODEL, EXPORTED_MODEL])
+@seed(20)
+@settings(deadline=None, max_examples=25, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_file_is_read_or_refused_in_one_line(name: str, data: st.DataObject, exported: Path) -> None:
+    def damage_record(records: Records) -> None:
+        chosen = data.draw(st.sampled_from(sorted(records)))
+        is_json = chosen.endswith("json") and data.draw(st.booleans())
+        records[chosen] = (damaged_json if is_json else damaged)(data.draw, records[chosen])
+
+    path = exported / f"damaged{Path(name).suffix}"
+    if data.draw(st.integers(0, 3)):
+        altered(exported / name, path, damage_record)
+    else:
+        path.write_bytes(damaged(data.draw, (exported / name).read_bytes()))
+    started, said = time.monotonic(), ""
+    try:
+        load_model(path)
+    except UnreadableFolder as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 1_000
+    assert time.monotonic() - started < 60
+
+
+def test_loader_that_tries_another_way_shows_no_traceback(exported: Path, tmp_path: Path) -> None:
+    def shorten_a_weight(records: Records) -> None:
+        name = next(name for name in records if name.startswith("data/weights/weight_"))
+        records[name] = records[name][:-4]
+
+    broken = altered(exported / EXPORTED_MODEL, tmp_path / EXPORTED_MODEL, shorten_a_weight)
+    Image.new("L", (28, 28)).save(tmp_path / "image.png")
+    command = [sys.executable, "-m", "mnist_resnet.predict", str(broken), str(tmp_path / "image.png")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert (done.stderr.startswith("error: "), done.stderr.count("\n")) == (True, 1), done.stderr
+
+
+def test_description_of_huge_images_is_refused() -> None:
+    largest = torch.zeros((1, 3, 4096, 4096), dtype=torch.uint8)
+    assert ModelDescription.from_json(ModelDescription.of(largest, 0.1, 0.3, 10).to_json()).width == 4096
+    content = json.loads(ModelDescription.of(largest, 0.1, 0.3, 10).to_json()) | {"channels": 4096}
+    with pytest.raises(ValueError, match="impossible values"):
+        ModelDescription.from_json(json.dumps(content))
