@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from mnist_resnet import compare, evaluate, predict, resume, sweep, work
+from mnist_resnet import compare, evaluate, predict, publish, restore, resume, sweep, work
 from mnist_resnet.comparing.frame import load_sweep
 
 FROZEN = Path(__file__).parents[1] / "frozen_sweeps"
@@ -270,6 +270,28 @@ def test_nothing_is_written_through_a_link_in_a_folder(
         assert (error.startswith("error: "), error.count("\n")) == (True, 1), error
         assert f"{linked.name} is a link" in error
     assert _tree(outside) == before
+
+
+def test_record_is_not_written_through_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record, outside = tmp_path / "record", tmp_path / "outside"
+    shutil.copytree(FROZEN / SWEEP, record)
+    (record / "model=lean,seed=1").rename(outside)
+    (record / "model=lean,seed=1").symlink_to(outside)
+    before = _tree(outside)
+    assert publish.main([str(FROZEN / SWEEP), "--output", str(record)]) == 2
+    assert "model=lean,seed=1 is a link" in capsys.readouterr().err
+    assert _tree(outside) == before
+
+
+def test_restore_reads_no_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(FROZEN / SWEEP, tmp_path / SWEEP)
+    checkpoint = tmp_path / SWEEP / "model=lean,seed=2" / "checkpoint.pt"
+    checkpoint.unlink()
+    checkpoint.symlink_to("/dev/zero")
+    with _time_limit():
+        assert restore.main([str(tmp_path / SWEEP), "--output", str(tmp_path / "restored")]) == 2
+    assert capsys.readouterr().err == f"error: {checkpoint}: can't be read (not a regular file)\n"
+    assert not (tmp_path / "restored").exists()
 
 
 def _tree(path: Path) -> dict[Path, tuple[int, bytes | None]]:
