@@ -65,7 +65,12 @@ def _words(error: BaseException) -> str:
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, problem['loc']))}={problem['input']}: {problem['msg']}"
+    return f"{'.'.join(map(str, problem['loc']))}={problem['input']}: {problem_message(problem)}"
+
+
+def problem_message(problem: Mapping[str, Any]) -> str:
+    """Return what one entry of pydantic's `errors()` says, without the class that a validator raised."""
+    return re.sub(r"^(Value|Assertion) error, ", "", str(problem["msg"]))
 
 
 def _line(text: object) -> str:

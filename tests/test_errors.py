@@ -13,12 +13,20 @@ class NoWorkerLeft(Exception):
 
 
 class Settings(pydantic.BaseModel):
-    base_url: pydantic.HttpUrl
+    base_url: pydantic.HttpUrl = pydantic.HttpUrl("http://localhost")
+    tag: str = ""
+
+    @pydantic.field_validator("tag")
+    @classmethod
+    def is_short(cls, tag: str) -> str:
+        if tag:
+            raise ValueError("too long")
+        return tag
 
 
-def invalid() -> pydantic.ValidationError:
+def invalid(**values: str) -> pydantic.ValidationError:
     with pytest.raises(pydantic.ValidationError) as raised:
-        Settings.model_validate({"base_url": "here"})
+        Settings.model_validate(values)
     return raised.value
 
 
@@ -32,7 +40,8 @@ def invalid() -> pydantic.ValidationError:
         (MemoryError(), "memory error"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.EACCES, "Permission denied", "/a/b"), "/a/b: Permission denied"),
-        (invalid(), "base_url=here: Input should be a valid URL, relative URL without a base"),
+        (invalid(tag="t"), "tag=t: too long"),
+        (invalid(base_url="here"), "base_url=here: Input should be a valid URL, relative URL without a base"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -104,6 +104,10 @@ _MESSAGES = [
         "--config-name {0}: no such config; leave it out to use config.yaml",
     ),
     (r"no viable alternative at input '(.+?)' full_key: (\S+)", "{1}: can't be read at {0}; close its brackets"),
+    (
+        r"Error merging override (\S+) (?:Cannot merge DictConfig with ListConfig|Cannot merge incompatible container)",
+        "{0}: must be a list, as in [1,2]",
+    ),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
     (
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",

@@ -1,5 +1,6 @@
 """Decides whether W&B runs are online or offline, without prompting and once for all jobs of a process."""
 
+import configparser
 import logging
 import netrc
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from mnist_resnet.errors import wording
+from mnist_resnet.errors import problem_message, wording
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -82,11 +83,11 @@ def _decide(mode: str) -> Mode:
     if mode == "offline":
         return "offline"
     settings = user_settings()
+    if mode == "auto" and settings.mode == "disabled":
+        return "disabled"
     if _rejected:
         return "offline"
     if mode == "auto":
-        if settings.mode == "disabled":
-            return "disabled"
         if settings.mode in ("offline", "dryrun"):
             return "offline"
         mode = os.environ.get("WANDB_MODE", mode)
@@ -132,9 +133,14 @@ def _set_bad_variables_aside() -> None:
 
 
 def _check_files(settings: Any) -> None:
-    """Warn of what W&B rejects in its settings files; it passes over all of a file then."""
+    """Warn of what W&B rejects in its settings files; it passes over all of a file then, in silence."""
     import wandb
 
+    for path in filter(None, (settings.settings_system, settings.settings_workspace)):
+        try:
+            configparser.ConfigParser(interpolation=None).read(path)
+        except (configparser.Error, UnicodeDecodeError) as error:
+            _reject(f"{path}: {wording(error, MAX_REASON)}")
     file = settings.read_system_settings()
     for key, value in file.all().items():
         try:
@@ -150,7 +156,7 @@ def _reject(reason: str) -> None:
 
 def _reason(error: Exception, value: str) -> str:
     """Return the value and W&B's reason, without the names that pydantic and W&B give the setting itself."""
-    messages = [str(problem["msg"]) for problem in getattr(error, "errors", list)()]
+    messages = [problem_message(problem) for problem in getattr(error, "errors", list)()]
     return f"{value}: {'; '.join(messages) or wording(error, MAX_REASON)}"
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mnist_resnet.comparing.dashboard import write_dashboard
+from mnist_resnet.comparing.dashboard.static_view import LEFT, WIDTH
 from mnist_resnet.comparing.effects import effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.frame import load_sweep
@@ -52,6 +53,15 @@ def edit_result(job: Path, **changes: Any) -> None:
 def sweep(tmp_path: Path) -> Path:
     statuses = {1: Status.FAILED, 2: Status.DIVERGED, 4: Status.RUNNING, 5: None}
     return SyntheticSweep(statuses=statuses, names={0: MALICIOUS}, epochs=4).write(tmp_path / "sweep")
+
+
+def test_curves_of_one_epoch_are_dots_where_no_script_runs(tmp_path: Path) -> None:
+    text = page([SyntheticSweep(epochs=1).write(tmp_path / "sweep")], tmp_path / "page.html")
+    picture = text[text.index("<h2>Training curves</h2>") :].partition("</svg>")[0]
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', picture)
+    assert len(dots) == len(data_of(text)["jobs"])
+    assert {float(x) for x, _ in dots} == {(LEFT + WIDTH - 20) / 2}, "beside the axis"
+    assert len({y for _, y in dots}) > 1
 
 
 def test_page_of_a_small_sweep_is_below_a_megabyte(tmp_path: Path) -> None:

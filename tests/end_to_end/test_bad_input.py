@@ -107,6 +107,7 @@ KEYS = [
     ("optim.lr=0.1 optim.lr=0.2", "optim.lr: given 2 times; give it once"),
     ("model=stem3x3 model=stem7x7", "model: given 2 times"),
     ("optim.lr=${nowhere}", "optim.lr=${nowhere}: Interpolation key 'nowhere' not found"),
+    ("sweep.constraints={training_seconds:60}", "sweep.constraints={training_seconds:60}: must be a list, as in [1,2]"),
     ("optim.lr=???", "optim.lr: has no value; give one"),
 ]
 

@@ -514,8 +514,8 @@ def test_the_users_own_settings_count_below_what_is_typed(
     _train(WandbTracker(mode="offline", project=typed, entity=typed), run if in_sweep else replace(run, group=None), 1)
     started = begun(_offline_runs(tmp_path / "job")[0])
     origin = "variable" if variables else "file"
-    assert started["project"] == typed or f"of_the_{origin}"
-    assert started["entity"] == typed or f"team_of_the_{origin}"
+    assert started["project"] == (typed or f"of_the_{origin}")
+    assert started["entity"] == (typed or f"team_of_the_{origin}")
     assert started["run_group"] == f"group_of_the_{origin}"
     assert started["job_type"] == ("ablation" if variables else "train")
     assert started.get("notes", "") == ("for the paper" if variables else "")
@@ -560,7 +560,24 @@ def test_a_bad_setting_is_named_and_the_run_kept_offline(
     (warning,) = _warnings(caplog)
     where = "" if name.startswith("WANDB_") else f"{file}: "
     assert warning.startswith(f"W&B runs are kept offline: {where}{setting}: ")
-    assert "Error" not in warning
+    assert "error" not in warning.lower()
+
+
+def test_an_unreadable_settings_file_is_named_and_the_run_kept_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "wandb" / "settings"
+    file.parent.mkdir()
+    file.write_text("base_url = http://ours\n")
+    with WandbServer() as server:
+        _use(server, monkeypatch)
+        assert wandb_mode.decide_mode("auto") == "offline"
+        (warning,) = _warnings(caplog)
+        assert warning.startswith(f"W&B runs are kept offline: {file}: File contains no section headers")
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+        _reset_wandb()
+        assert wandb_mode.decide_mode("auto") == "disabled", "there is no run to keep"
 
 
 def test_a_name_is_cut_to_what_the_service_accepts_and_stays_unique() -> None:

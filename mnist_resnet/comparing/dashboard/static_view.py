@@ -106,7 +106,7 @@ def _intervals(rows: Sequence[tuple[str, float, Sequence[float | None]]], what: 
         y = step * (number + 0.5) + 4
         marks.append(_label(left - 12, y + 4, name, "end"))
         marks.append(_line([(x(end), y) for end in (*_finite(interval), mean)], COLOURS[0]))
-        marks.append(f'<circle cx="{x(mean):.1f}" cy="{y:.1f}" r="4" fill="{COLOURS[0]}"/>')
+        marks.append(_dot(x(mean), y, COLOURS[0]))
     return _picture(f"Effects on the {what} with 95 % intervals", bottom + 24, marks)
 
 
@@ -123,7 +123,7 @@ def _curves(data: Mapping[str, Any]) -> str:
     last, low, high = max(map(len, curves)) - 1, min(heights), max(heights)
 
     def at(epoch: int, value: float) -> tuple[float, float]:
-        right, down = epoch / (last or 1), (high - value) / ((high - low) or 1)
+        right, down = epoch / last if last else 0.5, (high - value) / ((high - low) or 1)
         return LEFT + right * (WIDTH - LEFT - 20), TOP + down * (HEIGHT - TOP - BOTTOM)
 
     colours = [_colour(job, data["factors"]) for job in data["jobs"]]
@@ -131,16 +131,19 @@ def _curves(data: Mapping[str, Any]) -> str:
     marks = list(_axes(metric, (low, high), last, at))
     for number, curve in points:
         places = [at(*point) for point in curve]
-        marks.append(_line(places if len(places) > 1 else [*places, *places], colours[number]))
+        marks.append(_line(places, colours[number]) if len(places) > 1 else "")
+        # A line of one point can't be seen.
+        marks += [_dot(x, y, colours[number]) for x, y in (places if len(places) == 1 else ())]
     return f"<h2>Training curves</h2>\n{_picture(metric.title, HEIGHT, marks)}\n{_legend(data['factors'])}"
 
 
 def _axes(metric: Metric, ends: tuple[float, float], last: int, at: Any) -> Iterator[str]:
     low, high = ends
-    (left, bottom), (right, top) = at(0, low), at(last or 1, high)
+    (first, bottom), (_, top) = at(0, low), at(0, high)
+    left, right = LEFT, WIDTH - 20
     yield _line([(left, top), (left, bottom), (right, bottom)], GREY)
     yield from (_label(left - 6, at(0, value)[1] + 4, format_metric(metric, value), "end") for value in {low, high})
-    yield _label(left, bottom + 18, f"{'epoch' if metric.name in BUILT_IN else 'report'} 0", "middle")
+    yield _label(first, bottom + 18, f"{'epoch' if metric.name in BUILT_IN else 'report'} 0", "middle")
     yield _label(right, bottom + 18, str(last), "end") if last else ""
     yield _label(left, top - 8, metric.title, "start")
 
@@ -187,6 +190,10 @@ def _picture(title: str, height: float, marks: Sequence[str]) -> str:
 def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
     places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-linecap="round"/>\n'
+
+
+def _dot(x: float, y: float, colour: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>\n'
 
 
 def _label(x: float, y: float, text: str, anchor: str) -> str:
