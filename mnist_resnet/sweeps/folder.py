@@ -118,6 +118,10 @@ def read_sweep(folder: Path) -> Sweep:
         jobs = [JobSpec(**job) for job in content["jobs"]]
     except (KeyError, TypeError) as error:
         raise UnreadableFolder(f"{folder / SWEEP}: its job list can't be read ({wording(error)})") from None
+    for key in ("command", "swept"):
+        words = content.get(key, [])
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UnreadableFolder(f"{folder / SWEEP}: {key} is no list of words")
     for entry in content["jobs"]:
         check_job(folder / SWEEP, entry)
         name = entry["name"]

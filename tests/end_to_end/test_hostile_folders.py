@@ -283,6 +283,14 @@ def test_record_is_not_written_through_a_link(tmp_path: Path, capsys: pytest.Cap
     assert _tree(outside) == before
 
 
+def test_restore_shows_no_command_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(FROZEN / SWEEP, tmp_path / SWEEP)
+    content = json.loads((tmp_path / SWEEP / "sweep.json").read_text())
+    (tmp_path / SWEEP / "sweep.json").write_text(json.dumps(content | {"command": ["train.py", {"a": 1}]}))
+    assert restore.main([str(tmp_path / SWEEP), "--output", str(tmp_path / "restored")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / SWEEP / 'sweep.json'}: command is no list of words\n"
+
+
 def test_restore_reads_no_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(FROZEN / SWEEP, tmp_path / SWEEP)
     checkpoint = tmp_path / SWEEP / "model=lean,seed=2" / "checkpoint.pt"
