@@ -85,7 +85,7 @@ BUILT_IN: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         *(_share("test_accuracy", "test accuracy, %"), _share("train_accuracy", "train accuracy, %")),
-        *(_share("val_accuracy", "val_accuracy"), _loss("test_loss"), _loss("train_loss"), _loss("val_loss")),
+        *(_share("val_accuracy", "val accuracy, %"), _loss("test_loss"), _loss("train_loss"), _loss("val_loss")),
         Metric("seconds", "lower", "seconds", heading="seconds"),
         Metric("training_seconds", "lower", "seconds", heading="training, s"),
         Metric("images_per_second", "higher", "positive", heading="images/s"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.pareto import pareto_section
+from mnist_resnet.config.metric import BUILT_IN
 from mnist_resnet.job_folder import Status, write_metrics
 from tests.made_up_jobs import epoch_line, write_job
 
@@ -32,6 +33,11 @@ def test_front_holds_what_no_other_trial_beats_in_all_objectives(tmp_path: Path)
     assert section.table["test accuracy, %"].tolist() == ["99.00", "98.00", "98.00", "90.00"]
     assert section.table["training, s"].tolist() == ["180", "100", "100", "20"]
     assert section.lines[1] == "4 of 5 completed jobs are on the front."
+
+
+def test_headings_of_shares_name_their_unit() -> None:
+    titles = [metric.title for metric in BUILT_IN.values() if metric.is_share]
+    assert all(title.endswith(", %") for title in titles), titles
 
 
 def test_trials_that_break_a_constraint_are_not_on_the_front(tmp_path: Path) -> None:
