@@ -35,6 +35,7 @@ TRUSTED_TARGETS = frozenset(
         "mnist_resnet.data.sources.fashion_mnist",
         "mnist_resnet.data.sources.mnist",
         "mnist_resnet.tracking.no_tracker.NoTracker",
+        "mnist_resnet.tracking.several.SeveralTrackers",
         "mnist_resnet.tracking.wandb.WandbTracker",
         "optuna.pruners.HyperbandPruner",
         "optuna.pruners.MedianPruner",
@@ -100,6 +101,11 @@ def targets(config: Any) -> Iterator[str]:
     if isinstance(config, list | tuple):
         for value in config:
             yield from targets(value)
+
+
+def unlisted_targets(config: Any) -> list[str]:
+    """Return the targets of a resolved config that are not on our list, each once."""
+    return list(dict.fromkeys(target for target in targets(config) if target not in TRUSTED_TARGETS))
 
 
 def check_allowed(config: Any, trusted: Iterable[str] = ()) -> None:

@@ -215,9 +215,14 @@ def _job_spec(
 
 
 def recorded_choices(composed: DictConfig) -> dict[str, str | None]:
-    """Return the option chosen in each config group; the task's only if it is not the image classifier, the default."""
+    """Return the option chosen in each config group; the task's only if it is not the image classifier, the default.
+
+    Trackers inside of `tracking` are left out: like it, they are not part of the experiment.
+    """
     choices = {
-        str(group): choice for group, choice in composed.hydra.runtime.choices.items() if not group.startswith("hydra/")
+        str(group): choice
+        for group, choice in composed.hydra.runtime.choices.items()
+        if not group.startswith(("hydra/", "tracking@"))
     }
     if choices.get("task") == "image_classifier":
         del choices["task"]

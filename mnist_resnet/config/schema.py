@@ -262,17 +262,21 @@ class Scale(Section):
 
 
 WANDB_TRACKER = "mnist_resnet.tracking.wandb.WandbTracker"
+SEVERAL_TRACKERS = "mnist_resnet.tracking.several.SeveralTrackers"
 
 
 class Tracking(Component):
-    """Tracker that mirrors the job folder: a `Callback`."""
+    """Tracker that mirrors the job folder: a `Tracker`. `SeveralTrackers` has others below it, by name."""
 
-    mode: Literal["auto", "online", "offline"]
+    mode: Literal["auto", "online", "offline"] | None = None
+    trackers: "dict[str, Tracking] | None" = None
 
     @model_validator(mode="after")
-    def project_is_a_name(self) -> "Tracking":
-        """Reject a W&B project that W&B's server would refuse, such as one with the team before a slash."""
+    def is_usable(self) -> "Tracking":
+        """Reject a list without trackers, and a W&B project that W&B's server would refuse."""
         project = (self.model_extra or {}).get("project")
+        if self.target == SEVERAL_TRACKERS and not self.trackers:
+            raise ValueError("tracking.trackers: has none; add some, as in docs/extending.md, or take tracking=none")
         if self.target == WANDB_TRACKER and isinstance(project, str) and re.search(r"[/\\#?%:]", project):
             team, slash, name = project.partition("/")
             instead = f"; take tracking.entity={team} tracking.project={name}" if slash else ""

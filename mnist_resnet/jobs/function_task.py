@@ -178,7 +178,7 @@ class Run:
             return
         run, self._has_begun = self._run, True
         run.writer.start(self, None, None, run.numerics or {}, self._torch_device())
-        run.start(self, [GuardedTracker(run.config.tracking.model_dump(by_alias=True))])
+        run.start(self, [GuardedTracker(run.config.tracking.node())])
         run.begin(1, None, list(self.history), [])
 
     def _line(self, step: int, metrics: Mapping[str, Any]) -> Metrics:

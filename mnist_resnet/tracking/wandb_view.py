@@ -89,7 +89,9 @@ def _project(jobs: Sequence[Job]) -> tuple[str, str | None]:
 
 def _tracking(job: Job) -> dict[str, Any]:
     tracking = job.config.get("tracking")
-    return tracking if isinstance(tracking, dict) and "project" in tracking else {}
+    several = tracking.get("trackers") if isinstance(tracking, dict) else None
+    trackers = [tracking, *(several.values() if isinstance(several, dict) else [])]
+    return next((tracker for tracker in trackers if isinstance(tracker, dict) and "project" in tracker), {})
 
 
 def _sweeps(jobs: Sequence[Job]) -> list[str]:

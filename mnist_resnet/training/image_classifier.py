@@ -103,7 +103,7 @@ def _numerics(run: TaskRun) -> numerics.Numerics:
 def _begin(run: TaskRun, training: Training, splits: DataSplits) -> None:
     data, interval, steps = run.config.data, run.config.trainer.log_interval, training.steps_per_epoch
     log_file = LogFile(len(splits.train), len(splits.test), data.batch_size, data.test_batch_size)
-    run.start(training, [log_file, GuardedTracker(run.config.tracking.model_dump(by_alias=True))])
+    run.start(training, [log_file, GuardedTracker(run.config.tracking.node())])
     losses = torch.cat([*training.batch_losses, training.losses[: training.step].cpu()]).tolist()
     logged = [(step, loss) for step, loss in enumerate(losses) if step % steps % interval == 0]
     run.begin(steps, run.config.epochs, list(training.history), logged)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.small_sweeps import CHECKOUT, Place, attempts, python_path, result_of, run_in_process, statuses
+from tests.wandb_history import history
 
 HERE = Path(__file__).parent
 CONF = HERE / "my_project" / "conf"
@@ -117,6 +118,37 @@ def test_custom_components_are_validated_like_built_in_ones(
     assert message in ended.err
     assert ended.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["__init__", "epoch"])
+def test_several_trackers_at_once_get_everything_though_one_of_them_fails(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mnist_resnet.tracking.wandb_mode._warned", set())
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "no_settings"))
+    own = [*OWN[:-1], "tracking=several_at_once", f"tracking.trackers.broken.fails_in={call}"]
+    words = ["--config-dir", str(CONF), "-m", *own, *SMALL, "seed=1,2", "sweep.name=tracked", "sweep.keep=none"]
+    ended = run_in_process(words, Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    sweep = tmp_path / "multirun" / "tracked"
+    assert list(statuses(sweep).values()) == ["completed", "completed"]
+    for seed in (1, 2):
+        job = sweep / f"seed={seed}"
+        (mirrored,) = job.glob("wandb/offline-run-*")
+        assert [row["epoch"] for row in history(mirrored) if "epoch" in row] == [0, 1, 2]
+        assert "end" in tracker_calls(job)
+        assert not [group for group in result_of(job)["choices"] if "@" in group]
+    assert (ended.out + ended.err).count("my_project.tracker.Unreliable failed and is disabled (on purpose)") == 1
+    assert f"the diary lies in {Path('multirun/tracked/diary.jsonl')}" in ended.out
+    assert "upload to W&B: " in ended.out
+
+
+def test_several_trackers_must_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended = run_in_process([*SMALL, "data=digits", "tracking=several"], Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "tracking.trackers: has none; add some" in ended.err
 
 
 @pytest.mark.parametrize("call", ["__init__", "begin", "batch", "epoch", "end", "sweep_ended", "hint"])

@@ -1,0 +1,1 @@
+"""Trackers for programs beside W&B."""
