@@ -94,6 +94,7 @@ ENTRY_TYPES: Mapping[str, tuple[type, ...]] = {
     "config": (dict,),
     **dict.fromkeys(("name", "sweep", "signature"), (str, NoneType)),
     **dict.fromkeys(("choices", "swept", "numerics", "environment", "last", "best", "error", "code"), (dict, NoneType)),
+    "config_folders": (dict, NoneType),
     **dict.fromkeys(("index", "epochs", "epochs_completed", "parameters"), (int, NoneType)),
     **dict.fromkeys(("seconds", "training_seconds", "images_per_second"), (int, float, NoneType)),
     **dict.fromkeys(("overrides", "notes", "attempts"), (list, NoneType)),
@@ -236,6 +237,8 @@ def check_job(path: Path, entries: Mapping[str, Any]) -> None:
         _check_type(path, f"config.{key}", entries["config"].get(key), (dict, NoneType))
     for attempt in entries.get("attempts") or []:
         _check_type(path, "an attempt", attempt, (dict,))
+    for name, folder in (entries.get("config_folders") or {}).items():
+        _check_type(path, f"config_folders.{name}", folder, (dict,))
 
 
 def _check_type(path: Path, key: str, value: Any, types: tuple[type, ...]) -> None:

@@ -58,13 +58,19 @@ class ConfigFile:
         return True
 
 
+def file_folders(composed: DictConfig) -> list[Path]:
+    """Return the folders in which Hydra looked for config files, in that order; those in packages are left out."""
+    sources = composed.hydra.runtime.config_sources
+    return [Path(source.path).absolute() for source in sources if source.schema == "file"]
+
+
 def config_files(composed: DictConfig) -> Iterator[ConfigFile]:
     """Yield the files that a composed config consists of: the main one, each choice, and those that these inherit.
 
     Args:
         composed: composed config, including Hydra's own node, which names folders and choices.
     """
-    folders = [Path(source.path) for source in composed.hydra.runtime.config_sources if source.schema == "file"]
+    folders = file_folders(composed)
     yield from with_inherited(folders, "", str(composed.hydra.job.config_name))
     for group, choices in composed.hydra.runtime.choices.items():
         for choice in choices if isinstance(choices, list) else [choices]:

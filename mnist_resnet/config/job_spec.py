@@ -32,6 +32,8 @@ class JobSpec:
         sweep: name of the sweep folder; None for a single run.
         data_sha256: hash of the data at launch; None if the config says all about them, or an older version froze the
             job.
+        config_folders: by path, the config folders as they were when the job was composed (see
+            `mnist_resnet.jobs.config_folders`); None if an older version froze the job, or in a record.
     """
 
     name: str
@@ -44,6 +46,7 @@ class JobSpec:
     index: int = 0
     sweep: str | None = None
     data_sha256: str | None = None
+    config_folders: dict[str, dict[str, Any]] | None = None
 
     @cached_property
     def identity_without_epochs(self) -> str:

@@ -26,6 +26,7 @@ from mnist_resnet.job_folder import (
     write_atomically,
     write_metrics,
 )
+from mnist_resnet.jobs.config_folders import as_they_are, by_name
 from mnist_resnet.jobs.environment import code_version, environment
 from mnist_resnet.jobs.lease import Lease
 from mnist_resnet.jobs.packages import package_versions
@@ -109,7 +110,11 @@ class ResultWriter:
             "epochs": epochs,
             "parameters": parameters,
             "numerics": numerics,
-            "environment": environment(device) | {"packages": package_versions(self.job.config)},
+            "environment": environment(device)
+            | {
+                "packages": package_versions(self.job.config),
+                "configs": by_name(as_they_are(self.job.config_folders)),
+            },
         }
         if self.continues:
             self.note(_machine_note(self._environment_before, self.result["environment"]))
@@ -162,11 +167,19 @@ class ResultWriter:
         then = self.job.code or (before or {}).get("environment") or {}
         since = "the sweep was frozen" if self.job.code else "the job was started"
         now, packages = code_version(), package_versions(self.job.config)
+        configs = by_name(as_they_are(self.job.config_folders))
         if "source" in then and now["source"] != then["source"]:
             yield f"code changed since {since}: {_code_name(then)} then, {_code_name(now)} now"
         for name, package in then.get("packages", {}).items():
             if name in packages and _identity(packages[name]) != _identity(package):
                 yield f"{name} changed since {since}: {_code_name(package)} then, {_code_name(packages[name])} now"
+        for name, folder in (by_name(self.job.config_folders) if self.job.code else then.get("configs", {})).items():
+            if name in configs and configs[name]["source"] != folder["source"]:
+                as_frozen = "; the job runs as frozen" if self.job.code else ""
+                yield (
+                    f"config folder {name} changed since {since}: {_code_name(folder)} then, "
+                    f"{_code_name(configs[name])} now{as_frozen}"
+                )
 
 
 def summary(history: list[Metrics], config: dict[str, Any]) -> dict[str, Any]:

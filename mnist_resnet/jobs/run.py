@@ -15,6 +15,7 @@ from mnist_resnet.job_folder import (
     UndeliveredFile,
 )
 from mnist_resnet.jobs.checkpoint import Checkpoints
+from mnist_resnet.jobs.config_folders import write_uncommitted_configs
 from mnist_resnet.jobs.crash import RetryBudget, fail_crashed_job, fail_unstarted_attempt
 from mnist_resnet.jobs.environment import code_version, write_environment
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
@@ -128,6 +129,7 @@ def _run(
         config = check_job(job.config)
         write_environment(writer.folder)
         write_uncommitted_changes(writer.folder, job.config)
+        write_uncommitted_configs(writer.folder, job.config_folders)
         if job.sweep is not None:
             job.write_config(writer.folder)
 

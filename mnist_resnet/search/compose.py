@@ -20,6 +20,7 @@ from mnist_resnet.config.schema import Config, check_job
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.search.components import build_pruner, build_sampler
 from mnist_resnet.search.space import Parameter, corners, parse_space
 from mnist_resnet.search.spec import META_GROUPS, SearchSpec, SharedConfig
@@ -52,7 +53,16 @@ def compose_spec(
     space, fixed = parse_space(arguments, params, context.config_loader)
     shared_configs = _compose_shared_configs(space, fixed, composer, config, context.config_loader)
     sampler = _component_node(config.hydra.sweeper.sampler, "sampler")
-    spec = SearchSpec(space, fixed, shared_configs, sampler, dict(NO_PRUNER), trials=1, command=sys.argv)
+    spec = SearchSpec(
+        space,
+        fixed,
+        shared_configs,
+        sampler,
+        dict(NO_PRUNER),
+        trials=1,
+        command=sys.argv,
+        config_folders=config_folders(config),
+    )
     corner_jobs = spec.corner_jobs()
     pruner = _pruner(config, corner_jobs)
     allow([sampler, pruner, *(job.config for job in corner_jobs)])

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class SearchSpec:
         pruner: Config node with the `_target_` of an Optuna pruner.
         trials: Number of trials that the study is to have.
         command: The command line.
+        config_folders: As in `JobSpec`.
     """
 
     space: list[Parameter]
@@ -65,6 +66,7 @@ class SearchSpec:
     pruner: dict[str, Any]
     trials: int
     command: list[str]
+    config_folders: dict[str, dict[str, Any]] | None = None
 
     def make_job(self, values: Mapping[str, Any]) -> JobSpec:
         """Compose and check the job of a trial; it has no name yet.
@@ -86,7 +88,8 @@ class SearchSpec:
         assert isinstance(container, dict)
         content = {str(key): value for key, value in container.items()}
         overrides = [*self.fixed, *(parameter.override(values[parameter.name]) for parameter in self.space)]
-        return make_job_spec(content, shared.choices, overrides, [parameter.name for parameter in self.space])
+        job = make_job_spec(content, shared.choices, overrides, [parameter.name for parameter in self.space])
+        return replace(job, config_folders=self.config_folders)
 
     def shared_config(self, values: Mapping[str, Any]) -> SharedConfig:
         """Return the shared config of the trial with these values."""

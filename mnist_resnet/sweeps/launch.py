@@ -29,6 +29,7 @@ from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP
+from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.sweeps.finish import run_sweep
@@ -184,7 +185,8 @@ def compose_jobs(
     jobs = without_excluded(jobs, excluded)
     if not jobs:
         raise UsageError(f"sweep.exclude={excluded}: leaves no job")
-    return jobs, swept
+    folders = config_folders(config)
+    return [replace(job, config_folders=folders) for job in jobs], swept
 
 
 def named_folder(config: DictConfig, settings: JobConfig) -> Path | None:

@@ -42,7 +42,7 @@ from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
 
-PRIVATE_KEYS = {"root", "host", "pid", "traceback"}
+PRIVATE_KEYS = {"root", "host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
 PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
 """Prefixes of command-line arguments that contain a path."""
