@@ -2,7 +2,6 @@
 
 import html
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.metric import best_of
+from mnist_resnet.config.printed_command import search_path, train_command
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import EXPERIMENTS, write_atomically
 from mnist_resnet.search.best_config import BestConfig, best_config
@@ -117,13 +117,13 @@ def _job(trials: Trials, trial: FrozenTrial) -> JobSpec:
 
 def _command(trials: Trials, name: str, best: FrozenTrial) -> str:
     """Return the command that runs a trial's config: by its file or, if there is none, by the trial's overrides."""
+    program, own_folders = trials.spec.command[0], search_path(trials.spec.config_folders or {})
     found = _best_config(trials, best)
     if found is not None:
-        return shlex.join(
-            ["python", "train.py", "--config-dir", str(trials.folder), f"experiment={name}", *found.deletions]
-        )
+        chosen = ["--config-dir", str(trials.folder), *own_folders, f"experiment={name}", *found.deletions]
+        return train_command(program, chosen)
     overrides = [override for override in _job(trials, best).overrides if not OF_THE_SWEEP.match(override)]
-    return shlex.join(["python", "train.py", *overrides])
+    return train_command(program, [*own_folders, *overrides])
 
 
 def write_page(trials: Trials) -> list[str]:

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.config.allowed_targets import unlisted_targets
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.printed_command import resume_command
 from mnist_resnet.errors import EndedEarly, UsageError, wording
 from mnist_resnet.job_folder import DASHBOARD, DISK_FULL, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
 from mnist_resnet.jobs.signals import Interrupted
@@ -49,7 +51,8 @@ def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: b
         console.print(no_summary(error), markup=False)
         return code or 1
     if undone:
-        console.print(f"to resume: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}", markup=False)
+        own = list(dict.fromkeys(target for job in sweep.jobs for target in unlisted_targets(job.config)))
+        console.print(f"to resume: {resume_command(sweep.folder, own)}", markup=False)
     return code or (1 if undone else 0)
 
 

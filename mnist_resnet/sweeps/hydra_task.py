@@ -1,7 +1,7 @@
 """Hydra's task function: runs a single run in the folder that Hydra made, or one frozen job of a sweep."""
 
-import shlex
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import job_name
+from mnist_resnet.config.printed_command import hydra_path, train_command
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DONE, SWEEP, Status
+from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
@@ -47,7 +49,7 @@ def run_task(config: DictConfig) -> int:
     overrides = [str(override) for override in hydra.overrides.task]
     job = resolve_job(with_hydra, overrides, swept=[])
     shown = [override.lstrip("+") for override in overrides if distinguishes_jobs(override_key(override))]
-    return _run_single(replace(job, name=job_name(shown)), folder)
+    return _run_single(replace(job, name=job_name(shown), config_folders=config_folders(with_hydra)), folder)
 
 
 def _run_sweep_job(sweep: Path, name: str) -> int:
@@ -83,7 +85,9 @@ def _run_single(job: JobSpec, folder: Path) -> int:
             there = folder.resolve() if folder.is_symlink() else folder
             result = run_job(job.as_recorded(read_result(folder)), there, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
-        command = shlex.join(["python", "train.py", *job.overrides, f"hydra.run.dir={folder}"])
+        program, *typed = sys.argv
+        typed = [word for word in typed if not word.startswith("hydra.run.dir=")]
+        command = train_command(program, [*typed, f"hydra.run.dir={hydra_path(folder)}"])
         console.print(f"{interrupted}; to resume: {command}", markup=False)
         return interrupted.exit_code
     if result is None:

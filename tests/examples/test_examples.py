@@ -1,6 +1,7 @@
 """The studies in `examples/`, at toy size: each is swept, and goes on after a stop with the same numbers."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,10 @@ def test_study_is_swept_and_goes_on_after_a_stop_with_the_same_numbers(
     single = [*conf, "tracking=none", *STOPPED[study]]
     assert run_in_process([*single, "hydra.run.dir=whole"], place, monkeypatch, capfd).code == 0
     _stop_at_save(2, monkeypatch)
-    assert run_in_process([*single, "hydra.run.dir=stopped"], place, monkeypatch, capfd).code == 143
     ended = run_in_process([*single, "hydra.run.dir=stopped"], place, monkeypatch, capfd)
+    assert ended.code == 143
+    (printed,) = re.findall(r"to resume: python \S*train.py (.*)", ended.out)
+    ended = run_in_process(shlex.split(printed), place, monkeypatch, capfd)
     assert ended.code == 0, ended.out + ended.err
     whole, stopped = (_without_seconds(tmp_path / name) for name in ("whole", "stopped"))
     assert stopped == whole

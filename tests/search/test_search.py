@@ -328,7 +328,7 @@ def test_best_config_reproduces_the_best_trial(
 
 def _offered(done: CommandResult, place: Place) -> list[str]:
     """Return the arguments of the command that a search prints for its best config, with this place's images."""
-    (command,) = re.findall("to run it: python train.py (.*)", done.out)
+    (command,) = re.findall(r"to run it: python \S*train.py (.*)", done.out)
     here = [f"data.root={place.images}", "data.verify=false", "tracking=none", "hydra.run.dir=again"]
     by_key = {argument.partition("=")[0]: argument for argument in [*shlex.split(command), *here]}
     return list(by_key.values())
@@ -343,11 +343,14 @@ def _offered(done: CommandResult, place: Place) -> list[str]:
         "regularization.dropout=0.5 model.dropout=0.0",
         "model.dropout=0.3 regularization=none",
         "+optim.capturable=0 scale=full",
+        "--config-dir=mine optim=mine",
     ],
 )
 def test_offered_command_runs_the_best_config_whatever_the_search_changed(
     search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], override: str
 ) -> None:
+    (place.folder / "mine" / "optim").mkdir(parents=True)
+    (place.folder / "mine" / "optim" / "mine.yaml").write_text("_target_: torch.optim.Adam\n_partial_: true\nlr: 1\n")
     done = search("s", LR, "sweep.trials=1", "trainer.epochs=1", *override.split())
     assert done.code == 0, done.out + done.err
     (job,) = read_sweep(place.folder / "multirun" / "s").jobs
