@@ -12,6 +12,7 @@ The job continues in the worker that takes it next. Each task runs `python -m mn
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,7 +83,7 @@ class SlurmEngine:
             with redirect_stderr(io.StringIO()), submission_environment(given["additional_parameters"]):
                 jobs = executor.map_array(Task.__call__, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            raise UsageError(self._rejection(_last_line(str(error)), len(tasks), request.workers)) from None
+            raise UsageError(self._rejection(refusal(str(error)), len(tasks), request.workers)) from None
         return SlurmSubmission(jobs[0].job_id.partition("_")[0], len(tasks), request.workers, settings.time, placement)
 
     def _rejection(self, reason: str, tasks: int, workers: int) -> str:
@@ -193,5 +194,7 @@ class SlurmSubmission:
         run_command("scancel", "--quiet", self.job)
 
 
-def _last_line(text: str) -> str:
-    return next((line for line in reversed(text.splitlines()) if line.strip()), text).removeprefix("sbatch: error: ")
+def refusal(text: str) -> str:
+    """Return the line of sbatch's output that says why it refused: the last one, but for the hint at its help."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
+    return re.sub("^sbatch: (error: )?", "", lines[-1] if lines else text)

@@ -14,7 +14,7 @@ from mnist_resnet.config.schema import Slurm
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest
-from mnist_resnet.launchers.slurm import SlurmEngine, SlurmSubmission
+from mnist_resnet.launchers.slurm import SlurmEngine, SlurmSubmission, refusal
 from mnist_resnet.launchers.slurm_environment import unwanted
 from mnist_resnet.sweep import main as sweep_command
 from tests.engines import slurm_cluster as slurm
@@ -183,3 +183,17 @@ def test_too_large_an_array_names_the_limit_and_the_key(place: Place) -> None:
 def test_time_limit_is_shown_as_slurm_understands_it(time: int | str, understood: str) -> None:
     shown = SlurmSubmission("7", tasks=1, workers=1, time=time, placement=Placement("Slurm")).describe()
     assert shown == f"Slurm array 7: 1 task, limit {understood} a worker (squeue -j 7 shows them)"
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            "sbatch: unrecognized option '--foo=1'\nTry \"sbatch --help\" for more information\n",
+            "unrecognized option '--foo=1'",
+        ),
+        ("sbatch: error: Invalid --time specification\n", "Invalid --time specification"),
+    ],
+)
+def test_what_sbatch_refuses_is_named(output: str, reason: str) -> None:
+    assert refusal(output) == reason
