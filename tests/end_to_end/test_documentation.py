@@ -45,7 +45,10 @@ PAGES = [
 NOT_RUN = {
     r"pip install -e .*": "changes the environment; its extras are compared with pyproject.toml",
     r"pip install optuna-dashboard|optuna-dashboard .*": "serves until it is stopped; test_search.py starts it",
+    r"pip install (tensorboard|mlflow)|.* tracking=everywhere .*": "needs trackers that nothing else does here",
     r"pytest( -m slow( tests/\S+)?)?": "runs this test",
+    r"git worktree add .*": "changes the repository",
+    r"wandb init": "needs an account; test_wandb.py writes the file that it leaves",
     r"wandb (sweep|agent).*": "needs an account; test_wandb_end_to_end.py runs it against a local server",
     r"runs=\$\(mktemp -d\)|ln -s .*|wandb leet .*": "needs a terminal; test_wandb_end_to_end.py runs the line in one",
     r"python train\.py .* sweep\.name=table2": "needs the page's config file; test_studies.py writes it, runs the line",
