@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -21,6 +21,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
+from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
@@ -162,12 +163,6 @@ class Composer:
     def _is_swept_value(self, key: str, swept: Sequence[str]) -> bool:
         """Return whether `key` is a swept value rather than a config group."""
         return key in swept and not self.is_group(key)
-
-
-def typed_overrides(composed: DictConfig, kind: Literal["hydra", "task"]) -> list[str]:
-    """Return the overrides as typed; OmegaConf would resolve their interpolations where they don't mean anything."""
-    typed: Any = OmegaConf.to_container(composed.hydra.overrides[kind])
-    return [str(override) for override in typed]
 
 
 def _sweep_settings(composed: DictConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from mnist_resnet.config.config_files import config_files
+from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
@@ -20,7 +21,7 @@ def refuse_ignored_choices(composed: DictConfig) -> None:
             chooses a launcher or sweeper, which is chosen before the file is read.
     """
     choices = composed.hydra.runtime.choices
-    typed = {str(override).partition("=")[0] for override in composed.hydra.overrides.hydra}
+    typed = {override.partition("=")[0] for override in typed_overrides(composed, "hydra")}
     for file in config_files(composed):
         seen: dict[str, str] = {}
         for key, choice in file.defaults:

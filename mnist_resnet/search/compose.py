@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices, typed_overrides
+from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import Config, check_job
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import refuse_unread_keys
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.config_folders import config_folders

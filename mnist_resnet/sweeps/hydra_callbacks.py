@@ -47,9 +47,10 @@ def _check_run(config: DictConfig) -> None:
 
 def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.combinations import refuse_search_settings
-    from mnist_resnet.config.compose import resolve_job, typed_overrides
+    from mnist_resnet.config.compose import resolve_job
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
+    from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 
     overrides = typed_overrides(config, "task")

@@ -22,11 +22,12 @@ from mnist_resnet.config.combinations import (
     within_one_change,
     without_excluded,
 )
-from mnist_resnet.config.compose import Composer, compose_job, typed_overrides
+from mnist_resnet.config.compose import Composer, compose_job
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import JobConfig, check_job
+from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.jobs.config_folders import config_folders
