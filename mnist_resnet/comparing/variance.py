@@ -64,13 +64,14 @@ def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[objec
     blocks = ["C(seed)"] if data["seed"].nunique() > 1 else []
     if not terms or len(terms) + len(pairs) > MAX_TERMS:
         return [], 0
-    model = formulas.ols("value ~ " + " + ".join([*blocks, *terms, *pairs]), data).fit()
-    if model.model.rank < model.model.exog.shape[1]:
+    model = formulas.ols("value ~ " + " + ".join([*blocks, *terms, *pairs]), data)
+    if np.linalg.matrix_rank(model.exog) < model.exog.shape[1]:
         return [], 0  # a pair of factors has an empty cell, so that their interaction can't be told from them
-    residual = int(model.df_resid)
-    if residual < 1 or not model.ssr > 1e-20 * float(np.square(data["value"]).sum()):
+    fitted = model.fit()
+    residual = int(fitted.df_resid)
+    if residual < 1 or not fitted.ssr > 1e-20 * float(np.square(data["value"]).sum()):
         return [], 0
-    table = anova_lm(model, typ=2)
+    table = anova_lm(fitted, typ=2)
     original = dict(zip(codes, names, strict=True))
     found = []
     for term in [*terms, *pairs]:

@@ -375,13 +375,13 @@ def test_number_is_spelt_alike_everywhere(tmp_path: Path, rate: float) -> None:
 
 
 def test_key_that_older_code_lacks_is_no_level(tmp_path: Path) -> None:
-    for name, choice in (("old", None), ("a", "none"), ("b", "translate")):
+    for name, choice in (("old", None), ("a", "none"), ("b", "balanced")):
         for seed in (1, 2):
-            choices = {"augmentation": choice} if choice else {}
+            choices = {"sampler": choice} if choice else {}
             write_job(tmp_path / f"{name}{seed}", (0.9 + seed / 100,), seed=seed, choices=choices)
     (section,) = [s for s in sweep_report(load_jobs([tmp_path])[0]).sections if s.title == "Effects"]
-    assert section.table["change"].tolist() == ["augmentation: none → translate"]
-    assert "2 jobs lack augmentation, which newer code records: they have no part in its effect." in section.lines
+    assert section.table["change"].tolist() == ["sampler: none → balanced"]
+    assert "2 jobs lack sampler, which newer code records: they have no part in its effect." in section.lines
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -28,8 +28,12 @@ STEP = ("data.train_size=16", "data.test_size=16", "trainer.epochs=1", "schedule
 FASHION = "FashionMNIST"
 
 
+NO_TRACKER = "several"
+"""An option of `tracking` that a user's file inherits; by itself it is refused."""
+
+
 def options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml") if file.stem != NO_TRACKER)
 
 
 def job_folder(place: Place) -> Path:

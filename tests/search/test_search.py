@@ -616,7 +616,7 @@ def test_several_objectives_end_in_a_pareto_front(search: Run, place: Place) -> 
     assert all(trial.constraints["training_seconds>=0"] < 0 for trial in study.trials)
     page = (folder / "search.html").read_text()
     assert "Pareto-front Plot" in page
-    (command,) = re.findall(r"to run .*?: python train\.py (.*)", done.out)
+    (command,) = re.findall(r"to run .*?: python \S*train\.py (.*)", done.out)
     assert "experiment=trial_" in command
 
 
