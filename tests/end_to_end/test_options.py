@@ -195,7 +195,7 @@ def run_without_torch(
         (["--help"], ["python train.py -m optim.lr=0.02,0.001", "optim: adam, adamw, sgd", "log_interval: 10"]),
         (
             ["--config-dir", str(CHECKOUT / "tests" / "end_to_end" / "my_project" / "conf"), "--help"],
-            ["perceptron, stem3x3", "tracking: diary, none, wandb"],
+            ["perceptron, stem3x3", "tracking: diary, none, several"],
         ),
         (["--hydra-help"], ["--multirun"]),
         (["--cfg", "job", "--resolve", "optim=sgd"], ["_target_: torch.optim.SGD", "channels: 1"]),
