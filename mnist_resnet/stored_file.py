@@ -141,7 +141,7 @@ def parse_json(text: str | bytes, object_hook: Callable[[dict[str, Any]], Any] |
 def check_archive(archive: zipfile.ZipFile, most: int) -> None:
     """Check that an archive's records unpack to `most` bytes together, whatever they say.
 
-    Those of PyTorch are not compressed, so that they unpack to less than the file.
+    Tensors that PyTorch saves are not compressed, so that they unpack to less than the file.
 
     Raises:
         ValueError: They take more.

@@ -96,7 +96,7 @@ def test_a_model_file_that_grows_is_not_unpacked(tmp_path: Path) -> None:
 
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"\0" * 1_000_000)
+        archive.writestr("archive/data.pkl", b"\0" * 20_000_000)
     for name in ("model.pt", "model.pt2"):
         with pytest.raises(UnreadableFolder, match=f"{name}: can't be read .it unpacks to more than"):
             refuse_foreign_code(tmp_path / name, content.getvalue())

@@ -27,6 +27,9 @@ from mnist_resnet.stored_file import check_archive, parse_json
 
 _ZIP = b"PK\x03\x04"
 
+_MAX_CODE = 2**24
+"""Bytes that an archive may unpack to beyond its size: the code of a traced network is compressed, weights are not."""
+
 _EXPORTED_RECORD = re.compile(
     r"archive_format|archive_version|byteorder|\.\w+(/\w+)?|extra/[\w.]+|models/model\.json"
     r"|data/sample_inputs/model\.pt|data/(weights/model_weights|constants/model_constants)_config\.json"
@@ -61,7 +64,7 @@ def refuse_foreign_code(path: Path, content: bytes) -> None:
         if not content.startswith(_ZIP):
             raise _Unsafe("it is no archive")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            check_archive(archive, len(content))
+            check_archive(archive, len(content) + _MAX_CODE)
         (_screen_exported if path.suffix == ".pt2" else _screen_traced)(content)
     except _Unsafe as error:
         raise UnreadableFolder(f"{path}: refused: {error}; --trust-model loads a file that you trust") from None
