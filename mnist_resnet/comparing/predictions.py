@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
+from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder, patiently
 from mnist_resnet.stored_file import MAX_ARRAYS, check_archive, read_stored
 
 _DAMAGE = (
@@ -84,7 +84,7 @@ def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, NDArray[Any]
         UnreadableFolder: it is damaged, lacks an array, or unpacks to more than `MAX_ARRAYS`.
     """
     try:
-        content = io.BytesIO(read_stored(path, MAX_ARRAYS))
+        content = io.BytesIO(patiently(lambda: read_stored(path, MAX_ARRAYS)))
         with zipfile.ZipFile(content) as records:
             check_archive(records, MAX_ARRAYS)
         with np.load(content, allow_pickle=False) as archive:

@@ -16,7 +16,7 @@ JOB = {"name": "a", "config": {}, "overrides": [], "swept": {}, "choices": {}, "
         ({"format": 1, "jobs": []}, "job list is empty"),
         ({"format": 1}, "job list can't be read"),
         ({"format": 1, "jobs": [JOB]}, "seed: must be given"),
-        ({"format": 1, "jobs": [JOB | {"config": None}]}, "no config"),
+        ({"format": 1, "jobs": [JOB | {"config": None}]}, "not a valid job, config"),
         ({"format": 1, "jobs": [JOB | {"name": "../b"}]}, "lead out of the sweep folder"),
         ({"format": 99, "jobs": [JOB]}, "format 99"),
     ],
