@@ -16,8 +16,12 @@ from tests.small_training import REPOSITORY, SIGNATURE, SMALL, differences, trai
 from tests.training.test_resume import AtCheck, resume
 
 PARTS = REPOSITORY / "examples" / "parts" / "conf"
+LARGE = ("model=torchvision_resnet18", "model=googlenet training=auxiliary")
+"""Rows whose networks take half a minute each."""
+
 ROWS = [
-    *("model=timm_resnet10t", "model=timm_vit", "model=torchvision_resnet18", "model=googlenet training=auxiliary"),
+    *("model=timm_resnet10t", "model=timm_vit"),
+    *(pytest.param(row, marks=pytest.mark.slow) for row in LARGE),
     *("optim=lion", "optim=soap", "optim=prodigy", "optim=schedulefree_adamw", "optim=sam training=sam"),
     *("optim=muon model=timm_vit", "optim=muon_pytorch_optimizer", "optim=lbfgs training=lbfgs"),
     *("optim=adamw_without_decay_of_vectors", "training=clipped", "training=mixup", "training=cutmix"),
