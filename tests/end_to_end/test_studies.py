@@ -119,6 +119,7 @@ def test_quick_ablation_gives_a_verdict_on_every_claim(train: Train, place: Plac
         assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at the report's scale")
 
 
+@pytest.mark.slow
 def test_claims_without_a_figure_are_answered_and_seeds_can_be_added(train: Train, place: Place) -> None:
     study = ["+sweep=report_claims", "trainer.epochs=2", *_tiny(place)]
     sweep = place.folder / "multirun" / "report_claims"

@@ -31,7 +31,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("signal_number", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+    [
+        (signal.SIGKILL, -9),
+        *(pytest.param(number, 128 + number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT)),
+    ],
 )
 def test_workers_write_checkpoints_and_end_with_their_launcher(
     tmp_path: Path, uninterrupted: Path, signal_number: signal.Signals, code: int

@@ -71,7 +71,9 @@ def follow(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> t
 
 
 @pytest.mark.parametrize("detach", ["false", "true"])
-@pytest.mark.parametrize("inside", [SALLOC, SBATCH], ids=["salloc", "sbatch"])
+@pytest.mark.parametrize(
+    "inside", [pytest.param(SALLOC, id="salloc"), pytest.param(SBATCH, id="sbatch", marks=pytest.mark.slow)]
+)
 def test_workers_do_not_inherit_the_allocation_that_they_were_submitted_from(
     inside: tuple[str, ...], detach: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

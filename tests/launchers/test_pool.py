@@ -155,6 +155,7 @@ def test_two_workers_run_each_of_six_jobs_once_with_the_same_bits_as_in_sequence
     assert "0 of 6 jobs to run" in sweep("side_by_side", *jobs, *WORKERS).out
 
 
+@pytest.mark.slow
 def test_each_worker_sees_one_gpu_and_its_share_of_the_cores(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
