@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos_parts import FOLDER, PAUSE, STEPS
+from benchmarks.full_disk import fill_disk
 from benchmarks.machine import describe_machine, headline, write_results
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import BATCH_LOSSES, CHECKPOINT, METRICS, RESULT, SWEEP, read_json, read_metrics
@@ -201,13 +202,7 @@ class Chaos:
 
     def _fill_disk(self) -> str:
         filler = self.disk / "filler"
-        with filler.open("wb", buffering=0) as file:
-            for size in (1 << 20, 4096):
-                try:
-                    while True:
-                        file.write(b"\0" * size)
-                except OSError:
-                    pass
+        fill_disk(filler)
         time.sleep(self.rng.uniform(1, 5))
         filler.unlink()
         return ""

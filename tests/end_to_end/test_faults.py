@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.full_disk import fill_disk
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import Status, read_json, read_metrics
 from mnist_resnet.tracking.wandb_files import unsent_runs
@@ -198,7 +199,7 @@ def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) 
     arguments = place.sweep(None, *OVERRIDES, f"hydra.sweep.dir={sweep}")
     process = place.start(arguments)
     process.wait_for((sweep / "seed=1" / "checkpoint.pt").exists)
-    _fill(disk / "filler")
+    fill_disk(disk / "filler")
     done = process.wait()
     assert done.code == 1, done.out
     assert "Traceback" not in done.out
@@ -209,16 +210,6 @@ def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) 
     assert done.code == 0, done.out
     for job in JOBS:
         assert_same_job(sweep / job, uninterrupted / job)
-
-
-def _fill(file: Path) -> None:
-    with file.open("wb", buffering=0) as filler:
-        for size in (65536, 4096):
-            try:
-                while True:
-                    filler.write(b"\0" * size)
-            except OSError:
-                pass
 
 
 def test_file_size_limit_only_fails_jobs_and_the_next_launch_resumes(place: Place, uninterrupted: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.full_disk import fill_disk
 from tests.engines.machines import SERVER, Machine, Process, machines, unavailable_reason, wait_for
 
 PORT = 24007
@@ -72,13 +73,7 @@ class NetworkDisk:
     def fill(self) -> Path:
         """Leave no room on the disk; return the file that takes it."""
         filler = self.brick / "filler"
-        with filler.open("wb", buffering=0) as file:
-            for size in (1 << 20, 4096):
-                try:
-                    while True:
-                        file.write(b"\0" * size)
-                except OSError:
-                    pass
+        fill_disk(filler)
         return filler
 
     def mount(self, client: Machine, **environment: str) -> None:
