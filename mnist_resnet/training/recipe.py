@@ -22,6 +22,7 @@ DEVICE = "cpu"
 """Where recipes are tried: a launch would otherwise hold memory of a GPU for as long as its workers need it."""
 
 PARTS = ("model", "loss", "optim", "schedule", "averaging", "augmentation", "training.step")
+"""The config's keys of what a run is built of, apart from metrics."""
 
 
 def try_recipe(config: Config) -> None:
@@ -32,9 +33,7 @@ def try_recipe(config: Config) -> None:
     """
     before, metrics = random_states(DEVICE), [f"training.metrics.{name}" for name in config.training.metrics]
     try:
-        with _naming(
-            config, "model", "loss", "optim", "schedule", "averaging", "augmentation", "training.step", *metrics
-        ):
+        with _naming(config, *PARTS, *metrics):
             numerics = replace(resolve(config.trainer), device=DEVICE, precision="fp32")
             training = Training(config, load(config.data, DEVICE), numerics)
         training.model.train()
