@@ -31,8 +31,8 @@ from mnist_resnet.config.signature import flatten
 from mnist_resnet.errors import UsageError
 
 GROUP_ORDER = (
-    *("task", "model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging", "training"),
-    *("data", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
+    *("task", "model", "regularization", "optim", "schedule", "augmentation", "loss", "averaging"),
+    *("data", "training", "trainer", "scale", "tracking", "experiment", "debug", "sweep"),
 )
 """Order of the config groups in `--help`, as in the README; a user's own groups follow in alphabetical order."""
 
