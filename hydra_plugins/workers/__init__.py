@@ -27,7 +27,7 @@ class WorkersLauncher(Launcher):
             SystemExit: the application is not ours.
             UsageError: a setting is invalid, its engine is not available on this machine, or the sweeper is not ours.
         """
-        from mnist_resnet.config.schema import check_launcher
+        from mnist_resnet.config.launcher_schema import check_launcher
         from mnist_resnet.launchers.submit import build_engine
         from mnist_resnet.sweeps.hydra_job import refuse_other_applications, refuse_other_sweepers
 

@@ -6,262 +6,35 @@ group have the same names and types in each of the group's options.
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from mnist_resnet.config.classifier_schema import (
+    Augmentation,
+    Data,
+    LeanNetwork,
+    Loss,
+    Model,
+    Optim,
+    Regularization,
+    ReportNetwork,
+    Scale,
+    Schedule,
+    Trainer,
+    TrainingParts,
+    WeightAveraging,
+    kind_of_model,
+)
 from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.objective import CONSTRAINT
+from mnist_resnet.config.section import Component, Section, check_device
 from mnist_resnet.config.signature import NEUTRAL
 from mnist_resnet.config.validation_errors import first_problem
 from mnist_resnet.errors import UsageError
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _check_device(key: str, device: str) -> str:
-    """Check the device's form; whether the machine has it is checked later, by PyTorch."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise ValueError(f"{key}={device}: must be auto, cpu, mps, cuda or cuda:N")
-    return device
-
-
-class Section(BaseModel):
-    """A node with a fixed set of keys. Types are strict: `"3"` is not a number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Component(Section):
-    """A node that builds an object; keys not declared here are arguments of its `_target_`."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
-    target: str = Field(alias="_target_", min_length=1)
-    settings: ClassVar[frozenset[str]] = frozenset()
-    """Keys that the program reads itself: no arguments."""
-
-    def node(self) -> dict[str, Any]:
-        """Return the `_target_` and its arguments, as they were given."""
-        given = self.model_dump(by_alias=True, exclude_unset=True)
-        return {key: value for key, value in given.items() if key not in self.settings}
-
-
-class Model(Component):
-    """Any network: builds a module from images [batch, channels, height, width] to logits [batch, classes]."""
-
-    width: int | None = Field(None, ge=1)
-    block_norm: Literal["none", "after_repeats", "after_every"] | None = None
-
-
-class ReportNetwork(Model):
-    """The report's ResNet: arguments of `mnist_resnet.models.resnet.ResNet`."""
-
-    model_config = ConfigDict(extra="forbid")
-    stem: Literal["3x3", "7x7"]
-    width: int = Field(ge=1, le=4096)
-    blocks: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=5)]
-    block_norm: Literal["none", "after_repeats", "after_every"]
-    dropout: Fraction
-    channels: int = Field(ge=1)
-    classes: int = Field(ge=2)
-
-
-class LeanNetwork(Model):
-    """A small plain network: arguments of `mnist_resnet.models.lean.LeanNetwork`."""
-
-    model_config = ConfigDict(extra="forbid")
-    width: int = Field(ge=1, le=4096)
-    growth: float = Field(ge=0.1, le=10)
-    blocks: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=5)]
-    kernel: int = Field(ge=1, le=27)
-    stem_kernel: int = Field(ge=1, le=27)
-    stem_stride: int = Field(ge=1, le=4)
-    pool: Literal["max", "average", "stride"]
-    head: Literal["max", "average"]
-    block_norm: Literal["none", "after_repeats", "after_every"]
-    dropout: Fraction
-    logit_scale: float = Field(gt=0)
-    channels: int = Field(ge=1)
-    classes: int = Field(ge=2)
-
-    @model_validator(mode="after")
-    def kernels_keep_the_size(self) -> "LeanNetwork":
-        """Reject even kernels at stride 1, which would make each feature map one pixel smaller or larger."""
-        if self.kernel % 2 == 0:
-            raise ValueError(f"model.kernel={self.kernel}: must be odd")
-        if self.stem_kernel < self.stem_stride or (self.stem_stride == 1 and self.stem_kernel % 2 == 0):
-            raise ValueError(
-                f"model.stem_kernel={self.stem_kernel}: must be odd at stride 1, and no less than "
-                f"model.stem_stride={self.stem_stride}"
-            )
-        return self
-
-
-class Regularization(Section):
-    """Regularization against overfitting."""
-
-    model_config = ConfigDict(extra="allow")
-    dropout: Fraction
-
-
-class ParameterGroup(Section):
-    """A rule for some of the parameters; keys not declared here are the optimiser's settings for them.
-
-    `parameters` is `vectors` (biases, weights of norms), `matrices`, `kernels` (of convolutions), or a regular
-    expression that is searched in the parameters' names.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    parameters: str = Field(min_length=1)
-
-
-class Optim(Component):
-    """Optimizer: builds a `torch.optim.Optimizer` from the parameters."""
-
-    settings = frozenset({"groups"})
-    groups: Annotated[list[ParameterGroup], Field(min_length=1)] | None = None
-    partial: Literal[True] = Field(alias="_partial_")
-    lr: float = Field(gt=0)
-    weight_decay: float | None = Field(None, ge=0)
-    momentum: Fraction | None = None
-    eps: float | None = Field(None, gt=0)
-    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None = None
-    nesterov: bool | None = None
-    amsgrad: bool | None = None
-
-    @model_validator(mode="after")
-    def nesterov_has_a_momentum(self) -> "Optim":
-        """Reject Nesterov without momentum now; PyTorch would only do so once the job runs."""
-        if self.nesterov and not self.momentum:
-            raise ValueError(f"optim.nesterov=true: needs a momentum above 0, not optim.momentum={self.momentum}")
-        return self
-
-
-class Schedule(Component):
-    """Learning-rate schedule: builds a scheduler from an optimizer and, if it takes it, `total_steps`."""
-
-    settings = frozenset({"interval"})
-    interval: Literal["step", "epoch"] = "step"
-    partial: Literal[True] = Field(alias="_partial_")
-    warmup: Fraction | None = None
-    final: Fraction | None = None
-
-
-class Augmentation(Component):
-    """Augmentation of training images: builds a function from images to images.
-
-    With `_partial_` it is built from a normalised black pixel, which it fills uncovered areas with.
-    """
-
-    partial: Literal[True] | None = Field(None, alias="_partial_")
-    pixels: int | None = Field(None, ge=1)
-    translate: Annotated[float, Field(ge=0)] | list[float] | None = None
-    rotate: float | None = Field(None, ge=0, le=180)
-    scale: Fraction | list[float] | None = None
-    shear: Annotated[float, Field(ge=0, lt=90)] | list[float] | None = None
-    alpha: float | None = Field(None, ge=0)
-    sigma: float | None = Field(None, gt=0)
-
-
-class Loss(Component):
-    """Training loss: a callable from logits [batch, classes] and labels [batch] to a scalar."""
-
-    label_smoothing: Fraction | None = None
-
-
-class WeightAveraging(Component):
-    """Weights to evaluate and keep: builds an `averaging.Averaging` from (model, total_steps)."""
-
-    partial: Literal[True] = Field(alias="_partial_")
-    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    share: Annotated[float, Field(gt=0, le=1)] | None = None
-
-
-class Data(Component):
-    """The data set; keys not declared here are arguments of the source that `_target_` names."""
-
-    settings = frozenset(
-        (
-            "train_size",
-            "val_size",
-            "test_size",
-            "batch_size",
-            "test_batch_size",
-            "classes",
-            "channels",
-            "mean",
-            "std",
-            "balanced",
-        )
-    )
-
-    train_size: int | None = Field(None, ge=1)
-    val_size: int = Field(0, ge=0)
-    test_size: int | None = Field(None, ge=1)
-    batch_size: int = Field(64, ge=2)
-    test_batch_size: int = Field(1000, ge=1)
-    balanced: bool = False
-    classes: int = Field(10, ge=2)
-    channels: int = Field(1, ge=1)
-    mean: float | list[float] = 0.1307
-    std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = 0.3081
-
-    @model_validator(mode="after")
-    def last_batch_is_no_single_image(self) -> "Data":
-        """Reject a last batch of one image, on which batch norm can't train if its feature map is 1 × 1."""
-        if self.train_size is not None and self.train_size % self.batch_size == 1:
-            near = f"{self.train_size - 1} or {self.train_size + 1}" if self.train_size > 1 else "2 or more"
-            raise ValueError(
-                f"data.train_size={self.train_size}: leaves a last batch of one image at "
-                f"data.batch_size={self.batch_size}, on which batch norm can't train; take {near}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def root_is_a_path(self) -> "Data":
-        """Check `root`, which is an argument of the source and therefore not declared here."""
-        root = (self.model_extra or {}).get("root")
-        if not isinstance(root, str | None):
-            raise ValueError(f"data.root={root}: must be a folder's path, or null")
-        return self
-
-
-class TrainingParts(Section):
-    """The training step, and the metrics of each evaluation beside loss and accuracy."""
-
-    step: Component | None = None
-    metrics: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Component] = {}
-
-
-class Trainer(Section):
-    """Training settings: length, device, numerics, and intervals of logs and checkpoints."""
-
-    epochs: int = Field(ge=1)
-    device: str
-    precision: Literal["auto", "fp32", "tf32", "bf16"]
-    compile: Literal["auto"] | bool = "auto"  # the default is for sweeps frozen before this key existed
-    convolutions: Literal["auto", "pytorch", "winograd"] = "auto"  # the same
-    threads: int | None = Field(ge=1)
-    log_interval: int = Field(ge=1)
-    checkpoint_interval: float = Field(ge=0)
-    checkpoint_every: int | None = Field(ge=1)
-    detect_anomaly: bool
-    profile: bool
-
-    @field_validator("device")
-    @classmethod
-    def device_is_a_known_kind(cls, device: str) -> str:
-        """Check the device's form."""
-        return _check_device("trainer.device", device)
-
-
-class Scale(Section):
-    """Scale of a study: a factor on every job's epochs, so that 10 and 30 epochs stay different."""
-
-    epochs: float = Field(gt=0, le=1)
-
-
 WANDB_TRACKER = "mnist_resnet.tracking.wandb.WandbTracker"
+
 SEVERAL_TRACKERS = "mnist_resnet.tracking.several.SeveralTrackers"
 
 
@@ -302,7 +75,7 @@ class Sweep(Section):
     objective: str | list[str] | None = None
     objective_epoch: Literal["last", "best"] = "last"
     objective_on_test: bool = False
-    constraints: list[str] = []
+    constraints: list[str] = Field(default_factory=list)
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
     @field_validator("objective")
@@ -324,57 +97,6 @@ class Sweep(Section):
                     f"'training_seconds<=60' or 'val_accuracy>=0.9'"
                 )
         return constraints
-
-
-class Slurm(Section):
-    """Resources of each worker in a Slurm job array; null means the cluster's default."""
-
-    partition: str | None
-    account: str | None
-    qos: str | None
-    constraint: str | None
-    time: int | str | None
-    gpus_per_worker: int = Field(ge=0)
-    cpus_per_worker: int = Field(ge=1)
-    memory: int | str | None
-    grace: int = Field(ge=1, le=65535)
-    setup: list[str]
-    parameters: dict[str, str | int | float | bool] | None
-
-    @field_validator("time")
-    @classmethod
-    def time_has_slurm_format(cls, time: int | str | None) -> int | str | None:
-        """Reject other formats, which Slurm itself may accept: it takes `soon` as no limit."""
-        if time is not None and not re.fullmatch(r"[1-9]\d*|(\d+-)?\d+(:\d\d){1,2}|\d+-\d+", str(time)):
-            raise ValueError(f"hydra.launcher.slurm.time={time}: must be minutes, or as in 2:30:00 or 1-12:00:00")
-        return time
-
-    @field_validator("memory")
-    @classmethod
-    def memory_has_slurm_unit(cls, memory: int | str | None) -> int | str | None:
-        """Check the unit; a plain number means megabytes, 0 all of the node's memory."""
-        if memory is not None and not re.fullmatch(r"\d+[KMGT]?", str(memory)):
-            raise ValueError(f"hydra.launcher.slurm.memory={memory}: must be a number and K, M, G or T, as in 8G")
-        return memory
-
-
-class Ray(Section):
-    """Ray cluster, and resources of each worker, by Ray's own names."""
-
-    address: Annotated[str, Field(min_length=1)] | None
-    num_cpus: float = Field(ge=0)
-    num_gpus: float = Field(ge=0)
-    resources: dict[str, Annotated[float, Field(gt=0)]] | None
-
-
-class Workers(Section):
-    """Settings of `hydra/launcher=workers`: engine, number of workers, and resources of each."""
-
-    engine: Literal["local", "slurm", "ray"]
-    workers: int | None = Field(ge=1)
-    jobs_per_device: int = Field(ge=1)
-    slurm: Slurm
-    ray: Ray
 
 
 class Claim(Section):
@@ -415,18 +137,6 @@ class MetricDeclaration(Section):
         return self
 
 
-KINDS_OF_MODEL = {
-    "mnist_resnet.models.lean.LeanNetwork": "lean",
-    "mnist_resnet.models.resnet.ResNet": "report",
-}
-
-
-def _kind_of_model(model: Any) -> str:
-    # Pydantic asks for the kind of a node that it validates, and of a validated one that it dumps.
-    target = model.get("_target_") if isinstance(model, dict) else getattr(model, "target", None)
-    return KINDS_OF_MODEL.get(str(target), "other")
-
-
 class Task(Component):
     """The training function of a task; keys not declared here are its arguments."""
 
@@ -438,7 +148,7 @@ class Task(Component):
     @classmethod
     def device_is_a_known_kind(cls, device: str) -> str:
         """Check the device's form."""
-        return _check_device("task.device", device)
+        return check_device("task.device", device)
 
 
 class JobConfig(BaseModel):
@@ -511,7 +221,7 @@ class Config(JobConfig):
     data: Data
     model: Annotated[
         Annotated[ReportNetwork, Tag("report")] | Annotated[LeanNetwork, Tag("lean")] | Annotated[Model, Tag("other")],
-        Discriminator(_kind_of_model),
+        Discriminator(kind_of_model),
     ]
     optim: Optim
     schedule: Schedule
@@ -590,26 +300,5 @@ def config_class(container: dict[str, Any]) -> type[JobConfig]:
 def _validated(kind: type[AnyConfig], container: dict[str, Any]) -> AnyConfig:
     try:
         return kind.model_validate(container)
-    except ValidationError as error:
-        raise UsageError(first_problem(error, container)) from None
-
-
-class _Hydra(Section):
-    launcher: Workers
-
-
-class _WithLauncher(Section):
-    hydra: _Hydra
-
-
-def check_launcher(node: dict[str, Any]) -> Workers:
-    """Validate the settings of `hydra/launcher=workers` and return them in typed form.
-
-    Raises:
-        UsageError: as for `check`.
-    """
-    container = {"hydra": {"launcher": node}}
-    try:
-        return _WithLauncher.model_validate(container).hydra.launcher
     except ValidationError as error:
         raise UsageError(first_problem(error, container)) from None

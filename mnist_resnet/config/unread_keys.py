@@ -6,9 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_resnet.config.classifier_schema import Regularization, Scale
 from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.metric import is_image_classifier
-from mnist_resnet.config.schema import Config, Regularization, Scale, Section, Sweep
+from mnist_resnet.config.schema import Config, Sweep
+from mnist_resnet.config.section import Section
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import near_key
 from mnist_resnet.errors import UsageError

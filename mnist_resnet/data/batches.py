@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from torch import Tensor
 
 from mnist_resnet.config.build import build
-from mnist_resnet.config.schema import Data
+from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.data.dataset import DataSet
 from mnist_resnet.data.targets import is_classes
 from mnist_resnet.errors import UsageError

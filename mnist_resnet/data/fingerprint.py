@@ -3,7 +3,7 @@
 import hashlib
 from functools import lru_cache
 
-from mnist_resnet.config.schema import Data
+from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.data.batches import is_published, load
 from mnist_resnet.job_folder import from_json, to_json
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.launcher_schema import Workers
 from mnist_resnet.config.metric import is_image_classifier
-from mnist_resnet.config.schema import Workers
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import DISK_FULL, UnreadableFolder
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash, has_begun_a_job

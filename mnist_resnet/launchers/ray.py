@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from mnist_resnet.config.schema import Ray
+from mnist_resnet.config.launcher_schema import Ray
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import Placement

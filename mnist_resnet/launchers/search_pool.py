@@ -6,7 +6,7 @@ from pathlib import Path
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import targets
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.schema import Workers
+from mnist_resnet.config.launcher_schema import Workers
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import last_request, stop_on_request
 from mnist_resnet.jobs.worker_options import WorkerOptions

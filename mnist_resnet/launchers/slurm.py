@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
-from mnist_resnet.config.schema import Slurm
+from mnist_resnet.config.launcher_schema import Slurm
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LAUNCHES
 from mnist_resnet.launchers.devices import Placement, ignored_threads

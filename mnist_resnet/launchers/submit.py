@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.config.schema import Workers
+from mnist_resnet.config.launcher_schema import Workers
 from mnist_resnet.errors import EndedEarly
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.jobs.worker_options import WorkerOptions

@@ -14,7 +14,7 @@ from weakref import proxy
 import torch
 from torch import Tensor, nn
 
-from mnist_resnet.config.schema import Trainer
+from mnist_resnet.config.classifier_schema import Trainer
 from mnist_resnet.errors import wording
 from mnist_resnet.training.convolution_choice import choose
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mnist_resnet.config.build import build
-from mnist_resnet.config.schema import Schedule
+from mnist_resnet.config.classifier_schema import Schedule
 from mnist_resnet.job_folder import Metrics
 
 TOTAL_STEPS = "total_steps"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mnist_resnet.config.schema import Trainer
+from mnist_resnet.config.classifier_schema import Trainer
 from mnist_resnet.errors import UsageError
 from mnist_resnet.training.allocator import keep_freed_memory
 from mnist_resnet.training.convolution import SmallMaps

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from mnist_resnet.config.schema import ParameterGroup
+from mnist_resnet.config.classifier_schema import ParameterGroup
 from mnist_resnet.errors import UsageError
 
 KINDS = {

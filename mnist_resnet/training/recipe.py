@@ -9,7 +9,8 @@ import torch
 from hydra.errors import InstantiationException
 from torch import Tensor
 
-from mnist_resnet.config.schema import Component, Config
+from mnist_resnet.config.schema import Config
+from mnist_resnet.config.section import Component
 from mnist_resnet.data.batches import load
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states

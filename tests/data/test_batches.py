@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms import Normalize, ToTensor
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.schema import Data
+from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.data.batches import Split, load, shuffled
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.sources import digits

@@ -28,7 +28,7 @@ from PIL import Image, ImageDraw
 
 from mnist_resnet import command_line
 from mnist_resnet.config.hydra_versions import VERSION_BASE
-from mnist_resnet.config.schema import check_launcher
+from mnist_resnet.config.launcher_schema import check_launcher
 from mnist_resnet.job_folder import SWEEP
 from mnist_resnet.sweeps.record import publish
 from tests.small_sweeps import CHECKOUT, CommandResult, Place, make_place, run_in_process

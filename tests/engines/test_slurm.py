@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mnist_resnet.config.schema import Slurm
+from mnist_resnet.config.launcher_schema import Slurm
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers.devices import Placement
 from mnist_resnet.launchers.engine import WorkerRequest

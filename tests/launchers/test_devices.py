@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_resnet.config.schema import Ray
+from mnist_resnet.config.launcher_schema import Ray
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import placements, usable_cores
