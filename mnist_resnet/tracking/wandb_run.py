@@ -198,5 +198,7 @@ def _init(folder: Path, mode: Literal["online", "offline"], timeout: float, opti
         finish_timeout_raises=True,
     )
     # Without `resume`, rows sent twice under one id appear twice. Without `create_new`, an unfinished run would absorb
-    # the next job's run (both observed with wandb 0.31).
-    return wandb.init(mode=mode, dir=folder, reinit="create_new", resume="allow", settings=settings, **options)
+    # the next job's run. A relative folder is one of W&B's own process, wherever that was started (all observed with
+    # wandb 0.31).
+    place = folder.absolute()
+    return wandb.init(mode=mode, dir=place, reinit="create_new", resume="allow", settings=settings, **options)
