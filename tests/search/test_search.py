@@ -1,41 +1,22 @@
-"""Tests of the search: its space, proposals and trials. They run the real program on tiny networks."""
+"""Tests of the search: its proposals and trials. They run the real program on tiny networks."""
 
 import importlib
-import json
 import math
 import os
-import re
-import shlex
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import CmaEsSampler, GPSampler, TPESampler
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.hydra_versions import VERSION_BASE
-from mnist_resnet.config.metric import BUILT_IN
-from mnist_resnet.config.objective import CONSTRAINT, Objective, objective_of
-from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import JOURNAL, SEARCH, SWEEP, Status, read_json, read_metrics
 from mnist_resnet.jobs.run import ProcessContext
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.search.components import build_sampler
-from mnist_resnet.search.rehearsal import describe, drawn_alone, made_up_study, rehearse
-from mnist_resnet.search.space import Parameter, parse_space, read_parameter
+from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import (
     _lock,
@@ -50,127 +31,13 @@ from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.runner import NoPeers
 from mnist_resnet.tracking.console import ProgressConsole
+from tests.search.small_search import LR, OBJECTIVE, RANDOM, TPE, Run, space_of
 from tests.small_sweeps import (
-    CHECKOUT,
-    CommandResult,
     Place,
     attempts,
-    make_place,
     result_of,
-    run_in_process,
     statuses,
-    without_times,
 )
-
-Run = Callable[..., CommandResult]
-
-OBJECTIVE = Objective((BUILT_IN["val_accuracy"],), "last")
-LR = "optim.lr=tag(log,interval(1e-4,1e-1))"
-TPE = {"_target_": "optuna.samplers.TPESampler"}
-RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
-
-
-@pytest.fixture
-def search(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a small search in this process: `search(name, override, …)`."""
-
-    def run(name: str | None, *overrides: str) -> CommandResult:
-        small = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", *overrides)
-        return run_in_process(place.sweep(name, *small), place, monkeypatch, capfd)
-
-    return run
-
-
-def space_of(*overrides: str) -> list[Parameter]:
-    with initialize_config_dir(str(CHECKOUT / "conf"), **VERSION_BASE):
-        return parse_space(overrides, {}, GlobalHydra.instance().config_loader())[0]
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("interval(0.1,0.5)", FloatDistribution(0.1, 0.5)),
-        ("tag(log,interval(1e-4,1e-1))", FloatDistribution(1e-4, 1e-1, log=True)),
-        ("int(interval(1,8))", IntDistribution(1, 8)),
-        ("tag(log,int(interval(1,8)))", IntDistribution(1, 8, log=True)),
-        ("range(1,8)", IntDistribution(1, 7)),
-        ("range(8,1,-2)", IntDistribution(2, 8, step=2)),
-        ("tag(log,range(1,8))", IntDistribution(1, 7, log=True)),
-        ("range(0,1,step=0.25)", FloatDistribution(0.0, 0.75, step=0.25)),
-        ("choice(1,true,a)", CategoricalDistribution(["1", "True", "a"])),
-        ("1,null", CategoricalDistribution(["1", "null"])),
-        ("1,2", CategoricalDistribution(["1", "2"])),
-    ],
-)
-def test_hydra_overrides_become_distributions(typed: str, expected: Any) -> None:
-    (parameter,) = space_of(f"optim.lr={typed}")
-    assert parameter.distribution == expected
-    assert read_parameter(parameter.as_dict()) == parameter
-
-
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("optim.lr=interval(2,1)", "from a smaller to a larger"),
-        ("optim.lr=tag(log,interval(0,1))", "start above 0"),
-        ("optim.lr=tag(lgo,interval(1,2))", "log"),
-        ("optim.lr=tag(log,choice(1,2))", "interval"),
-        ("optim.lr=tag(log,range(1,9,2))", "without a step"),
-        ("seed=1,2", "luckiest"),
-        ("sweep.trials=1,2", "whole sweep"),
-        ("data.root=a,b", "no metric depends"),
-        ("optim.lr=0.1", "nothing is searched"),
-    ],
-)
-def test_invalid_space_is_a_one_line_error(override: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as refused:
-        space_of(override)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("sampler", ["grid", "tpe"])
-def test_null_can_be_a_choice(sampler: str, search: Run, place: Place) -> None:
-    ended = search("nullable", "data.train_size=choice(null,32)", f"hydra/sweeper/sampler={sampler}", "sweep.trials=8")
-    assert ended.code == 0, ended.out + ended.err
-    sizes = [job.config["data"]["train_size"] for job in read_sweep(place.folder / "multirun" / "nullable").jobs]
-    assert sorted(sizes, key=str) == [32, None]
-
-
-def test_missing_package_of_a_sampler_is_named_before_the_first_trial(
-    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    own = ("hydra.sweeper.sampler._target_=optuna.samplers.CmaEsSampler", "~hydra.sweeper.sampler.n_startup_trials")
-    ended = search("cma", "optim.lr=interval(0.001,0.1)", "model.width=int(interval(2,4))", *own)
-    assert ended.code == 2
-    assert ended.err == (
-        "error: hydra.sweeper.sampler._target_=optuna.samplers.CmaEsSampler: needs cmaes, which is not installed: "
-        "pip install cmaes\n"
-    )
-    assert not (place.folder / "multirun").exists()
-
-
-def test_keys_that_a_sampler_can_not_model_are_named() -> None:
-    quiet_optuna()
-    space = space_of(LR, "model=stem3x3,stem7x7", "model.width=int(interval(4,64))", "data.batch_size=32,64")
-    study = made_up_study(space, 3)
-    for sampler, alone in [(CmaEsSampler(), ["model", "data.batch_size"]), (TPESampler(), []), (GPSampler(), [])]:
-        study.sampler = sampler
-        assert drawn_alone(study, space) == alone
-    line = "CmaEsSampler can't model model, data.batch_size: drawn without regard to other trials"
-    assert describe({"_target_": "optuna.samplers.CmaEsSampler"}, ["model", "data.batch_size"]) == line
-
-
-@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "GPSampler", "QMCSampler", "GridSampler"])
-def test_a_rehearsal_finds_nothing_wrong_with_samplers_that_are_complete(sampler: str) -> None:
-    space, node = space_of("optim.lr=0.1,0.2", "model=stem3x3,stem7x7"), {"_target_": f"optuna.samplers.{sampler}"}
-    allow([node])
-    assert rehearse(node, space) in ([], ["optim.lr", "model"])
 
 
 def enqueue(folder: Path, *trials: dict[str, Any]) -> None:
@@ -268,113 +135,6 @@ def test_incomplete_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
         file.write(b'{"op_code":4,"worker')
     load_study(open_storage(tmp_path)).ask()
     assert len(load_study(open_storage(tmp_path)).trials) == 2
-
-
-def test_objective_is_of_the_last_or_the_best_epoch() -> None:
-    history = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.7, "val_loss": 0.4}, {"val_accuracy": 0.6}]
-    for line in history:
-        line["training_seconds"] = 2.0
-
-    def values(objective: Any, epoch: str, constraints: Sequence[str] = ()) -> list[float] | None:
-        sweep = {"objective": objective, "objective_epoch": epoch, "constraints": constraints}
-        return objective_of({"sweep": sweep}).values(history)
-
-    assert values("val_accuracy", "last") == [0.6]
-    assert values("val_accuracy", "best") == [0.7]
-    assert values("val_loss", "best") == [0.4]
-    assert values(["val_accuracy", "training_seconds"], "last") == [0.6, 6.0]
-    assert values(["val_accuracy", "val_loss"], "best") == [0.7, 0.4], "of one epoch"
-    history.clear()
-    assert values("val_loss", "last") is None
-
-
-@pytest.mark.parametrize(
-    ("constraint", "is_kept"),
-    [
-        ("reward>=-200", True),
-        ("reward >= -1e+2", False),
-        ("reward<=.5", True),
-        ("length<=9", False),
-        ("other<=9", False),
-    ],
-)
-def test_constraints_take_any_number_and_an_unreported_metric_breaks_them(constraint: str, is_kept: bool) -> None:
-    assert CONSTRAINT.fullmatch(constraint)
-    sweep = {"objective": "reward", "objective_epoch": "last", "constraints": ["reward<=0", constraint]}
-    metrics = {name: {"better": "higher"} for name in ("reward", "length")}
-    objective = objective_of({"task": {"_target_": "my.fit"}, "metrics": metrics, "sweep": sweep})
-    assert objective.is_feasible([{"length": 1.0}, {"reward": -150.0}]) is is_kept
-
-
-def test_best_config_reproduces_the_best_trial(
-    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    done = search("s", LR, "model=choice(stem3x3,stem7x7)", "sweep.trials=4", "+optim.foreach=false", "scale=full")
-    assert done.code == 0, done.out + done.err
-    folder = place.folder / "multirun" / "s"
-    assert list(statuses(folder).values()) == ["completed"] * 4
-    assert all((folder / name).exists() for name in ("table.md", "results.csv", "dashboard.html", "search.html"))
-    page = (folder / "search.html").read_text()
-    assert all(words in page for words in ("Optimization History", "Slice Plot", LR.partition("=")[2]))
-    best = max((result_of(folder / job.name) for job in read_sweep(folder).jobs), key=_val_accuracy)
-    assert f"best: {100 * best['last']['val_accuracy']:.2f} %" in done.out
-    single = ["--config-dir", str(folder), "experiment=best", f"data.root={place.images}", "data.verify=false"]
-    again = run_in_process([*single, "tracking=none", "hydra.run.dir=again"], place, monkeypatch, capfd)
-    assert again.code == 0, again.err
-    result = result_of(place.folder / "again")
-    assert result["signature"] == best["signature"]
-    assert without_times([result["last"]]) == without_times([best["last"]])
-
-
-def _offered(done: CommandResult, place: Place) -> list[str]:
-    """Return the arguments of the command that a search prints for its best config, with this place's images."""
-    (command,) = re.findall(r"to run it: python \S*train.py (.*)", done.out)
-    here = [f"data.root={place.images}", "data.verify=false", "tracking=none", "hydra.run.dir=again"]
-    by_key = {argument.partition("=")[0]: argument for argument in [*shlex.split(command), *here]}
-    return list(by_key.values())
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "~optim.betas",
-        "~augmentation",
-        "~optim.eps",
-        "regularization.dropout=0.5 model.dropout=0.0",
-        "model.dropout=0.3 regularization=none",
-        "+optim.capturable=0 scale=full",
-        "--config-dir=mine optim=mine",
-    ],
-)
-def test_offered_command_runs_the_best_config_whatever_the_search_changed(
-    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], override: str
-) -> None:
-    (place.folder / "mine" / "optim").mkdir(parents=True)
-    (place.folder / "mine" / "optim" / "mine.yaml").write_text("_target_: torch.optim.Adam\n_partial_: true\nlr: 1\n")
-    done = search("s", LR, "sweep.trials=1", "trainer.epochs=1", *override.split())
-    assert done.code == 0, done.out + done.err
-    (job,) = read_sweep(place.folder / "multirun" / "s").jobs
-    assert "experiment=best" in _offered(done, place)
-    again = run_in_process(_offered(done, place), place, monkeypatch, capfd)
-    assert again.code == 0, again.out + again.err
-    assert result_of(place.folder / "again")["signature"] == job.signature
-
-
-def test_without_a_file_that_composes_to_it_the_best_config_is_offered_by_its_overrides(
-    search: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("mnist_resnet.search.best_config.is_same_experiment", lambda *_: False)
-    done = search("s", LR, "sweep.trials=1", "trainer.epochs=1", "sweep.retries=0")
-    assert done.code == 0, done.out + done.err
-    (job,) = read_sweep(place.folder / "multirun" / "s").jobs
-    assert not (place.folder / "multirun" / "s" / "experiment" / "best.yaml").exists()
-    again = run_in_process(_offered(done, place), place, monkeypatch, capfd)
-    assert again.code == 0, again.out + again.err
-    assert result_of(place.folder / "again")["signature"] == job.signature
-
-
-def _val_accuracy(result: dict[str, Any]) -> float:
-    return float(result["last"]["val_accuracy"])
 
 
 def test_more_trials_are_added_and_fewer_change_nothing(search: Run, place: Place) -> None:
@@ -597,63 +357,3 @@ def test_lock_of_a_dead_journal_writer_is_taken_over_with_a_relative_path(
     # The lock of a process that was killed while writing.
     _lock(folder / JOURNAL).acquire()
     assert load_study(open_storage(folder)).trials == []
-
-
-def test_several_objectives_end_in_a_pareto_front(search: Run, place: Place) -> None:
-    several = ("sweep.objective=[val_loss,training_seconds]", "sweep.constraints=['training_seconds>=0']")
-    for trials in (3, 5):
-        done = search("s", LR, "model.width=2,4", *several, f"sweep.trials={trials}", "trainer.epochs=1")
-        assert done.code == 0, done.out + done.err
-    folder = place.folder / "multirun" / "s"
-    study = load_study(open_storage(folder))
-    best = study.best_trials
-    found = f"{len(best)} trial{'' if len(best) == 1 else 's'}"
-    assert f"Pareto front: {found} (val_loss of the last epoch, training_seconds of all epochs" in done.out
-    (section,) = [section for section in (folder / "table.md").read_text().split("## ") if "Pareto" in section[:10]]
-    values = sorted(f"{trial.values[0]:.4g}" for trial in best)
-    assert sorted(re.findall(r"\| ([\d.]+) \| [\d.]+ \|$", section, re.MULTILINE)) == values
-    assert {file.stem for file in (folder / "experiment").iterdir()} == {f"trial_{trial.number}" for trial in best}
-    assert all(trial.constraints["training_seconds>=0"] < 0 for trial in study.trials)
-    page = (folder / "search.html").read_text()
-    assert "Pareto-front Plot" in page
-    (command,) = re.findall(r"to run .*?: python \S*train\.py (.*)", done.out)
-    assert "experiment=trial_" in command
-
-
-def test_trials_that_break_a_constraint_are_not_recommended(search: Run, place: Place) -> None:
-    limit = "sweep.constraints=['training_seconds<=0']"
-    done = search("s", LR, limit, "sweep.trials=1", "trainer.epochs=1")
-    assert done.code == 0, done.out + done.err
-    assert "no completed trial keeps all of sweep.constraints" in done.out
-    assert not (place.folder / "multirun" / "s" / "experiment").exists()
-
-
-def test_optunas_dashboard_shows_the_journal_while_the_search_runs(tmp_path: Path) -> None:
-    pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed (extra `test`)")
-    make_study(open_storage(tmp_path), OBJECTIVE)
-    study = load_study(open_storage(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    program = str(Path(sys.executable).parent / "optuna-dashboard")
-    with subprocess.Popen([program, str(tmp_path / JOURNAL), f"--port={port}"], stderr=subprocess.DEVNULL) as dashboard:
-        try:
-            assert _shown(port, "api/studies")["study_summaries"][0]["study_name"] == "search"
-            study.tell(study.ask(), 0.5)
-            deadline = time.monotonic() + 60
-            while not (trials := _shown(port, "api/studies/0?after=0")["trials"]) and time.monotonic() < deadline:
-                time.sleep(0.5)
-            assert [trial["values"] for trial in trials] == [[0.5]]
-        finally:
-            dashboard.terminate()
-
-
-def _shown(port: int, path: str) -> Any:
-    """Return what the dashboard answers, as soon as it does."""
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
-                return json.load(answer)
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)

@@ -1,0 +1,29 @@
+"""A place to search in, and a small search there."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.search.small_search import Run
+from tests.small_sweeps import (
+    CommandResult,
+    Place,
+    make_place,
+    run_in_process,
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+@pytest.fixture
+def search(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a small search in this process: `search(name, override, …)`."""
+
+    def run(name: str | None, *overrides: str) -> CommandResult:
+        small = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", *overrides)
+        return run_in_process(place.sweep(name, *small), place, monkeypatch, capfd)
+
+    return run
