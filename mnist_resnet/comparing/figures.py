@@ -1,6 +1,7 @@
 """Plots for a paper as matplotlib figures: training curves, claims, times, effects. Needs the extra `.[plots]`."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ LINES = ("-", "--", ":")
 
 MAX_CURVES = 12
 """Largest number of groups in one plot of curves; more colours can't be told apart."""
+
+
+MAX_LABEL = 56
+"""Most characters in a line of a label; longer ones are wrapped, or they would take most of the plot's width."""
 
 
 def write_figures(jobs: Sequence[Job], folder: Path, suffix: str, by: Sequence[str] | None = None) -> list[Path]:
@@ -172,7 +177,7 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
 
 def claims(judged: Sequence[Judgement]) -> "Figure":
     """Plot each claim (×), the runs (•), the interval of their mean (thick) and the prediction interval (thin)."""
-    axes = _axes(6.5, 0.6 + 0.45 * len(judged))
+    axes = _axes(6.5, 4.0)
     for row, judgement in enumerate(judged):
         factor = 100.0 if judgement.claim.metric.is_share else 1.0
         runs = judgement.measured
@@ -199,7 +204,7 @@ def effect_intervals(found: Sequence[Effect], metric: Metric = BUILT_IN["test_ac
     """Plot each factor's effect on a metric, or on its error, with its 95 % interval."""
     factor = 100 if metric.is_share else 1
     what = metric.error if metric.counts_errors else metric.label
-    axes = _axes(6.0, 0.6 + 0.4 * len(found))
+    axes = _axes(6.0, 4.0)
     for row, effect in enumerate(found):
         axes.plot(
             [factor * effect.low, factor * effect.high], [row, row], "C0-" if effect.significant else "C7-", linewidth=2
@@ -224,13 +229,18 @@ def _legend_outside(axes: "Axes") -> None:
 
 
 def _rows(axes: "Axes", names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [_escape(name) for name in names], fontsize="small")
+    """Name the rows of a plot, and make it as high as they need."""
+    labels = [_escape(name) for name in names]
+    most_lines = max((label.count("\n") + 1 for label in labels), default=1)
+    _figure(axes).set_figheight(0.6 + len(names) * (0.28 + 0.15 * most_lines))
+    axes.set_yticks(range(len(names)), labels, fontsize="small")
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def _escape(text: str) -> str:
-    # a dollar sign would start a formula
-    return printable(text).replace("$", r"\$")
+    """Return a label's text in lines of bounded length; a dollar sign would start a formula."""
+    wrapped = textwrap.fill(printable(text), MAX_LABEL, break_long_words=False, break_on_hyphens=False)
+    return wrapped.replace("$", r"\$")
 
 
 def _axes(width: float, height: float) -> "Axes":
