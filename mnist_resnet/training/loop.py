@@ -27,6 +27,7 @@ from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.components import on_device, trained_with, without_parameters
 from mnist_resnet.training.cuda_graph import Update
+from mnist_resnet.training.eager_optimizer import use_eager_optimizers
 from mnist_resnet.training.learning_rate import ScheduleSteps, build_schedule
 from mnist_resnet.training.memory_format import TAKES_ROWS_ONLY, use_channels_last, use_fused_optimizer
 from mnist_resnet.training.numerics import Numerics
@@ -101,6 +102,7 @@ class Training:
         trained = trained_with(self.model, self.loss)
         groups = config.optim.groups
         parameters = parameter_groups(list(trained), groups) if groups else [parameter for _, parameter in trained]
+        use_eager_optimizers()
         self.optimizer: Optimizer = build(config.optim.node())(parameters)
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)

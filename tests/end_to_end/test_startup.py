@@ -43,4 +43,5 @@ def test_a_finished_sweep_needs_no_pytorch_and_a_dry_run_no_table(
     shutil.rmtree(place.folder / "multirun" / "done" / "seed=2")
     planned = modules([*digits, "sweep.dry_run=true"], place.folder)
     assert "torch" in planned
+    assert not planned & {"torch._dynamo", "torchvision"}
     assert "mnist_resnet.comparing.table" not in planned  # scikit-learn, whose images these are, imports pandas
