@@ -156,7 +156,7 @@ class Checkpoints:
         if self._is_verified:
             return True
         try:
-            read = _read(path)
+            read = _read(path, mapped=True)
             unpack(read)
             problem = difference(packed, {key: read[key] for key in packed})
         except OSError:
@@ -268,7 +268,8 @@ class _PlainUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _read(file: Path | BinaryIO) -> State:
+def _read(file: Path | BinaryIO, mapped: bool = False) -> State:
+    """Read a file or, if it is `mapped`, only the parts of it that are looked at."""
     with zipfile.ZipFile(file) as archive:
         plain = archive.read(PLAIN_STATE) if PLAIN_STATE in archive.namelist() else None
     if plain is not None:
@@ -278,7 +279,7 @@ def _read(file: Path | BinaryIO) -> State:
 
         if not isinstance(file, Path):
             file.seek(0)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped or None)
     if not isinstance(state, dict):
         raise TypeError(f"it holds a {type(state).__name__}")
     return state

@@ -5,6 +5,7 @@ NumPy's scalars, are packed into mappings that name their type.
 """
 
 import enum
+import mmap
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -31,9 +32,25 @@ class NotRestorable(Exception):
     """Part of a state can't be in a checkpoint; the message gives its key and its type."""
 
 
+LARGE = 2**20
+"""Bytes from which a tensor is copied into memory of its own."""
+
+
 def on_cpu(tensor: "Tensor") -> "Tensor":
-    """Copy a tensor to the CPU."""
-    return tensor.detach().to("cpu", copy=True)
+    """Copy a tensor to the CPU; a large one into memory that goes back to the system with the copy.
+
+    Memory that the C library hands out stays with the process (`mnist_resnet/training/allocator.py`). A copy of a whole
+    state would take the blocks of the next training step, which would then be allocated once more.
+    """
+    import torch
+
+    tensor = tensor.detach()
+    size = tensor.numel() * tensor.element_size()
+    if size < LARGE or tensor.layout is not torch.strided:
+        return tensor.to("cpu", copy=True)
+    strides = torch.empty_like(tensor, device="meta").stride()
+    memory = torch.frombuffer(mmap.mmap(-1, size), dtype=tensor.dtype)
+    return memory.as_strided(tensor.shape, strides).copy_(tensor)
 
 
 def pack(state: Any, key: str = "state", copied: "Callable[[Tensor], Tensor]" = on_cpu) -> Any:

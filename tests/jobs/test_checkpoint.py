@@ -269,7 +269,7 @@ def test_the_first_one_is_read_back_at_once(tmp_path: Path, monkeypatch: pytest.
 
 def test_values_that_read_back_as_others_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep, lines = one_that_reports(tmp_path)
-    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._read", lambda _: {"optimizer": {"betas": [0.9, 0.99]}})
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._read", lambda *_, **__: {"optimizer": {"betas": [0.9, 0.99]}})
     with keep.closing():
         keep.epoch_ended(lambda: {"optimizer": {"betas": (0.9, 0.99)}})
     (line,) = lines
