@@ -4,8 +4,9 @@ Both of torch's formats are archives that store each tensor as a separate record
 network is saved once with every tensor filled by a different number.
 """
 
+import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -58,16 +59,20 @@ class ModelArchive:
         try:
             for number, tensor in enumerate(state.values(), start=1):
                 tensor.fill_(number)
-            key_by_content = {content: key for key, content in weight_bytes(network).items()}
-            records = _read_records(save())
+            key_by_digest = {_digest(_raw_bytes(tensor)): key for key, tensor in state.items()}
+            others, weight_keys = {}, {}
+            for name, content in _read_records(save()):
+                key = key_by_digest.get(_digest(content))
+                if key is None:
+                    others[name] = content
+                else:
+                    weight_keys[name] = key
         finally:
             for key, tensor in state.items():
                 tensor.copy_(original[key])
-        weight_keys = {name: key_by_content[content] for name, content in records.items() if content in key_by_content}
         if sorted(weight_keys.values()) != sorted(state):
             raise WeightsNotReplaceable
-        version = int(records.get(".data/version") or records["version"])
-        others = {name: content for name, content in records.items() if name not in weight_keys}
+        version = int(others.get(".data/version") or others["version"])
         return cls(others, weight_keys, _layouts(state), version)
 
     def fits(self, network: nn.Module) -> bool:
@@ -87,10 +92,12 @@ class ModelArchive:
 
     def matches(self, content: bytes, weights: Weights) -> bool:
         """Return whether a file's content is bitwise this archive with these weights."""
-        expected, actual = self._all_records(weights), _read_records(content)
-        return actual.keys() == expected.keys() and all(
-            actual[name] == expected[name] for name in expected if name not in WRITTEN_BY_TORCH
-        )
+        expected, found = self._all_records(weights), set()
+        for name, actual in _read_records(content):
+            if name not in expected or (name not in WRITTEN_BY_TORCH and actual != expected[name]):
+                return False
+            found.add(name)
+        return found == expected.keys()
 
     def _all_records(self, weights: Weights) -> dict[str, bytes]:
         return {**self.records, **{name: weights[key] for name, key in self.weight_keys.items()}}
@@ -105,9 +112,15 @@ def weight_bytes(network: nn.Module) -> Weights:
     return {key: _raw_bytes(tensor) for key, tensor in network.state_dict().items()}
 
 
-def _read_records(content: bytes) -> dict[str, bytes]:
+def _read_records(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each record; together they take as much memory as the file."""
     reader = torch._C.PyTorchFileReader(io.BytesIO(content))
-    return {name: reader.get_record(name) for name in reader.get_all_records()}
+    for name in reader.get_all_records():
+        yield name, reader.get_record(name)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _layouts(state: Mapping[str, Tensor]) -> dict[str, Layout]:

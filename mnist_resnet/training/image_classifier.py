@@ -138,6 +138,7 @@ def _save_results(run: TaskRun, training: Training) -> None:
     if run.config.sweep.keep == "none":
         return
     description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
+    training.optimizer.zero_grad()  # frees the gradients: saving takes memory of its own
     try:
         architecture = run.config.model.model_dump_json(by_alias=True)
         images = test.pixels[:CHECKED_IMAGES]
