@@ -1,5 +1,6 @@
-"""Tests of counting cores, and of variables that name threads or a cluster."""
+"""Tests of counting cores, GPUs and workers, and of variables that name threads or a cluster."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 from mnist_resnet.config.launcher_schema import Ray
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import placements, usable_cores
+from mnist_resnet.launchers.devices import placements, usable_cores, visible_gpus
 from mnist_resnet.launchers.local import LocalEngine
-from mnist_resnet.launchers.pool import describe
+from mnist_resnet.launchers.pool import choose_placements, describe
 
 CORES = 16
 
@@ -103,3 +104,37 @@ def test_ray_address_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _refuse(address: str, **_: object) -> None:
     raise ConnectionError(f"nobody at {address}")
+
+
+def test_workers_are_assigned_to_gpus_in_turn_and_share_the_cores() -> None:
+    assigned = placements(3, ["0", "5"], cores=16)
+    assert [placement.environment["CUDA_VISIBLE_DEVICES"] for placement in assigned] == ["0", "5", "0"]
+    assert {placement.environment["OMP_NUM_THREADS"] for placement in assigned} == {"5"}
+    assert [placement.environment["OMP_NUM_THREADS"] for placement in placements(3, [], cores=2)] == ["1", "1", "1"]
+    assert "CUDA_VISIBLE_DEVICES" not in placements(1, [], cores=2)[0].environment
+
+
+def test_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "usable_cores", lambda: 4)
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    assert len(choose_placements({"auto"}, 100, None, 1)) == 4
+    assert len(choose_placements({"auto"}, 100, None, 2)) == 8
+    assert len(choose_placements({"auto"}, 100, 3, 1)) == 3
+    assert len(choose_placements({"auto"}, 2, None, 1)) == 2, "at most one worker for each job"
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0", "1"])
+    assert len(choose_placements({"auto"}, 100, None, 3)) == 6
+    assert len(choose_placements({"cpu"}, 100, None, 1)) == 4, "jobs on the CPU use no GPU"
+    assert LocalEngine({"cpu"}).default_workers(100) == 4
+    assert LocalEngine({"cpu", "auto"}, jobs_per_device=2).default_workers(100) == 4
+
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(devices, "GPU_FILES", (str(tmp_path / "nvidiactl"),))
+    monkeypatch.setattr(devices, "COUNTING", "print('devices:', 3)")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == []
+    (tmp_path / "nvidiactl").touch()
+    assert visible_gpus() == ["0", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-x, 4,5")
+    assert visible_gpus() == ["GPU-x", "4", "5"]
