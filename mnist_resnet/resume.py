@@ -5,10 +5,14 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SEARCH, UnreadableFolder
 from mnist_resnet.jobs.signals import interruptible
+
+if TYPE_CHECKING:
+    from mnist_resnet.sweeps.folder import Sweep
 
 
 def resume(folder: Path, trusted: Sequence[str]) -> int:
@@ -52,8 +56,24 @@ def resume(folder: Path, trusted: Sequence[str]) -> int:
     refuse_sweep_links(folder, sweep.jobs)
     monitor = LeaseMonitor()
     check_disk_space(folder, [job for job in sweep.jobs if job_state(sweep, job, monitor).is_due])
-    on_failure = check_job(sweep.jobs[-1].config).sweep.on_failure
-    return run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], on_failure))
+    settings = check_job(sweep.jobs[-1].config).sweep
+    code = run_sweep(sweep, lambda due: run_jobs(folder, [job.name for job in due], settings.on_failure))
+    if settings.seeds == "auto" and not code:
+        _say_what_is_wide(sweep)
+    return code
+
+
+def _say_what_is_wide(sweep: "Sweep") -> None:
+    """Say whether seeds are to be added, for which the whole config has to be composed again, and by which command."""
+    from mnist_resnet.config.printed_command import train_command
+    from mnist_resnet.sweeps.added_seeds import next_round
+
+    following = next_round(sweep.folder, sweep.jobs, sweep.jobs[0].config["sweep"])
+    if following.line:
+        print(following.line)
+    if following.is_open:
+        program, *arguments = sweep.content["command"]
+        print(f"to add them: {train_command(program, arguments)}")
 
 
 @interruptible

@@ -68,7 +68,7 @@ def small(*overrides: str) -> Config:
 def new_training(config: Config) -> Training:
     numerics = resolve(config.trainer)
     numerics.apply()
-    return Training(config, load(config.data, numerics.device), numerics)
+    return Training(config, load(config.data, numerics.device, config.seeds.split), numerics)
 
 
 def unsaved(folder: Path = Path()) -> Checkpoints:

@@ -42,8 +42,11 @@ def _seeds(seeds: Any) -> str:
     """Resolve `${seeds:…}` to a comma-separated sweep over seeds.
 
     Args:
-        seeds: a list of seeds, or their number n for seeds 1 to n (the report's seed is 1).
+        seeds: a list of seeds, or their number n for seeds 1 to n (the report's seed is 1). With `auto`, the sweep
+            chooses them, and 1 stands for them here.
     """
+    if seeds == "auto":
+        return "1"
     return ",".join(str(seed) for seed in (range(1, seeds + 1) if isinstance(seeds, int) else seeds))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS
 from mnist_resnet.comparing.levels import level_text
 
-NON_FACTORS = ("sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
+NON_FACTORS = ("seeds", "sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""
 
 DATA_ROOT = "data.root"

@@ -13,6 +13,7 @@ from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.reported import describe_metrics
 from mnist_resnet.config.metric import BEST, Metric
+from mnist_resnet.config.seed_sources import seed_label
 from mnist_resnet.config.signature import NEUTRAL, NEUTRAL_CHOICES
 
 JOB_COLUMNS = (
@@ -110,6 +111,7 @@ def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dic
     return {
         **flatten(job.config),
         **{group: option and str(option) for group, option in job.choices.items() if "/" not in group},
+        **({"seed": seed_label(job.config)} if "seed" in job.config else {}),
         "name": job.name,
         "status": job.status,
         "folder": str(job.folder),

@@ -15,7 +15,9 @@ REFERENCES = {
     "Psychometrika 24 (1959) 95.",
     "Olejnik": "S. Olejnik, J. Algina, Generalized eta and omega squared statistics, Psych. Methods 8 (2003) 434.",
     "Agarwal": "R. Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice, NeurIPS 2021.",
+    "Bouthillier": "X. Bouthillier et al., Accounting for variance in machine learning benchmarks, MLSys 2021.",
     "Dodge": "J. Dodge et al., Show your work: improved reporting of experimental results, EMNLP 2019.",
+    "Lan": "K. K. G. Lan, D. L. DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70 (1983) 659.",
     "McNemar": "Q. McNemar, Note on the sampling error of the difference between correlated proportions or "
     "percentages, Psychometrika 12 (1947) 153.",
 }
@@ -30,6 +32,14 @@ EFFECTS = (
 VARIANCE = (
     "Shares of variance are partial omega squared from an analysis of variance with seeds as blocks and type II sums "
     "of squares, with intervals from the noncentral F distribution."
+)
+SOURCES = (
+    "Sources of randomness were varied one at a time; standard deviations have intervals from the chi-square "
+    "distribution, their shares of the variance of runs in which all sources differ from the F distribution."
+)
+SEQUENTIAL = (
+    "The number of seeds was not fixed beforehand: seeds were added until the interval of the mean was narrow enough, "
+    "each look spending an equal part of the error of 5 %, which are added up."
 )
 CLAIMS = "A published figure was compared with the 95 % prediction interval for one further run."
 AGGREGATES = (
@@ -67,6 +77,8 @@ def methods_paragraphs(sections: Sequence[Section], metric: Metric, runs: Sequen
         said[EFFECTS] = ("Holm", "Schuirmann", "Greenhouse")
     found: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("Analysis of variance", VARIANCE, ("Olejnik",)),
+        ("Variance by source", SOURCES, ("Bouthillier",)),
+        ("Seeds until", SEQUENTIAL, ("Lan",)),
         ("Claims", CLAIMS, ()),
         ("Aggregates", AGGREGATES, ("Agarwal",)),
         ("Expected best", SEARCH, ("Dodge",)),

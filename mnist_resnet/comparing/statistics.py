@@ -99,7 +99,11 @@ class Spread:
         Student's t; on a transformed scale by the delta method, f(mean) ± t · s · f'(mean) / √n, transformed back
         (Korn and Graubard, Survey Methodology 24 (1998) 193, for the logit): it always contains the mean.
         """
-        return self._around_mean(self.sd**2 / self.n) if self._has_interval else (float("nan"),) * 2
+        return self.interval_at(CONFIDENCE)
+
+    def interval_at(self, confidence: float) -> tuple[float, float]:
+        """Return `interval` at another level of confidence."""
+        return self._around_mean(self.sd**2 / self.n, confidence) if self._has_interval else (float("nan"),) * 2
 
     @cached_property
     def new_images_interval(self) -> tuple[float, float]:
@@ -170,8 +174,8 @@ class Spread:
     def _prediction_scale(self) -> float:
         return self._transformed_sd * float(np.sqrt(1 + 1 / self.n))
 
-    def _around_mean(self, variance: float) -> tuple[float, float]:
-        half = t_quantile((1 + CONFIDENCE) / 2, self.n - 1) * np.sqrt(variance) * self.transform.slope(self.mean)
+    def _around_mean(self, variance: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        half = t_quantile((1 + confidence) / 2, self.n - 1) * np.sqrt(variance) * self.transform.slope(self.mean)
         centre = self.transform.forward(self.mean)
         return float(self.transform.back(centre - half)), float(self.transform.back(centre + half))
 
@@ -229,7 +233,7 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
         completed = completed[~(repeated & completed["signature"].notna())]
         in_cells = cells.loc[group.index]
         is_pooled = in_cells.nunique() > 1
-        images = _test_images(completed)
+        images = count_test_images(completed)
         row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
         if is_pooled:
             row |= {"jobs": group["seed"].nunique(), "n": len(_seed_means(completed, in_cells, metrics[0]))}
@@ -263,7 +267,7 @@ def _seed_means(completed: pd.DataFrame, cells: "pd.Series[str]", metric: str) -
     return largest_balanced(table).mean(axis="columns")
 
 
-def _test_images(frame: pd.DataFrame) -> int | None:
+def count_test_images(frame: pd.DataFrame) -> int | None:
     """Return the number of test images: the one set, else the one that the accuracies are shares of."""
     sizes = set(frame["data.test_size"]) if "data.test_size" in frame else set()
     if len(sizes) == 1 and isinstance(size := sizes.pop(), int):

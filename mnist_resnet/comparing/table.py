@@ -34,9 +34,12 @@ from mnist_resnet.comparing.sections import (
     image_section,
     remarks_section,
 )
+from mnist_resnet.comparing.sequential import sequential_section
 from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_section
+from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import grouped_rows
 from mnist_resnet.comparing.verdicts import judgements
+from mnist_resnet.config.seed_sources import SEEDS
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
@@ -77,7 +80,8 @@ def sweep_report(
         UsageError: the jobs lack a factor, metric or side, or the sides have different test sets.
         UnreadableFolder: a job of `pair` has no predictions.
     """
-    frame = jobs_frame(jobs)
+    everything, judged = jobs_frame(jobs), judged_jobs(jobs)
+    frame = jobs_frame(judged) if len(judged) < len(jobs) else everything
     _check(frame, [*(by or [])], "factor", [*varying_factors(frame), "seed"])
     # Before any job has ended, no metric has a value; the defaults are then no mistake of the user's.
     defaults = summarised(frame)
@@ -87,26 +91,28 @@ def sweep_report(
     first = metrics[0] if metrics else "seconds"
     compared = metric_of(frame, first)
     factors = list(by) if by is not None else distinguishing_factors(frame)
-    comparison_answers, unusable = answers(jobs)
+    comparison_answers, unusable = answers(judged)
     one_by_one = changes_section(frame, first, smallest_effect) if by is None else None
     sections = [
         experiments_section(frame),
         seeds_section(frame, factors, metrics) if jobs and metrics else None,
+        sources_section(everything, first),
+        sequential_section(jobs),
         pareto_section(jobs),
-        *claims_sections(judgements(jobs)),
+        *claims_sections(judgements(judged)),
         comparisons_section(comparison_answers),
         one_by_one,
         effects_section(frame, first, by, smallest_effect, one_by_one=one_by_one is not None),
         variance_section(frame, first) if by is None else None,
         aggregate_section(frame, first) if by is None else None,
         expected_best_section(jobs, frame),
-        *(side_by_side_section(sweeps, compared) for sweeps in side_by_side(jobs, compared)),
-        *(_pair_section(jobs, pair) if pair else _image_sections(jobs, frame, factors)),
+        *(side_by_side_section(sweeps, compared) for sweeps in side_by_side(judged, compared)),
+        *(_pair_section(jobs, pair) if pair else _image_sections(judged, frame, factors)),
         remarks_section([*remarks, *unusable], jobs),
     ]
     shown = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections if section is not None)]
     methods = methods_paragraphs(shown, compared, _completed_runs(frame, factors))
-    return Report(_title(jobs), shown, results(frame), methods)
+    return Report(_title(jobs), shown, results(everything), methods)
 
 
 def _completed_runs(frame: pd.DataFrame, factors: Sequence[str]) -> list[int]:
@@ -122,7 +128,10 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     level like others, as is a text such as `None` or `NA`: in parentheses, no reader takes it for a missing value.
     """
     factors = varying_factors(frame)
-    settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed"]
+    sources = [
+        name for name in map(str, frame) if name.startswith(f"{SEEDS}.") and frame[name].map(level_text).nunique() > 1
+    ]
+    settings = ["name", "sweep", "status", *(factor for factor in factors if factor != "sweep"), "seed", *sources]
     measured = [
         *METRIC_COLUMNS,
         *(name for name in measured_columns(frame) if name not in JOB_COLUMNS),

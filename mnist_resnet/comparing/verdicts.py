@@ -19,6 +19,7 @@ from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.transform import count_images
 from mnist_resnet.config.metric import BUILT_IN, Metric, known_metrics, named
+from mnist_resnet.config.seed_sources import seed_label
 from mnist_resnet.job_folder import Status
 
 MIN_RUNS = 3
@@ -332,9 +333,9 @@ def is_too_wide(claim: Claim, measured: Spread) -> bool:
     return measured.varies and (low <= 0 or high / low > MAX_RATIO)
 
 
-def _seed(job: Job) -> int | None:
-    seed = job.config.get("seed")
-    return seed if isinstance(seed, int) else None
+def _seed(job: Job) -> int | str | None:
+    seed = seed_label(job.config)
+    return seed if isinstance(seed, int | str) else None
 
 
 def _by_epoch(claim: Claim, job: Job) -> list[float]:

@@ -71,6 +71,27 @@ def kind_of_model(model: Any) -> str:
     return KINDS_OF_MODEL.get(str(target), "other")
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Seeds(Section):
+    """Seeds of single sources of randomness; one that is not set does what `seed` says (see `Config.seed_of`).
+
+    Attributes:
+        init: initial weights.
+        order: order of the training images in each epoch.
+        dropout: what is drawn during training: dropout, and augmentation unless it has a seed of its own.
+        augmentation: augmentation, which then draws from a generator of its own.
+        split: which images are trained on, and which are held out; not set: the first and the last ones.
+    """
+
+    init: Seed | None = None
+    order: Seed | None = None
+    dropout: Seed | None = None
+    augmentation: Seed | None = None
+    split: Seed | None = None
+
+
 class Regularization(Section):
     """Regularization against overfitting."""
 

@@ -8,6 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.sweep_grammar import levels, parse_sweep, sweep_parser
 from mnist_resnet.config.validation_errors import suggest_key
@@ -24,7 +25,7 @@ SEARCH_SETTINGS = (
 
 
 def combinations(
-    arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
+    arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader, design: str = "all"
 ) -> tuple[list[Combination], list[str]]:
     """Return the overrides of every job, and the swept keys.
 
@@ -32,14 +33,55 @@ def combinations(
         arguments: task overrides as typed.
         params: the sweeper's own sweep (`hydra.sweeper.params`); typed overrides replace its values.
         loader: Hydra's config loader.
+        design: `sweep.design`, which leaves some of all combinations out.
 
     Raises:
-        UsageError: a key is repeated, or its sweep is an interval or empty.
+        UsageError: a key is repeated, its sweep is an interval or empty, or the design does not suit what is swept.
     """
     overrides = parse_sweep(arguments, params, loader)
     levels = [_level_overrides(override) for override in overrides]
     swept = [override.get_key_element().lstrip("+") for override in overrides if override.is_sweep_override()]
-    return [list(combination) for combination in itertools.product(*levels)], swept
+    if design == "one_source":
+        return one_source(levels), swept
+    combined = [list(combination) for combination in itertools.product(*levels)]
+    return within_one_change(combined, swept) if design == "one_change" else combined, swept
+
+
+def one_source(levels: Sequence[Sequence[str]]) -> list[Combination]:
+    """Return the combinations of a study of the sources of randomness: each one varied alone, and all together.
+
+    All other seeds of `seeds.*` keep their first level while one is varied. Together they are all at their second
+    level, then all at their third, as far as each has one. Whatever else is swept is combined with all of these.
+
+    Args:
+        levels: the overrides of each key, one for each level.
+
+    Raises:
+        UsageError: no seed of a source is swept.
+    """
+    sources = [
+        index
+        for index, options in enumerate(levels)
+        if len(options) > 1 and override_key(options[0]).startswith(f"{SEEDS}.")
+    ]
+    if not sources:
+        raise UsageError(
+            f"sweep.design=one_source: no source of randomness is swept; sweep over one of "
+            f"{', '.join(f'{SEEDS}.{source}' for source in SOURCES)}"
+        )
+    alone = [(index, level) for index in sources for level in range(1, len(levels[index]))]
+    base = dict.fromkeys(sources, 0)
+    choices = [base, *(base | {index: level} for index, level in alone)]
+    together = min(len(levels[index]) for index in sources)
+    choices += [dict.fromkeys(sources, level) for level in range(1, together)] if len(sources) > 1 else []
+    others = [index for index in range(len(levels)) if index not in sources]
+    combined = []
+    for chosen in itertools.product(*(levels[index] for index in others)):
+        rest = dict(zip(others, chosen, strict=True))
+        for choice in choices:
+            picked = rest | {index: levels[index][level] for index, level in choice.items()}
+            combined.append([picked[index] for index in range(len(levels))])
+    return combined
 
 
 def within_one_change(combined: Sequence[Combination], swept: Sequence[str]) -> list[Combination]:

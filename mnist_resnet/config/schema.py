@@ -21,6 +21,7 @@ from mnist_resnet.config.classifier_schema import (
     ReportNetwork,
     Scale,
     Schedule,
+    Seeds,
     Trainer,
     TrainingParts,
     WeightAveraging,
@@ -61,7 +62,7 @@ class Sweep(Section):
     """Settings of the sweep as a whole; none of them changes a job's results."""
 
     name: str | None
-    design: Literal["all", "one_change"] = "all"
+    design: Literal["all", "one_change", "one_source"] = "all"
     exclude: list[str]
     rerun: list[str | int] | Literal["failed", "all"]
     dry_run: bool
@@ -76,7 +77,13 @@ class Sweep(Section):
     objective_epoch: Literal["last", "best"] = "last"
     objective_on_test: bool = False
     constraints: list[str] = Field(default_factory=list)
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: (
+        Annotated[int, Field(ge=1)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+        | Literal["auto"]
+    )
+    interval_width: float | None = Field(None, gt=0)
+    max_seeds: int = Field(30, ge=2)
 
     @field_validator("objective")
     @classmethod
@@ -230,6 +237,7 @@ class Config(JobConfig):
     loss: Loss = Loss.model_validate(NEUTRAL["loss"])
     averaging: WeightAveraging = WeightAveraging.model_validate(NEUTRAL["averaging"])
     training: TrainingParts = TrainingParts()
+    seeds: Seeds = Seeds()
     trainer: Trainer
     scale: Scale
 
@@ -259,6 +267,11 @@ class Config(JobConfig):
     def checkpoint_settings(self) -> tuple[float, int | None]:
         """`trainer.checkpoint_interval` and `trainer.checkpoint_every`."""
         return self.trainer.checkpoint_interval, self.trainer.checkpoint_every
+
+    def seed_of(self, source: Literal["init", "order", "dropout"]) -> int:
+        """Return the seed of a source of randomness: its own if it is set, else `seed`."""
+        own: int | None = getattr(self.seeds, source)
+        return self.seed if own is None else own
 
     @property
     def epochs(self) -> int:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import Any
 
+from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 from mnist_resnet.job_folder import MOVED_TARGETS
 
 NUMERICS = ("trainer.device", "trainer.precision", "trainer.threads")
@@ -38,9 +39,10 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "augmentation": {"_target_": "torch.nn.Identity", "_partial_": True},
     "averaging": {"_target_": "mnist_resnet.training.averaging.LatestWeights", "_partial_": True},
     "loss": {"_target_": "torch.nn.CrossEntropyLoss", "label_smoothing": 0.0},
+    SEEDS: dict.fromkeys(SOURCES),
     "training": {"step": None, "metrics": {}},
 }
-"""Config groups added after the first sweeps were frozen, each with the option that changes no results.
+"""Config groups and the node `seeds`, added after the first sweeps were frozen, each as it changes no results.
 
 Such a node is left out of the signature, so configs with and without it have the same one.
 """

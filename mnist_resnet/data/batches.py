@@ -15,10 +15,13 @@ from torch import Tensor
 
 from mnist_resnet.config.build import build
 from mnist_resnet.config.classifier_schema import Data
-from mnist_resnet.data.dataset import DataSet
+from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.targets import is_classes
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
+
+SPLIT = 2**31
+"""Stands for an epoch where images are shuffled before they are split, so that no epoch has the same order."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,11 @@ def shuffled(count: int, seed: int, epoch: int, weights: Tensor | None = None) -
     return torch.randperm(count, generator=generator)
 
 
-def load(data: Data, device: str) -> DataSplits:
+def load(data: Data, device: str, split_seed: int | None = None) -> DataSplits:
     """Return the splits that the config `data` describes, on `device`.
 
-    Training takes the first images, validation the last ones. All jobs of this process share the decoded images.
+    Training takes the first images, validation the last ones, in the published order or, with a seed, in the shuffled
+    one. All jobs of this process share the decoded images.
 
     Raises:
         UsageError: The source fails, or it has too few images, other channels or more classes than `data` declares.
@@ -115,6 +119,9 @@ def load(data: Data, device: str) -> DataSplits:
     train_size = available - data.val_size if data.train_size is None else data.train_size
     mean, std = (_constant(data, key, data_set, device) for key in ("mean", "std"))
     train, test = data_set.train, data_set.test
+    if split_seed is not None:
+        order = shuffled(available, split_seed, SPLIT).to(device)
+        train = LabelledImages(train.pixels[order], train.labels[order])
     return DataSplits(
         train=Split(train.pixels[:train_size], train.labels[:train_size], mean, std),
         val=Split(train.pixels[available - data.val_size :], train.labels[available - data.val_size :], mean, std)
@@ -139,6 +146,22 @@ def decode(data: Data) -> None:
         UsageError: As in `load`.
     """
     _check_fits(data, _decoded(_source_node(data)))
+
+
+def check_split(data: Data, split_seed: int | None) -> None:
+    """Check that a seed of the split has an effect.
+
+    Raises:
+        UsageError: All images are trained on; or as in `load`.
+    """
+    if split_seed is None:
+        return
+    available = len(_decoded(_source_node(data)).train.labels)
+    if not data.val_size and (data.train_size or available) == available:
+        raise UsageError(
+            f"seeds.split={split_seed}: has no effect, all {available} images are trained on; set data.val_size or "
+            f"data.train_size"
+        )
 
 
 def is_published(data: Data) -> bool:

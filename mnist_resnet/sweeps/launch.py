@@ -19,7 +19,6 @@ from mnist_resnet.config.allowed_targets import check_targets, targets
 from mnist_resnet.config.combinations import (
     combinations,
     refuse_search_settings,
-    within_one_change,
     without_excluded,
 )
 from mnist_resnet.config.compose import Composer, compose_job
@@ -33,6 +32,12 @@ from mnist_resnet.job_folder import SEARCH, SWEEP
 from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
+from mnist_resnet.sweeps.added_seeds import (
+    next_round,
+    refuse_sources_with_added_seeds,
+    refuse_with_added_seeds,
+    refuse_without_added_seeds,
+)
 from mnist_resnet.sweeps.finish import run_sweep
 from mnist_resnet.sweeps.folder import (
     JobState,
@@ -78,7 +83,61 @@ def launch(
         UsageError: the command line is invalid or can't be carried out; nothing has been started.
     """
     show_log(plain_console())
+    if config.sweep.get("seeds") == "auto":
+        return _launch_rounds(arguments, params, config, context, task_function)
+    refuse_without_added_seeds(arguments)
     folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
+    return _launch_jobs(folder, jobs, swept, config, context, task_function)[0]
+
+
+def _launch_rounds(
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    config: DictConfig,
+    context: HydraContext,
+    task_function: TaskFunction,
+) -> int:
+    """Launch the sweep again and again, with more seeds for the configs whose interval is still too wide.
+
+    Raises:
+        UsageError: as for `launch`.
+    """
+    refuse_with_added_seeds(arguments, config.sweep.get("detach"))
+    composed, swept = compose_jobs(arguments, {**params, "seed": "1"}, config, context.config_loader)
+    refuse_sources_with_added_seeds(swept)
+    settings = check_job(composed[0].config)
+    folder = named_folder(config, settings)
+    this = next_round(folder, composed, settings.sweep.model_dump())
+    while True:
+        seeds = ",".join(map(str, range(1, this.seeds + 1)))
+        _, jobs, swept = _compose_for_folder(arguments, {**params, "seed": seeds}, config, context.config_loader)
+        members = [job for job in jobs if this.has(job)]
+        # a launch writes its folder into the config, where the next round's jobs would find it set by nobody
+        code, folder = _launch_jobs(folder, members, swept, config.copy(), context, task_function)
+        if settings.sweep.dry_run:
+            print(f"then more seeds, up to {settings.sweep.max_seeds}, where the interval is too wide")
+        if code or settings.sweep.dry_run:
+            return code
+        before, this = this, next_round(folder, composed, settings.sweep.model_dump())
+        if this.line:
+            plain_console().print(this.line, markup=False)
+        if not this.is_open or this == before:
+            return 0
+
+
+def _launch_jobs(
+    folder: Path | None,
+    jobs: list[JobSpec],
+    swept: list[str],
+    config: DictConfig,
+    context: HydraContext,
+    task_function: TaskFunction,
+) -> tuple[int, Path | None]:
+    """Check, freeze and run these jobs, or print the plan; return the exit code and the sweep's folder, if it has one.
+
+    Raises:
+        UsageError: as for `launch`.
+    """
     settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     monitor = LeaseMonitor()
@@ -96,7 +155,7 @@ def launch(
         try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
-        return 0
+        return 0, folder
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     trusted = {target for job in jobs for target in targets(job.config)}
     for job in sweep.jobs:
@@ -112,7 +171,7 @@ def launch(
     def start(due: Sequence[JobSpec]) -> None:
         launcher.launch([_overrides(sweep, job) for job in due], 0)
 
-    return run_sweep(sweep, start, settings.sweep.detach)
+    return run_sweep(sweep, start, settings.sweep.detach), sweep.folder
 
 
 def _compose_for_folder(
@@ -171,12 +230,10 @@ def compose_jobs(
     """
     refuse_search_settings(arguments)
     composer = Composer(config, loader)
-    combined, swept = combinations(arguments, params, loader)
+    combined, swept = combinations(arguments, params, loader, config.sweep.get("design"))
     for key in swept:
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
-    if config.sweep.get("design") == "one_change":
-        combined = within_one_change(combined, swept)
     try:
         jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
     except HydraException as error:

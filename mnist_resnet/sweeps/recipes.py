@@ -22,7 +22,7 @@ BUDGET = 60.0
 """Seconds for all recipes of a launch together."""
 NOTABLE = 1.0
 """Seconds from which on the cost is shown."""
-NOT_IN_RECIPE = {"seed", "sweep", "tracking", "claims", "comparisons", "metrics"}
+NOT_IN_RECIPE = {"seed", "seeds", "sweep", "tracking", "claims", "comparisons", "metrics"}
 
 
 class _TimeIsUp(Exception):

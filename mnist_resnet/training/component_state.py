@@ -106,7 +106,7 @@ class ComponentState:
             for part in self._parts():
                 now = _plain(part)
                 for name, value in plain.get(part.path, {}).items():
-                    if not _equal(value, now.get(name, _ABSENT)):
+                    if not equal(value, now.get(name, _ABSENT)):
                         _set_attribute(part.value, name, value)
 
         return restore
@@ -126,7 +126,7 @@ class ComponentState:
     def changed_by_python(self, host_state: dict[str, Any]) -> str | None:
         """Return the key of something that has changed since `host_state` was returned."""
         now = self.host_state()
-        return next((key for key in now if not _equal(now[key], host_state.get(key, _ABSENT))), None)
+        return next((key for key in now if not equal(now[key], host_state.get(key, _ABSENT))), None)
 
     def not_saved(self) -> list[str]:
         """Return a line for each part whose state can't be saved."""
@@ -142,7 +142,7 @@ class ComponentState:
         changed: dict[str, dict[str, Any]] = {}
         for part in self._parts():
             built, now = self._built.get(part.path, {}), _plain(part)
-            values = {name: value for name, value in now.items() if not _equal(value, built.get(name, _ABSENT))}
+            values = {name: value for name, value in now.items() if not equal(value, built.get(name, _ABSENT))}
             if values and part.path in self._built:
                 changed[part.path] = {name: (value, _is_on_device(value)) for name, value in values.items()}
         return changed
@@ -226,7 +226,7 @@ def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def _equal(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
     """Return whether two plain values are equal, with tensors on the same device."""
     if other is _ABSENT:
         return False

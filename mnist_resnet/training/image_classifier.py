@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from mnist_resnet.config.schema import Config
-from mnist_resnet.data.batches import DataSplits, decode, load
+from mnist_resnet.data.batches import DataSplits, check_split, decode, load
 from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.errors import wording
+from mnist_resnet.jobs.checkpoint import random_states
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.task_run import TaskRun
@@ -21,7 +22,9 @@ from mnist_resnet.tracking.guarded import GuardedTracker
 from mnist_resnet.tracking.log_file import LogFile, report_loss
 from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
+from mnist_resnet.training.component_state import equal
 from mnist_resnet.training.loop import Training, log_probabilities, train
+from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.predictions import test_set_sha256, write_predictions
 from mnist_resnet.training.recipe import try_recipe
 
@@ -45,6 +48,7 @@ def check_data(config: Config) -> str | None:
         UsageError: They can't, or don't.
     """
     decode(config.data)
+    check_split(config.data, config.seeds.split)
     return fingerprint(config.data)
 
 
@@ -62,7 +66,7 @@ def run(run: TaskRun) -> None:
     config = run.config
     chosen = _numerics(run)
     run.record_data(fingerprint(config.data))
-    splits = load(config.data, chosen.device)
+    splits = load(config.data, chosen.device, config.seeds.split)
     training = Training(config, splits, chosen)
     state, restored = run.load_state()
     if state is not None:
@@ -76,6 +80,7 @@ def run(run: TaskRun) -> None:
     for line in [*restored, *left_out, *not_saved, f"{training.numerics}{f' ({why})' if why else ''}"]:
         run.console.log(f"  {line}")
     run.checkpoints.check(training.state)
+    unused = _SeedUse(training) if state is None else None
     try:
         with _anomalies(config), _profile(config, run.folder), run.checkpoints.closing():
             train(training, run.callbacks, run.checkpoints, run.stop)
@@ -85,10 +90,36 @@ def run(run: TaskRun) -> None:
     except Pruned:
         _add_report_losses(run, training)
         raise
+    run.writer.note(*(unused.lines() if unused else ()))
     _save_results(run, training)
     if config.sweep.keep == "checkpoint":
         run.keep_checkpoint(training.state)
     _add_report_losses(run, training)
+
+
+class _SeedUse:
+    """Finds out whether seeds that were set for what is drawn during training had an effect."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._before = self._states()
+
+    def _states(self) -> dict[str, Any]:
+        """Return the state of the generator that each of these seeds began."""
+        training = self._training
+        states = {"dropout": random_states(training.numerics.device)}
+        if isinstance(training.augment, OwnStream):
+            states["augmentation"] = training.augment.states
+        return {key: state for key, state in states.items() if getattr(training.config.seeds, key) is not None}
+
+    def lines(self) -> list[str]:
+        """Return a line for each seed of a generator from which nothing was drawn."""
+        seeds, now = self._training.config.seeds, self._states()
+        return [
+            f"seeds.{key}={getattr(seeds, key)}: had no effect, nothing was drawn from it during training"
+            for key, before in self._before.items()
+            if equal(before, now[key])
+        ]
 
 
 def _numerics(run: TaskRun) -> numerics.Numerics:

@@ -33,6 +33,7 @@ from mnist_resnet.training.memory_format import TAKES_ROWS_ONLY, use_channels_la
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.optimizer_state import load_optimizer_state
 from mnist_resnet.training.own_metrics import own_values
+from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.parameter_groups import parameter_groups
 from mnist_resnet.training.step import LossFunction, Step, StepParts
 
@@ -96,7 +97,8 @@ class Training:
 
     def __init__(self, config: Config, splits: DataSplits, numerics: Numerics) -> None:
         self.config, self.splits, self.numerics = config, splits, numerics
-        seed_everything(config.seed)
+        after_building = _random_states_of_dropout(config, splits, numerics)
+        seed_everything(config.seed_of("init"))
         self.model: nn.Module = build(config.model.node()).to(numerics.device)
         if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
             self.model.eval()(splits.train.batch(slice(0, 1))[0])
@@ -122,6 +124,8 @@ class Training:
         augment = build(config.augmentation.node())
         augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
         self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
+        if config.seeds.augmentation is not None:
+            self.augment = OwnStream(self.augment, config.seeds.augmentation, numerics.device)
         own = {"model": self.model, "optim": self.optimizer, "schedule": self.schedule, "averaging": self.averaging}
         self.own_step: Step | None = None
         others = {"loss": self.loss, "augmentation": self.augment}
@@ -140,6 +144,8 @@ class Training:
         self.batch_losses: list[Tensor] = []
         self.forward: Forward = predict
         self.replay: Update | None = None
+        if after_building is not None:
+            set_random_states(after_building, numerics.device)
 
     def update(self, indices: Tensor) -> Tensor:
         """Do one optimiser step.
@@ -198,6 +204,20 @@ class Training:
         self.history, self.batch_losses = list(state["history"]), list(state["batch_losses"])
 
 
+def _random_states_of_dropout(config: Config, splits: DataSplits, numerics: Numerics) -> State | None:
+    """Return where the generators of a run with the seed of dropout stand once it is built; None if that is this run.
+
+    Building a network draws from the same generators as dropout. So with `seed=1 seeds.init=2`, dropout draws what it
+    does with `seed=1`, and `seed=1 seeds.init=1` is bitwise the same run as `seed=1`.
+    """
+    dropout = config.seed_of("dropout")
+    if dropout == config.seed_of("init"):
+        return None
+    seeds = config.seeds.model_copy(update={"init": dropout, "augmentation": None})
+    Training(config.model_copy(update={"seeds": seeds}), splits, numerics)
+    return random_states(numerics.device)
+
+
 def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkpoints, stop: StopCheck) -> None:
     """Train until the last epoch, starting at `training.epoch` and `training.step`.
 
@@ -239,7 +259,7 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
     config, model, device = training.config, training.model, training.numerics.device
     labels = training.splits.train.labels
     weights = balancing_weights(labels.cpu()) if config.data.balanced else None
-    order = shuffled(len(labels), config.seed, training.epoch, weights).to(device)
+    order = shuffled(len(labels), config.seed_of("order"), training.epoch, weights).to(device)
     metrics = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()

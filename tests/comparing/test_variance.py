@@ -62,3 +62,23 @@ def test_design_with_holes_is_analysed_and_one_without_error_is_not() -> None:
     assert analyse(VALUES[one_seed.index].tolist(), one_seed[["a", "b"]], [0] * 6) == ([], 0)
     no_cell = DESIGN[(DESIGN["a"] == "x") | (DESIGN["b"] != 3)]
     assert analyse(VALUES[no_cell.index].tolist(), no_cell[["a", "b"]], no_cell["seed"].tolist()) == ([], 0)
+
+
+@pytest.mark.slow
+def test_mixed_model_finds_effects_that_are_not_there_in_a_design_with_a_hole() -> None:
+    """Why docs/comparing.md lists cells instead: of studies without any effect, far more than 5 % show one."""
+    import warnings
+
+    import statsmodels.formula.api as formulas
+
+    random, found, studies, seeds = np.random.default_rng(2), 0, 400, 3
+    cells = [("x", 1), ("x", 2), ("y", 1)]  # the fourth was not run
+    rows = [(a, b, seed) for a, b in cells for seed in range(seeds)]
+    for _ in range(studies):
+        data = pd.DataFrame(rows, columns=["a", "b", "seed"])
+        data["value"] = random.normal(size=len(rows)) + random.normal(size=seeds)[data["seed"]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fitted = formulas.mixedlm("value ~ C(a) + C(b)", data, groups=data["seed"]).fit(reml=True)
+        found += fitted.pvalues["C(a)[T.y]"] < 0.05
+    assert found / studies > 0.09

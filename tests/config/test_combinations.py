@@ -35,6 +35,28 @@ def test_combinations_are_complete_and_ordered() -> None:
     assert swept == ["optim.lr", "model"]
 
 
+def test_one_source_varies_each_alone_and_all_together() -> None:
+    arguments = ["seeds.init=1,2,3", "optim.lr=0.1,0.2", "seeds.order=1,2", "seeds.split=5"]
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
+        jobs, swept = combinations(arguments, {}, GlobalHydra.instance().config_loader(), "one_source")
+    assert swept == ["seeds.init", "optim.lr", "seeds.order"]
+    pairs = [("1", "1"), ("2", "1"), ("3", "1"), ("1", "2"), ("2", "2")]
+    assert jobs == [
+        [f"seeds.init={init}", f"optim.lr={lr}", f"seeds.order={order}", "seeds.split=5"]
+        for lr in ("0.1", "0.2")
+        for init, order in pairs
+    ]
+
+
+def test_one_source_of_many_seeds_is_not_built_from_all_combinations() -> None:
+    arguments = [f"seeds.{source}=range(1,31)" for source in ("init", "order", "dropout", "augmentation", "split")]
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
+        jobs, _ = combinations(arguments, {}, GlobalHydra.instance().config_loader(), "one_source")
+        with pytest.raises(UsageError, match=r"sweep.design=one_source: no source of randomness is swept"):
+            combinations(["seed=1,2", "seeds.init=3"], {}, GlobalHydra.instance().config_loader(), "one_source")
+    assert len(jobs) == len({*map(tuple, jobs)}) == 1 + 5 * 29 + 29
+
+
 @pytest.mark.parametrize(
     ("argument", "levels"),
     [

@@ -20,6 +20,8 @@ JOBS_PER_SEED = {
     "lean_ablation": 12,
 }
 
+STUDIES = [*JOBS_PER_SEED, "variance"]
+
 Train = Callable[..., CommandResult]
 
 
@@ -52,7 +54,7 @@ def _tiny(place: Place) -> list[str]:
 
 
 def test_every_study_is_listed_here() -> None:
-    assert {file.stem for file in (CHECKOUT / "conf/sweep").glob("*.yaml")} == JOBS_PER_SEED.keys()
+    assert {file.stem for file in (CHECKOUT / "conf/sweep").glob("*.yaml")} == {*STUDIES}
 
 
 @pytest.mark.parametrize("study", JOBS_PER_SEED)
@@ -64,6 +66,11 @@ def test_study_plans_each_config_with_each_seed(study: str, train: Train, place:
     assert set(seeds) == {3, 17}
     assert max(seeds.count(3), seeds.count(17)) <= JOBS_PER_SEED[study]
     assert not (place.folder / "multirun").exists()
+
+
+def test_study_of_variance_plans_each_source_alone_and_all_together(train: Train) -> None:
+    names = _planned(train("+sweep=variance", "sweep.seeds=3", "sweep.dry_run=true"))
+    assert len(set(names)) == 1 + 4 * 2 + 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_command_line_overrides_the_values_of_a_study(train: Train) -> None:
     assert all(f"optim.lr={lr}" in name for lr, name in zip(("0.1", "0.2"), names, strict=True))
 
 
-@pytest.mark.parametrize("study", JOBS_PER_SEED)
+@pytest.mark.parametrize("study", STUDIES)
 def test_quick_study_has_a_separate_folder(study: str, train: Train) -> None:
     names = []
     for scale in ("full", "quick"):
@@ -117,6 +124,22 @@ def test_quick_ablation_gives_a_verdict_on_every_claim(train: Train, place: Plac
     for row in verdicts:
         assert row["n"] == "3"
         assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at the report's scale")
+
+
+def test_study_of_variance_says_what_each_source_contributes(train: Train, place: Place) -> None:
+    sizes = ["data.train_size=48", "data.test_size=32", "data.val_size=8", "regularization=none", "trainer.epochs=1"]
+    ended = train("+sweep=variance", "sweep.seeds=2", *_tiny(place), *sizes)
+    assert ended.code == 0, ended.err
+    sweep = place.folder / "multirun" / "variance"
+    assert list(statuses(sweep).values()) == ["completed"] * 6
+    rows = {row["source"]: row for row in _table(sweep, "Variance by source")}
+    assert list(rows)[:5] == [
+        *("initial weights", "order of the training images", "dropout", "data split", "all together")
+    ]
+    assert {row["runs"] for row in list(rows.values())[:5]} == {"2"}
+    assert rows["dropout"]["95 % interval of sd"] == "no effect: all runs are equal", "bit for bit"
+    notes = re.findall(r"Note: seeds.dropout=(\d): had no effect", (sweep / "table.md").read_text())
+    assert notes == ["1", "2"]
 
 
 @pytest.mark.slow

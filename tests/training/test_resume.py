@@ -55,6 +55,15 @@ KINDS = {
     "elastic, smooth labels, moving average": (
         *("augmentation=elastic", "loss=label_smoothing", "averaging=ema", "trainer.checkpoint_every=1"),
     ),
+    "augmentation and dropout of their own": (
+        *(
+            "augmentation=affine",
+            "seeds.augmentation=4",
+            "seeds.dropout=2",
+            "seeds.init=3",
+            "trainer.checkpoint_every=1",
+        ),
+    ),
     "translate, average of the tail": ("augmentation=translate", "averaging=swa", "averaging.share=0.6"),
 }
 

@@ -15,6 +15,7 @@ from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
+from mnist_resnet.comparing.sources import judged_jobs
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 
@@ -60,7 +61,8 @@ def _columns(row: dict[Any, Any], metric: str) -> dict[str, float]:
 def claims(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Return each claimed figure with the measurements, the verdict, and the numbers of its jobs (`members`)."""
     number = {id(job): index for index, job in enumerate(jobs)}
-    return [_claim(judgement, [number[id(job)] for job in judgement.jobs]) for judgement in judgements(jobs)]
+    found = judgements(judged_jobs(jobs))
+    return [_claim(judgement, [number[id(job)] for job in judgement.jobs]) for judgement in found]
 
 
 def _claim(judgement: Judgement, members: list[int]) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""Launches a sweep in rounds, each with more seeds for the configs whose interval is still too wide."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_resnet.config.identity import identity
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.seed_sources import SEEDS
+from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import SWEEP
+from mnist_resnet.sweeps.folder import read_sweep
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round runs.
+
+    Attributes:
+        seeds: the largest number of seeds of any config, counted from seed 1.
+        seeds_of: number of seeds of each config that the sweep has, by its identity without the seed.
+        first: number of seeds of a config that the sweep does not have yet.
+        is_open: whether seeds of it have not ended.
+        line: what is to be said of the intervals so far; empty if all are narrow enough, and before the first round.
+    """
+
+    seeds: int
+    seeds_of: Mapping[str, int]
+    first: int
+    is_open: bool
+    line: str
+
+    def has(self, job: JobSpec) -> bool:
+        """Return whether a job belongs to the round."""
+        return int(job.config["seed"]) <= self.seeds_of.get(without_seed(job.config), self.first)
+
+
+def without_seed(config: Mapping[str, Any]) -> str:
+    """Return what jobs that differ only in their seed have in common."""
+    return identity({**config, "seed": 0})
+
+
+def next_round(folder: Path | None, configs: Sequence[JobSpec], settings: Mapping[str, Any]) -> Round:
+    """Return what is to be run next, from the results in the sweep's folder alone.
+
+    Args:
+        folder: the sweep's folder; None, or one without a sweep, before the first round.
+        configs: a job of each config of this launch; others in the folder get no more seeds.
+        settings: the config's `sweep`.
+
+    Raises:
+        UsageError: the settings do not say how narrow an interval is wanted.
+    """
+    # slow to import, and not needed by other launches
+    from mnist_resnet.comparing.job_reader import load_jobs
+    from mnist_resnet.comparing.sequential import progress_of_jobs, target_of
+
+    target = target_of(settings)
+    assert target is not None
+    first = target.looks[0]
+    if folder is None or not (folder / SWEEP).exists():
+        return Round(first, {}, first, True, "")
+    key_of = {job.name: without_seed(job.config) for job in read_sweep(folder).jobs}
+    wanted = {without_seed(job.config) for job in configs}
+    found = [
+        (group, entry)
+        for group, entry in progress_of_jobs(load_jobs([folder])[0], target)
+        if key_of[group[0].folder.name] in wanted
+    ]
+    seeds_of = {key_of[job.folder.name]: entry.seeds for group, entry in found for job in group}
+    growing = sum(entry.is_open for _, entry in found)
+    given_up = sum(not entry.is_narrow and not entry.is_open for _, entry in found)
+    parts = [f"{growing} of {len(found)} get more seeds"] if growing else []
+    parts += [f"{given_up} of {len(found)} are wider with {target.maximum} seeds (sweep.max_seeds)"] if given_up else []
+    line = f"configs with an interval wider than {target.width:g} (sweep.interval_width): {', '.join(parts)}"
+    return Round(max(seeds_of.values(), default=first), seeds_of, first, growing > 0, line if parts else "")
+
+
+def refuse_with_added_seeds(arguments: Sequence[str], detach: bool) -> None:
+    """Reject what does not go with `sweep.seeds=auto`.
+
+    Raises:
+        UsageError: seeds are given, too, or nobody would wait for the results of a round.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key == "seed":
+            raise UsageError(f"seed={value}: sweep.seeds=auto takes the seeds 1, 2, 3, …; leave one of the two out")
+    if detach:
+        raise UsageError("sweep.detach=true: sweep.seeds=auto waits for each round's results; leave one of the two out")
+
+
+def refuse_sources_with_added_seeds(swept: Sequence[str]) -> None:
+    """Reject a study of seeds of single sources, of which `sweep.seeds=auto` would add none.
+
+    Raises:
+        UsageError: it is one.
+    """
+    for key in swept:
+        if key.startswith(f"{SEEDS}."):
+            raise UsageError(f"sweep.seeds=auto: adds values of seed, but {key} is swept; give a number of seeds")
+
+
+def refuse_without_added_seeds(arguments: Sequence[str]) -> None:
+    """Reject settings of `sweep.seeds=auto` where they would have no effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key in ("sweep.interval_width", "sweep.max_seeds") and value != "null":
+            raise UsageError(f"{key}={value}: is for sweep.seeds=auto; add it, or leave this out")
