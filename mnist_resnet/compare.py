@@ -26,6 +26,16 @@ PUBLISHED = "freeze.txt"
 TABLES = ("rich", "markdown", "latex")
 """Formats with the whole report: tables, statistics and verdicts."""
 
+FORMAT_OF_SUFFIX = {
+    ".csv": "csv",
+    ".html": "html",
+    ".md": "markdown",
+    ".png": "png",
+    ".svg": "svg",
+    ".tex": "latex",
+}
+"""Format of an output file where `--format` is not given; any other name gets the terminal's tables."""
+
 OPTION_APPLIES_TO = {
     "by": (*TABLES, "png", "svg"),
     "metric": TABLES,
@@ -42,6 +52,8 @@ WIDTH = 200
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.compare") -> int:
     """Run the command and return its exit code: 2 for bad input, after one line on it."""
     options = _parser(program).parse_args(arguments)
+    if options.format is None:
+        options.format = FORMAT_OF_SUFFIX.get(options.output.suffix.lower(), "rich") if options.output else "rich"
     if isinstance(sys.stdout, TextIOWrapper):
         # print a question mark for any character that the terminal can't show
         sys.stdout.reconfigure(errors="replace")
@@ -123,6 +135,10 @@ def _check_output(options: argparse.Namespace) -> None:
         raise UsageError(f"--output: there is no folder {output.resolve().parent}")
     if options.format not in ("png", "svg") and output.is_dir():
         raise UsageError(f"--output: {output} is a folder; give the name of a file")
+    if options.format in ("png", "svg") and not output.is_dir() and output.suffix:
+        raise UsageError(
+            f"--output: {output} is the name of a file, but there are several figures; give the name of a folder"
+        )
 
 
 def _check_own_folder(options: argparse.Namespace) -> None:
@@ -178,7 +194,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="smallest difference of interest: percentage points for shares, such as accuracies, else the metric's "
         "unit; default: a tenth of the first level's error rate, or mean",
     )
-    parser.add_argument("--format", choices=FORMATS, default="rich", help="rich: for a terminal; html: a dashboard")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="rich: for a terminal; html: a dashboard; default: by the suffix of --output, else rich",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="output file; a folder for png and svg")
     parser.add_argument("--wandb", action="store_true", help="create a workspace and a report on W&B instead")
     parser.add_argument(

@@ -93,6 +93,8 @@ def test_broken_folder_does_not_hide_a_valid_one(tmp_path: Path, capsys: pytest.
         (["SWEEP", "OTHER", "--format", "html"], "--output FILE.html is needed for several folders"),
         (["SWEEP", "OTHER", "--format", "png"], "--output FOLDER is needed for several folders"),
         (["SWEEP", "OTHER", "--format", "svg"], "--output FOLDER is needed for several folders"),
+        (["SWEEP", "--output", "curves.png"], "the name of a file, but there are several figures"),
+        (["SWEEP", "--output", "page.html", "--by", "model"], "--by: does not apply to --format html"),
         (["RECORD", "--format", "html"], "--output FILE.html is needed for a published record"),
         (["RECORD", "--format", "png"], "--output FOLDER is needed for a published record"),
     ],
@@ -127,6 +129,27 @@ def test_formats_are_printed_or_written_to_a_file(
     assert expected in capsys.readouterr().out
     assert main([str(folder), "--format", style, "--output", str(tmp_path / "out")]) == 0
     assert expected in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("page.html", "<!doctype html>"),
+        ("table.md", "| --- |"),
+        ("Table.TEX", "\\midrule"),
+        ("jobs.csv", "name,sweep,status"),
+        ("notes.txt", "Over seeds"),
+        ("notes", "Over seeds"),
+    ],
+)
+def test_format_is_that_of_the_output_file(tmp_path: Path, name: str, expected: str) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    assert main([str(folder), "--output", str(tmp_path / name)]) == 0
+    written = (tmp_path / name).read_text()
+    assert expected in written
+    assert ("<html" in written) == name.endswith(".html")
+    assert main([str(folder), "--format", "rich", "--output", str(tmp_path / name)]) == 0
+    assert "Over seeds" in (tmp_path / name).read_text(), "a format that is given is kept"
 
 
 def test_two_jobs_are_compared_image_by_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
