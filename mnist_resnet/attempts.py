@@ -4,7 +4,7 @@ A job folder has numbered attempts, `attempts/0001.json` and on. The one with th
 (see `jobs.lease`, which creates them). Any process may read its state, without locks and without comparing clocks:
 
 - Its holder touches the file every `HEARTBEAT` seconds. An observer compares the file's time only with what it saw
-  there before, and considers a lease expired when nothing has changed for `STALE_AFTER` (60) seconds that it watched.
+  there before, and considers a lease expired when nothing has changed for `STALE_AFTER` (90) seconds that it watched.
 - On the same machine (same host, boot and process namespace; known on Linux only) the process table decides: a lease
   expires at once if its holder's process is gone, and never while that process exists, even if it is suspended.
 
@@ -30,8 +30,11 @@ from mnist_resnet.stored_file import parse_json, read_stored
 HEARTBEAT = 5.0
 """Seconds between two heartbeats of a lease's holder."""
 
-STALE_AFTER = 60.0
-"""Seconds of watching without a heartbeat after which a lease held on another machine expires."""
+STALE_AFTER = 90.0
+"""Seconds of watching without a heartbeat after which a lease held on another machine expires.
+
+On a machine with too much to do, a heartbeat may be a minute late.
+"""
 
 STALE_VARIABLE = "MNIST_RESNET_STALE_AFTER"
 """Environment variable that replaces `STALE_AFTER`: a larger value for a file server that is often away for longer."""

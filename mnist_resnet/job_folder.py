@@ -41,6 +41,8 @@ EXPERIMENTS = "experiment"
 """Folder in a search's folder. With it, that folder can be given as `--config-dir`."""
 LAUNCHES = "launches"
 """Folder inside a sweep folder. Its lease is held while the job list is read and written: one launch at a time."""
+MAX_JOBS = 100_000
+"""Most jobs of a sweep; what lists more was made to take memory and time."""
 TABLE = "table.md"
 RESULTS = "results.csv"
 DASHBOARD = "dashboard.html"
@@ -207,7 +209,7 @@ def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
     Raises:
         MissingFile: there is no such file.
         UndeliveredFile: a file server fails to deliver it at present.
-        UnreadableFolder: it is incomplete, not a JSON object, or of an unknown format version.
+        UnreadableFolder: it is incomplete, not a JSON object, of an unknown format version, or lists too many jobs.
     """
     try:
         most = MAX_SWEEP if path.name == SWEEP else MAX_TEXT
@@ -222,6 +224,9 @@ def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
         raise UnreadableFolder(f"{path}: not a file of this program (it has no format number)")
     if content["format"] != FORMAT:
         raise UnreadableFolder(f"{path}: format {content['format']}, and this version reads format {FORMAT}")
+    jobs = content.get("jobs")
+    if isinstance(jobs, list) and len(jobs) > MAX_JOBS:
+        raise UnreadableFolder(f"{path}: lists {len(jobs):,} jobs; a sweep has {MAX_JOBS:,} at most")
     return content
 
 

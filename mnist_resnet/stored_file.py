@@ -34,6 +34,9 @@ MAX_WEIGHTS = 64_000 * MEGABYTE
 MAX_DEPTH = 100
 """Deepest nesting of JSON. Config nodes are some ten levels deep."""
 
+MAX_VALUES = 20_000_000
+"""Most values in JSON, each of which takes some hundred bytes of memory; a job in `sweep.json` has about 150."""
+
 MAX_DIGITS = 30
 """Most digits of a whole number in JSON; others can't be converted to a float, or not in bounded time."""
 
@@ -127,9 +130,11 @@ def parse_json(text: str | bytes, object_hook: Callable[[dict[str, Any]], Any] |
     """Return what JSON of unknown origin holds.
 
     Raises:
-        ValueError: It is no JSON, is nested too deeply, or holds a number that is too long.
+        ValueError: It is no JSON, is nested too deeply, or holds too many values or a number that is too long.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
+    if len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values")
     try:
         content = json.loads(text, object_hook=object_hook, parse_int=_whole_number)
     except RecursionError:

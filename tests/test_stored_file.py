@@ -78,6 +78,21 @@ def test_json_that_no_program_of_ours_writes_is_refused(text: str, reason: str) 
         parse_json(text)
 
 
+def test_more_values_than_memory_holds_are_refused_before_they_are_read() -> None:
+    with pytest.raises(ValueError, match="more than 20,000,000 values"):
+        parse_json("[" + "[]," * 10_000_000 + "0]")
+
+
+def test_a_sweep_of_a_million_jobs_is_refused_in_one_line(tmp_path: Path) -> None:
+    job = '{"name": "a", "config": {}, "overrides": [], "swept": {}, "choices": {}, "signature": ""}'
+    (tmp_path / "sweep.json").write_text(f'{{"format": 1, "name": "s", "jobs": [{",".join([job] * 1_000_000)}]}}')
+    with pytest.raises(UnreadableFolder, match="lists 1,000,000 jobs; a sweep has 100,000 at most"):
+        read_json(tmp_path / "sweep.json")
+    jobs, remarks = load_jobs([tmp_path])
+    assert jobs == []
+    assert "lists 1,000,000 jobs" in remarks[0]
+
+
 def test_strings_control_no_terminal_whether_escaped_or_not() -> None:
     text = '{"a\\u001b[31m": ["b\x9b2J", "\\u202egnp.exe", "line\\nline\\ttab", "é 数"]}'
     assert parse_json(text) == {"a�[31m": ["b�2J", "�gnp.exe", "line\nline\ttab", "é 数"]}

@@ -1,12 +1,23 @@
 """Reads jobs from sweep and job folders; anything unreadable becomes a one-line remark."""
 
+import os
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.comparing.job import QUEUED, UNREADABLE, Job
-from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, check_job, check_status, read_json
+from mnist_resnet.job_folder import (
+    MAX_JOBS,
+    RESULT,
+    SWEEP,
+    Status,
+    UnreadableFolder,
+    check_job,
+    check_status,
+    read_json,
+)
 
 
 def load_jobs(folders: Sequence[Path]) -> tuple[list[Job], list[str]]:
@@ -36,7 +47,7 @@ def _jobs_in(folder: Path, remarks: list[str], depth: int) -> list[Job]:
     elif not folder.is_dir():
         remarks.append(f"{folder}: no such folder")
         return []
-    subfolders = _subfolders(folder)
+    subfolders = _subfolders(folder, remarks)
     jobs = _readable_jobs([path for path in subfolders if (path / RESULT).exists()], None, remarks)
     if depth:
         deeper = [path for path in subfolders if not (path / RESULT).exists()]
@@ -46,11 +57,16 @@ def _jobs_in(folder: Path, remarks: list[str], depth: int) -> list[Job]:
     return jobs
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path, remarks: list[str]) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        with os.scandir(folder) as entries:
+            folders = (entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            names = list(islice(folders, MAX_JOBS + 1))
     except OSError:
         return []
+    if len(names) > MAX_JOBS:
+        remarks.append(f"{folder}: has more than {MAX_JOBS:,} folders, and the others are left out")
+    return [folder / name for name in sorted(names[:MAX_JOBS])]
 
 
 def _jobs_of_sweep(folder: Path, remarks: list[str]) -> list[Job]:

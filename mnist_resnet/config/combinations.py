@@ -1,6 +1,7 @@
 """Combinations of overrides: from a sweep's command line to one list of overrides per job."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 from mnist_resnet.config.signature import flatten
-from mnist_resnet.config.sweep_grammar import levels, parse_sweep, sweep_parser
+from mnist_resnet.config.sweep_grammar import MAX_LEVELS, levels, parse_sweep, sweep_parser
 from mnist_resnet.config.validation_errors import suggest_key
 from mnist_resnet.errors import UsageError
 
@@ -36,13 +37,17 @@ def combinations(
         design: `sweep.design`, which leaves some of all combinations out.
 
     Raises:
-        UsageError: a key is repeated, its sweep is an interval or empty, or the design does not suit what is swept.
+        UsageError: a key is repeated, its sweep is an interval or empty, there are too many combinations, or the design
+            does not suit what is swept.
     """
     overrides = parse_sweep(arguments, params, loader)
     levels = [_level_overrides(override) for override in overrides]
     swept = [override.get_key_element().lstrip("+") for override in overrides if override.is_sweep_override()]
     if design == "one_source":
         return one_source(levels), swept
+    if (count := math.prod(map(len, levels))) > MAX_LEVELS:
+        shown = " ".join(str(override.input_line) for override in overrides if override.is_sweep_override())
+        raise UsageError(f"{shown}: {count:,} combinations; {MAX_LEVELS:,} is the most")
     combined = [list(combination) for combination in itertools.product(*levels)]
     return within_one_change(combined, swept) if design == "one_change" else combined, swept
 

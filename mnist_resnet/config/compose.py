@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -18,6 +19,7 @@ from mnist_resnet.config.combinations import Combination, override_key
 from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
 from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
@@ -50,6 +52,7 @@ class Composer:
         self._shared: dict[tuple[str, ...], DictConfig] = {}
         self._uses_hydra_node: dict[tuple[str, ...], bool] = {}
         self._alone: dict[tuple[str, ...], tuple[DictConfig, dict[str, str | None]] | None] = {}
+        self._resolved: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[str, Any] | None] = {}
         self._is_group: dict[str, bool] = {}
         refuse_ambiguous_values(config)
         for plugin in PLUGINS:
@@ -72,7 +75,7 @@ class Composer:
         if values and self._uses_hydra_node[choices]:
             # The config refers to Hydra's node, which stores the overrides in further forms; let Hydra compose it.
             return self._loader.load_sweep_config(self._config, list(combination))
-        composed = self._with_values(shared, values)
+        composed = self._with_values(shared, [self._parser.parse_override(value) for value in values])
         if composed is None:
             # Hydra rejects a value as well; its error is the one that `hydra_errors` can explain.
             return self._loader.load_sweep_config(self._config, list(combination))
@@ -81,28 +84,42 @@ class Composer:
 
     def compose_alone(
         self, combination: Combination, swept: Sequence[str]
-    ) -> tuple[DictConfig, dict[str, str | None]] | None:
-        """Return the config of one job without Hydra's node, and its choices; None if the job needs that node.
+    ) -> tuple[dict[str, Any], dict[str, str | None]] | None:
+        """Return the resolved config of one job without Hydra's node, and its choices; None if it needs that node.
 
-        To copy and to resolve it takes most of the time of `compose`, and hardly a config refers to it.
+        To copy and to resolve that node takes most of the time of `compose`, and hardly a config refers to it. To
+        resolve the rest takes most of the remaining time, and is done once for jobs that differ in plain values alone.
         """
         values, choices = self._parted(combination, swept)
         self._compose_shared(choices)
         alone = self._alone[choices]
         if alone is None or any("${" in value for value in values):
             return None
-        composed = self._with_values(alone[0], values)
-        return None if composed is None else (composed, dict(alone[1]))
+        config, recorded = alone
+        parsed = [self._parser.parse_override(value) for value in values]
+        given = {override.key_or_group: override.value() for override in parsed}
+        similar = choices, tuple(given)
+        before = self._resolved.get(similar)
+        resolved = None if before is None else with_plain_values(before, given)
+        if resolved is None:
+            composed = self._with_values(config, parsed)
+            if composed is None:
+                return None
+            resolved = resolved_container(composed)
+        if similar not in self._resolved:
+            is_moved = may_refer_to(OmegaConf.to_container(config, resolve=False), given)
+            self._resolved[similar] = None if is_moved else resolved
+        return resolved, dict(recorded)
 
     def _parted(self, combination: Combination, swept: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         """Return the overrides that set swept values, and all others."""
         values = [override for override in combination if self._is_swept_value(override.partition("=")[0], swept)]
         return values, tuple(override for override in combination if override not in values)
 
-    def _with_values(self, shared: DictConfig, values: Sequence[str]) -> DictConfig | None:
+    def _with_values(self, shared: DictConfig, values: Sequence[Override]) -> DictConfig | None:
         """Return a copy of the config with these values; None if it does not take one of them."""
         composed = copy.deepcopy(shared)
-        for override in map(self._parser.parse_override, values):
+        for override in values:
             try:
                 OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:
@@ -196,15 +213,14 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
     """
     refuse_unread_keys(composed)
     with as_hydras_config(composed):
-        return _job_spec(_without_hydra(composed), recorded_choices(composed), combination, swept)
+        resolved = resolved_container(_without_hydra(composed))
+    return _job_spec(resolved, recorded_choices(composed), combination, swept)
 
 
 def _job_spec(
-    alone: DictConfig, choices: dict[str, str | None], combination: Combination, swept: Sequence[str]
+    resolved: dict[str, Any], choices: dict[str, str | None], combination: Combination, swept: Sequence[str]
 ) -> JobSpec:
-    container = OmegaConf.to_container(alone, resolve=True, throw_on_missing=True)
-    assert isinstance(container, dict)
-    content: dict[str, Any] = with_moved_targets({str(key): value for key, value in container.items()})
+    content: dict[str, Any] = with_moved_targets(resolved)
     allow(content)
     return make_job_spec(content, choices, combination, swept)
 

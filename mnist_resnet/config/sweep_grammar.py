@@ -28,6 +28,9 @@ from mnist_resnet.errors import UsageError
 
 LOG = logging.getLogger("mnist_resnet")
 
+MAX_LEVELS = 1_000_000
+"""Most values of one range, and most combinations of a sweep's values: memory and time for more run out."""
+
 NEEDS_QUOTES = re.compile(r"""[,:=\[\]{}()'"\\]""")
 """Characters that would end or change a text inside a list of levels."""
 
@@ -85,14 +88,15 @@ def levels(override: Override) -> list[str]:
         UsageError: the sweep has no values.
     """
     value: Any = override.value()
-    if isinstance(value, Glob):
-        listed = _matching_options(value, override)
-    elif isinstance(value, RangeSweep):
-        listed = [str(number) for number in range_values(value)]
+    if isinstance(value, RangeSweep):
+        numbers = [*range_values(value)]
         if value.shuffle:
-            random.shuffle(listed)
+            random.shuffle(numbers)
+        listed = [(str(number), number) for number in numbers]
     else:
-        listed = list(override.sweep_string_iterator())
+        texts = _matching_options(value, override) if isinstance(value, Glob) else override.sweep_string_iterator()
+        parser = OverridesParser.create()
+        listed = [(text, parser.parse_override(f"{override.key_or_group}={text}").value()) for text in texts]
     if not listed:
         raise UsageError(f"{override.input_line}: gives no value to sweep over")
     return _without_duplicates(listed, override)
@@ -109,8 +113,11 @@ def range_values(sweep: RangeSweep) -> list[int] | list[float]:
 
 def _numbers(sweep: RangeSweep) -> list[int] | list[float]:
     bounds: Any = (sweep.start, sweep.stop, sweep.step)
+    typed = f"range({','.join(map(str, bounds))})"
     if not sweep.step:
-        raise UsageError(f"range({','.join(map(str, bounds))}): needs a step other than 0")
+        raise UsageError(f"{typed}: needs a step other than 0")
+    if (count := (bounds[1] - bounds[0]) / bounds[2]) > MAX_LEVELS:
+        raise UsageError(f"{typed}: has {count:,.0f} values; {MAX_LEVELS:,} is the most")
     if all(isinstance(bound, int) for bound in bounds):
         return list(range(*bounds))
     start, stop, step = (Decimal(str(bound)) for bound in bounds)
@@ -150,15 +157,18 @@ def _options(loader: ConfigLoader, group: str, folder: str = "") -> Iterator[str
         yield from _options(loader, f"{group}/{inner}", f"{folder}{inner}/")
 
 
-def _without_duplicates(listed: list[str], override: Override) -> list[str]:
-    """Return each level once, in the form in which it comes first, and say which are repeated."""
-    key, parser = override.key_or_group, OverridesParser.create()
+def _without_duplicates(listed: Sequence[tuple[str, Any]], override: Override) -> list[str]:
+    """Return each level once, in the form in which it comes first, and say which are repeated.
+
+    Args:
+        listed: Each level as text, and its value.
+        override: What was typed.
+    """
     first: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    for level in listed:
-        value = parser.parse_override(f"{key}={level}").value()
+    for level, value in listed:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        counts[first.setdefault(repr(float(value)) if number else json.dumps(value), level)] += 1  # type: ignore[arg-type]
+        counts[first.setdefault(repr(float(value)) if number else json.dumps(value), level)] += 1
     for level, count in counts.items():
         if count > 1:
             LOG.warning("%s: lists %s %d times; it runs once", override.input_line, level, count)

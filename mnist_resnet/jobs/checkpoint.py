@@ -18,7 +18,7 @@ import numpy
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
-from mnist_resnet.jobs.packed_state import NotRestorable, difference, on_cpu, pack, unpack
+from mnist_resnet.jobs.packed_state import NotRestorable, check_growth, difference, on_cpu, pack, unpack
 from mnist_resnet.stored_file import check_archive, open_stored
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PLAIN_STATE = "state.pickle"
 """Member of the archive that is the checkpoint of a task without PyTorch; PyTorch's own archives have none such."""
+
+GROWTH = 10
+"""How many times the size of a checkpoint's file its state may take; what is shared in it counts each time."""
 
 READ_BACK = {("builtins", "complex"), ("collections", "OrderedDict")}
 """All that reading such a member may call: what no other pickled value of a packed state needs."""
@@ -251,16 +254,22 @@ def _save(state: State, file: BinaryIO) -> None:
 
 def _load(path: Path) -> State:
     with open_stored(path) as file, zipfile.ZipFile(file) as archive:  # torch itself verifies no checksum
-        check_archive(archive, path.stat().st_size)
+        size = path.stat().st_size
+        check_archive(archive, size)
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} in it is damaged")
-    state: State = unpack(_read(path))
+    packed = _read(path)
+    check_growth(packed, GROWTH * size)
+    state: State = unpack(packed)
     return state
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads values of Python's own types; reading runs no code of the file's."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Reads values of Python's own types; reading runs no code of the file's.
+
+    The implementation in C takes as much memory as the file says that there are objects.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in READ_BACK:

@@ -94,6 +94,34 @@ def unpack(packed: Any) -> Any:
     return packed
 
 
+def check_growth(packed: Any, most: int) -> None:
+    """Check that there is no more to unpack than an honest file of its size holds.
+
+    A few bytes of a file can refer to one list again and again, or describe a tensor that repeats a number.
+
+    Args:
+        packed: What was read from a file of unknown origin.
+        most: Most values, characters and bytes, all together.
+
+    Raises:
+        ValueError: There is more.
+    """
+    waiting = [packed]
+    while waiting:
+        value = waiting.pop()
+        if _is_tensor(value):
+            most -= value.numel() * value.element_size()
+        elif isinstance(value, str | bytes | bytearray | dict | list | tuple):
+            most -= len(value)
+        if most < 0:
+            raise ValueError("it unpacks to far more than its own size")
+        if isinstance(value, dict):
+            waiting += value.values()
+            waiting += [vars(value)] if isinstance(value, OrderedDict) else []
+        elif isinstance(value, list | tuple):
+            waiting += value
+
+
 def difference(one: Any, other: Any, key: str = "state") -> str | None:
     """Return the key and the types of the first value in which two packed states differ; None if there is none.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.models.model_file import ignore_torchscript_deprecation
 from mnist_resnet.models.safe_load import refuse_foreign_code
+from mnist_resnet.stored_file import MAX_WEIGHTS, check_archive, read_stored
 
 
 def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True) -> nn.Module:
@@ -30,7 +32,7 @@ def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True
         UsageError: The file can't be read, has another hash, or has not the weights of this network.
     """
     try:
-        content = Path(file).read_bytes()
+        content = read_stored(Path(file), MAX_WEIGHTS)
     except OSError as error:
         raise UsageError(f"model.file={file}: can't be read ({error.strerror})") from None
     actual = hashlib.sha256(content).hexdigest()
@@ -54,6 +56,8 @@ def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True
 
 def _weights(file: Path, content: bytes) -> dict[str, Any]:
     if file.name.startswith("checkpoint"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            check_archive(archive, len(content))
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["model"])
     refuse_foreign_code(file, content)
     with ignore_torchscript_deprecation():

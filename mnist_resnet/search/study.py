@@ -19,7 +19,7 @@ from mnist_resnet.config.validation_errors import suggest_option
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import JOURNAL, UnreadableFolder
 from mnist_resnet.search.space import Parameter
-from mnist_resnet.stored_file import RefusedFile, refuse_links
+from mnist_resnet.stored_file import MAX_SWEEP, RefusedFile, read_stored, refuse_links
 
 NAME = "search"
 """Name of the study in its journal. It is fixed, since the folder may be renamed."""
@@ -51,7 +51,7 @@ def open_storage(folder: Path) -> JournalStorage:
         refuse_links(folder, [JOURNAL])
         _cut_torn_line(file)
         return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
-    except (RefusedFile, ValueError, KeyError, TypeError) as error:
+    except (RefusedFile, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableFolder(f"{file}: can't be read ({wording(error)})") from None
 
 
@@ -62,7 +62,7 @@ def _cut_torn_line(file: Path) -> None:
     lock = _lock(file)
     lock.acquire()
     try:
-        content = file.read_bytes()
+        content = read_stored(file, MAX_SWEEP)
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             with file.open("r+b") as opened:

@@ -40,7 +40,7 @@ from mnist_resnet.jobs.environment import code_version
 from mnist_resnet.jobs.lease import Lease, acquire_lease, refuse_job_links, wait_for_lease
 from mnist_resnet.jobs.packages import package_versions
 from mnist_resnet.jobs.result import read_result
-from mnist_resnet.jobs.stop_request import last_request
+from mnist_resnet.jobs.stop_request import REQUEST, last_request
 from mnist_resnet.stored_file import RefusedFile, refuse_links
 from mnist_resnet.sweeps.cost import seconds_taken
 
@@ -156,6 +156,7 @@ def refuse_sweep_links(folder: Path, jobs: Iterable[JobSpec] = ()) -> None:
     """
     try:
         refuse_links(folder, (LAUNCHES, FIGURES, WANDB, JOURNAL, EXPERIMENTS))
+        refuse_links(folder / LAUNCHES, [REQUEST])
         for job in jobs:
             refuse_job_links(folder / job.name)
     except RefusedFile as error:

@@ -28,7 +28,7 @@ from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import SEARCH, SWEEP
+from mnist_resnet.job_folder import MAX_JOBS, SEARCH, SWEEP
 from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
@@ -226,7 +226,7 @@ def compose_jobs(
         The jobs, and the keys that are swept.
 
     Raises:
-        UsageError: a value is invalid in one of the jobs, or all of them are excluded.
+        UsageError: a value is invalid in one of the jobs, or there are none or too many of them.
     """
     refuse_search_settings(arguments)
     composer = Composer(config, loader)
@@ -234,6 +234,8 @@ def compose_jobs(
     for key in swept:
         if key.startswith("sweep."):
             raise UsageError(f"{key}: can't be swept, it is a setting of the whole sweep")
+    if len(combined) > MAX_JOBS:
+        raise UsageError(f"{', '.join(swept)}: their values make {len(combined):,} jobs; {MAX_JOBS:,} is the most")
     try:
         jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
     except HydraException as error:

@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from mnist_resnet.config.combinations import Combination
 from mnist_resnet.config.compose import Composer, compose_job, resolve_job
@@ -40,6 +41,32 @@ def test_composer_agrees_with_hydra(combination: Combination) -> None:
         HydraConfig.instance().cfg = before
     assert by_composer == by_hydra == by_itself
     assert list(by_itself.config) == list(by_hydra.config)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["seed=1", "optim.lr=0.1"], ["seed=2", "optim.lr=2"]),
+        (["regularization.dropout=0.3"], ["regularization.dropout=0.1"]),
+        (["data.channels=1", "seed=1"], ["data.channels=3", "seed=2"]),
+        (["model.dropout=0.2"], ["model.dropout=null"]),
+        (["model.blocks=[1]"], ["model.blocks=[2,2]"]),
+        (["tracking.project=a"], ["tracking.project='b,c'"]),
+        (["tracking.project=a"], ["tracking.project=${seed}"]),
+    ],
+)
+def test_job_that_differs_in_values_alone_is_composed_as_by_hydra(first: Combination, second: Combination) -> None:
+    swept = [override.partition("=")[0] for override in first]
+    with initialize_config_dir(str(CONF), **VERSION_BASE):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
+        composer = Composer(config, loader)
+        for combination in (first, second, first):
+            composed = composer.compose_alone(combination, swept)
+            by_hydra = loader.load_sweep_config(config, combination)
+            if composed is not None:
+                by_hydra = OmegaConf.masked_copy(by_hydra, [str(key) for key in by_hydra if key != "hydra"])
+                assert composed[0] == OmegaConf.to_container(by_hydra, resolve=True)
 
 
 def test_composer_raises_hydras_own_error() -> None:

@@ -8,7 +8,7 @@ from tests.engines import slurm_cluster as slurm
 from tests.engines.faults import Sandbox, assert_same_results, crash_reasons, end_statuses
 
 FAST_TIMEOUT = {STALE_VARIABLE: "15"}
-"""Seconds without a heartbeat after which a worker on a lost node counts as dead. The default is a minute."""
+"""Seconds without a heartbeat after which a worker on a lost node counts as dead. The default is 90."""
 STEP_DELAY = 0.3
 """Seconds for each of a job's 32 steps until the last fault."""
 CUT_OFF = "died, or was cut off"

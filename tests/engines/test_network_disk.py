@@ -1,11 +1,14 @@
 """Two machines with one network disk between them, whose cable, server, clocks and processes fail under a sweep."""
 
 import hashlib
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from tests.small_sweeps import CHECKOUT, assert_same_job, statuses
 pytestmark = pytest.mark.slow
 
 STALE_AFTER = 15
-"""Seconds without a heartbeat after which a process on the other machine counts as dead. The default is a minute."""
+"""Seconds without a heartbeat after which a process on the other machine counts as dead. The default is 90."""
 STEP_DELAY = 1.5
 """Seconds for each of a job's 32 steps while something fails."""
 SEEDS = ("seed=1,2",)
@@ -112,6 +115,17 @@ def study(
         yield Study(disk, sandbox, reference)
 
 
+@pytest.fixture(scope="module")
+def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library whose `CLOCK_SHIFT` shifts the clock of the programs that preload it, by seconds."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed (apt-get install gcc libc6-dev)")
+    library = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
+    source = Path(__file__).with_name("shifted_clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, source], check=True)
+    return library
+
+
 @pytest.mark.parametrize("swept", [SEEDS, SEARCH], ids=["sweep", "search"])
 def test_machine_that_is_cut_off_loses_its_job_and_writes_nothing_more(study: Study, swept: tuple[str, ...]) -> None:
     study = replace(study, swept=swept)
@@ -163,4 +177,22 @@ def test_full_disk_ends_both_with_a_line_and_loses_nothing(study: Study) -> None
         assert reason in process.output()
         assert "Traceback" not in process.output()
     filler.unlink()
+    study.finish()
+
+
+@pytest.mark.parametrize("minutes", [-7, 7], ids=["slow", "fast"])
+def test_clocks_minutes_apart_kill_nobody_and_keep_nobody_alive(
+    study: Study, shifted_clock: Path, minutes: int
+) -> None:
+    one, two, job = study.begin_both(LD_PRELOAD=str(shifted_clock), CLOCK_SHIFT=str(60 * minutes))
+    study.sandbox.set_step_delay(3 * STEP_DELAY)
+    others = str(study.held_by("two"))
+    started = [datetime.fromisoformat(attempts(study.folder / name)[-1]["started"]) for name in (job, others)]
+    assert abs(started[1] - started[0] - timedelta(minutes=minutes)) < timedelta(minutes=2)
+    time.sleep(2 * STALE_AFTER)
+    assert (study.held_by("one"), study.held_by("two")) == (job, others)
+    two.kill()
+    study.sandbox.set_step_delay(0)
+    assert one.ended() == 0, one.output()
+    assert [len(attempts(study.folder / name)) for name in (job, others)] == [1, 2]
     study.finish()

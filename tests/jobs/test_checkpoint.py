@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 
 from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT
 from mnist_resnet.jobs.checkpoint import (
+    PLAIN_STATE,
     Checkpoints,
     State,
     load_checkpoint,
@@ -130,6 +132,37 @@ def test_a_pickle_that_would_run_something_is_refused(two: Path) -> None:
     assert not victim.exists()
     torch.load(two / CHECKPOINT, weights_only=False)
     assert victim.exists(), "it would have run"
+
+
+def _list_of_lists(levels: int) -> list[Any]:
+    """Return a list of two to the power of `levels` values that takes a few bytes for each level."""
+    inner: list[Any] = [0]
+    for _ in range(levels):
+        inner = [inner, inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    "value", [_list_of_lists(40), torch.zeros(1).expand(1_000_000, 1_000_000), ["x" * 10_000] * 1_000]
+)
+def test_one_that_grows_when_it_is_unpacked_is_passed_over(two: Path, value: Any) -> None:
+    torch.save({"signature": MINE, "number": 3, "value": value}, two / CHECKPOINT)
+    number, (remark,) = found(two)
+    assert number == 1
+    assert "it unpacks to far more than its own size" in remark
+
+
+def test_one_that_claims_many_objects_takes_no_memory_for_them(two: Path) -> None:
+    # NONE, LONG_BINPUT: the object with this number is None.
+    claims = b"\x80\x02Nr" + (100_000_000).to_bytes(4, "little") + b"."
+    with zipfile.ZipFile(two / CHECKPOINT, "w") as archive:
+        archive.writestr(PLAIN_STATE, claims)
+    tracemalloc.start()
+    number, remarks = found(two)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (number, len(remarks)) == (1, 1)
+    assert most < 50_000_000
 
 
 def test_only_whole_files_ever_bear_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

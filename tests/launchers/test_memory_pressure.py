@@ -1,15 +1,14 @@
 """Where memory runs out, a launch's worker is killed and not the launcher."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.memory_group import killed_for_memory, memory_group
+
 SCORE = Path("/proc/self/oom_score_adj")
-CGROUPS = Path("/sys/fs/cgroup")
 
 PROGRAM = """
 import sys, time
@@ -46,39 +45,21 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def memory_group() -> Iterator[Path]:
-    """Make a control group with 100 MB of memory, or skip the test."""
-    for parent, limit in ((CGROUPS, "memory.max"), (CGROUPS / "memory", "memory.limit_in_bytes")):
-        group = parent / f"mnist-resnet-test-{os.getpid()}"
-        if not (parent / "cgroup.procs").exists():
-            continue
+def test_the_kernel_ends_the_small_worker_and_not_the_large_launcher() -> None:
+    with memory_group(100_000_000) as group:
+
+        def start(role: str, megabytes: int) -> "subprocess.Popen[bytes]":
+            arguments = [sys.executable, "-c", HOG, role, str(megabytes), str(group / "cgroup.procs")]
+            return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        launcher = start("launcher", 55)
+        assert launcher.stdout
         try:
-            group.mkdir()
-        except OSError:
-            continue
-        try:
-            if (group / limit).exists():
-                (group / limit).write_text("100000000")
-                yield group
-                return
+            assert launcher.stdout.readline() == b"holds\n"
+            worker = start("worker", 200)
+            assert worker.wait(timeout=60) == -9
+            assert launcher.poll() is None
+            assert killed_for_memory(group) == 1
         finally:
-            group.rmdir()
-    pytest.skip("no control group with a memory limit can be made here")
-
-
-def test_the_kernel_ends_the_small_worker_and_not_the_large_launcher(memory_group: Path) -> None:
-    def start(role: str, megabytes: int) -> "subprocess.Popen[bytes]":
-        arguments = [sys.executable, "-c", HOG, role, str(megabytes), str(memory_group / "cgroup.procs")]
-        return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    launcher = start("launcher", 55)
-    assert launcher.stdout
-    try:
-        assert launcher.stdout.readline() == b"holds\n"
-        worker = start("worker", 200)
-        assert worker.wait(timeout=60) == -9
-        assert launcher.poll() is None
-    finally:
-        launcher.kill()
-        launcher.wait()
+            launcher.kill()
+            launcher.wait()

@@ -58,3 +58,5 @@ def test_a_file_that_is_not_the_one_is_refused_in_one_line(job: tuple[Path, nn.M
         warm_started(nn.Linear(1, 1), str(file), sha256, strict=False)
     with pytest.raises(UsageError, match=r"^model.file=nowhere: can't be read"):
         warm_started(nn.Linear(1, 1), "nowhere", sha256)
+    with pytest.raises(UsageError, match=r"^model.file=/dev/zero: can't be read \(not a regular file\)"):
+        warm_started(nn.Linear(1, 1), "/dev/zero", sha256)
