@@ -1,14 +1,13 @@
 """Composes job specs from overrides: each job is composed and checked once, then frozen."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -20,9 +19,9 @@ from mnist_resnet.config.config_files import file_that_sets
 from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
-from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import flatten, signature
-from mnist_resnet.config.stored_form import read_back, with_floats, with_whole_numbers
+from mnist_resnet.config.stored_form import checked, read_back, with_floats
+from mnist_resnet.config.sweep_grammar import typed_value
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
@@ -75,7 +74,7 @@ class Composer:
         if values and self._uses_hydra_node[choices]:
             # The config refers to Hydra's node, which stores the overrides in further forms; let Hydra compose it.
             return self._loader.load_sweep_config(self._config, list(combination))
-        composed = self._with_values(shared, [self._parser.parse_override(value) for value in values])
+        composed = self._with_values(shared, dict(typed_value(value, self._parser) for value in values))
         if composed is None:
             # Hydra rejects a value as well; its error is the one that `hydra_errors` can explain.
             return self._loader.load_sweep_config(self._config, list(combination))
@@ -96,13 +95,12 @@ class Composer:
         if alone is None or any("${" in value for value in values):
             return None
         config, recorded = alone
-        parsed = [self._parser.parse_override(value) for value in values]
-        given = {override.key_or_group: override.value() for override in parsed}
+        given = dict(typed_value(value, self._parser) for value in values)
         similar = choices, tuple(given)
         before = self._resolved.get(similar)
         resolved = None if before is None else with_plain_values(before, given)
         if resolved is None:
-            composed = self._with_values(config, parsed)
+            composed = self._with_values(config, given)
             if composed is None:
                 return None
             resolved = resolved_container(composed)
@@ -116,12 +114,12 @@ class Composer:
         values = [override for override in combination if self._is_swept_value(override.partition("=")[0], swept)]
         return values, tuple(override for override in combination if override not in values)
 
-    def _with_values(self, shared: DictConfig, values: Sequence[Override]) -> DictConfig | None:
+    def _with_values(self, shared: DictConfig, values: Mapping[str, Any]) -> DictConfig | None:
         """Return a copy of the config with these values; None if it does not take one of them."""
         composed = copy.deepcopy(shared)
-        for override in values:
+        for key, value in values.items():
             try:
-                OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+                OmegaConf.update(composed, key, value, merge=True)
             except OmegaConfBaseException:
                 return None
         return composed
@@ -259,8 +257,7 @@ def make_job_spec(
     Raises:
         UsageError: a value is invalid.
     """
-    content = with_whole_numbers(read_back(content))
-    content = with_floats(content, check_job(content))
+    content = with_floats(*checked(read_back(content)))
     flat = flatten(content)
     return JobSpec(
         name="",

@@ -1,14 +1,14 @@
 """Job specs: the frozen, fully resolved jobs that `sweep.json` stores."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mnist_resnet.config.identity import identity_without_epochs, is_same_experiment
+from mnist_resnet.config.identity import identity, identity_without_epochs, is_same_experiment
 from mnist_resnet.job_folder import HYDRA, write_atomically
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -49,6 +49,11 @@ class JobSpec:
     config_folders: dict[str, dict[str, Any]] | None = None
 
     @cached_property
+    def identity(self) -> str:
+        """What distinguishes it from the other jobs of its sweep: the experiment, and the requested numerics."""
+        return identity(self.config)
+
+    @cached_property
     def identity_without_epochs(self) -> str:
         """Identity with `trainer.epochs` left out: equal for jobs of a sweep that differ only in their epochs."""
         return f"{identity_without_epochs(self.config)} {self.data_sha256}"
@@ -68,8 +73,8 @@ class JobSpec:
         return replace(self, signature=result["signature"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the JSON-serialisable form stored in `sweep.json`."""
-        return asdict(self)
+        """Return the JSON-serialisable form stored in `sweep.json`; its values are the job's own, and no copies."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def write_config(self, folder: Path) -> None:
         """Write the frozen config and overrides to `.hydra/`, where Hydra users expect them, replacing Hydra's own."""

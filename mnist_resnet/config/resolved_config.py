@@ -1,13 +1,12 @@
 """Resolved configs, and which other configs they stand for but for some plain values."""
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-PLAIN = (bool, int, float, str, type(None))
+PLAIN = {bool, int, float, str, type(None)}
 """Types of the values that can be put into a resolved config as they are."""
 
 REFERENCE = re.compile(r"\$\{([\w.]*)\}|\$\{oc\.env:[\w,]*\}")
@@ -46,20 +45,21 @@ def may_refer_to(config: Any, keys: Iterable[str]) -> bool:
 
 
 def with_plain_values(resolved: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a copy of a resolved config with other plain values; None if one of them is no plain value there.
+    """Return a resolved config with other plain values; None if one of them is no plain value there.
 
     Args:
-        resolved: Resolved config.
+        resolved: Resolved config, which shares with the returned one what is the same in both.
         values: By dotted key.
     """
-    changed = copy.deepcopy(dict(resolved))
+    changed = dict(resolved)
     for key, value in values.items():
         *parents, last = key.split(".")
-        node: Any = changed
+        node = changed
         for name in parents:
-            node = node.get(name) if isinstance(node, dict) else None
-        is_plain = isinstance(node, dict) and last in node and type(node[last]) in PLAIN
-        if not is_plain or type(value) not in PLAIN or value == "???":
+            if not isinstance(node.get(name), dict):
+                return None
+            node[name] = node = dict(node[name])
+        if last not in node or not {type(node[last]), type(value)} <= PLAIN or value == "???":
             return None
         node[last] = value
     return changed

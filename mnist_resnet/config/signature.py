@@ -5,6 +5,7 @@ Configs with the same signature are the same experiment, wherever they run. The 
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
@@ -86,5 +87,6 @@ def _with_original_targets(value: Any, key: Any = "") -> Any:
     return ORIGINAL_TARGETS.get(value, value) if is_target else value
 
 
+@lru_cache(maxsize=10_000)
 def _is_excluded(key: str) -> bool:
     return any(key == excluded or key.startswith(f"{excluded}.") for excluded in NOT_IN_SIGNATURE)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnist_resnet.config.schema import JobConfig, config_class
+from mnist_resnet.config.schema import JobConfig, check_job, config_class
 from mnist_resnet.config.validation_errors import config_path
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
@@ -28,16 +28,19 @@ def read_back(config: dict[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config in which a float without a fraction is a whole number where the schema wants one.
+def checked(config: dict[str, Any]) -> tuple[dict[str, Any], JobConfig]:
+    """Return a config as it is, and in typed form; a float without a fraction counts as a whole number.
 
     W&B's agent passes 32.0 where its sampler draws whole numbers.
 
     Args:
         config: A resolved config.
+
+    Raises:
+        UsageError: A value is invalid.
     """
     try:
-        config_class(config).model_validate(config)
+        return config, config_class(config).model_validate(config)
     except ValidationError as error:
         config = copy.deepcopy(config)
         for problem in error.errors(include_url=False):
@@ -47,7 +50,7 @@ def with_whole_numbers(config: dict[str, Any]) -> dict[str, Any]:
                 root: Any = config
                 node = reduce(lambda node, part: node[part], path, root)
                 node[last] = int(given)
-    return config
+    return config, check_job(config)
 
 
 def with_floats(config: Any, checked: JobConfig) -> Any:

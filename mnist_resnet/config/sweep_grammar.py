@@ -28,6 +28,9 @@ from mnist_resnet.errors import UsageError
 
 LOG = logging.getLogger("mnist_resnet")
 
+NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
+"""Numbers as most people type them; Hydra's grammar knows more forms."""
+
 MAX_LEVELS = 1_000_000
 """Most values of one range, and most combinations of a sweep's values: memory and time for more run out."""
 
@@ -100,6 +103,20 @@ def levels(override: Override) -> list[str]:
     if not listed:
         raise UsageError(f"{override.input_line}: gives no value to sweep over")
     return _without_duplicates(listed, override)
+
+
+def typed_value(override: str, parser: OverridesParser) -> tuple[str, Any]:
+    """Return the key and the value of an override that sets one; a plain number is read without Hydra's slow grammar.
+
+    Args:
+        override: As typed, such as `optim.lr=0.02`.
+        parser: Hydra's.
+    """
+    key, _, text = override.partition("=")
+    if NUMBER.fullmatch(text):
+        return key, float(text) if "." in text else int(text)
+    parsed = parser.parse_override(override)
+    return parsed.key_or_group, parsed.value()
 
 
 def range_values(sweep: RangeSweep) -> list[int] | list[float]:

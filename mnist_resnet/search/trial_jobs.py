@@ -8,7 +8,6 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_resnet.config.allowed_targets import check_targets
-from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import UsageError
 from mnist_resnet.search.components import build_sampler
@@ -71,7 +70,7 @@ class TrialJobs:
         """Return the job of an unfinished trial, with this launch's values for settings that change no metric."""
         stored = next(job for job in read_sweep(self._folder).jobs if job.name == trial.user_attrs[JOB])
         current = self._spec.make_job(trial.params)
-        if identity(current.config) == identity(stored.config):
+        if current.identity == stored.identity:
             return self._freeze(current)
         check_targets(stored.config, self._spec.targets())
         return stored

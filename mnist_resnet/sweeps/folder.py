@@ -11,7 +11,6 @@ from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.combinations import override_key
-from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs
@@ -261,10 +260,10 @@ def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobS
     """Return, for each composed job, the known job that is the same, each at most once; None if there is none."""
     unmatched: dict[str, list[JobSpec]] = defaultdict(list)
     for job in known:
-        unmatched[identity(job.config)].append(job)
+        unmatched[job.identity].append(job)
     matches: list[JobSpec | None] = []
     for job in composed:
-        candidates = unmatched[identity(job.config)]
+        candidates = unmatched[job.identity]
         same = [other for other in candidates if job.is_on_data_of(other)]
         # Jobs can share an identity and differ in other settings, such as the tracker: prefer equal overrides.
         match = next((other for other in same if other.overrides == job.overrides), same[0] if same else None)

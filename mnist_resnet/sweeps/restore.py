@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import attempt_file
-from mnist_resnet.config.identity import identity
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import RECORDS
 from mnist_resnet.errors import UsageError
@@ -84,11 +83,11 @@ def check_not_recorded(folder: Path, jobs: Sequence[JobSpec]) -> None:
     if not is_new and not is_same_sweep(recorded, here):
         return
     done = _with_result(recorded) - _with_result(here)
-    repeated = sum(identity(job.config) in done for job in jobs)
+    repeated = sum(job.identity in done for job in jobs)
     results = f"{record} has results of {repeated} of these {len(jobs)} jobs"
     command = f"python -m mnist_resnet.restore {shlex.quote(str(record))}"
-    known = {identity(job.config) for job in recorded.jobs}
-    if is_new and repeated < len(jobs) and any(identity(job.config) in known for job in jobs):
+    known = {job.identity for job in recorded.jobs}
+    if is_new and repeated < len(jobs) and any(job.identity in known for job in jobs):
         raise UsageError(f"{folder}: {results}; to go on with it: {command}; to start anew, take another sweep.name")
     if is_new and repeated:
         print(f"{results}, which are run again here")
@@ -111,7 +110,7 @@ def refuse_record(folder: Path) -> None:
 def _with_result(sweep: Sweep) -> set[str]:
     """Return the identities of the jobs that have a result."""
     results = [(job, read_result(sweep.folder_of(job))) for job in sweep.jobs]
-    return {identity(job.config) for job, result in results if result and result["status"] in DONE}
+    return {job.identity for job, result in results if result and result["status"] in DONE}
 
 
 def _with_data_folder(job: JobSpec) -> JobSpec:
