@@ -1,6 +1,7 @@
 """Measures the start-up time from the shell: of `--help`, compared with Hydra's minimal example, and to the first step.
 
-Run `python -m benchmarks.startup`. The cases take turns; the table shows medians.
+Run `python -m benchmarks.startup`, with `--beside CHECKOUT` for another commit in the same run. The cases take
+turns; the table shows medians.
 """
 
 import argparse
@@ -37,26 +38,33 @@ FIRST_STEP_TIMEOUT = 120.0
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 BASE, HELP = "Hydra's bare example, --help", "train.py --help"
-FIRST_STEP = "first step"
+FIRST_STEP, DRY_RUN, BESIDE = "first step", "dry run of two jobs", "beside: "
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark, print its table and write its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="repeats of each case (default: %(default)s)")
+    parser.add_argument(
+        "--beside", metavar="CHECKOUT", type=Path, help="another checkout, whose cases are timed as well"
+    )
     parser.add_argument("--no-write", dest="write", action="store_false", help="do not write to benchmarks/results")
     parser.add_argument("overrides", nargs="*", help="overrides for the first-step cases, such as data=digits")
     options = parser.parse_args(arguments)
     machine = describe_machine()
     print(headline(machine))
-    times = measure(cases(options.overrides), options.repeats)
+    timed = cases(options.overrides)
+    if options.beside:
+        timed |= {f"{BESIDE}{name}": case for name, case in own_cases(options.beside, options.overrides).items()}
+    times = measure(timed, options.repeats)
     base = median(times[BASE])
     rows = [
         {
             "from the shell": name,
             "s": f"{median(seconds):.2f}",
             "fastest to slowest": f"{min(seconds):.2f} to {max(seconds):.2f}",
-            "ratio": "" if FIRST_STEP in name else f"{median(seconds) / base:.2f}",
+            "ratio": "" if FIRST_STEP in name or DRY_RUN in name else f"{median(seconds) / base:.2f}",
+            **({"of beside": _share(times, name)} if options.beside else {}),
         }
         for name, seconds in times.items()
     ]
@@ -69,18 +77,34 @@ def main(arguments: list[str] | None = None) -> None:
 
 def cases(overrides: Sequence[str]) -> dict[str, Callable[[Path], float]]:
     """Return the timed cases by name; each function takes an empty folder to work in and returns seconds."""
-    first_step = ["trainer.device=cpu", *overrides]
     return {
         BASE: _time_bare_example,
-        HELP: lambda folder: _time_command([*TRAIN, "--help"], folder),
         "import torch": lambda folder: _time_command([sys.executable, "-c", "import torch"], folder),
+        **own_cases(ROOT, overrides),
+    }
+
+
+def own_cases(checkout: Path, overrides: Sequence[str]) -> dict[str, Callable[[Path], float]]:
+    """Return the cases of this project's commands in one of its checkouts."""
+    train = [sys.executable, str(checkout.resolve() / "train.py")]
+    on_cpu = [*train, "trainer.device=cpu", *overrides]
+    dry_run = [*on_cpu, "-m", "optim.lr=0.02,0.001", "sweep.dry_run=true"]
+    return {
+        HELP: lambda folder: _time_command([*train, "--help"], folder),
         f"{FIRST_STEP} of train.py trainer.device=cpu tracking=none": lambda folder: _time_first_step(
-            [*first_step, "tracking=none"], folder
+            [*on_cpu, "tracking=none"], folder
         ),
-        f"{FIRST_STEP} of train.py trainer.device=cpu (W&B offline)": lambda folder: _time_first_step(
-            first_step, folder
+        f"{FIRST_STEP} of train.py trainer.device=cpu (W&B offline)": lambda folder: _time_first_step(on_cpu, folder),
+        DRY_RUN: lambda folder: _time_command(dry_run, folder),
+        f"{DRY_RUN} sweep.try_recipes=false": lambda folder: _time_command(
+            [*dry_run, "sweep.try_recipes=false"], folder
         ),
     }
+
+
+def _share(times: dict[str, list[float]], name: str) -> str:
+    before = times.get(f"{BESIDE}{name}")
+    return f"{median(times[name]) / median(before):.2f}" if before else ""
 
 
 def measure(cases: dict[str, Callable[[Path], float]], repeats: int) -> dict[str, list[float]]:
@@ -116,12 +140,12 @@ def _time_command(command: Sequence[str], folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def _time_first_step(overrides: Sequence[str], folder: Path) -> float:
+def _time_first_step(command: Sequence[str], folder: Path) -> float:
     """Return the seconds until `train.log` has the first step's loss; then kill the run."""
     with (folder / "output").open("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [*TRAIN, *overrides, "hydra.run.dir=run"],
+            [*command, "hydra.run.dir=run"],
             cwd=folder,
             env=environment(),
             stdout=output,

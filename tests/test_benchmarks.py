@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks import accuracy, lean, leases, many_jobs, overhead, packing, startup, throughput
+from benchmarks import accuracy, lean, leases, many_jobs, memory, overhead, packing, startup, throughput
 from benchmarks.config import merge_overrides
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.machine import table
@@ -183,6 +183,13 @@ def test_startup_ignores_the_first_turn() -> None:
     assert times == {"one": [1.0, 3.0], "other": [2.0, 4.0]}
 
 
+def test_peaks_of_memory_are_compared_with_the_other_checkout() -> None:
+    uses = {"a job": {"beside": [memory.Use(2000, 8), memory.Use(2100, 9)], "this commit": [memory.Use(1025, 17)]}}
+    before, now = memory.rows(uses)
+    assert (before["peak, MB"], before["ratio"]) == ("2,050", "")
+    assert (now["peak, MB"], now["ratio"], now["their ratio"]) == ("1,025", "0.50", "2.00")
+
+
 def test_table_columns_are_aligned() -> None:
     lines = table([{"a": "1", "long head": "2"}, {"a": "wide cell", "long head": ""}])
     assert len({len(line) for line in lines}) == 1
@@ -203,9 +210,11 @@ def test_the_commands_run_from_the_shell(capsys: pytest.CaptureFixture[str]) -> 
     throughput.main([*tiny, "--only=report", "--only=ours, fp32, eager"])
     overhead.main(["--width=2", "--steps=2", "--repeats=1", "--data=digits", "--no-write"])
     startup.main(["--repeats=1", "--no-write", "data=digits", "model.width=2"])
+    memory.main(["--repeats=1", "--no-write", "data=digits", "data.train_size=64", "model.width=2"])
     output = capsys.readouterr().out
     assert "| ours, fp32, eager" in output
     assert "| train.py --help" in output
+    assert "| dry run of two jobs " in output
     assert "| W&B offline" in output
 
 
