@@ -14,9 +14,8 @@ from mnist_resnet.config.objective import Objective, objective_of
 
 def pareto_section(jobs: Sequence[Job]) -> Section | None:
     """Return a table of the jobs on the front; None unless all jobs are of one search with several objectives."""
-    objectives = {_objective(job) for job in jobs}
-    objective = objectives.pop() if len(objectives) == 1 else None
-    if objective is None or len(objective.metrics) < 2:
+    objective = common_objective(jobs)
+    if objective is None:
         return None
     front = pareto_front(jobs, objective)
     frame = jobs_frame(jobs)
@@ -33,6 +32,13 @@ def pareto_section(jobs: Sequence[Job]) -> Section | None:
         f"{len(front)} of {sum(job.completed for job in jobs)} completed jobs are on the front.",
     ]
     return Section("Pareto front", lines, pd.DataFrame(rows, dtype=object))
+
+
+def common_objective(jobs: Sequence[Job]) -> Objective | None:
+    """Return what all jobs are judged by; None unless they are of one search with several objectives."""
+    objectives = {_objective(job) for job in jobs}
+    objective = objectives.pop() if len(objectives) == 1 else None
+    return objective if objective is not None and len(objective.metrics) > 1 else None
 
 
 def pareto_front(jobs: Sequence[Job], objective: Objective) -> dict[int, list[float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.config.metric import Metric, best_of, objective_metrics
@@ -25,8 +26,7 @@ class Searched:
 
 def searched(jobs: Sequence[Job]) -> Searched | None:
     """Return the objective of a search; None unless all jobs are trials of one, and it has one objective."""
-    folders = {job.folder.parent for job in jobs}
-    if len(folders) != 1 or not (folders.pop() / SEARCH).exists():
+    if search_folder(jobs) is None:
         return None
     metrics = objective_metrics(jobs[0].config)
     if len(metrics) != 1:
@@ -34,6 +34,13 @@ def searched(jobs: Sequence[Job]) -> Searched | None:
     (metric,) = metrics
     epoch = "best" if metric.pick == "best" else str(jobs[0].config["sweep"].get("objective_epoch"))
     return Searched(metric, epoch, [_value(job, metric, epoch) for job in jobs])
+
+
+def search_folder(jobs: Sequence[Job]) -> Path | None:
+    """Return the folder of the search that all jobs are trials of; None if they are not."""
+    folders = {job.folder.parent for job in jobs}
+    folder = folders.pop() if len(folders) == 1 else None
+    return folder if folder is not None and (folder / SEARCH).exists() else None
 
 
 def _value(job: Job, metric: Metric, epoch: str) -> float | None:

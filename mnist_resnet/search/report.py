@@ -1,12 +1,11 @@
-"""A search's report: its best config as an experiment file, and a page of plots."""
+"""A search's report: its best config, or its Pareto front, as experiment files and on the terminal."""
 
-import html
 import re
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
@@ -23,13 +22,56 @@ from mnist_resnet.sweeps.folder import read_sweep
 
 OURS = re.compile(r"(best|trial_\d+)\.yaml")
 """Names of our files in `EXPERIMENTS`."""
-PAGE = "search.html"
-"""Name of the page in the sweep folder."""
-PLOTTED_FRONTS = (2, 3)
-"""Numbers of objectives of which Optuna plots the Pareto front."""
 
 OF_THE_SWEEP = re.compile(r"[+~]*sweep[.=]")
 """Overrides that mean nothing to a single run."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A trial to recommend.
+
+    Attributes:
+        name: of its experiment: `best`, or `trial_17` on a Pareto front.
+        trial: the trial.
+        trials: the search's trials.
+    """
+
+    name: str
+    trial: FrozenTrial
+    trials: Trials
+
+    @cached_property
+    def job(self) -> JobSpec:
+        """The trial's job."""
+        name = self.trial.user_attrs[JOB]
+        return next(job for job in read_sweep(self.trials.folder).jobs if job.name == name)
+
+    @cached_property
+    def config(self) -> BestConfig | None:
+        """Its config as an experiment file, composed and compared once; None if no file composes to it."""
+        trials, objective = self.trials, self.trials.objective
+        place = "The best" if len(objective.metrics) == 1 else "On the Pareto front"
+        value = f"{objective.text(self.trial.values)}, {objective}"
+        heading = f"{place} of {len(all_trials(trials.storage))} trials: {value}, in trial {self.trial.number}."
+        return best_config(self.job, trials.spec.shared_config(self.trial.params), heading)
+
+    @property
+    def command(self) -> str:
+        """The command that runs its config: by its file or, if there is none, by the trial's overrides."""
+        spec = self.trials.spec
+        own_folders = search_path(spec.config_folders or {})
+        if self.config is not None:
+            folder = ["--config-dir", str(self.trials.folder)]
+            chosen = [*folder, *own_folders, f"experiment={self.name}", *self.config.deletions]
+            return train_command(spec.command[0], chosen)
+        overrides = [override for override in self.job.overrides if not OF_THE_SWEEP.match(override)]
+        return train_command(spec.command[0], [*own_folders, *overrides])
+
+
+def recommendations(trials: Trials) -> list[Recommendation]:
+    """Return the trials to recommend; see `best_trials`."""
+    return [Recommendation(name, trial, trials) for name, trial in best_trials(trials).items()]
 
 
 def best_trials(trials: Trials) -> dict[str, FrozenTrial]:
@@ -49,52 +91,43 @@ def best_trials(trials: Trials) -> dict[str, FrozenTrial]:
     return {"best": next(trial for trial in feasible if trial.values[0] == best)}
 
 
-def write_report(trials: Trials, console: Console) -> list[str]:
-    """Write the best config and the page; return the names of the files written. Print disk errors and go on."""
-    written: list[str] = []
-    writers: list[Callable[[Trials], list[str]]] = [write_experiments, write_page]
-    for write in writers:
-        try:
-            written += write(trials)
-        except OSError as error:
-            console.print(f"{trials.folder}: {wording(error)}", markup=False)
-    return written
+def write_report(trials: Trials, recommended: Sequence[Recommendation], console: Console) -> list[str]:
+    """Write the recommended configs; return the names of the files written. Print a disk error and go on."""
+    try:
+        return write_experiments(trials, recommended)
+    except OSError as error:
+        console.print(f"{trials.folder}: {wording(error)}", markup=False)
+        return []
 
 
-def print_report(trials: Trials, console: Console) -> None:
+def print_report(trials: Trials, recommended: Sequence[Recommendation], console: Console) -> None:
     """Print the number of trials by state, the best value or the Pareto front, and a command that runs its config."""
     counts = Counter(_state(trial) for trial in all_trials(trials.storage))
     by_state = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     console.print(f"{len(all_trials(trials.storage))} trials: {by_state}", markup=False)
-    best = best_trials(trials)
-    if not best:
+    if not recommended:
         if counts["completed"]:
             console.print("no completed trial keeps all of sweep.constraints", markup=False)
         return
     if len(trials.objective.metrics) > 1:
-        plural = "" if len(best) == 1 else "s"
-        console.print(f"Pareto front: {len(best)} trial{plural} ({trials.objective})", markup=False)
-    for name, trial in best.items():
-        shown = trials.objective.text(trial.values)
-        start = f"best: {shown} ({trials.objective})" if name == "best" else f"  {shown}"
-        console.print(f"{start}, trial {trial.number}", markup=False)
-        console.print(f"  {trial.user_attrs[JOB]}", markup=False)
-    name, trial = next(iter(best.items()))
-    console.print(f"to run {'it' if len(best) == 1 else 'the first'}: {_command(trials, name, trial)}", markup=False)
+        plural = "" if len(recommended) == 1 else "s"
+        console.print(f"Pareto front: {len(recommended)} trial{plural} ({trials.objective})", markup=False)
+    for entry in recommended:
+        shown = trials.objective.text(entry.trial.values)
+        start = f"best: {shown} ({trials.objective})" if entry.name == "best" else f"  {shown}"
+        console.print(f"{start}, trial {entry.trial.number}", markup=False)
+        console.print(f"  {entry.trial.user_attrs[JOB]}", markup=False)
+    which = "it" if len(recommended) == 1 else "the first"
+    console.print(f"to run {which}: {recommended[0].command}", markup=False)
 
 
-def write_experiments(trials: Trials) -> list[str]:
-    """Write the configs of the best trials as experiment files, and remove those of trials that no longer are.
+def write_experiments(trials: Trials, recommended: Sequence[Recommendation]) -> list[str]:
+    """Write the recommended configs as experiment files, and remove those of trials that no longer are.
 
     Returns:
         The names of the files written: none for a trial whose config no file composes to.
     """
-    best = best_trials(trials)
-    files = {
-        Path(EXPERIMENTS) / f"{name}.yaml": found.text
-        for name, trial in best.items()
-        if (found := _best_config(trials, trial)) is not None
-    }
+    files = {Path(EXPERIMENTS) / f"{entry.name}.yaml": entry.config.text for entry in recommended if entry.config}
     for old in (trials.folder / EXPERIMENTS).glob("*.yaml"):
         if OURS.fullmatch(old.name) and old.relative_to(trials.folder) not in files:
             old.unlink(missing_ok=True)
@@ -104,73 +137,8 @@ def write_experiments(trials: Trials) -> list[str]:
     return [str(file) for file in files]
 
 
-def _best_config(trials: Trials, trial: FrozenTrial) -> BestConfig | None:
-    value = f"{trials.objective.text(trial.values)}, {trials.objective}"
-    place = "The best" if len(trials.objective.metrics) == 1 else "On the Pareto front"
-    heading = f"{place} of {len(all_trials(trials.storage))} trials: {value}, in trial {trial.number}."
-    return best_config(_job(trials, trial), trials.spec.shared_config(trial.params), heading)
-
-
-def _job(trials: Trials, trial: FrozenTrial) -> JobSpec:
-    return next(job for job in read_sweep(trials.folder).jobs if job.name == trial.user_attrs[JOB])
-
-
-def _command(trials: Trials, name: str, best: FrozenTrial) -> str:
-    """Return the command that runs a trial's config: by its file or, if there is none, by the trial's overrides."""
-    program, own_folders = trials.spec.command[0], search_path(trials.spec.config_folders or {})
-    found = _best_config(trials, best)
-    if found is not None:
-        chosen = ["--config-dir", str(trials.folder), *own_folders, f"experiment={name}", *found.deletions]
-        return train_command(program, chosen)
-    overrides = [override for override in _job(trials, best).overrides if not OF_THE_SWEEP.match(override)]
-    return train_command(program, [*own_folders, *overrides])
-
-
-def write_page(trials: Trials) -> list[str]:
-    """Write the search's page: Pareto front or values by epoch; history, slices and parameter importances.
-
-    Returns:
-        The page's name; nothing is written if no trial is completed.
-    """
-    if not _completed(trials):
-        return []
-    space = [(html.escape(parameter.name), html.escape(parameter.typed)) for parameter in trials.spec.space]
-    rows = "".join(f"<tr><td>{name}</td><td>{typed}</td></tr>" for name, typed in space)
-    plots = _plots(trials)
-    body = "".join(plot.to_html(full_html=False, include_plotlyjs=index == 0) for index, plot in enumerate(plots))
-    title = html.escape(f"{trials.folder.name}: search for {trials.objective}")
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        f'<body style="font-family: sans-serif"><h1>{title}</h1><table>{rows}</table>{body}</body></html>\n'
-    )
-    write_atomically(trials.folder / PAGE, page)
-    return [PAGE]
-
-
-def _plots(trials: Trials) -> list[Any]:
-    from optuna import visualization
-
-    study, names = load_study(trials.storage), trials.objective.names
-    plots = []
-    if len(names) in PLOTTED_FRONTS:
-        plots.append(visualization.plot_pareto_front(study, target_names=names))
-    for index, name in enumerate(names):
-        about: dict[str, Any] = {"target": partial(_value, index), "target_name": name}
-        plots.append(visualization.plot_optimization_history(study, **about))
-        if len(names) == 1:
-            plots.append(visualization.plot_intermediate_values(study))
-        plots.append(visualization.plot_slice(study, **about))
-        if len({trial.values[index] for trial in _completed(trials)}) > 1:
-            plots.append(visualization.plot_param_importances(study, **about))
-    return plots
-
-
 def _completed(trials: Trials) -> list[FrozenTrial]:
     return [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
-
-
-def _value(index: int, trial: FrozenTrial) -> float:
-    return float(trial.values[index])
 
 
 def _state(trial: FrozenTrial) -> str:

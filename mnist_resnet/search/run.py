@@ -24,7 +24,7 @@ from mnist_resnet.jobs.preflight import check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.rehearsal import describe, rehearse
-from mnist_resnet.search.report import print_report, write_report
+from mnist_resnet.search.report import print_report, recommendations, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec
 from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import started_trials
@@ -126,7 +126,7 @@ def conclude_search(folder: Path, spec: SearchSpec, tracker: GuardedTracker, con
     """Write the search's summary unless another process has; for workers that no launch waits for."""
     trials = Trials(folder, spec, LeaseMonitor(), console.print)
     trials.record_results()
-    write_summary_once(folder, tracker, console, lambda: write_report(trials, console))
+    write_summary_once(folder, tracker, console, lambda: write_report(trials, recommendations(trials), console))
 
 
 def _trials_so_far(folder: Path, spec: SearchSpec) -> list[FrozenTrial]:
@@ -191,8 +191,9 @@ def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
         return code
     trials = Trials(folder, spec, LeaseMonitor(), console.print)
     trials.record_results()
-    unfinished = print_summary(read_sweep(folder), console, lambda: write_report(trials, console))
-    print_report(trials, console)
+    recommended = recommendations(trials)
+    unfinished = print_summary(read_sweep(folder), console, lambda: write_report(trials, recommended, console))
+    print_report(trials, recommended, console)
     return code or (1 if unfinished else 0)
 
 

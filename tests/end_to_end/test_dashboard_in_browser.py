@@ -10,11 +10,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mnist_resnet.comparing.dashboard import write_dashboard
 from mnist_resnet.comparing.frame import load_sweep
-from mnist_resnet.job_folder import Status
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.pareto import pareto_front
+from mnist_resnet.config.objective import objective_of
+from mnist_resnet.job_folder import FORMAT, SEARCH, Status, write_metrics
 from tests.synthetic_sweep import SyntheticSweep
 
 pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
@@ -296,6 +301,120 @@ def test_any_quantity_is_plotted_against_any_other(browser: Chrome) -> None:
     select(browser, "Against", "time, s")
     label = "#explore .plot[aria-label='test loss against time, s, 11 runs']"
     WebDriverWait(browser, 30).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, label))
+
+
+def write_page(folder: Path, sweep: SyntheticSweep, **search: Any) -> Path:
+    """Write a sweep and its page, as a search with these keys if any are given, and return the page."""
+    sweep.write(folder)
+    if search:
+        (folder / SEARCH).write_text(json.dumps({"format": FORMAT} | search))
+    write_dashboard([folder], folder / "page.html")
+    return folder / "page.html"
+
+
+def wait_for_plot(browser: Chrome, section: str, label: str) -> str:
+    """Wait for a plot of a section whose description contains `label`, and return the description."""
+
+    def found(_: Chrome) -> str | None:
+        plots = browser.find_elements(By.CSS_SELECTOR, f"#{section} .plot:has(.main-svg)")
+        return next((text for plot in plots if label in (text := str(plot.get_attribute("aria-label")))), None)
+
+    text = WebDriverWait(browser, 30).until(found)
+    assert text
+    return text
+
+
+def test_contour_is_drawn_over_two_numeric_factors_and_importance_finds_the_one_that_matters(
+    browser: Chrome, tmp_path: Path
+) -> None:
+    factors: dict[str, list[Any]] = {"optim.lr": [0.005, 0.01, 0.02], "model.width": [16, 32, 64], "seed": [1, 2]}
+    page = write_page(tmp_path / "grid", SyntheticSweep(factors=factors, predictions=False))
+    load(browser, page)
+    select(browser, "Show", "contour of two factors")
+    drawn(browser, "explore")
+    label = wait_for_plot(browser, "explore", "interpolated")
+    assert label == "test error, % over optim.lr and model.width, interpolated between 18 runs"
+    contour = browser.find_elements(By.CSS_SELECTOR, "#explore .contour, #explore .contourlayer path")
+    assert contour
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#explore .scatterlayer path.point")) == 18
+
+    browser.execute_script("document.querySelector('#explore').scrollIntoView(false)")
+    shown = wait_for_plot(browser, "explore", "Importance").partition(": ")[2].removesuffix(" %").split(" %, ")
+    shares = {name: int(share) for name, share in (entry.rsplit(" ", 1) for entry in shown)}
+    frame = load_sweep(tmp_path / "grid")
+    log_error = pd.Series(np.log(1 - frame["test_accuracy"].to_numpy(dtype=float)), frame.index)
+    for factor in ("optim.lr", "model.width", "seed"):
+        groups = log_error.groupby(frame[factor])
+        within = (groups.var() * (groups.size() - 1)).sum() / (len(frame) - groups.ngroups)
+        assert shares[factor] == pytest.approx(100 * max(0, 1 - within / log_error.var()), abs=0.6), factor
+    assert shares["optim.lr"] > 50 > shares["model.width"]
+    type_filter(browser, "width < 50")
+    drawn(browser, "explore")
+    wait_for_plot(browser, "explore", "interpolated between 12 runs")
+
+
+def test_search_shows_its_history_with_pruned_trials_and_its_space(browser: Chrome, tmp_path: Path) -> None:
+    rows = [{"optim.lr": lr} for lr in (0.001, 0.02, 0.003, 0.004)]
+    base = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}
+    sweep = SyntheticSweep(rows=rows, base=base, val=True, statuses={1: Status.PRUNED}, epochs=4, predictions=False)
+    load(browser, write_page(tmp_path / "found", sweep, space=[{"key": "optim.lr", "typed": "interval(0.001,0.1)"}]))
+    drawn(browser, "search")
+    wait_for_plot(browser, "search", "of each trial, with the best so far")
+    legend = browser.find_element(By.CSS_SELECTOR, "#search .legend").text
+    assert "pruned, value of its last epoch" in legend
+    assert "expected best of as many random trials" in legend
+    browser.find_element(By.CSS_SELECTOR, "#search summary").click()
+    assert "optim.lr interval(0.001,0.1)" in browser.find_element(By.ID, "search").text
+
+
+def test_search_with_several_objectives_shows_its_pareto_front(browser: Chrome, tmp_path: Path) -> None:
+    folder, seconds = tmp_path / "front", [5.0, 1.0, 3.0, 9.0, 2.0]
+    base = {"sweep.objective": ["val_accuracy", "training_seconds"], "sweep.objective_epoch": "last"}
+    rows = [{"optim.lr": lr} for lr in (0.001, 0.02, 0.003, 0.004, 0.005)]
+    sweep = SyntheticSweep(rows=rows, base=base, val=True, epochs=1, predictions=False)
+    sweep.write(folder)
+    jobs, _ = load_jobs([folder])
+    for job, taken in zip(jobs, seconds, strict=True):
+        write_metrics(job.folder, [epoch | {"training_seconds": taken} for epoch in job.history.epochs])
+    (folder / SEARCH).write_text("{}")
+    write_dashboard([folder], folder / "page.html")
+    load(browser, folder / "page.html")
+    drawn(browser, "search")
+    jobs, _ = load_jobs([folder])
+    front = pareto_front(jobs, objective_of(jobs[0].config))
+    label = wait_for_plot(browser, "search", "Pareto front")
+    assert label.endswith(f"{len(front)} trial{'s' * (len(front) != 1)} on the front")
+    points = [len(found) for found in plotted(browser, "search")]
+    assert points == [5 - len(front), len(front)]
+
+
+def plotted(browser: Chrome, section: str) -> list[list[Any]]:
+    """Return the values of each trace of markers in the first plot of a section."""
+    script = """return document.querySelector(`#${arguments[0]} .plot`).data
+        .filter((trace) => trace.mode === "markers").map((trace) => trace.y)"""
+    values: list[list[Any]] = browser.execute_script(script, section)
+    return values
+
+
+def test_run_of_a_task_with_metrics_of_its_own_has_its_curves(browser: Chrome, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    metrics = {"reward": {"better": "higher"}, "solved": {"better": "higher", "scale": "share"}}
+    SyntheticSweep(base={"task": {"_target_": "my.fit"}, "metrics": metrics}, predictions=False).write(folder)
+    for file in folder.glob("*/result.json"):
+        lines = [{"step": 10 * step, "reward": 3.0 * step, "solved": step / 4, "seconds": 1.0} for step in range(4)]
+        write_metrics(file.parent, lines)
+        result = json.loads(file.read_text()) | {"epochs": None, "last": lines[-1], "best": lines[-1]}
+        file.write_text(json.dumps(result | {"epochs_completed": 4, "images_per_second": None}))
+    write_dashboard([folder], folder / "page.html")
+    load(browser, folder / "page.html")
+    browser.find_element(By.CSS_SELECTOR, "#table .name").click()
+    dialog = browser.find_element(By.ID, "run")
+    WebDriverWait(browser, 30).until(lambda _: len(dialog.find_elements(By.CSS_SELECTOR, ".main-svg .xy")) >= 2)
+    values = browser.execute_script("return [...document.querySelectorAll('#run .plot')].map((plot) => plot.data[0].y)")
+    assert values == [[0, 3, 6, 9], [0, 25, 50, 75]]
+    assert "Reports\n4" in dialog.text
+    assert "images per second" not in dialog.text
+    assert "report (from 0)" in dialog.text
 
 
 def test_curve_ends_at_the_mean_of_its_runs(browser: Chrome, sweep: Path) -> None:

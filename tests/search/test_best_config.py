@@ -1,5 +1,6 @@
 """Tests of the config that a search recommends."""
 
+import json
 import re
 import shlex
 from typing import Any
@@ -25,9 +26,12 @@ def test_best_config_reproduces_the_best_trial(
     assert done.code == 0, done.out + done.err
     folder = place.folder / "multirun" / "s"
     assert list(statuses(folder).values()) == ["completed"] * 4
-    assert all((folder / name).exists() for name in ("table.md", "results.csv", "dashboard.html", "search.html"))
-    page = (folder / "search.html").read_text()
-    assert all(words in page for words in ("Optimization History", "Slice Plot", LR.partition("=")[2]))
+    assert all((folder / name).exists() for name in ("table.md", "results.csv", "dashboard.html"))
+    assert not (folder / "search.html").exists(), "all of a search is in the dashboard"
+    (data,) = re.findall(r'id="data">(.*?)</script>', (folder / "dashboard.html").read_text(), re.DOTALL)
+    shown = json.loads(data)
+    assert shown["space"] == [["optim.lr", LR.partition("=")[2]], ["model", "choice(stem3x3,stem7x7)"]]
+    assert (shown["search"]["key"], len(shown["search"]["values"]), shown["front"]) == ("val_accuracy", 4, None)
     best = max((result_of(folder / job.name) for job in read_sweep(folder).jobs), key=_val_accuracy)
     assert f"best: {100 * best['last']['val_accuracy']:.2f} %" in done.out
     single = ["--config-dir", str(folder), "experiment=best", f"data.root={place.images}", "data.verify=false"]

@@ -21,7 +21,7 @@ from mnist_resnet.comparing.dashboard.results import (
     shown_metrics,
 )
 from mnist_resnet.comparing.dashboard.runs import count_notes, runs
-from mnist_resnet.comparing.dashboard.search import search
+from mnist_resnet.comparing.dashboard.search import front, search, space
 from mnist_resnet.comparing.dashboard.sweeps import describe_sweeps
 from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
@@ -29,17 +29,19 @@ from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import own_metrics
+from mnist_resnet.comparing.sources import judged_jobs
 
 
 def page_data(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the page's data on these folders; accuracies and errors are fractions of one, times are in seconds."""
     jobs, remarks = load_jobs(folders)
     labels = label_sweeps(jobs)
-    frame = jobs_frame(jobs)
+    frame, judged = jobs_frame(jobs), judged_jobs(jobs)
+    judged_frame = jobs_frame(judged) if len(judged) < len(jobs) else frame
     factors = filter_factors(frame)
     sweeps = describe_sweeps(jobs, labels)
     misread, unreadable_predictions = mistakes(jobs)
-    answered, unusable_questions = questions(jobs)
+    answered, unusable_questions = questions(judged)
     shared = shared_values(frame) if jobs else {}
     return {
         "title": " and ".join(sweep["label"] for sweep in sweeps) or "no jobs",
@@ -55,13 +57,15 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "jobs": runs(jobs, labels, sweeps, factors, frame),
         "metrics": shown_metrics(frame),
         "curves": curves(jobs, own_metrics(frame)),
-        "groups": groups(frame),
+        "groups": groups(judged_frame),
         "claims": claims(jobs),
         "questions": answered,
-        "effects": effects(frame),
+        "effects": effects(judged_frame),
         "effect_unit": effect_unit(frame),
-        "changes": one_at_a_time(frame),
+        "changes": one_at_a_time(judged_frame),
         "search": search(jobs),
+        "front": front(jobs),
+        "space": space(jobs),
         "mistakes": misread,
         "pairs": pairs(jobs, sweeps),
     }

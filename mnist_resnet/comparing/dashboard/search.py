@@ -1,12 +1,16 @@
-"""A search for the plot of its history: the objective in each trial, and what fewer trials would have found."""
+"""A search for the plots of it: the objective in each trial, what fewer trials would have found, the Pareto front."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.expected_best import expected_best
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.searched import searched
+from mnist_resnet.comparing.pareto import common_objective, pareto_front
+from mnist_resnet.comparing.searched import search_folder, searched
+from mnist_resnet.config.metric import Metric
+from mnist_resnet.job_folder import SEARCH, UnreadableFolder, read_json
 
 
 def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
@@ -17,10 +21,53 @@ def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
     minimize = found.metric.better == "lower"
     expected = expected_best([value for value in found.values if value is not None], minimize)
     return {
-        "name": f"{found.metric.label}, %" if found.metric.is_share else found.metric.label,
+        "key": found.metric.name,
+        "name": _heading(found.metric),
         "epoch": found.epoch,
         "minimize": minimize,
-        "unit": 100 if found.metric.is_share else 1,
+        "unit": _unit(found.metric),
         "values": [rounded(value) for value in found.values],
         "expected": [[rounded(best.mean), rounded(best.low), rounded(best.high)] for best in expected],
     }
+
+
+def front(jobs: Sequence[Job]) -> dict[str, Any] | None:
+    """Return the objectives of a search with several, their values in each job, and the jobs on the Pareto front.
+
+    None for other sweeps.
+    """
+    objective = common_objective(jobs)
+    if objective is None:
+        return None
+    values = [objective.values(job.history.epochs) if job.completed else None for job in jobs]
+    return {
+        "objectives": [
+            {"name": _heading(metric), "unit": _unit(metric), "minimize": direction == "minimize"}
+            for metric, direction in zip(objective.metrics, objective.directions, strict=True)
+        ],
+        "values": [of_job and [rounded(value) for value in of_job] for of_job in values],
+        "front": list(pareto_front(jobs, objective)),
+        "text": str(objective),
+    }
+
+
+def space(jobs: Sequence[Job]) -> list[list[str]]:
+    """Return each searched key with its range as it was typed; empty for other sweeps."""
+    folder = search_folder(jobs)
+    return _space(folder) if folder else []
+
+
+def _space(folder: Path) -> list[list[str]]:
+    try:
+        parameters = read_json(folder / SEARCH)["space"]
+        return [[str(parameter["key"]), str(parameter["typed"])] for parameter in parameters]
+    except (UnreadableFolder, OSError, LookupError, TypeError):
+        return []
+
+
+def _heading(metric: Metric) -> str:
+    return f"{metric.label}, %" if metric.is_share else metric.heading or metric.label
+
+
+def _unit(metric: Metric) -> int:
+    return 100 if metric.is_share else 1

@@ -132,7 +132,7 @@ function curvesPlot(legend) {
     layout: layout({
       height: 400,
       hovermode: "x unified",
-      xaxis: epochAxis(drawn.reduce((longest, { curve }) => Math.max(longest, curve.length), 0)),
+      xaxis: epochAxis(drawn.reduce((longest, { curve }) => Math.max(longest, curve.length), 0), jobs.every(isReported)),
       yaxis: valueAxis(
         points.flatMap(({ low, high, mean }) => (view.band === "none" ? [mean] : [low, high])),
         view.log,

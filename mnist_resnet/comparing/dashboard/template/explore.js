@@ -9,7 +9,7 @@ const shadeScale = () => SHADES().map((shade, index, all) => [index / (all.lengt
 const isFactor = (item) => item.factor !== undefined;
 const results = quantities.filter((item) => !isFactor(item));
 const RESULT_FIRST = ["test_error", "test_loss", "train_error", "train_loss"];
-const chosenY = () => quantity(view.y) ?? RESULT_FIRST.map(quantity).find(Boolean) ?? results[0];
+const chosenY = () => quantity(view.y) ?? quantity(data.search?.key) ?? RESULT_FIRST.map(quantity).find(Boolean) ?? results[0];
 const chosenX = () => quantity(view.x) ?? quantities.find(isFactor) ?? quantity("trial") ?? results[0];
 
 const spansDecades = (values) => {

@@ -48,9 +48,9 @@ function valueAxis(values, log, more = {}) {
   return axis({ type: log ? "log" : "linear", range, tickformat: "~g", exponentformat: "none", ...ticks(...ends, log), ...more });
 }
 
-const epochAxis = (epochs) =>
+const epochAxis = (epochs, reported = false) =>
   axis({
-    title: { text: "epoch (from 0)" },
+    title: { text: reported ? "report (from 0)" : "epoch (from 0)" },
     dtick: epochs <= 16 ? 1 : undefined,
     range: epochs > 1 ? [-0.02 * epochs, 1.02 * (epochs - 1) + 0.02] : [-0.5, 0.5],
   });

@@ -1,38 +1,49 @@
 // One run in a dialog: results, differences from the base config, environment, log.
-function ownCurves(number) {
-  const series = [
-    ["test_accuracy", "test"],
-    ["train_accuracy", "training"],
-    ["val_accuracy", "held-out"],
-  ].filter(([measure]) => data.curves[measure]?.[number]?.some((value) => value != null));
-  const traces = series.map(([measure, name], index) => {
-    const errors = data.curves[measure][number].map((value) => (value == null ? null : 100 * (1 - value)));
+const RUN_ACCURACIES = [
+  ["test_accuracy", "test"],
+  ["train_accuracy", "training"],
+  ["val_accuracy", "held-out"],
+];
+
+// One plot of the image classifier's errors, and one of each metric that the run's task reports itself.
+function ownPlots(number) {
+  const measured = ([metric]) => data.curves[metric]?.[number]?.some((value) => value != null);
+  const errors = RUN_ACCURACIES.filter(measured);
+  const reported = data.metrics.map(({ name, title }) => [name, title]).filter(measured);
+  const makers = reported.map((series) => () => ownCurves(number, [series], series[1], false));
+  if (errors.length) makers.unshift(() => ownCurves(number, errors, "error, %", true));
+  return makers.map((make) => plot(make));
+}
+
+function ownCurves(number, series, title, log) {
+  const traces = series.map(([metric, name], index) => {
+    const values = metricValues(metric)[number];
     return {
-      x: errors.map((_, epoch) => epoch),
-      y: errors,
-      name,
+      x: values.map((_, epoch) => epoch),
+      y: values,
+      name: inert(name),
       type: "scatter",
       mode: "lines+markers",
       marker: { size: 5 },
       line: { color: seriesColour(index), width: 2 },
-      hovertemplate: `${name}: %{y:.3~g} %<extra></extra>`,
+      hovertemplate: `${inert(name)}: %{y:.3~g}<extra></extra>`,
     };
   });
   return {
     traces,
     layout: layout({
       height: 260,
-      showlegend: true,
+      showlegend: traces.length > 1,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
       hovermode: "x unified",
-      xaxis: epochAxis(traces[0]?.x.length ?? 0),
+      xaxis: epochAxis(traces[0]?.x.length ?? 0, isReported(jobs[number])),
       yaxis: valueAxis(
         traces.flatMap((trace) => trace.y),
-        true,
-        { title: { text: "error, %" } },
+        log,
+        { title: { text: inert(title) } },
       ),
     }),
-    description: `Error of ${jobs[number].name} by epoch`,
+    description: `${title} of ${jobs[number].name} by ${isReported(jobs[number]) ? "report" : "epoch"}`,
   };
 }
 
@@ -56,14 +67,16 @@ function figuresOf(job) {
   return definitions(
     [
       ["Status", element("span", { class: job.status }, job.status)],
-      ["Epochs", `${job.done} of ${job.epochs ?? "?"}`],
+      isReported(job) ? ["Reports", `${job.done}`] : ["Epochs", `${job.done} of ${job.epochs ?? "?"}`],
       ["Last epoch", last],
       ["Best epoch", best],
+      ...data.metrics.map((metric) => [metric.title, job[metric.name] == null ? null : metricText(metric)(job[metric.name])]),
       [
         "Time",
         job.seconds == null
           ? null
-          : `${duration(job.seconds)}, ${significant(job.images_per_second)} images per second`,
+          : duration(job.seconds) +
+            (job.images_per_second == null ? "" : `, ${significant(job.images_per_second)} images per second`),
       ],
       ["Parameters", job.parameters?.toLocaleString("en")],
       ["Folder", element("code", {}, job.folder)],
@@ -99,11 +112,10 @@ function openRun(number) {
   const job = jobs[number];
   const dialog = document.getElementById("run");
   const part = (title, ...content) => [element("h3", {}, title), ...content];
-  const hasEpochs = Object.values(data.curves).some((runs) => runs[number]?.length);
   const mistakes =
     data.mistakes.confusion[number] &&
     element("button", { type: "button", onclick: () => showMistakesOf(number) }, "Its mistakes");
-  const figure = hasEpochs ? plot(() => ownCurves(number)) : null;
+  const figures = ownPlots(number);
   dialog.replaceChildren(
     element(
       "header",
@@ -129,7 +141,7 @@ function openRun(number) {
         ),
       figuresOf(job),
       mistakes && element("div", { class: "controls" }, mistakes),
-      figure,
+      ...figures,
       part(
         "Config: differences from the sweep's base",
         changedTable(job),
@@ -150,7 +162,7 @@ function openRun(number) {
   dialog.onclose = () => {
     const opened = rowOf(number);
     opened?.classList.remove("open");
-    if (figure) forget(figure);
+    figures.forEach(forget);
     if (opened && !document.activeElement.closest("#mistakes"))
       opened.querySelector(".name").focus({ preventScroll: true });
   };
