@@ -13,16 +13,16 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import Report
+from mnist_resnet.comparing.reported import metric_of, summarised
+from mnist_resnet.config.metric import Metric, is_image_classifier
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.tracking import wandb_mode, wandb_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRIC = "test_accuracy"
-"""Summary metric of the parallel-coordinates and parameter-importance charts."""
-
-CURVES = ("test_accuracy", "train_accuracy", "test_loss", "train_loss")
+LOSSES = ("test_loss", "train_loss")
+"""Metrics of the image classifier that get a chart beside those that tables show."""
 
 
 def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = None) -> list[str]:
@@ -49,8 +49,13 @@ def save_view(jobs: Sequence[Job], report: Report, by: Sequence[str] | None = No
     keys = config_keys(frame, list(by) if by is not None else varying_factors(frame))
     try:
         entity = entity or wandb.Api().default_entity
-        saved = [_workspace(entity, project, jobs, keys).save(), _report(entity, project, jobs, keys, report).save()]
-        return [str(view.url) for view in saved]
+        axis = _axis(jobs)
+        panels = _panels(keys, charted_metrics(frame), axis)
+        views = (
+            _workspace(entity, project, jobs, keys, panels, axis),
+            _report(entity, project, jobs, keys, panels, report),
+        )
+        return [str(view.save().url) for view in views]
     except Exception as error:
         # Any error of the network or the service reaches the user as one line.
         raise UsageError(
@@ -105,33 +110,59 @@ def _filters(jobs: Sequence[Job]) -> str:
     return f"Metric('group') in [{names}]" if names else ""
 
 
-def _panels(keys: Sequence[str]) -> list[Any]:
+def charted_metrics(frame: "pd.DataFrame") -> list[Metric]:
+    """Return the metrics that get a curve each: those that the jobs report, the one that tables show first at the top.
+
+    Args:
+        frame: one row for each job, as `jobs_frame` returns it.
+    """
+    losses = [name for name in LOSSES if name in frame.attrs["metrics"]]
+    return [metric_of(frame, name) for name in dict.fromkeys([*summarised(frame), *losses])]
+
+
+def _axis(jobs: Sequence[Job]) -> str:
+    return "epoch" if any(is_image_classifier(job.config) for job in jobs) else "step"
+
+
+def _panels(keys: Sequence[str], metrics: Sequence[Metric], axis: str) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     grouped = {"groupby": wr.Config(keys[0]), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"} if keys else {}
+    curves = [
+        wr.LinePlot(title=metric.name, x=axis, y=[metric.name], log_y=metric.scale == "positive", **grouped)
+        for metric in metrics
+    ]
+    if not metrics:
+        return curves
+    decisive = metrics[0]
+    summary = f"best/{decisive.name}" if decisive.pick == "best" else decisive.name
     columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(key)) for key in keys]
-    columns.append(wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(METRIC)))
+    columns.append(wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(summary)))
     return [
-        *(wr.LinePlot(title=curve, x="epoch", y=[curve], log_y=curve.endswith("loss"), **grouped) for curve in CURVES),
-        wr.ParallelCoordinatesPlot(title="Factors and test accuracy", columns=columns),
-        wr.ParameterImportancePlot(with_respect_to=METRIC),
+        *curves,
+        wr.ParallelCoordinatesPlot(title=f"Factors and {decisive.label}", columns=columns),
+        wr.ParameterImportancePlot(with_respect_to=summary),
     ]
 
 
-def _workspace(entity: str | None, project: str, jobs: Sequence[Job], keys: Sequence[str]) -> Any:
+def _workspace(
+    entity: str | None, project: str, jobs: Sequence[Job], keys: Sequence[str], panels: list[Any], axis: str
+) -> Any:
     import wandb_workspaces.workspaces as ws
 
     return ws.Workspace(
         entity=entity or "",
         project=project,
         name=", ".join(_sweeps(jobs)) or "single runs",
-        sections=[ws.Section(name="Sweep", panels=_panels(keys), is_open=True)],
-        settings=ws.WorkspaceSettings(x_axis="epoch"),
+        sections=[ws.Section(name="Sweep", panels=panels, is_open=True)],
+        settings=ws.WorkspaceSettings(x_axis=axis),
         runset_settings=ws.RunsetSettings(filters=_filters(jobs), groupby=[ws.Config(key) for key in keys]),
     )
 
 
-def _report(entity: str | None, project: str, jobs: Sequence[Job], keys: Sequence[str], report: Report) -> Any:
+def _report(
+    entity: str | None, project: str, jobs: Sequence[Job], keys: Sequence[str], panels: list[Any], report: Report
+) -> Any:
     import wandb_workspaces.reports.v2 as wr
 
     runset = wr.Runset(entity or "", project, filters=_filters(jobs), groupby=[f"config.{key}" for key in keys])
@@ -139,5 +170,5 @@ def _report(entity: str | None, project: str, jobs: Sequence[Job], keys: Sequenc
         project=project,
         entity=entity or "",
         title=report.title,
-        blocks=[wr.PanelGrid(runsets=[runset], panels=_panels(keys)), wr.MarkdownBlock(report.markdown())],
+        blocks=[wr.PanelGrid(runsets=[runset], panels=panels), wr.MarkdownBlock(report.markdown())],
     )

@@ -13,6 +13,7 @@ import pytest
 
 from mnist_resnet.compare import main
 from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.job_folder import RESULT, read_json, write_metrics
 from mnist_resnet.tracking.wandb_view import config_keys
 from tests.synthetic_sweep import SyntheticSweep
 from tests.wandb_server import WandbServer
@@ -55,19 +56,55 @@ def sweep(tmp_path: Path) -> Path:
     return SyntheticSweep(name="it's mine", base=base, predictions=False).write(tmp_path / "sweep")
 
 
-@pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
-def test_workspace_and_report_show_the_runs_of_the_sweep(sweep: Path, server: ViewServer) -> None:
+def saved_views(sweep: Path, server: ViewServer) -> list[dict[str, Any]]:
+    """Save workspace and report of a sweep, and return what the server received."""
     # In a new process, because wandb reads its server and key only once; the service inherited from the parent may be
     # gone.
     command = [sys.executable, "-m", "mnist_resnet.compare", str(sweep), "--wandb"]
     environment = {**environ, "WANDB_SERVICE": "3-1-unix-/no/such/socket", **server.environment}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.split()) == 2
-    workspace, report = server.views
+    assert len(done.stdout.split()) == len(server.views) == 2
+    return server.views
+
+
+@pytest.fixture
+def language_models(tmp_path: Path) -> Path:
+    """A sweep of a training function that declares one metric and reports another one as well."""
+    base = {
+        "tracking": {"project": "mnist-resnet", "entity": None},
+        "task": {"_target_": "language_study.characters.train"},
+        "metrics": {"bits_per_character": {"better": "lower", "scale": "positive", "pick": "best"}},
+    }
+    folder = SyntheticSweep(name="characters", base=base, predictions=False).write(tmp_path / "sweep")
+    for number, path in enumerate(sorted(folder.glob(f"*/{RESULT}"))):
+        lines = [{"step": step, "bits_per_character": 3.0 + number / step, "words": 9.0} for step in (1, 2)]
+        write_metrics(path.parent, [line | {"seconds": 1.0} for line in lines])
+        result = read_json(path)
+        path.write_text(json.dumps(result | {"last": lines[-1], "best": lines[0]}))
+    return folder
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
+def test_workspace_and_report_show_the_metrics_of_the_sweeps_own_task(
+    language_models: Path, server: ViewServer
+) -> None:
+    for view in saved_views(language_models, server):
+        spec = view["spec"]
+        assert "accuracy" not in spec.replace("Over seeds", "")
+        for text in ('"bits_per_character"', '"words"', "Factors and bits per character", "best/bits_per_character"):
+            assert text in spec
+        assert '"xAxis": "step"' in spec.replace('":"', '": "')
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the wandb-view extra is not installed")
+def test_workspace_and_report_show_the_runs_of_the_sweep(sweep: Path, server: ViewServer) -> None:
+    workspace, report = saved_views(sweep, server)
     for view in (workspace, report):
         spec = view["spec"]
         assert "it's mine" in json.dumps(json.loads(spec), ensure_ascii=False)
+        assert '"train_loss"' in spec
+        assert "Factors and test accuracy" in spec
         for panel in ("Run History Line Plot", "Parallel Coordinates Plot", "Parameter Importance", "optim.value.lr"):
             assert panel in spec
     assert "Over seeds" in report["spec"]
