@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mnist_resnet.comparing.predictions import Predictions
-    from mnist_resnet.data.batches import Split
+    from mnist_resnet.data.split import Split
     from mnist_resnet.models.model_file import LoadedModel
 
 NEAR_TIE = {"fp32": 0.001, "tf32": 0.06, "bf16": 0.5}
@@ -152,6 +152,7 @@ def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trust
     from mnist_resnet.config.allowed_targets import check_targets, trust
     from mnist_resnet.config.schema import check
     from mnist_resnet.data.batches import load
+    from mnist_resnet.data.split import Split
 
     config = result.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("data"), dict):
@@ -160,11 +161,14 @@ def _test_images(job: Path, result: dict[str, Any], data_root: str | None, trust
     check_targets(config["data"])
     data = config["data"] if data_root is None else config["data"] | {"root": data_root}
     try:
-        return load(check(config | {"data": data}).data, "cpu").test
+        test = load(check(config | {"data": data}).data, "cpu").test
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise UsageError(f"{job}: its test images can't be loaded ({wording(error, 300)})") from None
+    if not isinstance(test, Split):
+        raise UsageError(f"{job}: its test images are streamed; predictions are recorded only of those kept in memory")
+    return test
 
 
 def _compare(

@@ -17,6 +17,7 @@ from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.data.batches import load
+from mnist_resnet.data.split import AnySplit, Split
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.signals import Interrupt
@@ -69,6 +70,12 @@ def new_training(config: Config) -> Training:
     numerics = resolve(config.trainer)
     numerics.apply()
     return Training(config, load(config.data, numerics.device, config.seeds.split), numerics)
+
+
+def in_memory(split: AnySplit | None) -> Split:
+    """Return a split that is known to be in memory."""
+    assert isinstance(split, Split)
+    return split
 
 
 def unsaved(folder: Path = Path()) -> Checkpoints:

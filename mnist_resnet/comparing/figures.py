@@ -93,7 +93,7 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
         judgement for judgement in judgements(jobs) if judgement.measured.n > 1 and judgement.claim.value is not None
     ]
     alone = [name for name in factors if name not in ("experiment", "sweep", "seed")]
-    metric = next(iter(summarised(frame)), "seconds")
+    metric = next((name for name in summarised(frame) if frame[name].notna().any()), "seconds")
     found = [effect for factor in alone for effect in effects(frame, factor, other_factors(frame, factor), metric)]
     with_interval = [effect for effect in correct(spell_out(found)) if effect.low == effect.low]
     figures = {}

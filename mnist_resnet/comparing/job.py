@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, primary_metric
+from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, predicts_numbers, primary_metric
 from mnist_resnet.job_folder import Metrics, Status, read_metrics
 
 QUEUED = "queued"
@@ -57,8 +57,10 @@ class History:
             return {**_numbers(best), "picked_on": str(best.get("picked_on", "test"))}
         config = self.result.get("config") or {}
         if is_image_classifier(config):
-            picked_on = "val" if any("val_accuracy" in epoch for epoch in self.epochs) else "test"
+            picked_on = "val" if any("val_loss" in epoch for epoch in self.epochs) else "test"
             key, best_value = f"{picked_on}_accuracy", max
+            if predicts_numbers(config):
+                key, best_value = f"{picked_on}_loss", min
         else:
             primary = primary_metric(config)
             if primary is None:

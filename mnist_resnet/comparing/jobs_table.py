@@ -168,7 +168,7 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
 
 def _figures_text(frame: pd.DataFrame, names: Sequence[str]) -> str:
     metrics = [metric_of(frame, name) for name in names]
-    if any(metric.name in BUILT_IN for metric in metrics):
+    if any(metric.name in BUILT_IN and metric.is_share for metric in metrics):
         figures = "Figures of the last epoch, except best test accuracy; accuracies in per cent."
         interval = "mean's over seeds, for these test images (Student's t; accuracies on the log of right over wrong)"
     else:

@@ -11,7 +11,9 @@ from mnist_resnet.config.metric import (
     Metric,
     declared_metrics,
     is_image_classifier,
+    known_metrics,
     named,
+    predicts_numbers,
 )
 
 CLASSIFIER_METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy")
@@ -21,6 +23,9 @@ NOT_METRICS = ("epoch", "step", "lr", "seconds", "training_seconds", "images_per
 
 SHOWN = ("train_accuracy", "test_accuracy", "best_test_accuracy")
 """The image classifier's metrics in the table of jobs."""
+
+LOSSES = ("test_loss", "train_loss")
+"""The image classifier's metrics where its targets are numbers."""
 
 CLASSIFIER_DEFAULTS = ("test_accuracy", "train_accuracy")
 """Metrics of the image classifier that are summarised unless others are asked for."""
@@ -34,25 +39,31 @@ def describe_metrics(jobs: Sequence[Job]) -> dict[str, Any]:
         `summarised`: the names of those that are summarised over seeds by default; effects are those on the first.
         `in_table`: the names of the columns in the table of jobs.
     """
-    are_classifiers = {is_image_classifier(job.config) for job in jobs} or {True}
+    have_accuracy = any(map(_has_accuracy, jobs)) or not jobs
     found: dict[str, Metric] = {}
     own: dict[str, None] = {}
     for job in jobs:
         declared = declared_metrics(job.config)
         undeclared = [name for name in job.history.last if name not in (*NOT_METRICS, *CLASSIFIER_METRICS, *declared)]
+        known = known_metrics(job.config)
+        losses = [name for name in LOSSES if predicts_numbers(job.config) and name not in declared]
         if not is_image_classifier(job.config):
             undeclared += [name for name in job.history.last if name in CLASSIFIER_METRICS and name not in declared]
-        for name in [*declared, *undeclared]:
+        for name in [*losses, *declared, *undeclared]:
             own.setdefault(name)
-            found.setdefault(name, named(name, declared))
+            found.setdefault(name, named(name, known))
     summarised, in_table = list(own), list(own)
-    if True in are_classifiers:
+    if have_accuracy:
         names = [*CLASSIFIER_METRICS, "best_test_accuracy", "best_val_accuracy"]
         found = {name: named(name) for name in names if name not in found} | found
         summarised = [*CLASSIFIER_DEFAULTS, *(name for name in own if name not in CLASSIFIER_DEFAULTS)]
         in_table = [*SHOWN, "best_epoch", *in_table]
     times = {name: BUILT_IN[name] for name in ("seconds", "training_seconds", "images_per_second")}
     return {"metrics": found | times, "summarised": summarised, "in_table": list(dict.fromkeys(in_table))}
+
+
+def _has_accuracy(job: Job) -> bool:
+    return is_image_classifier(job.config) and not predicts_numbers(job.config)
 
 
 def metric_of(frame: pd.DataFrame, name: str) -> Metric:

@@ -24,7 +24,7 @@ class ReportNetwork(Model):
     block_norm: Literal["none", "after_repeats", "after_every"]
     dropout: Fraction
     channels: int = Field(ge=1)
-    classes: int = Field(ge=2)
+    classes: int = Field(ge=1)
 
 
 class LeanNetwork(Model):
@@ -43,7 +43,7 @@ class LeanNetwork(Model):
     dropout: Fraction
     logit_scale: float = Field(gt=0)
     channels: int = Field(ge=1)
-    classes: int = Field(ge=2)
+    classes: int = Field(ge=1)
 
     @model_validator(mode="after")
     def kernels_keep_the_size(self) -> "LeanNetwork":
@@ -173,7 +173,10 @@ class WeightAveraging(Component):
 
 
 class Data(Component):
-    """The data set; keys not declared here are arguments of the source that `_target_` names."""
+    """The data set; keys not declared here are arguments of the source that `_target_` names.
+
+    `classes` is the number of classes, or of yes-or-no labels; null says that the targets are numbers.
+    """
 
     settings = frozenset(
         (
@@ -196,7 +199,7 @@ class Data(Component):
     batch_size: int = Field(64, ge=2)
     test_batch_size: int = Field(1000, ge=1)
     balanced: bool = False
-    classes: int = Field(10, ge=2)
+    classes: Annotated[int, Field(ge=2)] | None = 10
     channels: int = Field(1, ge=1)
     mean: float | list[float] = 0.1307
     std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = 0.3081

@@ -110,6 +110,12 @@ def is_image_classifier(config: Mapping[Any, Any]) -> bool:
     return not isinstance(task, Mapping) or task.get("_target_") == IMAGE_CLASSIFIER
 
 
+def predicts_numbers(config: Mapping[Any, Any]) -> bool:
+    """Return whether a resolved config's targets are numbers (`data.classes=null`), which have a loss, no accuracy."""
+    data = config.get("data")
+    return is_image_classifier(config) and isinstance(data, Mapping) and data.get("classes", 0) is None
+
+
 def declared_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
     """Return the metrics that a resolved config's `metrics` declares, in its order; malformed entries are ignored."""
     entries = config.get("metrics")
@@ -127,25 +133,29 @@ def known_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
 def primary_metric(config: Mapping[str, Any]) -> Metric | None:
     """Return the metric that decides which report is the best one: the first declared with a direction.
 
-    The image classifier's is its accuracy on held-out images, and on the test images where none are held out.
+    The image classifier's is its accuracy on held-out images, and on the test images where none are held out; of
+    numbers it is the loss.
     """
     if is_image_classifier(config):
         data = config.get("data")
         held_out = isinstance(data, Mapping) and bool(data.get("val_size"))
-        return BUILT_IN["val_accuracy" if held_out else "test_accuracy"]
+        return BUILT_IN[f"{'val' if held_out else 'test'}_{'loss' if predicts_numbers(config) else 'accuracy'}"]
     return next((metric for metric in declared_metrics(config).values() if metric.better), None)
 
 
 def objective_metrics(config: Mapping[str, Any]) -> list[Metric]:
     """Return the metrics that a search is judged by; none if none is named and none has a direction.
 
-    By default it is the image classifier's accuracy on held-out images, or the first declared metric with a direction.
+    By default it is the image classifier's accuracy on held-out images (of numbers, the loss), or the first declared
+    metric with a direction.
     """
     names = config["sweep"].get("objective")
     if names is None and not is_image_classifier(config):
         primary = primary_metric(config)
         return [primary] if primary else []
-    listed = names if isinstance(names, list) else [names or "val_accuracy"]
+    listed = (
+        names if isinstance(names, list) else [names or ("val_loss" if predicts_numbers(config) else "val_accuracy")]
+    )
     return [named(name, dict(BUILT_IN) | declared_metrics(config)) for name in listed]
 
 

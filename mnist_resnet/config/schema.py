@@ -247,21 +247,32 @@ class Config(JobConfig):
         model = self.model
         if isinstance(model, ReportNetwork | LeanNetwork) and model.channels != self.data.channels:
             raise ValueError(f"model.channels={model.channels}: the images have data.channels={self.data.channels}")
-        if isinstance(model, ReportNetwork | LeanNetwork) and model.classes < self.data.classes:
+        classes = self.data.classes
+        if isinstance(model, ReportNetwork | LeanNetwork) and classes is not None and model.classes < classes:
             raise ValueError(
-                f"model.classes={model.classes}: must be data.classes={self.data.classes} or more, one for each label"
+                f"model.classes={model.classes}: must be data.classes={classes} or more, one for each label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def numbers_have_a_loss_of_their_own(self) -> "Config":
+        """Reject cross entropy for numbers: it would take them for probabilities, and train nothing."""
+        if self.data.classes is None and self.loss.target.endswith("CrossEntropyLoss"):
+            raise ValueError(
+                f"loss._target_={self.loss.target}: is for classes, and data.classes=null; take "
+                f"loss=mean_squared_error, or set data.classes"
             )
         return self
 
     @property
     def objectives(self) -> tuple[str, ...]:
         """Metrics that a search may be judged by."""
-        return ("val_accuracy", "val_loss", "test_accuracy", "test_loss")
+        return _without_accuracy(self.data.classes, "val_accuracy", "val_loss", "test_accuracy", "test_loss")
 
     @property
     def claimed_metrics(self) -> tuple[str, ...]:
         """Metrics of which figures may be claimed."""
-        return ("train_accuracy", "test_accuracy", "train_loss", "test_loss")
+        return _without_accuracy(self.data.classes, "train_accuracy", "test_accuracy", "train_loss", "test_loss")
 
     @property
     def checkpoint_settings(self) -> tuple[float, int | None]:
@@ -277,6 +288,10 @@ class Config(JobConfig):
     def epochs(self) -> int:
         """Number of epochs that the job trains: `trainer.epochs` times the scale, at least one."""
         return epochs_at(self.trainer.epochs, self.scale.epochs)
+
+
+def _without_accuracy(classes: int | None, *names: str) -> tuple[str, ...]:
+    return tuple(name for name in names if classes is not None or not name.endswith("_accuracy"))
 
 
 AnyConfig = TypeVar("AnyConfig", bound=JobConfig)

@@ -18,6 +18,7 @@ NOT_IN_SIGNATURE = (
     *NUMERICS,
     "claims",
     "comparisons",
+    "data.loader_workers",
     "data.root",
     "data.verify",
     "metrics",

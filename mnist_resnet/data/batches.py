@@ -1,10 +1,10 @@
 """Splits and batches of images on the device.
 
-Images are decoded once per process and kept on the device as bytes. Batches are sliced and normalised there.
+Images are decoded once per process and kept on the device as bytes, unless they are streamed. Batches are sliced and
+normalised there.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,63 +16,16 @@ from torch import Tensor
 from mnist_resnet.config.build import build
 from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.data.dataset import DataSet, LabelledImages
-from mnist_resnet.data.targets import is_classes
+from mnist_resnet.data.split import AnySplit, Split, StreamedSplit
+from mnist_resnet.data.stream import StreamedDataSet, StreamedItems
+from mnist_resnet.data.targets import check_targets, kind_of
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
 
 SPLIT = 2**31
 """Stands for an epoch where images are shuffled before they are split, so that no epoch has the same order."""
 
-
-@dataclass(frozen=True)
-class Split:
-    """A split of a data set (training, validation or test), on the device.
-
-    Attributes:
-        pixels: uint8 [n, channels, height, width], 0 to 255; or other inputs, see `LabelledImages`.
-        labels: int64 [n], 0 to classes - 1; or others, see `LabelledImages`.
-        mean: float32 [1 or channels, 1, 1], mean of the pixels scaled to 0…1, or of floats; None leaves floats alone.
-        std: float32 [1 or channels, 1, 1], their standard deviation; None as for `mean`.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    mean: Tensor | None
-    std: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, indices: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return the normalised images and the labels at `indices`.
-
-        Args:
-            indices: int64 [batch], or a slice.
-
-        Returns:
-            Images, float32 [batch, channels, height, width], and labels, int64 [batch].
-        """
-        return self.normalise(self.pixels[indices]), self.labels[indices]
-
-    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all images in order, as `batch` returns them; the last batch may be smaller."""
-        for begin in range(0, len(self), batch_size):
-            yield self.batch(slice(begin, begin + batch_size))
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Normalise uint8 [batch, channels, height, width] to float32 of the same shape.
-
-        The operations and their order are those of torchvision's ToTensor and Normalize, so the results are bitwise
-        equal. Floats become float32 and are normalised if the config gives `mean` and `std`; integers stay as they are.
-        """
-        if pixels.dtype == torch.uint8:
-            assert self.mean is not None
-            assert self.std is not None
-            return pixels.to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
-        if not pixels.is_floating_point():
-            return pixels
-        floats = pixels.to(torch.float32)
-        return floats if self.mean is None or self.std is None else (floats - self.mean) / self.std
+AnyDataSet = DataSet | StreamedDataSet
 
 
 @dataclass(frozen=True)
@@ -85,9 +38,9 @@ class DataSplits:
         test: test images.
     """
 
-    train: Split
-    val: Split | None
-    test: Split
+    train: AnySplit
+    val: AnySplit | None
+    test: AnySplit
 
 
 def shuffled(count: int, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
@@ -96,12 +49,16 @@ def shuffled(count: int, seed: int, epoch: int, weights: Tensor | None = None) -
     With weights, float64 [count], so many images are drawn by them, with replacement. The order depends on `seed` and
     `epoch` only, not on any global random state.
     """
-    # PyTorch's CPU generator keeps only 32 bits of a seed, so hash the pair instead of concatenating it.
-    epoch_seed = int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    generator = torch.Generator().manual_seed(epoch_seed)
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     if weights is not None:
         return torch.multinomial(weights, count, replacement=True, generator=generator)
     return torch.randperm(count, generator=generator)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return the seed of all that is drawn on the CPU in an epoch, below 2**32."""
+    # PyTorch's CPU generator keeps only 32 bits of a seed, so hash the pair instead of concatenating it.
+    return int(numpy.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 
 def load(data: Data, device: str, split_seed: int | None = None) -> DataSplits:
@@ -115,28 +72,37 @@ def load(data: Data, device: str, split_seed: int | None = None) -> DataSplits:
     """
     decode(data)
     data_set = _on_device(_source_node(data), device)
-    available = len(data_set.train.labels)
+    available = len(data_set.train)
     train_size = available - data.val_size if data.train_size is None else data.train_size
     mean, std = (_constant(data, key, data_set, device) for key in ("mean", "std"))
-    train, test = data_set.train, data_set.test
-    if split_seed is not None:
-        order = shuffled(available, split_seed, SPLIT).to(device)
-        train = LabelledImages(train.pixels[order], train.labels[order])
+    train = data_set.train if split_seed is None else _reordered(data_set.train, shuffled(available, split_seed, SPLIT))
+
+    def split(part: LabelledImages | StreamedItems, begin: int, end: int | None) -> AnySplit:
+        kind = kind_of(part.example[1], data.classes)
+        if isinstance(part, StreamedItems):
+            return StreamedSplit(part, part.order[begin:end], mean, std, data.classes, kind)
+        return Split(part.pixels[begin:end], part.labels[begin:end], mean, std, kind)
+
     return DataSplits(
-        train=Split(train.pixels[:train_size], train.labels[:train_size], mean, std),
-        val=Split(train.pixels[available - data.val_size :], train.labels[available - data.val_size :], mean, std)
-        if data.val_size
-        else None,
-        test=Split(test.pixels[: data.test_size], test.labels[: data.test_size], mean, std),
+        train=split(train, 0, train_size),
+        val=split(train, available - data.val_size, None) if data.val_size else None,
+        test=split(data_set.test, 0, data.test_size),
     )
 
 
-def _constant(data: Data, key: str, data_set: DataSet, device: str) -> Tensor | None:
+def _reordered(part: LabelledImages | StreamedItems, order: Tensor) -> LabelledImages | StreamedItems:
+    if isinstance(part, StreamedItems):
+        return replace(part, order=order.tolist())
+    order = order.to(part.labels.device)
+    return LabelledImages(part.pixels[order], part.labels[order])
+
+
+def _constant(data: Data, key: str, data_set: AnyDataSet, device: str) -> Tensor | None:
     """Return the mean or standard deviation, shaped for the inputs; None for floats of which the config has none."""
-    pixels = data_set.train.pixels
-    if pixels.dtype != torch.uint8 and key not in data.model_fields_set:
+    example, _ = data_set.train.example
+    if example.dtype != torch.uint8 and key not in data.model_fields_set:
         return None
-    return torch.tensor(getattr(data, key), device=device).reshape(-1, *[1] * (pixels.ndim - 2))
+    return torch.tensor(getattr(data, key), device=device).reshape(-1, *[1] * (example.ndim - 1))
 
 
 def decode(data: Data) -> None:
@@ -156,7 +122,7 @@ def check_split(data: Data, split_seed: int | None) -> None:
     """
     if split_seed is None:
         return
-    available = len(_decoded(_source_node(data)).train.labels)
+    available = len(_decoded(_source_node(data)).train)
     if not data.val_size and (data.train_size or available) == available:
         raise UsageError(
             f"seeds.split={split_seed}: has no effect, all {available} images are trained on; set data.val_size or "
@@ -179,26 +145,26 @@ def _source_node(data: Data) -> str:
 
 
 @lru_cache(maxsize=4)
-def _on_device(source_node: str, device: str) -> DataSet:
+def _on_device(source_node: str, device: str) -> AnyDataSet:
     return _decoded(source_node).to(device)
 
 
 @lru_cache(maxsize=4)
-def _decoded(source_node: str) -> DataSet:
+def _decoded(source_node: str) -> AnyDataSet:
     try:
         loaded: Any = build(from_json(source_node))
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise
-    if not isinstance(loaded, DataSet):
+    if not isinstance(loaded, AnyDataSet):
         target = from_json(source_node)["_target_"]
         raise UsageError(f"data._target_={target}: must return a DataSet, returned a {type(loaded).__name__}")
     return loaded
 
 
-def _check_fits(data: Data, data_set: DataSet) -> None:
-    train, test = len(data_set.train.labels), len(data_set.test.labels)
+def _check_fits(data: Data, data_set: AnyDataSet) -> None:
+    train, test = len(data_set.train), len(data_set.test)
     if (data.train_size or 1) + data.val_size > train:
         prefix = "data." if data.train_size is None else f"data.train_size={data.train_size}, "
         raise UsageError(f"{prefix}val_size={data.val_size}: there are {train} images")
@@ -209,9 +175,9 @@ def _check_fits(data: Data, data_set: DataSet) -> None:
             f"data.batch_size={data.batch_size}: leaves a last batch of one of {train - data.val_size} training "
             f"images, on which batch norm can't train; choose another batch size, or set data.train_size"
         )
-    pixels = data_set.train.pixels
-    channels = pixels.shape[1]
-    if pixels.ndim == 4 and channels != data.channels:
+    example, _ = data_set.train.example
+    channels = example.shape[0]
+    if example.ndim == 3 and channels != data.channels:
         raise UsageError(f"data.channels={data.channels}: the images have {channels}")
     for key, value in (("mean", data.mean), ("std", data.std)):
         if isinstance(value, list) and len(value) != channels:
@@ -219,14 +185,11 @@ def _check_fits(data: Data, data_set: DataSet) -> None:
     _check_labels(data, data_set)
 
 
-def _check_labels(data: Data, data_set: DataSet) -> None:
-    labels = data_set.train.labels
-    if data.balanced and labels.ndim > 1:
+def _check_labels(data: Data, data_set: AnyDataSet) -> None:
+    for part in (data_set.train, data_set.test):
+        check_targets(part.example[1].unsqueeze(0) if isinstance(part, StreamedItems) else part.labels, data.classes)
+    if data.balanced and isinstance(data_set.train, StreamedItems):
+        raise UsageError("data.balanced=true: labels of streamed data are not known before; weight the loss instead")
+    label = data_set.train.example[1]
+    if data.balanced and (label.ndim or kind_of(label, data.classes) != "classes"):
         raise UsageError("data.balanced=true: is for data with one class each; weight the loss instead")
-    if not is_classes(labels):
-        if labels.shape[1] != data.classes:
-            raise UsageError(f"data.classes={data.classes}: there are {labels.shape[1]} yes-or-no labels")
-        return
-    largest = int(max(data_set.train.labels.max(), data_set.test.labels.max()))
-    if largest >= data.classes:
-        raise UsageError(f"data.classes={data.classes}: there is a label {largest}; labels count from 0")

@@ -21,11 +21,11 @@ class LabelledImages:
         pixels: uint8 [n, channels, height, width], 0 to 255; or inputs of any other kind, such as floats [n, features]
             or tokens, int64 [n, tokens].
         labels: int64 [n] or [n, tokens], classes counted from 0; or float32 [n, labels], each of several yes-or-no
-            labels as 1 or 0.
+            labels as 1 or 0; or float32 [n, numbers], numbers to predict. float32 [n] is stored as [n, 1].
 
     Raises:
-        UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, or a label is
-            negative.
+        UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, a label is negative,
+            or a number to predict is not finite.
     """
 
     pixels: Tensor
@@ -38,8 +38,10 @@ class LabelledImages:
             _refuse(self.pixels, "pixels", "uint8 [n, channels, height, width]; other inputs are floats or int64")
         if self.pixels.ndim < 2:
             _refuse(self.pixels, "pixels", "[n, …] with at least two dimensions")
+        if self.labels.dtype == torch.float32 and self.labels.ndim == 1:
+            object.__setattr__(self, "labels", self.labels.unsqueeze(1))
         if self.labels.is_floating_point():
-            _require_yes_or_no(self.labels)
+            _require_finite(self.labels)
         elif self.labels.dtype != torch.int64 or self.labels.ndim < 1:
             _refuse(self.labels, "labels", "int64 [n]")
         if len(self.pixels) != len(self.labels):
@@ -48,11 +50,16 @@ class LabelledImages:
             )
         if not self.pixels.numel():
             raise UsageError(f"data set: pixels are {list(self.pixels.shape)}; there must be at least one image")
-        if int(self.labels.min()) < 0:
+        if not self.labels.is_floating_point() and int(self.labels.min()) < 0:
             raise UsageError(f"data set: a label is {int(self.labels.min())}; labels count from 0")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def example(self) -> tuple[Tensor, Tensor]:
+        """The first input, and its label or labels."""
+        return self.pixels[0], self.labels[0]
 
     def to(self, device: str) -> "LabelledImages":
         """Return the same images on `device`, such as `cpu` or `cuda:0`."""
@@ -95,14 +102,11 @@ def _require_tensor(tensor: Tensor, name: str, expected: str) -> None:
         raise UsageError(f"data set: {name} must be a tensor, {expected}, not {type(tensor).__name__}")
 
 
-def _require_yes_or_no(labels: Tensor) -> None:
+def _require_finite(labels: Tensor) -> None:
     if labels.dtype != torch.float32 or labels.ndim != 2:
-        _refuse(labels, "labels", "int64 [n], or float32 [n, labels] of zeros and ones")
-    if not bool(((labels == 0) | (labels == 1)).all()):
-        raise UsageError(
-            "data set: labels are floats other than 0 and 1; this task classifies: for a regression write a training "
-            "function of your own (task._target_)"
-        )
+        _refuse(labels, "labels", "int64 [n], or float32 [n, labels]")
+    if not bool(labels.isfinite().all()):
+        raise UsageError("data set: a label is NaN or infinite; leave such examples out")
 
 
 def _refuse(tensor: Tensor, name: str, expected: str) -> NoReturn:

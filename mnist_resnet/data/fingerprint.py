@@ -11,7 +11,8 @@ from mnist_resnet.job_folder import from_json, to_json
 def fingerprint(data: Data) -> str | None:
     """Return the SHA-256 of the images and labels that the config `data` describes, in hexadecimal.
 
-    It is the same for the same training, validation and test images in the same order, wherever they are stored.
+    It is the same for the same training, validation and test images in the same order, wherever they are stored. Of
+    streamed data it has the number of items, and some of them.
 
     Returns:
         The hash, or None if the source vouches for its content, which the config then describes completely.
@@ -26,8 +27,8 @@ def fingerprint(data: Data) -> str | None:
 def _sha256(data: str) -> str:
     digest = hashlib.sha256()
     splits = load(Data.model_validate(from_json(data)), "cpu")
-    for split in filter(None, (splits.train, splits.val, splits.test)):
-        for tensor in (split.pixels, split.labels):
+    for split in (splits.train, *([splits.val] if splits.val else []), splits.test):
+        for tensor in split.content():
             digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()

@@ -11,7 +11,14 @@ from hydra.errors import InstantiationException
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, primary_metric
+from mnist_resnet.config.metric import (
+    BUILT_IN,
+    Metric,
+    best_of,
+    is_image_classifier,
+    predicts_numbers,
+    primary_metric,
+)
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
@@ -192,8 +199,10 @@ def summary(history: list[Metrics], config: dict[str, Any]) -> dict[str, Any]:
         return {"epochs_completed": 0, "seconds": 0.0, **nothing}
     if not is_image_classifier(config):
         return _summary_of_reports(history, primary_metric(config))
-    picked_on = "val" if "val_accuracy" in history[0] else "test"
-    best = max(history, key=lambda epoch: epoch[f"{picked_on}_accuracy"])
+    picked_on = "val" if "val_loss" in history[0] else "test"
+    metric = BUILT_IN[f"{picked_on}_{'loss' if predicts_numbers(config) else 'accuracy'}"]
+    best_value = best_of([epoch[metric.name] for epoch in history], metric)
+    best = next(epoch for epoch in history if epoch[metric.name] == best_value)
     trained = [epoch["training_seconds"] for epoch in history if "training_seconds" in epoch]  # older versions had none
     rates = [epoch["images_per_second"] for epoch in history]
     return {

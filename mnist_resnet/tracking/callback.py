@@ -61,7 +61,8 @@ class Callback(Protocol):
             epoch: the epoch, from 0.
             step: the step in this epoch, from 0.
             loss: the batch's mean loss.
-            accuracy: training accuracy of this epoch up to and including this batch, as a fraction of one.
+            accuracy: training accuracy of this epoch up to and including this batch, as a fraction of one;
+                NaN where the targets are numbers.
         """
 
     def epoch(self, metrics: Metrics) -> None:

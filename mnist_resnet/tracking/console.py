@@ -19,7 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mnist_resnet.config.metric import Metric, known_metrics, named
+from mnist_resnet.config.classifier_schema import Data
+from mnist_resnet.config.metric import Metric, declared_metrics, known_metrics, named
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.tracking.callback import RunInfo
 
@@ -87,7 +88,7 @@ class ProgressConsole:
         self._first_batch: tuple[int, float] | None = None  # (steps done, seconds) at the first `batch`
         self._last_line = 0.0
         self._estimated, self._started = False, time.monotonic()
-        self._test_accuracy = ""
+        self._test: list[str] = []
         self._metrics: dict[str, Metric] = {}
 
     def __enter__(self) -> Self:
@@ -109,7 +110,7 @@ class ProgressConsole:
     def begin(self, run: RunInfo) -> None:
         """Print the job's name and length, and start its progress bar."""
         self._run, self._first_batch, self._last_line = run, None, time.monotonic()
-        self._test_accuracy = ""
+        self._test = []
         self._metrics = known_metrics(run.config)
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
         if run.epochs is None:
@@ -133,12 +134,14 @@ class ProgressConsole:
         now, done = time.monotonic(), epoch * run.steps_per_epoch + step + 1
         self._first_batch = self._first_batch or (done, now)
         rate = (done - self._first_batch[0]) / max(1e-9, now - self._first_batch[1])
-        images = rate * run.config["data"]["batch_size"]
-        figures = [f"epoch {epoch}/{run.epochs - 1}", f"loss {loss:.4f}", f"accuracy {100 * accuracy:.2f} %"]
+        images = rate * run.config["data"].get("batch_size", Data.model_fields["batch_size"].default)
+        figures = [f"epoch {epoch}/{run.epochs - 1}", f"loss {loss:.4f}"]
+        if accuracy == accuracy:  # NaN where targets are numbers
+            figures.append(f"accuracy {100 * accuracy:.2f} %")
         if rate:
             figures.append(f"{images:,.0f} images/s")
         if self._job_bar is not None:
-            by_importance = [figures[0], *filter(None, [self._test_accuracy]), *figures[1:]]
+            by_importance = [figures[0], *self._test[:1], *figures[1:]]
             self._bars.update(self._job_bar, completed=done, figures=by_importance)
         if not self.console.is_terminal and now - self._last_line >= PLAIN_INTERVAL:
             self._last_line = now
@@ -157,14 +160,12 @@ class ProgressConsole:
         if self._run.epochs is None:
             self._report(metrics)
             return
-        validation = f"  val {100 * metrics['val_accuracy']:.2f} %" if "val_accuracy" in metrics else ""
-        self._test_accuracy = f"test {100 * metrics['test_accuracy']:.2f} %"
-        self.log(
-            f"  epoch {metrics['epoch']}/{self._run.epochs - 1}  train {100 * metrics['train_accuracy']:.2f} %  "
-            f"loss {metrics['train_loss']:.4f}{validation}  test {100 * metrics['test_accuracy']:.2f} %  "
-            f"loss {metrics['test_loss']:.4f}  {metrics['images_per_second']:,.0f} images/s  "
-            f"{duration(metrics['seconds'])}"
-        )
+        train, validation, self._test = (_figures(name, metrics) for name in ("train", "val", "test"))
+        shown = [f"epoch {metrics['epoch']}/{self._run.epochs - 1}", *train, *validation[:1], *self._test]
+        declared = [name for name in declared_metrics(self._run.config) if name in metrics]
+        shown += [f"{named(name).label} {self._text(name, metrics[name])}" for name in declared]
+        shown += [f"{metrics['images_per_second']:,.0f} images/s", duration(metrics["seconds"])]
+        self.log(f"  {'  '.join(shown)}")
 
     def _report(self, metrics: Metrics) -> None:
         """Print what a training function reports: every report on a terminal's bar, and at most one line a second."""
@@ -226,6 +227,16 @@ class ProgressConsole:
         is_full = run.config["scale"]["epochs"] >= 1
         advice = "; for a preview in minutes use scale=quick" if left >= LONG and is_full else ""
         self.log(f"  at this rate {what} about {duration(left)}{advice}")
+
+
+def _figures(split: str, metrics: Metrics) -> list[str]:
+    """Return a split's accuracy and loss in words, what it has of both."""
+    accuracy, loss = metrics.get(f"{split}_accuracy"), metrics.get(f"{split}_loss")
+    if loss is None:
+        return []
+    if accuracy is None:
+        return [f"{split} loss {loss:.4g}"]
+    return [f"{split} {100 * accuracy:.2f} %", f"loss {loss:.4f}"]
 
 
 def _counted(count: int, noun: str, plural: str = "s") -> str:

@@ -37,15 +37,16 @@ class LogFile:
         self._write(f"Train Epoch: {epoch} [{images}/{self.train_count} ({percent:.0f}%)]\tLoss: {loss:.6f}")
 
     def epoch(self, metrics: Metrics) -> None:
-        """Write the report's two lines for an epoch: training set and test set."""
+        """Write the report's two lines for an epoch: training set and test set; of numbers, without an accuracy."""
         for name, count, batch_size in (
             ("train", self.train_count, self.batch_size),
             ("test", self.test_count, self.test_batch_size),
         ):
-            loss, accuracy = metrics[f"{name}_loss"], metrics[f"{name}_accuracy"]
+            loss, accuracy = metrics[f"{name}_loss"], metrics.get(f"{name}_accuracy")
+            right = "" if accuracy is None else f", Accuracy: {round(accuracy * count)}/{count} ({100 * accuracy:.2f}%)"
             self._write(
-                f"{name.capitalize()} set: Average loss: {report_loss(loss, count, batch_size):.4f}, "
-                f"Accuracy: {round(accuracy * count)}/{count} ({100 * accuracy:.2f}%)  (mean per image: {loss:.6f})"
+                f"{name.capitalize()} set: Average loss: {report_loss(loss, count, batch_size):.4f}{right}  "
+                f"(mean per image: {loss:.6f})"
             )
 
     def end(self, result: dict[str, Any]) -> None:

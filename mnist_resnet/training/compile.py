@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_resnet.config.classifier_schema import Trainer
+from mnist_resnet.data.split import StreamedSplit
 from mnist_resnet.errors import wording
 from mnist_resnet.training.convolution_choice import choose
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
@@ -106,6 +107,10 @@ def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
         training.numerics = replace(training.numerics, compiled=False, graphed=False)
         if training.config.trainer.compile is True:
             failures.append("neither compiled nor a CUDA graph: training.step names a step of its own")
+    if training.numerics.graphed and isinstance(training.splits.train, StreamedSplit):
+        training.numerics = replace(training.numerics, graphed=False)
+        if training.config.trainer.compile is True:
+            failures.append("no CUDA graph: the data are streamed")
     if training.numerics.compiled:
         error_line = _compile(training, network)
         if error_line:

@@ -10,6 +10,7 @@ import torch
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, check_split, decode, load
 from mnist_resnet.data.fingerprint import fingerprint
+from mnist_resnet.data.split import Split
 from mnist_resnet.errors import wording
 from mnist_resnet.jobs.checkpoint import random_states
 from mnist_resnet.jobs.lease import LeaseLost
@@ -157,10 +158,10 @@ def _add_report_losses(run: TaskRun, training: Training) -> None:
 def _save_results(run: TaskRun, training: Training) -> None:
     """Write the predictions and, unless `sweep.keep=none`, the trained network."""
     test, data = training.splits.test, run.config.data
-    if test.pixels.dtype != torch.uint8 or test.labels.is_floating_point() or test.labels.ndim > 1:
+    if not isinstance(test, Split) or not _is_of_images(test):
         run.writer.note(
-            "no predictions and no model file are written: they are for images of bytes with one class each; "
-            "sweep.keep=checkpoint keeps the weights"
+            "no predictions and no model file are written: they are for images of bytes with one class each, kept in "
+            "memory; sweep.keep=checkpoint keeps the weights"
         )
         return
     predicted = log_probabilities(training, test)
@@ -168,6 +169,7 @@ def _save_results(run: TaskRun, training: Training) -> None:
     write_predictions(run.folder, test.labels, predicted, test.pixels, digest, run.write)
     if run.config.sweep.keep == "none":
         return
+    assert data.classes is not None
     description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
     training.optimizer.zero_grad()  # frees the gradients: saving takes memory of its own
     try:
@@ -178,6 +180,10 @@ def _save_results(run: TaskRun, training: Training) -> None:
         raise
     except Exception as error:
         run.writer.note(f"the trained network could not be saved: {wording(error)}")
+
+
+def _is_of_images(test: Split) -> bool:
+    return test.pixels.dtype == torch.uint8 and test.kind == "classes" and test.labels.ndim == 1
 
 
 def _anomalies(config: Config) -> AbstractContextManager[Any]:

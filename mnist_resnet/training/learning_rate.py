@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mnist_resnet.config.build import build
 from mnist_resnet.config.classifier_schema import Schedule
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 
 TOTAL_STEPS = "total_steps"
@@ -34,10 +35,16 @@ class ScheduleSteps:
     Args:
         schedule: the schedule.
         interval: `step` or `epoch`. A `ReduceLROnPlateau` is stepped after each epoch, whatever this is.
+        has_accuracy: whether epochs have an accuracy beside a loss.
+
+    Raises:
+        UsageError: A `ReduceLROnPlateau` waits for an accuracy, and there is none.
     """
 
-    def __init__(self, schedule: LRScheduler, interval: str) -> None:
+    def __init__(self, schedule: LRScheduler, interval: str, has_accuracy: bool) -> None:
         self._schedule, self._plateau = schedule, isinstance(schedule, ReduceLROnPlateau)
+        if isinstance(schedule, ReduceLROnPlateau) and schedule.mode == "max" and not has_accuracy:
+            raise UsageError("schedule.mode=max: waits for an accuracy, which numbers have not; take min")
         self._is_by_epoch = self._plateau or interval == "epoch"
 
     def batch_ended(self) -> None:

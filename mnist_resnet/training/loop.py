@@ -13,8 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Config
-from mnist_resnet.data.batches import DataSplits, Split, shuffled
-from mnist_resnet.data.targets import balancing_weights, count_right, positions, summed_cross_entropy
+from mnist_resnet.data.batches import DataSplits, epoch_seed, shuffled
+from mnist_resnet.data.split import AnySplit, Split
+from mnist_resnet.data.targets import balancing_weights, count_right, positions, summed_loss
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import Checkpoints, State, random_states, seed_everything, set_random_states
 from mnist_resnet.jobs.progress import Diverged
@@ -116,11 +117,11 @@ class Training:
         self.schedule: LRScheduler = build_schedule(
             config.schedule, self.optimizer, self.steps_per_epoch, config.epochs
         )
-        self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval)
+        self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval, self.has_accuracy)
         self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
-        pixels = splits.train.pixels
-        black = splits.train.normalise(torch.zeros_like(pixels[0, :, :1, :1] if pixels.ndim == 4 else pixels[0]))
+        example = splits.train.example[0].to(numerics.device)
+        black = splits.train.normalise(torch.zeros_like(example[:, :1, :1] if example.ndim == 3 else example))
         augment = build(config.augmentation.node())
         augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
         self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
@@ -147,6 +148,17 @@ class Training:
         if after_building is not None:
             set_random_states(after_building, numerics.device)
 
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether targets are classes or yes-or-no labels, of which predictions are right or wrong."""
+        return self.splits.train.kind != "numbers"
+
+    def accuracy(self, correct: float, examples: int) -> float:
+        """Return the share of right predictions among those of so many examples; NaN if targets are numbers."""
+        if not self.has_accuracy:
+            return math.nan
+        return correct / (examples * positions(self.splits.train.example[1].unsqueeze(0)))
+
     def update(self, indices: Tensor) -> Tensor:
         """Do one optimiser step.
 
@@ -167,7 +179,8 @@ class Training:
             loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-        self.correct += count_right(logits, labels)
+        if self.has_accuracy:
+            self.correct += count_right(logits, labels, self.splits.train.kind)
         return loss.detach()
 
     def state(self) -> State:
@@ -257,16 +270,18 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
         Interrupted: the program was asked to stop.
     """
     config, model, device = training.config, training.model, training.numerics.device
-    labels = training.splits.train.labels
-    weights = balancing_weights(labels.cpu()) if config.data.balanced else None
-    order = shuffled(len(labels), config.seed_of("order"), training.epoch, weights).to(device)
+    split, epoch = training.splits.train, training.epoch
+    weights = balancing_weights(split.labels.cpu()) if config.data.balanced and isinstance(split, Split) else None
+    order = shuffled(len(split), config.seed_of("order"), epoch, weights)
+    own = config.seeds.augmentation
+    drawn = epoch_seed(config.seed_of("dropout") if own is None else own, epoch)
     metrics = AsyncMetrics(device)
     started = time.perf_counter() - training.seconds
     model.train()
     if training.step < training.steps_per_epoch:  # else the weights are those to evaluate already
         set_mode([training.optimizer], "train")
     update = training.replay or training.update
-    for indices in torch.split(order, config.data.batch_size)[training.step :]:
+    for indices in split.upcoming(order, config.data.batch_size, training.step, drawn):
         loss = update(indices)
         training.lr = training.optimizer.param_groups[0]["lr"]
         training.schedule_steps.batch_ended()
@@ -292,7 +307,7 @@ def report_batch(training: Training, callbacks: Sequence[Callback], step: int, l
 
     Args:
         training: the run.
-        callbacks: called with the step's loss and the accuracy.
+        callbacks: called with the step's loss and the accuracy, NaN where targets are numbers.
         step: the step in the current epoch, from 0.
         loss: the batch's mean loss.
         correct: number of images classified correctly in this epoch up to and including this step.
@@ -304,7 +319,7 @@ def report_batch(training: Training, callbacks: Sequence[Callback], step: int, l
         raise first_divergence(training)
     images = min((step + 1) * training.config.data.batch_size, len(training.splits.train))
     for callback in callbacks:
-        callback.batch(training.epoch, step, loss, correct / (images * positions(training.splits.train.labels)))
+        callback.batch(training.epoch, step, loss, training.accuracy(correct, images))
 
 
 def first_divergence(training: Training) -> Diverged:
@@ -344,8 +359,9 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     metrics: Metrics = {
         "epoch": training.epoch,
         "train_loss": (losses @ sizes / count).item(),
-        "train_accuracy": training.correct.item() / (count * positions(training.splits.train.labels)),
     }
+    if training.has_accuracy:
+        metrics["train_accuracy"] = training.accuracy(training.correct.item(), count)
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
             measured = evaluate(training, split, stop)
@@ -362,35 +378,37 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
 
 
 @torch.no_grad()
-def evaluate(training: Training, split: Split, stop: StopCheck) -> Metrics:
+def evaluate(training: Training, split: AnySplit, stop: StopCheck) -> Metrics:
     """Evaluate the averaged model on `split`.
 
     Returns:
-        `loss`: the mean cross entropy per image, whatever the training loss is; `accuracy`, as a fraction of one; and
-        the metrics that the config names.
+        `loss`: the mean cross entropy per image, or of numbers the mean squared error, whatever the training loss is;
+        of others than numbers `accuracy`, as a fraction of one; and the metrics that the config names.
 
     Raises:
         Interrupted: the program was asked to stop.
     """
     model = training.averaging.model.eval()
-    losses, correct, all_logits = [], [], []
+    losses, correct, all_logits, all_labels = [], [], [], []
     for images, labels in split.batches(training.config.data.test_batch_size):
         stop.check()
         logits = _logits(training, model, images)
-        losses.append(summed_cross_entropy(logits, labels))
-        correct.append(count_right(logits, labels))
+        losses.append(summed_loss(logits, labels, split.kind))
+        if training.has_accuracy:
+            correct.append(count_right(logits, labels, split.kind))
         if training.metrics:
             all_logits.append(logits)
-    count = len(split)
-    return {
-        "loss": torch.stack(losses).cpu().double().sum().item() / count,
-        "accuracy": torch.stack(correct).sum().item() / (count * positions(split.labels)),
-        **(own_values(training.metrics, torch.cat(all_logits), split.labels) if training.metrics else {}),
-    }
+            all_labels.append(labels)
+    measured = {"loss": torch.stack(losses).cpu().double().sum().item() / len(split)}
+    if training.has_accuracy:
+        measured["accuracy"] = training.accuracy(torch.stack(correct).sum().item(), len(split))
+    if training.metrics:
+        measured |= own_values(training.metrics, torch.cat(all_logits), torch.cat(all_labels))
+    return measured
 
 
 @torch.no_grad()
-def log_probabilities(training: Training, split: Split) -> Tensor:
+def log_probabilities(training: Training, split: AnySplit) -> Tensor:
     """Return the averaged model's log-probabilities (natural logarithm) for each image.
 
     Returns:

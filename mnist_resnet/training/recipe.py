@@ -12,6 +12,7 @@ from torch import Tensor
 from mnist_resnet.config.schema import Config
 from mnist_resnet.config.section import Component
 from mnist_resnet.data.batches import load
+from mnist_resnet.data.targets import summed_loss
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
@@ -76,6 +77,7 @@ def _evaluate(training: Training) -> None:
             f"model._target_={training.config.model.target}: returns a {type(logits).__name__} when it is evaluated; "
             f"it must return one tensor"
         )
+    summed_loss(logits, labels, training.splits.test.kind)
     for name, metric in training.metrics.items():
         with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of two images, not every class has one

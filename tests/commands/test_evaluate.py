@@ -19,6 +19,7 @@ from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.training.predictions import test_set_sha256, write_predictions
+from tests.small_training import in_memory
 
 torch.set_num_threads(1)
 
@@ -58,7 +59,7 @@ def trained(splits: DataSplits, epochs: int = 8) -> ResNet:
 
 def record(folder: Path, log_probabilities: Tensor, splits: DataSplits, precision: str) -> None:
     """Write the files of a job with these log-probabilities on its test images."""
-    test = splits.test
+    test = in_memory(splits.test)
     write_predictions(folder, test.labels, log_probabilities, test.pixels, test_set_sha256(test.pixels, test.labels))
     accuracy = (log_probabilities.argmax(1) == test.labels).double().mean().item()
     result = {"format": 1, "status": "completed", "config": CONFIG, "last": {"epoch": 0, "test_accuracy": accuracy}}
@@ -81,13 +82,14 @@ def job(tmp_path: Path, network: ResNet, splits: DataSplits) -> Path:
     folder = tmp_path / "job"
     folder.mkdir()
     record(folder, log_probabilities_of(network, splits), splits, "fp32")
-    export_model(network, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), folder)
+    pixels = in_memory(splits.test).pixels
+    export_model(network, pixels[:4], ModelDescription.of(pixels, 0.3, 0.3, 10), folder)
     return folder
 
 
 def log_probabilities_of(network: ResNet, splits: DataSplits, dtype: torch.dtype | None = None) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype is not None):
-        given: Tensor = network(splits.test.normalise(splits.test.pixels)).float().log_softmax(1)
+        given: Tensor = network(splits.test.normalise(in_memory(splits.test).pixels)).float().log_softmax(1)
     return given
 
 
@@ -150,7 +152,8 @@ def test_figure_that_contradicts_its_own_predictions_differs(job: Path, capsys: 
 
 def test_record_of_another_network_differs(job: Path, splits: DataSplits, capsys: pytest.CaptureFixture[str]) -> None:
     other = trained(splits, epochs=3)
-    export_model(other, splits.test.pixels[:4], ModelDescription.of(splits.test.pixels, 0.3, 0.3, 10), job)
+    pixels = in_memory(splits.test).pixels
+    export_model(other, pixels[:4], ModelDescription.of(pixels, 0.3, 0.3, 10), job)
     assert evaluate.main([str(job)]) == 1
     assert "beyond what fp32 explains" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from torchvision.transforms.functional import affine
 
 from mnist_resnet.data.augmentation import Affine, Elastic, Translate, affine_matrices
 from mnist_resnet.data.sources import digits
-from tests.small_training import new_training, small
+from tests.small_training import in_memory, new_training, small
 
 BLACK = torch.tensor([[[-0.5]], [[-2.0]]])
 OPTIONS = ("translate", "affine", "elastic")
@@ -132,11 +132,11 @@ def test_elastic_displacement_has_the_covariance_of_simards_field() -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_black_images_stay_bitwise_black_and_each_image_gets_its_own_draw(option: str) -> None:
     training = new_training(small(f"augmentation={option}"))
-    pixels = torch.zeros_like(training.splits.train.pixels[:8])
+    pixels = torch.zeros_like(in_memory(training.splits.train).pixels[:8])
     black = training.splits.train.normalise(pixels)
     assert torch.equal(training.augment(black), black)
 
-    same = training.splits.train.normalise(training.splits.train.pixels[:1]).expand(8, -1, -1, -1)
+    same = training.splits.train.normalise(in_memory(training.splits.train).pixels[:1]).expand(8, -1, -1, -1)
     changed = training.augment(same)
     assert changed.shape == same.shape
     assert changed.dtype == torch.float32

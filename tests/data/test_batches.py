@@ -8,11 +8,12 @@ from torchvision.transforms import Normalize, ToTensor
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.classifier_schema import Data
-from mnist_resnet.data.batches import Split, load, shuffled
+from mnist_resnet.data.batches import load, shuffled
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.sources import digits
+from mnist_resnet.data.split import AnySplit, Split
 from mnist_resnet.errors import UsageError
-from tests.small_training import SMALL, new_training, resolved, small
+from tests.small_training import SMALL, in_memory, new_training, resolved, small
 
 GENERATOR = torch.Generator().manual_seed(3)
 COLOURS = torch.randint(0, 256, (67, 3, 5, 4), generator=GENERATOR, dtype=torch.uint8)
@@ -49,9 +50,8 @@ def data_config(target: str = "numbered", **keys: Any) -> Data:
     return Data.model_validate(node)
 
 
-def image_numbers(split: Split | None) -> list[int]:
-    assert split is not None
-    return split.pixels[:, 0, 0, 0].tolist()
+def image_numbers(split: AnySplit | None) -> list[int]:
+    return in_memory(split).pixels[:, 0, 0, 0].tolist()
 
 
 def test_batches_are_normalised_bitwise_as_by_torchvision() -> None:
@@ -72,7 +72,7 @@ def test_every_pixel_value_is_normalised_bitwise_as_by_torchvision() -> None:
 
 
 def test_batches_are_in_order_and_copies_of_the_pixels() -> None:
-    split = load(data_config(), "cpu").train
+    split = in_memory(load(data_config(), "cpu").train)
     before = split.pixels.clone()
     for images, _ in split.batches(10):
         images.zero_()
@@ -100,7 +100,7 @@ def test_training_takes_the_first_images_and_validation_the_last(
     assert image_numbers(splits.train) == list(train)
     assert (None if splits.val is None else image_numbers(splits.val)) == (None if val is None else list(val))
     assert image_numbers(splits.test) == list(test)
-    assert len(splits.train) == len(splits.train.labels) == len(train)
+    assert len(splits.train) == len(in_memory(splits.train).labels) == len(train)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_configs_with_the_same_source_share_the_decoded_images() -> None:
     first = load(data_config(who="once"), "cpu")
     second = load(data_config(who="once", train_size=20, batch_size=7, mean=0.5), "cpu")
     assert len(decoded) == 1
-    assert first.train.pixels.data_ptr() == second.train.pixels.data_ptr()
+    assert in_memory(first.train).pixels.data_ptr() == in_memory(second.train).pixels.data_ptr()
     load(data_config(who="once", train=40), "cpu")
     assert [arguments["train"] for arguments in decoded] == [67, 40]
 

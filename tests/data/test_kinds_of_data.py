@@ -1,4 +1,4 @@
-"""Data of any kind: floats, tokens, many classes, yes-or-no labels, and PyTorch's data sets, each trained for real."""
+"""Data of any kind: floats, tokens, many classes, yes-or-no labels, numbers, and PyTorch's data sets, all trained."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.in_memory import in_memory
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.training.recipe import try_recipe
 from tests.small_training import differences, new_training, resolved, trained
+from tests.small_training import in_memory as in_memory_split
 from tests.training.test_resume import AtCheck, resume
 
 HERE = __name__
@@ -43,6 +45,12 @@ def yes_or_no() -> DataSet:
     """Floats [n, 4], and for each whether it is above one half."""
     inputs = torch.rand(150, 4, generator=torch.Generator().manual_seed(2))
     return _split(inputs, (inputs > 0.5).float())
+
+
+def numbers() -> DataSet:
+    """Floats [n, 4], and for each two numbers: their sum, and three times the first less the last."""
+    inputs = torch.rand(150, 4, generator=torch.Generator().manual_seed(3))
+    return _split(inputs, torch.stack([inputs.sum(1), 3 * (inputs[:, 0] - inputs[:, 3])], dim=1))
 
 
 def linear(inputs: int, outputs: int) -> nn.Module:
@@ -73,6 +81,11 @@ KINDS: dict[str, dict[str, Any]] = {
         "model": {"_target_": f"{HERE}.linear", "inputs": 4, "outputs": 4},
         "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
     },
+    "numbers": {
+        "data": {"_target_": f"{HERE}.numbers", "classes": None, "val_size": 20, "train_size": 80},
+        "model": {"_target_": f"{HERE}.linear", "inputs": 4, "outputs": 2},
+        "loss": {"_target_": "torch.nn.MSELoss"},
+    },
 }
 
 
@@ -91,8 +104,44 @@ def test_kind_trains_and_ends_with_the_same_bits_after_a_stop_in_mid_epoch(kind:
         resume(settings, tmp_path, AtCheck(6))
     resumed, expected = resume(settings, tmp_path, Interrupt()), trained(settings)
     assert differences(expected, resumed) == []
-    assert expected.history[-1]["train_accuracy"] > 0.9
-    assert 0 <= expected.history[-1]["test_accuracy"] <= 1
+    last = expected.history[-1]
+    if kind == "numbers":
+        assert not any("accuracy" in name for name in last)
+        assert last["val_loss"] < 0.01 > last["test_loss"]
+        return
+    assert last["train_accuracy"] > 0.9
+    assert 0 <= last["test_accuracy"] <= 1
+
+
+def test_loss_of_numbers_is_the_mean_squared_error_whatever_is_trained() -> None:
+    training = trained(config(KINDS["numbers"] | {"loss": {"_target_": "torch.nn.L1Loss"}}))
+    test = in_memory_split(training.splits.test)
+    predicted = training.model(test.pixels)
+    expected = (predicted - test.labels).square().mean().item()
+    assert training.history[-1]["test_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "changes", "message"),
+    [
+        ("numbers", "loss", {"_target_": "torch.nn.CrossEntropyLoss"}, "is for classes, and data.classes=null"),
+        ("numbers", "data", {"classes": 2}, "data.classes=2: the targets are floats other than 0 and 1; data.classes="),
+        ("more than 256 classes", "data", {"classes": None}, "data.classes=null: the targets are classes, int64"),
+        ("more than 256 classes", "data", {"classes": 298}, "data.classes=298: there is a label 298"),
+        ("numbers", "data", {"balanced": True}, "data.balanced=true: is for data with one class each"),
+        ("numbers", "model", {"outputs": 1}, r"model: returns \[2, 1\] for targets \[2, 2\]"),
+        ("numbers", "schedule", {"mode": "max"}, "schedule.mode=max: waits for an accuracy"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(kind: str, section: str, changes: dict[str, Any], message: str) -> None:
+    nodes = dict(KINDS[kind])
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "_partial_": True}
+    base = plateau if section == "schedule" else nodes.get(section, {"_target_": "torch.nn.MSELoss"})
+    nodes[section] = base | changes
+    if "loss" not in nodes:
+        nodes["loss"] = {"_target_": "torch.nn.MSELoss"}
+    with pytest.raises(UsageError, match=message):
+        try_recipe(config(nodes))
 
 
 def test_floats_are_normalised_only_by_what_the_config_gives() -> None:
@@ -139,7 +188,7 @@ def test_pytorchs_data_sets_are_read_once_into_tensors() -> None:
 
 
 def test_pytorchs_data_sets_that_fit_no_tensor_are_refused_with_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"data.train: item 3 is \[3, 6, 7\].* add a transform that makes them one"):
+    with pytest.raises(UsageError, match=r"data.train: item 3 is uint8 \[3, 6, 7\].* add a transform"):
         in_memory(Pictures(5), Pictures(2))
     with pytest.raises(UsageError, match=r"data.train: 1000000000 items .* more than half of this machine's memory"):
         in_memory(Pictures(10**9, size=100), Pictures(2))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnist_resnet.comparing.frame import load_sweep
-from mnist_resnet.job_folder import TABLE, read_metrics
+from mnist_resnet.job_folder import LOG, RESULT, TABLE, read_json, read_metrics
 from mnist_resnet.jobs import function_task
 from mnist_resnet.jobs.signals import Interrupt
 from tests.small_sweeps import CHECKOUT, Place, run_in_process, statuses
@@ -72,6 +72,39 @@ def _stop_at_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_seconds(folder: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(folder)]
+
+
+@pytest.mark.slow
+def test_data_of_every_kind_are_swept_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(CHECKOUT / "examples/kinds_of_data"))
+    kinds = "regression,yes_or_no,many_classes,sequences,streamed"
+    small = ["data.train_size=64", "data.test_size=32", "data.val_size=20", "trainer.epochs=2", "trainer.threads=1"]
+    command = ["--config-dir", str(CHECKOUT / "examples/kinds_of_data/conf"), "-m", "tracking=none", "sweep.name=s"]
+    place = Place(tmp_path, tmp_path)
+    ended = run_in_process([*command, *small, f"experiment={kinds}"], place, monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    assert set(statuses(tmp_path / "multirun/s").values()) == {"completed"}
+    frame = load_sweep(tmp_path / "multirun/s").set_index("experiment")
+    assert frame["test_loss"].notna().all()
+    assert frame["test_accuracy"].isna().tolist() == [True, False, False, False, False]
+    assert frame["data_sha256"].notna().all()
+    (regression,) = (tmp_path / "multirun/s").glob("*regression*")
+    best, lines = read_json(regression / RESULT)["best"], read_metrics(regression)
+    assert (best["picked_on"], best["val_loss"]) == ("val", min(line["val_loss"] for line in lines))
+    assert "Test set: Average loss" in (regression / LOG).read_text()
+    assert "Accuracy" not in (regression / LOG).read_text()
+
+    # a search minimises the loss of numbers that are held out
+    searched = ["hydra/sweeper=search", "sweep.name=t", "sweep.trials=2", "experiment=regression"]
+    search = [*command[:-1], *searched, *small, "optim.lr=tag(log, interval(1e-3, 1e-1))"]
+    pytest.importorskip("optuna")
+    ended = run_in_process(search, place, monkeypatch, capfd)
+    assert ended.code == 0, ended.out + ended.err
+    assert "val_loss of the last epoch" in ended.out
+    ended = run_in_process([*search, "sweep.objective=val_accuracy"], place, monkeypatch, capfd)
+    assert (ended.code, "sweep.objective=val_accuracy: must be val_loss" in ended.err) == (2, True), ended.err
 
 
 def test_measured_studies_state_their_finding_and_the_processor() -> None:

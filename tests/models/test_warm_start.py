@@ -15,7 +15,7 @@ from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
 from mnist_resnet.models.warm_start import warm_started
-from tests.small_training import new_training, resolved, small
+from tests.small_training import in_memory, new_training, resolved, small
 from tests.training.test_resume import resume
 
 
@@ -24,7 +24,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     """A folder with the files of a trained network, and the network."""
     folder = tmp_path_factory.mktemp("job")
     training = resume(small("trainer.checkpoint_every=1"), folder, Interrupt())
-    images = training.splits.test.pixels
+    images = in_memory(training.splits.test).pixels
     export_model(training.model, images, ModelDescription.of(images, 0.3, 0.3, 10), folder)
     return folder, training.model
 

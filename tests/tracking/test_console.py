@@ -68,3 +68,28 @@ def test_a_slow_machine_is_told_within_ten_seconds_how_long_it_takes_and_again_a
 
 def test_a_fast_machine_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [line for line in printed(0.01, monkeypatch) if "about" in line]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "line"),
+    [
+        (METRICS, "epoch 0/9  train 90.00 %  loss 0.3000  test 91.00 %  loss 0.2000  12,345 images/s  2.0 s"),
+        (
+            METRICS | {"val_accuracy": 0.5, "val_loss": 1.0, "test_f1": 0.875, "test_recall_0": 0.1},
+            "epoch 0/9  train 90.00 %  loss 0.3000  val 50.00 %  test 91.00 %  loss 0.2000  test f1 87.50 %  "
+            "12,345 images/s  2.0 s",
+        ),
+        (
+            {key: value for key, value in METRICS.items() if "accuracy" not in key} | {"val_loss": 31.25},
+            "epoch 0/9  train loss 0.3  val loss 31.25  test loss 0.2  12,345 images/s  2.0 s",
+        ),
+    ],
+    ids=["classes", "a metric that is declared and one that is not", "numbers"],
+)
+def test_an_epochs_line_has_what_was_measured(metrics: dict[str, Any], line: str) -> None:
+    output = StringIO()
+    config = {"data": {"batch_size": 64}, "metrics": {"test_f1": {"better": "higher", "scale": "share"}}}
+    console = ProgressConsole(console=Console(file=output, width=200))
+    console.begin(RunInfo("id", "job", None, [], Path(), config, 100, 10))
+    console.epoch(metrics)
+    assert output.getvalue().splitlines()[-1].strip() == line

@@ -6,7 +6,7 @@ from torch import nn
 
 from mnist_resnet.training.averaging import ExponentialAverage, TailAverage, WeightAverage
 from mnist_resnet.training.loop import log_probabilities
-from tests.small_training import different_tensors, small, trained
+from tests.small_training import different_tensors, in_memory, small, trained
 
 
 class Network(nn.Module):
@@ -73,6 +73,7 @@ def test_evaluation_uses_the_average_and_training_does_not() -> None:
     assert plain.history[0]["test_loss"] == averaged.history[0]["test_loss"]  # the tail begins with the second epoch
     assert plain.history[1]["test_loss"] != averaged.history[1]["test_loss"]
 
-    predicted, labels = log_probabilities(averaged, averaged.splits.test), averaged.splits.test.labels
+    predicted = log_probabilities(averaged, averaged.splits.test)
+    labels = in_memory(averaged.splits.test).labels
     loss = -predicted.gather(1, labels[:, None]).double().mean().item()
     assert loss == pytest.approx(averaged.history[1]["test_loss"], rel=1e-5)

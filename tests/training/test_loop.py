@@ -22,7 +22,16 @@ from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.training.loop import log_probabilities, train
 from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
-from tests.small_training import RecordingCallback, differences, new_training, small, trained, unsaved, without_times
+from tests.small_training import (
+    RecordingCallback,
+    differences,
+    in_memory,
+    new_training,
+    small,
+    trained,
+    unsaved,
+    without_times,
+)
 
 
 def test_small_network_learns_digits() -> None:
@@ -178,7 +187,7 @@ def test_smaller_last_batch_is_weighted_by_its_images() -> None:
 def test_test_metrics_equal_those_of_the_predictions() -> None:
     training = trained(small())
     predicted = log_probabilities(training, training.splits.test)
-    labels, last = training.splits.test.labels, training.history[-1]
+    labels, last = in_memory(training.splits.test).labels, training.history[-1]
     assert (predicted.argmax(1) == labels).double().mean().item() == last["test_accuracy"]
     assert -predicted.gather(1, labels[:, None]).double().mean().item() == pytest.approx(last["test_loss"], rel=1e-5)
 
@@ -222,7 +231,7 @@ def test_label_smoothing_follows_its_formula_and_evaluations_are_plain() -> None
     assert training.batch_losses[0][0].item() == pytest.approx(expected, rel=1e-5)
 
     predicted = log_probabilities(training, training.splits.test)
-    plain = -predicted.gather(1, training.splits.test.labels[:, None]).double().mean().item()
+    plain = -predicted.gather(1, in_memory(training.splits.test).labels[:, None]).double().mean().item()
     assert training.history[-1]["test_loss"] == pytest.approx(plain, rel=1e-5)
 
 

@@ -9,7 +9,7 @@ import torch
 from mnist_resnet.data.batches import check_split, load
 from mnist_resnet.errors import UsageError
 from mnist_resnet.training.loop import Training
-from tests.small_training import differences, new_training, small, trained
+from tests.small_training import differences, in_memory, new_training, small, trained
 
 DRAWING = ("augmentation=translate", "data.val_size=30", "optim=sgd")
 """A config with every source of randomness."""
@@ -76,7 +76,7 @@ def test_split_shuffles_the_images_before_they_are_split() -> None:
     assert images(one) == images(again)
     assert images(one)[2] == images(plain)[2], "the test images stay the published ones"
     assert len({str(images(splits)[:2]) for splits in (plain, one, other)}) == 3
-    available = load(small("data.train_size=null").data, "cpu").train
+    available = in_memory(load(small("data.train_size=null").data, "cpu").train)
     train, val = images(one)[:2]
     everything = available.pixels.flatten(1).sum(1).tolist()
     for kind in (train, val):

@@ -1,0 +1,1 @@
+"""Small real data of several kinds, for the classifier's loop."""
