@@ -27,7 +27,7 @@ class RememberingLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch: logits float32 [images, classes], labels int64 [images]."""
         loss = cross_entropy(logits, labels)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and len(labels) > 2:  # two are those on which each launch tries its recipe
             self.mean = 0.9 * self.mean + 0.1 * loss.item()
             _count_and_pause(Path(os.environ[FOLDER]))
         return loss / self.mean

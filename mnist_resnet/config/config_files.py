@@ -33,8 +33,9 @@ class ConfigFile:
 
     @cached_property
     def content(self) -> Any:
-        """What YAML reads from the file."""
-        return yaml.safe_load(self.text)
+        """What YAML reads from the file, which its errors name: it may have been edited since Hydra read it."""
+        with self.path.open(encoding="utf-8") as file:
+            return yaml.safe_load(file)
 
     @property
     def defaults(self) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.launcher_schema import Workers
 from mnist_resnet.config.metric import is_image_classifier
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import DISK_FULL, UnreadableFolder
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash, has_begun_a_job
 from mnist_resnet.jobs.signals import Interrupt
@@ -267,7 +267,8 @@ class WorkerPool:
         now = time.monotonic()
         if slot.unreadable_since is None:
             slot.unreadable_since = now
-            self._progress.log(f"worker {slot.number} died, which can't be recorded at present ({error}); trying again")
+            reason = f"which can't be recorded at present ({wording(error)})"
+            self._progress.log(f"worker {slot.number} died, {reason}; trying again")
         if getattr(error, "errno", None) in DISK_FULL or now - slot.unreadable_since > self._monitor.stale_after:
             raise error
 

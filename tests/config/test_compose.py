@@ -9,9 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from yaml import MarkedYAMLError
 
 from mnist_resnet.config.combinations import Combination
 from mnist_resnet.config.compose import Composer, compose_job, resolve_job
+from mnist_resnet.config.config_files import ConfigFile
+from mnist_resnet.config.file_errors import yaml_fault
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -67,6 +70,13 @@ def test_job_that_differs_in_values_alone_is_composed_as_by_hydra(first: Combina
             if composed is not None:
                 by_hydra = OmegaConf.masked_copy(by_hydra, [str(key) for key in by_hydra if key != "hydra"])
                 assert composed[0] == OmegaConf.to_container(by_hydra, resolve=True)
+
+
+def test_file_that_is_broken_since_hydra_read_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("lr: 0.003\n_target_: [")
+    with pytest.raises(MarkedYAMLError) as caught:
+        ConfigFile("own.yaml", tmp_path / "own.yaml").sets("optim.lr")
+    assert yaml_fault(caught.value).startswith(f"{tmp_path / 'own.yaml'}, line 2: expected the node content")
 
 
 def test_composer_raises_hydras_own_error() -> None:
