@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status
@@ -55,6 +56,7 @@ def test_detached_workers_outlive_the_command_are_replaced_and_write_the_summary
     assert [end["status"] for end in attempts(sweep / "launches" / "conclusion")] == [Status.COMPLETED]
 
 
+@pytest.mark.slow
 def test_workers_are_added_to_a_stopped_sweep_and_stopped_again(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     arguments = place.sweep("more", "seed=1,2", "trainer.epochs=2000", "data.batch_size=4", *DETACHED)

@@ -39,6 +39,7 @@ def started_trials(sweep: Path) -> int:
     return len(list(sweep.glob("*/metrics.jsonl")))
 
 
+@pytest.mark.slow
 def test_search_killed_twice_has_the_same_trials_as_an_uninterrupted_one(place: Place, uninterrupted: Path) -> None:
     sweep, arguments = place.folder / "multirun" / "killed", place.sweep("killed", *SPACE)
     for number in (1, 3):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from mnist_resnet.attempts import attempts
 from mnist_resnet.job_folder import Status
@@ -68,6 +69,7 @@ def test_one_of_two_processes_writes_and_the_other_names_it(tmp_path: Path) -> N
     assert all("3 jobs: 3 completed" in done.out for done in ended), "both print the table"
 
 
+@pytest.mark.slow
 def test_killed_writer_is_replaced_and_a_later_worker_writes_the_new_summary(
     tmp_path: Path,
 ) -> None:

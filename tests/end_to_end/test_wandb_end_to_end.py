@@ -170,6 +170,7 @@ AGENT = "import wandb.wandb_agent; wandb.wandb_agent.Agent.POLL_INTERVAL = 0.2; 
 """The `wandb` command with an agent that polls more often than every five seconds."""
 
 
+@pytest.mark.slow
 def test_wandb_agent_runs_the_same_entry_point(place: Place) -> None:
     definition: dict[str, Any] = yaml.safe_load((CHECKOUT / "wandb-sweep.yaml").read_text())
     definition["program"] = str(CHECKOUT / definition["program"])

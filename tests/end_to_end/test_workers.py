@@ -29,12 +29,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place.folder / "multirun" / "whole"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signal_number", "code"),
-    [
-        (signal.SIGKILL, -9),
-        *(pytest.param(number, 128 + number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT)),
-    ],
+    [(signal.SIGKILL, -9), (signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 128 + signal.SIGINT)],
 )
 def test_workers_write_checkpoints_and_end_with_their_launcher(
     tmp_path: Path, uninterrupted: Path, signal_number: signal.Signals, code: int

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from mnist_resnet.attempts import STALE_VARIABLE
 from tests.engines import ray_cluster as ray
 from tests.engines import slurm_cluster as slurm
@@ -48,6 +50,7 @@ def test_slurm(sandbox: Sandbox, reference: Path, slurm_nodes: slurm.SlurmCluste
     assert any(CUT_OFF in reason for reason in crash_reasons(launch.folder)), crash_reasons(launch.folder)
 
 
+@pytest.mark.slow
 def test_ray(sandbox: Sandbox, reference: Path, ray_nodes: ray.RayCluster) -> None:
     sandbox.set_step_delay(STEP_DELAY)
     own = ["hydra/launcher=workers", "hydra.launcher.engine=ray", f"hydra.launcher.ray.address={ray_nodes.address}"]
@@ -66,6 +69,7 @@ def test_ray(sandbox: Sandbox, reference: Path, ray_nodes: ray.RayCluster) -> No
     assert any(CUT_OFF in reason for reason in crash_reasons(launch.folder)), crash_reasons(launch.folder)
 
 
+@pytest.mark.slow
 def test_local(sandbox: Sandbox, reference: Path) -> None:
     sandbox.set_step_delay(STEP_DELAY)
     own = ("hydra/launcher=workers", "hydra.launcher.workers=2")
