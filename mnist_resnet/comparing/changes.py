@@ -13,6 +13,7 @@ import pandas as pd
 
 from mnist_resnet.comparing.effects import Effect, correct, effect
 from mnist_resnet.comparing.factors import varying_factors
+from mnist_resnet.comparing.frame import with_columns
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import grouped
 
@@ -48,7 +49,7 @@ def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> li
     Returns nothing for a single factor or a complete design: there, the effects already say the same.
     """
     factors = _settings_that_vary(frame)
-    groups = grouped(frame, factors)
+    groups = grouped(with_columns(frame, [*factors, "status", "seed", metric, "training_seconds"]), factors)
     levels = [[level_text(level) for level in group] for group, _ in groups]
     if (
         len(factors) < 2

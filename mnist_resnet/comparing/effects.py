@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
+from mnist_resnet.comparing.frame import with_columns
 from mnist_resnet.comparing.levels import ABSENT, level_text
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
@@ -52,7 +53,7 @@ class Effect:
             complete.
         complete: whether these cells are all combinations of the other factors' levels.
         heterogeneity: p value for the same effect in all cells; nan for a single cell or seed.
-        within: the effect in each cell; empty for a single cell.
+        within: the effect in each cell, where these disagree or the design has holes; empty for a single cell.
         where: the other factors' levels, for the effect in one cell of several.
         adjusted: `test.p` corrected for the number of effects by `correct`; before that, the same as `test.p`.
         equivalence_adjusted: `test.equivalence_p`, corrected likewise.
@@ -162,6 +163,7 @@ def interactions(
     Pairs agree in the rest of `factors` and in `other_factors`. Two factors that are not crossed have no interaction.
     """
     found = []
+    frame = with_columns(frame, [*factors, *other_factors, "status", "seed", metric])
     for first, second in combinations(factors, 2):
         rest = [*(factor for factor in factors if factor not in (first, second)), *other_factors]
         for levels in _level_pairs(frame, first):
@@ -226,6 +228,7 @@ def _paired(
     frame: pd.DataFrame, factor: str, levels: tuple[object, object], other_factors: Sequence[str], metric: str
 ) -> _Pairs:
     others = list(other_factors)
+    frame = with_columns(frame, [*others, factor, "status", "seed", metric])
     other_levels = frame[others].map(level_text)
     jobs = frame.assign(
         measured=_as_error(frame, metric).where(frame["status"] == "completed"),
@@ -282,6 +285,8 @@ def _summarise(
         adjusted=test.p,
         equivalence_adjusted=test.equivalence_p,
     )
+    if effect.complete and not effect.is_mixed:
+        return effect  # nobody asks for its cells, and there may be hundreds
     some = pairs.difference.dropna(axis="columns", how="all")
     if some.shape[1] > 1:
         return replace(effect, within=tuple(_in_cell(effect, pairs, cell, margin) for cell in map(str, some)))

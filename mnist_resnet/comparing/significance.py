@@ -1,5 +1,6 @@
 """Words for a difference: shown, equivalent or undecided, corrected for the number of looks."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,11 +68,13 @@ def seeds_needed(sd: float, difference: float) -> int | None:
         return None
     from scipy.stats import nct
 
-    counts = np.arange(2, MAX_SEEDS + 1)
-    critical = t_quantile(1 - LEVEL / 2, counts - 1)
-    power = nct.sf(critical, counts - 1, np.sqrt(counts) * difference / sd)
-    enough = counts[power >= POWER]
-    return int(enough[0]) if len(enough) else None
+    def finds_it(count: int) -> bool:
+        critical = t_quantile(1 - LEVEL / 2, count - 1)
+        return bool(nct.sf(critical, count - 1, np.sqrt(count) * difference / sd) >= POWER)
+
+    # power grows with the number
+    found = bisect_left(range(2, MAX_SEEDS + 1), True, key=finds_it) + 2
+    return found if found <= MAX_SEEDS else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

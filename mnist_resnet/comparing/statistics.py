@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.distributions import t_quantile, t_tail
 from mnist_resnet.comparing.factors import varying_factors
+from mnist_resnet.comparing.frame import with_columns
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.transform import LINEAR, Transform, count_images, transform_of
@@ -18,6 +19,12 @@ from mnist_resnet.config.metric import Metric
 
 CONFIDENCE = 0.95
 """Confidence level of every interval in this project."""
+
+OF_RUNS = (
+    *("status", "sweep", "signature", "data_sha256", "seed"),
+    *("data.test_size", "test_accuracy", "best_test_accuracy"),
+)
+"""Columns that tell which runs count, and on how many images they were tested."""
 
 FEW_RUNS = 5
 """Number of runs up to which a reader is told that an interval rests on an assumption nobody can check."""
@@ -225,6 +232,7 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     """
     rows = []
     cells = _cells(frame, by)
+    frame = with_columns(frame, [*by, *metrics, *OF_RUNS])
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
         # a repeated config and seed on the same data repeats its figures, so it is not another run

@@ -34,6 +34,10 @@ class Metric:
     pick: Literal["last", "best"] = "last"
     heading: str = ""
 
+    def __deepcopy__(self, memo: Any) -> "Metric":
+        """Return itself: pandas copies a frame's attributes with each selection, and nothing can change them."""
+        return self
+
     @property
     def is_share(self) -> bool:
         """Whether it is a fraction of one, which is shown in per cent and compared by what it lacks to one."""

@@ -79,7 +79,7 @@ def test_several_objectives_end_in_a_pareto_front(search: Run, place: Place) -> 
     assert all(trial.constraints["training_seconds>=0"] < 0 for trial in study.trials)
     (data,) = re.findall(r'id="data">(.*?)</script>', (folder / "dashboard.html").read_text(), re.DOTALL)
     shown = json.loads(data)["front"]
-    assert [objective["name"] for objective in shown["objectives"]] == ["val loss", "training, s"]
+    assert [objective["name"] for objective in shown["objectives"]] == ["val_loss", "training, s"]
     assert len(shown["front"]) == len(best)
     assert sorted(f"{shown['values'][job][0]:.4g}" for job in shown["front"]) == values
     (command,) = re.findall(r"to run .*?: python \S*train\.py (.*)", done.out)
