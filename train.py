@@ -34,6 +34,7 @@ def main() -> None:
     hydra_internals.replace()
     sys.argv[1:] = from_python(sys.argv[1:])
     warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
+    warnings.filterwarnings("error", r"\s*Running Hydra app with --multirun", UserWarning)
     try:
         train()
         sys.stdout.flush()

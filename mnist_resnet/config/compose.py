@@ -1,6 +1,7 @@
 """Composes job specs from overrides: each job is composed and checked once, then frozen."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination, override_key
-from mnist_resnet.config.config_files import file_that_sets
+from mnist_resnet.config.config_files import file_that_sets, own_file_that_sets
 from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
@@ -24,15 +25,31 @@ from mnist_resnet.config.stored_form import checked, read_back, with_floats
 from mnist_resnet.config.sweep_grammar import typed_value
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
+from mnist_resnet.config.validation_errors import as_typed
 from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import with_moved_targets
 
-SWEEP_SETTINGS = ("sweep", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
+SWEEP_SETTINGS = ("sweep", "hydra.launcher", "hydra.sweeper", "hydra.sweep", "hydra.callbacks")
 """Nodes that are read once for the whole sweep, from the config without the swept overrides."""
+
+JOB_NODES = ("hydra.job.env_set", "hydra.job.chdir", "hydra.job_logging", "hydra.output_subdir", "hydra.verbose")
+"""Nodes that Hydra's own way of running a job reads from each job's config; our launchers don't."""
+
+OUR_LAUNCHERS = ("hydra_plugins.ablation.SequentialLauncher", "hydra_plugins.workers.WorkersLauncher")
+
+SINGLE_RUN_SETTINGS = {
+    "hydra.run.dir": "is for a single run; name a sweep's folder by sweep.name",
+    "hydra.job.num": "has no effect, jobs are numbered in the order of the list; leave it out",
+    "hydra.job.id": "has no effect, jobs are numbered in the order of the list; leave it out",
+}
+"""Keys that may be typed, but not for a sweep, and what is said of them."""
 
 JOB_SETTINGS = ("sweep.keep", "sweep.suffix")
 """Keys of these nodes that each job has for itself, or that a file sets beside other keys (`scale=quick`)."""
+
+KEY = re.compile(r"([\w.]+)[:=]")
+"""With what an error about a value begins."""
 
 SUBDIR = "${hydra.job.num}"
 """Value of `hydra.sweep.subdir` in `conf/config.yaml`, which leaves the names of folders to us."""
@@ -60,7 +77,12 @@ class Composer:
             if not isinstance(node, DictConfig):
                 raise UsageError(f"{key}={node}: must be a node with a _target_; choose one with {plugin}=…")
         refuse_ignored_choices(config)
-        self._settings = _sweep_settings(config)
+        for override in typed_overrides(config, "hydra"):
+            if override_key(override) in SINGLE_RUN_SETTINGS:
+                raise UsageError(f"{override}: {SINGLE_RUN_SETTINGS[override_key(override)]}")
+        ours = OmegaConf.select(config, "hydra.launcher._target_") in OUR_LAUNCHERS
+        self._nodes = (*SWEEP_SETTINGS, *(JOB_NODES if ours else ()))
+        self._settings = _settings(config, self._nodes)
         subdir = self._settings["hydra.sweep.subdir"]
         if subdir != SUBDIR:
             raise UsageError(
@@ -135,6 +157,10 @@ class Composer:
             )
         )
 
+    def compose_shared(self, combination: Combination, swept: Sequence[str]) -> DictConfig:
+        """Return what the job shares with all that differ from it in swept values only."""
+        return self._compose_shared(self._parted(combination, swept)[1])
+
     def is_group(self, key: str) -> bool:
         """Return whether `key` is a config group, whose option decides what is composed."""
         if key not in self._is_group:
@@ -170,19 +196,21 @@ class Composer:
 
     def _refuse_sweep_settings(self, composed: DictConfig) -> None:
         """Reject a setting of the whole sweep in a swept file, such as an experiment: it would come too late."""
-        for key, value in _sweep_settings(composed).items():
+        for key, value in _settings(composed, self._nodes).items():
             if self._settings.get(key) != value and key not in JOB_SETTINGS:
                 file = file_that_sets(composed, key) or "what is swept"
-                raise UsageError(f"{key}={value}: set in {file}, where it has no effect; give it on the command line")
+                raise UsageError(
+                    f"{key}={as_typed(value)}: set in {file}, where it has no effect; give it on the command line"
+                )
 
     def _is_swept_value(self, key: str, swept: Sequence[str]) -> bool:
         """Return whether `key` is a swept value rather than a config group."""
         return key in swept and not self.is_group(key)
 
 
-def _sweep_settings(composed: DictConfig) -> dict[str, Any]:
-    """Return the unresolved settings of the whole sweep by key."""
-    nodes = {key: OmegaConf.select(composed, key) for key in SWEEP_SETTINGS}
+def _settings(composed: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the unresolved values of these nodes by key."""
+    nodes = {key: OmegaConf.select(composed, key) for key in keys}
     return flatten(
         {key: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node for key, node in nodes.items()}
     )
@@ -194,9 +222,10 @@ def compose_job(combination: Combination, swept: Sequence[str], index: int, comp
     Raises:
         UsageError: a value is invalid, or one of the job's config files sets a launcher or sweeper.
     """
-    alone = composer.compose_alone(combination, swept)
-    if alone:
-        return _job_spec(*alone, combination, swept)
+    with _naming_the_file(composer.compose_shared(combination, swept), combination):
+        alone = composer.compose_alone(combination, swept)
+        if alone:
+            return _job_spec(*alone, combination, swept)
     composed = composer.compose(combination, swept)
     with open_dict(composed):
         composed.hydra.job.id, composed.hydra.job.num = str(index), index
@@ -210,9 +239,33 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
         UsageError: a value is missing or invalid, or nothing reads a key.
     """
     refuse_unread_keys(composed)
-    with as_hydras_config(composed):
+    with as_hydras_config(composed), _naming_the_file(composed, combination):
         resolved = resolved_container(_without_hydra(composed))
-    return _job_spec(resolved, recorded_choices(composed), combination, swept)
+        return _job_spec(resolved, recorded_choices(composed), combination, swept)
+
+
+@contextmanager
+def _naming_the_file(composed: DictConfig, typed: Sequence[str]) -> Iterator[None]:
+    """Name the user's file in errors about a value that it sets, unless what was typed sets it."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(_with_file(composed, typed, str(error))) from None
+    except OmegaConfBaseException as error:
+        text = f"{error.full_key}: {str(error.msg).splitlines()[0]}"
+        named = _with_file(composed, typed, text)
+        if named == text:
+            raise
+        raise UsageError(named) from None
+
+
+def _with_file(composed: DictConfig, typed: Sequence[str], message: str) -> str:
+    found = KEY.match(message)
+    values = {override_key(override) for override in typed} - {*composed.hydra.runtime.choices}
+    if found is None or any(f"{found[1]}.".startswith(f"{key}.") for key in values):
+        return message
+    file = own_file_that_sets(composed, found[1])
+    return f"{file}: {message}" if file else message
 
 
 def _job_spec(

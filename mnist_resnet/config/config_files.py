@@ -4,14 +4,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig
 
-GLOBAL_PACKAGE = re.compile(r"^\s*#\s*@package\s+_global_\s*$", re.MULTILINE)
-"""The line by which a file of a config group sets keys of the whole config."""
+CONF = Path(__file__).parents[2] / "conf"
+
+HEADER = re.compile(r"\s*#\s*@.*")
+"""A line that Hydra reads; the first line of another kind ends a file's header."""
+
+PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)\s*")
+"""The line that names the node of the config to which a file's keys belong."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,31 @@ class ConfigFile:
             elif entry != "_self_":
                 yield "", entry
 
+    @property
+    def inherited(self) -> list[str]:
+        """The names of the files of config groups that the file inherits: those in its defaults list without a key."""
+        group = self.name.rpartition("/")[0]
+        files = [str(file) for key, file in self.defaults if not key]
+        paths = [file if file.startswith("/") else f"{group}/{file}" for file in files]
+        return [f"{path.strip('/').removesuffix('.yaml')}.yaml" for path in paths] if group else []
+
+    @cached_property
+    def package(self) -> str:
+        """The node to which the file's keys belong, such as `optim`; empty for the whole config."""
+        lines = takewhile(lambda line: not line.strip() or HEADER.fullmatch(line), self.text.splitlines())
+        named = [found[1] for line in lines if (found := PACKAGE.fullmatch(line))]
+        package = named[-1] if named else self.name.rpartition("/")[0].replace("/", ".")
+        return "" if package == "_global_" else package
+
     def sets(self, key: str) -> bool:
         """Return whether the file gives a value to a key of the whole config, such as `hydra.sweep.dir`."""
-        if "/" in self.name and not GLOBAL_PACKAGE.search(self.text):
+        within = f"{self.package}." if self.package else ""
+        if not key.startswith(within) or not isinstance(self.content, dict):
             return False
         node = self.content
-        for part in key.split("."):
+        if not within and key in map(str, node):  # with a dot in it, or a number
+            return True
+        for part in key.removeprefix(within).split("."):
             if not isinstance(node, dict) or part not in node:
                 return False
             node = node[part]
@@ -80,18 +105,23 @@ def config_files(composed: DictConfig) -> Iterator[ConfigFile]:
 
 
 def file_that_sets(composed: DictConfig, key: str) -> str | None:
-    """Return the name of a chosen file that gives a value to `key`, None if only the command line does."""
-    return next((file.name for file in config_files(composed) if "/" in file.name and file.sets(key)), None)
+    """Return the name of a chosen file for the whole config that sets `key`, None if only the command line does."""
+    files = (file for file in config_files(composed) if "/" in file.name and not file.package)
+    return next((file.name for file in files if file.sets(key)), None)
+
+
+def own_file_that_sets(composed: DictConfig, key: str) -> str | None:
+    """Return the name of a file outside of `conf/` that sets `key`, None if there is none."""
+    files = [file for file in config_files(composed) if CONF not in file.path.parents and file.sets(key)]
+    return next((file.name for file in sorted(files, key=lambda file: file.package != "")), None)
 
 
 def with_inherited(folders: Sequence[Path], group: str, choice: str) -> Iterator[ConfigFile]:
-    """Yield the file of a choice in the first of these folders that has it, then those that it inherits."""
-    name = f"{group}/{choice.removesuffix('.yaml')}.yaml".lstrip("/")
-    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if path is None:
-        return  # one of Hydra's own, or of a plugin's
-    file = ConfigFile(name, path)
-    yield file
-    for key, inherited in file.defaults if group else ():
-        if not key:
-            yield from with_inherited(folders, "" if inherited.startswith("/") else group, inherited)
+    """Yield the file of a choice in the first of these folders that has it, then those that it inherits, each once."""
+    names = [f"{group}/{choice.removesuffix('.yaml')}.yaml".lstrip("/")]
+    for name in names:
+        path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if path is not None:  # else it is one of Hydra's own, or of a plugin's
+            file = ConfigFile(name, path)
+            yield file
+            names += [inherited for inherited in file.inherited if inherited not in names]

@@ -1,10 +1,17 @@
-"""Refuses choices in config files that Hydra would silently ignore."""
+"""Refuses defaults lists in config files that Hydra would read in another way than they look, or in silence."""
+
+import re
+from collections.abc import Collection
+from typing import Any
 
 from omegaconf import DictConfig
 
-from mnist_resnet.config.config_files import config_files
+from mnist_resnet.config.config_files import ConfigFile, config_files
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
+
+NAME = re.compile(r"[\w./-]+")
+"""What may be a choice's name."""
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """Config groups that are chosen once for the whole sweep."""
@@ -18,19 +25,66 @@ def refuse_ignored_choices(composed: DictConfig) -> None:
 
     Raises:
         UsageError: a file chooses twice in one group, of which Hydra 1.3 takes the first and Hydra 1.4 the last; or it
-            chooses a launcher or sweeper, which is chosen before the file is read.
+            chooses a launcher or sweeper, or in another of Hydra's groups for which `conf/config.yaml` has a choice:
+            with Hydra 1.3 that one counts, with Hydra 1.4 the file's.
     """
-    choices = composed.hydra.runtime.choices
+    files = [*config_files(composed)]
+    main = [file for file in files if "/" not in file.name]
+    ours = {_group(key): choice for file in main for key, choice in file.defaults if key.startswith("override ")}
     typed = {override.partition("=")[0] for override in typed_overrides(composed, "hydra")}
-    for file in config_files(composed):
-        seen: dict[str, str] = {}
+    for file in files[len(main) :]:
+        refuse_faulty_defaults(file, [str(group) for group in composed.hydra.runtime.choices])
         for key, choice in file.defaults:
-            group = key.removeprefix("override ").lstrip(" /")
-            if key and group in seen:
-                raise UsageError(f"{file.name}: '{key}' is given twice, with {seen[group]} and {choice}; keep one")
-            seen[group] = choice
-            if "/" in file.name and group in PLUGINS and group not in typed and choice != choices[group]:
+            group = _group(key)
+            if group in ours and group not in typed and choice != ours[group]:
+                where = " of a sweep (-m)" if group in PLUGINS else ""
                 raise UsageError(
-                    f"{group}={choice}: set in {file.name}, where it has no effect; give it on the command line of a "
-                    f"sweep (-m)"
+                    f"{group}={choice}: set in {file.name}, where it has no effect; give it on the command line{where}"
                 )
+
+
+def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str]) -> None:
+    """Check what a file chooses, without the rest of the config.
+
+    Args:
+        file: a config file of a group.
+        groups: the config groups that have defaults.
+
+    Raises:
+        UsageError: an entry is no choice, or one that only one version of Hydra takes; a group is chosen twice, or
+            outside of the defaults list.
+    """
+    seen: dict[str, str] = {}
+    for key, choice in file.defaults:
+        _refuse_faulty_entry(file.name, key, choice)
+        group = _group(key)
+        if key and group in seen:
+            raise UsageError(f"{file.name}: '{key}' is given twice, with {seen[group]} and {choice}; keep one")
+        seen[group] = choice
+    for group in groups:
+        choice = file.content.get(group) if isinstance(file.content, dict) and not file.package else None
+        if isinstance(choice, str) and NAME.fullmatch(choice):
+            raise UsageError(
+                f"{file.name}: '{group}: {choice}' would replace all keys of {group}; write 'override /{group}: "
+                f"{choice}' in its defaults list"
+            )
+
+
+def _refuse_faulty_entry(file: str, key: str, choice: Any) -> None:
+    entry = f"{key}: {choice}" if key else str(choice)
+    listed = choice if key and isinstance(choice, list) else [choice]
+    if not all(isinstance(one, str) or (key and one is None) for one in listed):
+        raise UsageError(
+            f"{file}: '{entry}' in defaults: must be 'override /GROUP: CHOICE', or name a file of the same folder"
+        )
+    if "\\" in entry or ".." in [part for path in [*key.split(), *map(str, listed)] for part in path.split("/")]:
+        raise UsageError(
+            f"{file}: '{entry}' in defaults: a path has neither .. nor \\; write it from the config folder, as in "
+            f"/model/lean"
+        )
+    if {"optional", "override"} <= {*key.split()}:
+        raise UsageError(f"{file}: '{entry}' in defaults: leave out optional, what is replaced exists")
+
+
+def _group(key: str) -> str:
+    return key.removeprefix("override ").lstrip(" /")

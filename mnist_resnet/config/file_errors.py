@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
 from mnist_resnet.config.config_files import ConfigFile
 from mnist_resnet.config.validation_errors import suggest_option
@@ -15,6 +16,13 @@ YAML_CURES = [
     (r"mapping values are not allowed", "a second ':' in one line, or a wrong indent; give each key its own line"),
     (r"found duplicate key (.*)", "{0} is given twice; keep one"),
     (r"character '(.)' that cannot start", "a value can't start with {0}; quote it"),
+    (r"found undefined alias '?([^']+)'?", "*{0} refers to no &{0} above; quote a value that starts with *"),
+    (
+        r"constructor for the tag '(?:tag:yaml.org,2002:|!)([^']+)'",
+        "!{0} is a tag, which builds nothing here",
+    ),
+    (r"found another document", "a second document begins; keep one, without ---"),
+    (r"unexpected end of stream", "a quote or a bracket is not closed"),
 ]
 """Regular expressions on YAML's message, and what is said instead."""
 
@@ -54,18 +62,40 @@ def yaml_fault(error: MarkedYAMLError) -> str:
     """Return the message for a file that is not YAML."""
     problem = str(error.problem).removeprefix("did not find ")  # "expected …", in the words of another parser
     mark = error.problem_mark
-    if mark and problem == "found character that cannot start any token":  # OmegaConf 2.4's parser leaves out which
-        line = Path(mark.name).read_text(encoding="utf-8").splitlines()[mark.line]
-        problem = f"found character {line[mark.column]!r} that cannot start any token"
+    if mark and problem in ("found character that cannot start any token", "found undefined alias"):
+        # OmegaConf 2.4's parser leaves out which.
+        rest = Path(mark.name).read_text(encoding="utf-8").splitlines()[mark.line][mark.column :]
+        problem = problem.replace("character", f"character {rest[:1]!r}")
+        problem = problem.replace("alias", f"alias {rest[1:].strip()!r}")
     cures = ((re.search(pattern, problem), cure) for pattern, cure in YAML_CURES)
     reason = next((cure.format(*found.groups()) for found, cure in cures if found), problem)
     return f"{mark.name}, line {mark.line + 1}: {reason}" if mark else reason
 
 
+def unreadable_character(error: ReaderError) -> str:
+    """Return the message for a file with a character that YAML doesn't allow, such as a null byte."""
+    line = Path(error.name).read_text(encoding="utf-8")[: error.position].count("\n") + 1
+    return f"{error.name}, line {line}: holds the character {chr(error.character)!r}; take it out"
+
+
+def circular_defaults(chosen: Iterable[ConfigFile]) -> str | None:
+    """Return the message for files whose defaults lists lead back to themselves, None if there are none."""
+    inherited = {file.name: file.inherited for file in chosen}
+    for name in inherited:
+        reached = list(inherited[name])
+        for other in reached:
+            reached += [further for further in inherited.get(other, ()) if further not in reached]
+        if name in reached:
+            others = [other for other in reached if other != name]
+            through = f", through {' and '.join(others)}" if others else ""
+            return f"{name}: its defaults lead back to it{through}; take one of them out"
+    return None
+
+
 def encoding_fault(error: UnicodeDecodeError, folders: Iterable[Path]) -> str | None:
     """Return the message for a config file that is not UTF-8; None if no file in these folders is to blame."""
     for folder in folders:
-        for path in sorted(folder.rglob("*.yaml")):
+        for path in sorted(path for path in folder.rglob("*.yaml") if path.is_file()):
             try:
                 path.read_text(encoding="utf-8")
             except UnicodeDecodeError as found:
@@ -91,6 +121,9 @@ def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFi
             return _no_match(found[1], found[2], groups)
     if found := re.search(r"In '([^']+)': Could not find '([^']+)/([^/']*)'", text):
         return _no_such_file(found[1], found[2], found[3], groups)
+    if found := re.search(r"(?:Too many components in|Expected header format: .*got) '(@.*)'", text):
+        name = next((file.name for file in chosen if found[1] in file.text), "a config file")
+        return f"{name}: '# {found[1]}': must be # @package and one word; put a comment into a line of its own"
     if found := re.search(r"Multiple values for (\S+)\.", text):
         group = found.group(1)
         return _second_choice(lambda words: words[-1].lstrip("/") == group, chosen)

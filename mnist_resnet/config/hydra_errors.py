@@ -18,16 +18,23 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
-from mnist_resnet.config.config_files import ConfigFile, with_inherited
-from mnist_resnet.config.file_errors import defaults_fault, encoding_fault, yaml_fault
+from mnist_resnet.config.config_files import CONF, ConfigFile, with_inherited
+from mnist_resnet.config.defaults_lists import refuse_faulty_defaults
+from mnist_resnet.config.file_errors import (
+    circular_defaults,
+    defaults_fault,
+    encoding_fault,
+    unreadable_character,
+    yaml_fault,
+)
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import partial_key, suggest_key, suggest_option
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 
-CONF = Path(__file__).parents[2] / "conf"
 EXTRAS = {
     "joblib": ("hydra-joblib-launcher", "joblib"),
     "submitit_local": ("hydra-submitit-launcher", "slurm"),
@@ -48,19 +55,31 @@ def user_message(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, MarkedYAMLError):
-        return yaml_fault(error)
-    if isinstance(error, UnicodeDecodeError):
-        return encoding_fault(error, _config_folders())
+    if isinstance(error, MarkedYAMLError | ReaderError | UnicodeDecodeError):
+        return _unreadable_file(error)
+    if isinstance(error, RecursionError):
+        return circular_defaults(_chosen_files())
     if isinstance(error, OverrideParseException):
         return _parse_error(error.override or "")
     if isinstance(error, HydraException | OmegaConfBaseException | UserWarning) or _is_raised_by_hydra(error):
-        return _explain(" ".join(" ".join(str(part) for part in _chain(error)).split()), error)
+        text = " ".join(" ".join(str(part) for part in _chain(error)).split())
+        try:
+            return _explain(text, error)
+        except UsageError as fault:
+            return str(fault)
+        except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words are shown
+            return text
     return None
 
 
+def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) -> str | None:
+    if isinstance(error, MarkedYAMLError):
+        return yaml_fault(error)
+    return unreadable_character(error) if isinstance(error, ReaderError) else encoding_fault(error, _config_folders())
+
+
 def _explain(text: str, error: BaseException) -> str:
-    fault = defaults_fault(text, _groups(), _chosen_files())
+    fault = _fault_in_file(text)
     if fault:
         return fault
     for pattern, message in _MESSAGES:
@@ -78,11 +97,7 @@ def _explain(text: str, error: BaseException) -> str:
         r"(Could) not find '([^']+?)/([^/']*)'", text
     )
     if found:
-        _, group, choice = found.groups()
-        if group == "hydra/launcher" and choice in EXTRAS:
-            package, extra = EXTRAS[choice]
-            return f"{group}={choice}: needs {package}, which is not installed: pip install -e '.[{extra}]'"
-        return f"{group}={choice}: no such choice{suggest_option(choice, _options(group))}"
+        return _no_such_choice(found[2], found[3])
     if "Config group override must be a string or a list" in text:
         return _choice_is_no_name()
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -93,7 +108,34 @@ def _explain(text: str, error: BaseException) -> str:
     return _interpolating_overrides() + text.removeprefix("In 'config': ")
 
 
+def _fault_in_file(text: str) -> str | None:
+    groups = _groups()
+    for file in _chosen_files():
+        refuse_faulty_defaults(file, groups)
+    return defaults_fault(text, groups, _chosen_files())
+
+
+def _no_such_choice(group: str, choice: str) -> str:
+    if group == "hydra/launcher" and choice in EXTRAS:
+        package, extra = EXTRAS[choice]
+        return f"{group}={choice}: needs {package}, which is not installed: pip install -e '.[{extra}]'"
+    misnamed = [folder / group / f"{choice.removesuffix('.yml')}.yml" for folder in _config_folders()]
+    for path in misnamed:
+        if path.is_file():
+            return f"{group}={choice}: {path}: must end in .yaml; rename it"
+    return f"{group}={choice}: no such choice{suggest_option(choice, _options(group))}"
+
+
 _MESSAGES = [
+    (
+        r"Sweeping over Hydra's configuration is not supported : '(\+*hydra\.sweeper\.params\.([^=]+)=([^']*))'",
+        "{0}: is itself a sweep; write {1}={2}",
+    ),
+    (
+        r"Sweeping over Hydra's configuration is not supported : '([^=]+)=",
+        "{0}: can't be swept, it is a setting of the whole sweep",
+    ),
+    (r"Running Hydra app with --multirun", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
     (r"Could not append to config\. An item is already at '([^']+)'", "+{0}: already exists; leave out the +"),

@@ -5,6 +5,8 @@
 - `ConfigLoaderImpl.get_group_options`: `--help` takes seconds otherwise, and lists choices that can't work;
 - `ConfigLoaderImpl._load_configuration` (Hydra 1.4): what Hydra itself builds, callbacks and log handlers, must be on
   its execution whitelist between composing and building, where it has no hook;
+- `FileConfigSource.is_config` (Hydra 1.4): raises an error for any file that ends in `.yml`, so that one of another
+  tool ends every listing of its folder;
 - `Hydra.format_config_groups`: has no option for the order of the groups;
 - `CompletionPlugin._query`: completes no level after the first one of a sweep;
 - `ArgumentParser.error` (argparse's, as Hydra builds its parser itself): prints its usage over several lines;
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.grammar_functions import choice
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
@@ -42,6 +45,7 @@ NOT_OFFERED = {("hydra/sweeper", "basic")}
 GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 COMPLETE = CompletionPlugin._query
+IS_CONFIG = FileConfigSource.is_config
 LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
 
 
@@ -53,6 +57,7 @@ def replace() -> None:
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     if SINCE_1_4:
         ConfigLoaderImpl._load_configuration = _load_configuration  # type: ignore[attr-defined]
+        FileConfigSource.is_config = _is_config  # type: ignore[method-assign,assignment]
 
 
 def allow_null_as_choice() -> None:
@@ -73,6 +78,11 @@ def _load_configuration(*arguments: Any, **options: Any) -> DictConfig:
     if options.get("activate_config_repository"):  # not for --cfg or a completion, where nothing is built
         allow_in_hydra(_hydra_targets(config))
     return config
+
+
+def _is_config(source: FileConfigSource, config_path: str) -> bool:
+    """Replace Hydra 1.4's method: a file that ends in `.yml` is no config file, as with Hydra 1.3."""
+    return not config_path.endswith(".yml") and IS_CONFIG(source, config_path)
 
 
 def _hydra_targets(config: DictConfig) -> Iterator[str]:

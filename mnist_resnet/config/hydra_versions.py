@@ -12,8 +12,10 @@ from typing import Any
 
 import hydra.utils
 from hydra import __version__
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import TRUSTED_TARGETS, targets
 
@@ -62,11 +64,19 @@ def instantiate(node: Mapping[str, Any], convert: str) -> Any:
     Args:
         node: Resolved config node, whose targets have been checked.
         convert: What nested arguments become; see Hydra's `_convert_`.
+
+    Raises:
+        InstantiationException: The target can't be found, or raised.
     """
     options: dict[str, Any] = {"_convert_": convert}
     if SINCE_1_4:
         options["_execution_whitelist_"] = _UTILS.execution_whitelist(_whitelist(node), reset=True)
-    return hydra.utils.instantiate(dict(node), **options)
+    try:
+        return hydra.utils.instantiate(dict(node), **options)
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:  # Hydra 1.4 lets what a target raises pass as it is
+        raise InstantiationException(f"Error in call to target '{node['_target_']}':\n{error!r}") from error
 
 
 def _whitelist(node: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mnist_resnet.config.hydra_errors import CONF
+from mnist_resnet.config.config_files import CONF
 
 PLAIN = re.compile(r"(file:)?[\w./-]+")
 """Paths that Hydra reads without quotes."""

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.classifier_schema import Regularization, Scale
-from mnist_resnet.config.config_files import file_that_sets
+from mnist_resnet.config.config_files import config_files, file_that_sets
 from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.schema import Config, Sweep
 from mnist_resnet.config.section import Section
@@ -85,6 +85,12 @@ def _unread(key: str, composed: DictConfig) -> str:
             return _missing_package_line(key, choice, first)
         return f"{key}.{first}: nothing reads it (it is set in {key}/{choice}.yaml); refer to it in another key"
     file = file_that_sets(composed, key)
+    header = next((file.name for file in config_files(composed) if file.package == key), None)
+    if header:
+        return f"{key}: nothing reads it; the first line of {header} must be # @package _global_, not # @package {key}"
+    node, dot, last = key.partition(".")
+    if file and dot and node in composed:
+        return f"{key}: nothing reads it (it is set in {file}); write {node}: {{{last}: …}}"
     near = near_key(key, [*map(str, composed), *flatten({"regularization": dict(composed.regularization)})])
     cure = f"did you mean {near}?" if near else f"leave it out, or refer to it in another key, as in ${{{key}}}"
     return f"{key}: nothing reads it{f' (it is set in {file})' if file else ''}; {cure}"

@@ -58,7 +58,7 @@ def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     same_key = [first, *(other for other in others if config_path(other, container) == path)]
     requirement, *alternatives = dict.fromkeys(_requirement(problem) for problem in same_key)
     expected = " or ".join([requirement, *(text.removeprefix("must be ") for text in alternatives)])
-    return f"{key}={_as_typed(first['input'])}: {expected}"
+    return f"{key}={as_typed(first['input'])}: {expected}"
 
 
 def suggest_key(key: str, known: Iterable[str]) -> str:
@@ -129,7 +129,7 @@ def _requirement(problem: ErrorDetails) -> str:
     return message.format(**limits) if message else problem["msg"]
 
 
-def _as_typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Return the value in the form in which a user types it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)

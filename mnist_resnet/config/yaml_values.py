@@ -31,6 +31,8 @@ def refuse_ambiguous_values(composed: DictConfig) -> None:
         UsageError: a value or key in one of them is read as something else than it looks like.
     """
     for file in config_files(composed):
+        if file.text.startswith("\ufeff"):
+            raise UsageError(f"{file.path}, line 1: begins with a byte order mark; save it as UTF-8 without one")
         for line, written in _ambiguous(file.text):
             read = str(yaml.safe_load(written)).lower()
             raise UsageError(

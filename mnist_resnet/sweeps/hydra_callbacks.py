@@ -9,6 +9,9 @@ from omegaconf import DictConfig
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import Refused, UsageError
 
+SWEEP_NODES = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.")
+"""Nodes of Hydra's that a single run does not read."""
+
 SWEEP_ONLY_SETTINGS: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False, "detach": False}
 """Keys of `sweep` that a single run does not have, with their default values."""
 
@@ -51,20 +54,22 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
     from mnist_resnet.config.typed_overrides import typed_overrides
+    from mnist_resnet.config.validation_errors import as_typed
     from mnist_resnet.config.yaml_values import refuse_ambiguous_values
 
     overrides = typed_overrides(config, "task")
     refuse_repeated_keys(override.partition("=")[0] for override in [*overrides, *typed_overrides(config, "hydra")])
     refuse_search_settings(overrides)
     for override in typed_overrides(config, "hydra"):
-        if override.startswith(tuple(f"{plugin}=" for plugin in PLUGINS)):
+        if override.lstrip("+~").startswith((*(f"{plugin}=" for plugin in PLUGINS), *SWEEP_NODES)):
             raise UsageError(f"{override}: is for a sweep; add -m, or leave it out")
     refuse_ambiguous_values(config)
     refuse_ignored_choices(config)
     job = resolve_job(config, overrides, swept=[])
     for key, default in SWEEP_ONLY_SETTINGS.items():
         if job.config["sweep"][key] != default:
-            raise UsageError(f"sweep.{key}={job.config['sweep'][key]}: is for a sweep; add -m, or leave it out")
+            value = as_typed(job.config["sweep"][key])
+            raise UsageError(f"sweep.{key}={value}: is for a sweep; add -m, or leave it out")
     return job
 
 

@@ -8,6 +8,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.hydra_internals import callbacks
+from mnist_resnet.config.validation_errors import as_typed
 from mnist_resnet.errors import UsageError
 
 NO_EFFECT: dict[str, Any] = {"job.chdir": None, "job.env_set": {}, "output_subdir": ".hydra"}
@@ -38,7 +39,7 @@ def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launche
         value = (config.hydra.job if node == "hydra.job" else config.hydra).get(name)
         if value != neutral and value is not False:
             raise UsageError(
-                f"hydra.{key}={value}: hydra/launcher={launcher} doesn't act on it; {CURES[key]}, or take "
+                f"hydra.{key}={as_typed(value)}: hydra/launcher={launcher} doesn't act on it; {CURES[key]}, or take "
                 f"hydra/launcher=basic"
             )
     _refuse_logging(config.hydra, launcher)
@@ -58,7 +59,9 @@ def _refuse_logging(hydra: DictConfig, launcher: str) -> None:
         choice = hydra.runtime.choices.get("hydra/job_logging")
         raise UsageError(f"hydra/job_logging={choice}: hydra/launcher={launcher} doesn't act on it; {cure}")
     if hydra.verbose and hydra.hydra_logging.get("root") is None:
-        raise UsageError(f"hydra.verbose={hydra.verbose}: hydra/launcher={launcher} doesn't act on it; {cure}")
+        raise UsageError(
+            f"hydra.verbose={as_typed(hydra.verbose)}: hydra/launcher={launcher} doesn't act on it; {cure}"
+        )
 
 
 def refuse_other_applications(config: DictConfig, plugin: str) -> None:

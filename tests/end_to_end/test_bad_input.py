@@ -158,7 +158,7 @@ SINGLE_RUNS = [
     ("model=stem3x3,stem7x7", "model=stem3x3,stem7x7: several values make a sweep; add -m"),
     ("seed=range(1,3)", "seed=range(1,3): several values make a sweep; add -m"),
     ("sweep.name=abc", "sweep.name=abc: is for a sweep; add -m, or leave it out"),
-    ("sweep.dry_run=true", "sweep.dry_run=True: is for a sweep; add -m, or leave it out"),
+    ("sweep.dry_run=true", "sweep.dry_run=true: is for a sweep; add -m, or leave it out"),
     ("sweep.rerun=[1]", "sweep.rerun=[1]: is for a sweep"),
     ("hydra.run.dir=FILE", "is no folder; choose another place"),
     ("hydra.run.dir=FILE/inside", "is no folder; choose another place"),
@@ -224,15 +224,15 @@ SWEEPS = [
     ("+hydra.job.env_set.A=3", "hydra.job.env_set={'A': '3'}: hydra/launcher=sequential doesn't act on it; export the"),
     (
         "hydra.job.chdir=true",
-        "hydra.job.chdir=True: hydra/launcher=sequential doesn't act on it; jobs run in this folder",
+        "hydra.job.chdir=true: hydra/launcher=sequential doesn't act on it; jobs run in this folder",
     ),
-    ("hydra.output_subdir=null", "hydra.output_subdir=None: hydra/launcher=sequential doesn't act on it"),
+    ("hydra.output_subdir=null", "hydra.output_subdir=null: hydra/launcher=sequential doesn't act on it"),
     (
         "hydra/launcher=workers hydra/job_logging=default",
         "hydra/job_logging=default: hydra/launcher=workers doesn't act on it; each job's log is its train.log, or take",
     ),
     ("hydra.verbose=true", "hydra.verbose=True: hydra/launcher=sequential doesn't act on it; each job's log is its"),
-    ("hydra/launcher=workers hydra.job.chdir=true", "hydra.job.chdir=True: hydra/launcher=workers doesn't act on it"),
+    ("hydra/launcher=workers hydra.job.chdir=true", "hydra.job.chdir=true: hydra/launcher=workers doesn't act on it"),
     (
         "+hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCallback",
         "hydra.callbacks: LogJobReturnCallback.on_job_end is not called by hydra/launcher=sequential; leave it out",

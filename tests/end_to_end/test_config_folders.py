@@ -43,6 +43,28 @@ FILES = {
     "experiment/off": f"{GLOBAL}trainer:\n  profile: off\n",
     "experiment/hexadecimal": f"{GLOBAL}seed: 0x10\n",
     "experiment/quoted": f"{GLOBAL}data:\n  root: 'no'\n",
+    "experiment/circle": f"{GLOBAL}defaults:\n  - other_half\n",
+    "experiment/other_half": f"{GLOBAL}defaults:\n  - circle\n",
+    "experiment/null_byte": f"{GLOBAL}optim:\n  lr: 0.1\0\n",
+    "experiment/byte_order_mark": f"\xef\xbb\xbf{GLOBAL}optim:\n  lr: 0.1\n",
+    "experiment/two_documents": f"{GLOBAL}seed: 1\n---\nseed: 2\n",
+    "experiment/open_quote": f"{GLOBAL}data:\n  root: '/a\n",
+    "experiment/alias": f"{GLOBAL}optim:\n  lr: *base\n",
+    "experiment/tag": f"{GLOBAL}optim:\n  lr: !!python/object/apply:os.system ['true']\n",
+    "experiment/number_in_defaults": f"{GLOBAL}defaults:\n  - 3\n",
+    "experiment/choice_is_number": f"{GLOBAL}defaults:\n  - override /model: 3\n",
+    "experiment/small": f"{GLOBAL}defaults:\n  - override /model: lean\n",
+    "debug/wide": f"{GLOBAL}defaults:\n  - override /model: stem7x7\n",
+    "experiment/optional": f"{GLOBAL}defaults:\n  - optional override /model: lean\n",
+    "experiment/parent": f"{GLOBAL}defaults:\n  - ../model/lean\n",
+    "experiment/backslash": f"{GLOBAL}defaults:\n  - override \\model: lean\n",
+    "experiment/group_as_key": f"{GLOBAL}model: lean\n",
+    "experiment/wrong_package": "# @package global\noptim:\n  lr: 0.1\n",
+    "experiment/comment_after_package": "# @package _global_ # all\noptim:\n  lr: 0.1\n",
+    "experiment/dotted_key": f"{GLOBAL}optim.lr: 0.1\n",
+    "experiment/no_number": f"{GLOBAL}optim:\n  lr: fast\n",
+    "experiment/no_such_reference": f"{GLOBAL}optim:\n  lr: ${{optim.lrr}}\n",
+    "optim/mine": "defaults:\n  - adam\neps: tiny\n",
     "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
     "sweep/levels": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      model.block_norm: [no, none]\n",
     "experiment/no_package": "optim:\n  lr: 0.002\n",
@@ -56,6 +78,12 @@ FILES = {
     "experiment/with_subdir": f"{GLOBAL}hydra:\n  sweep:\n    subdir: x\n",
     "experiment/with_name": f"{GLOBAL}sweep:\n  name: other\n",
     "experiment/with_stop": f"{GLOBAL}sweep:\n  on_failure: stop\n",
+    "experiment/with_callback": (
+        f"{GLOBAL}hydra:\n  callbacks:\n    log:\n      _target_: hydra.experimental.callbacks.LogJobReturnCallback\n"
+    ),
+    "experiment/with_environment": f"{GLOBAL}hydra:\n  job:\n    env_set:\n      FOO: bar\n",
+    "experiment/with_chdir": f"{GLOBAL}hydra:\n  job:\n    chdir: true\n",
+    "experiment/with_log": f"{GLOBAL}defaults:\n  - override /hydra/job_logging: default\n",
     "experiment/inherits_stop": f"{GLOBAL}defaults:\n  - with_stop\n",
     "sweep/search": (
         f"{GLOBAL}defaults:\n  - override /hydra/sweeper: search\n"
@@ -74,6 +102,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         file = place.folder / "conf" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode("latin-1"))
+    (place.folder / "conf" / "experiment" / "misnamed.yml").write_text(GLOBAL)
+    (place.folder / "conf" / "experiment" / "dangling.yaml").symlink_to("nowhere")
     return place
 
 
@@ -139,6 +169,16 @@ WHOLE_SWEEP = [
         "-m hydra/sweeper=search data.val_size=16 experiment=with_name,plain",
         f"sweep.name=other: {NO_EFFECT.format('with_name')}",
     ),
+    ("-m experiment=plain,with_callback", "hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCall"),
+    ("-m experiment=plain,with_environment", f"hydra.job.env_set.FOO=bar: {NO_EFFECT.format('with_environment')}"),
+    ("-m experiment=with_chdir,plain", f"hydra.job.chdir=true: {NO_EFFECT.format('with_chdir')}"),
+    ("experiment=with_log", f"hydra/job_logging=default: {NO_EFFECT.format('with_log')}"),
+    ("-m experiment=with_log,plain", f"hydra/job_logging=default: {NO_EFFECT.format('with_log')}"),
+    ("-m seed=1,2 hydra.run.dir=x", "hydra.run.dir=x: is for a single run; name a sweep's folder by sweep.name"),
+    ("hydra.sweep.dir=x", "hydra.sweep.dir=x: is for a sweep; add -m, or leave it out"),
+    ("-m hydra.sweeper.params.seed=1,2", "hydra.sweeper.params.seed=1,2: is itself a sweep; write seed=1,2"),
+    ("-m hydra.verbose=true,false", "hydra.verbose: can't be swept, it is a setting of the whole sweep"),
+    ("-m hydra.mode=RUN seed=1,2", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),
     ("-m 'hydra.sweep.subdir=${hydra.job.override_dirname}'", "hydra.sweep.subdir=${hydra.job.override_dirname}: has"),
     ("-m 'hydra.sweep.subdir=x_${hydra.job.num}'", "hydra.sweep.subdir=x_${hydra.job.num}: has no effect"),
@@ -193,6 +233,38 @@ BROKEN_FILES = [
 ]
 
 
+LISTED = "in defaults: must be 'override /GROUP: CHOICE', or name a file of the same folder"
+NO_PATH = "in defaults: a path has neither .. nor \\; write it from the config folder, as in /model/lean"
+FURTHER_BROKEN_FILES = [
+    ("circle", "experiment/circle.yaml: its defaults lead back to it, through experiment/other_half.yaml; take one of"),
+    ("null_byte", "/experiment/null_byte.yaml, line 3: holds the character '\\x00'; take it out"),
+    ("byte_order_mark", "/experiment/byte_order_mark.yaml, line 1: begins with a byte order mark; save it as UTF-8"),
+    ("two_documents", "/experiment/two_documents.yaml, line 3: a second document begins; keep one, without ---"),
+    ("open_quote", "/experiment/open_quote.yaml, line 4: a quote or a bracket is not closed"),
+    ("alias", "/experiment/alias.yaml, line 3: *base refers to no &base above; quote a value that starts with *"),
+    ("tag", "/experiment/tag.yaml, line 3: !python/object/apply:os.system is a tag, which builds nothing here"),
+    ("number_in_defaults", f"experiment/number_in_defaults.yaml: '3' {LISTED}"),
+    ("choice_is_number", f"experiment/choice_is_number.yaml: 'override /model: 3' {LISTED}"),
+    ("optional", "experiment/optional.yaml: 'optional override /model: lean' in defaults: leave out optional"),
+    ("parent", f"experiment/parent.yaml: '../model/lean' {NO_PATH}"),
+    ("backslash", f"experiment/backslash.yaml: 'override \\model: lean' {NO_PATH}"),
+    (
+        "group_as_key",
+        "experiment/group_as_key.yaml: 'model: lean' would replace all keys of model; write 'override /mo",
+    ),
+    (
+        "wrong_package",
+        "global: nothing reads it; the first line of experiment/wrong_package.yaml must be # @package _gl",
+    ),
+    ("comment_after_package", "experiment/comment_after_package.yaml: '# @package _global_ # all': must be # @package"),
+    ("dotted_key", "optim.lr: nothing reads it (it is set in experiment/dotted_key.yaml); write optim: {lr: …}"),
+    ("no_number", "experiment/no_number.yaml: optim.lr=fast: must be a number"),
+    ("no_such_reference", "experiment/no_such_reference.yaml: optim.lr: Interpolation key 'optim.lrr' not found"),
+    ("plain optim=mine", "optim/mine.yaml: optim.eps=tiny: must be a number"),
+    ("misnamed", "/experiment/misnamed.yml: must end in .yaml; rename it"),
+]
+
+
 @pytest.mark.parametrize(
     "mode", ["experiment={}", "lrr=0.1 experiment={}", "-m experiment={},plain"], ids=["run", "with_typo", "swept"]
 )
@@ -204,6 +276,11 @@ def test_broken_file_is_named(file: str, message: str, mode: str, commands: Comm
     assert ended.err.count("\n") == 1
     assert ended.code == 2
     assert list(commands.here.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("file", "message"), FURTHER_BROKEN_FILES)
+def test_further_broken_file_is_named(file: str, message: str, commands: Commands) -> None:
+    test_broken_file_is_named(file, message, "experiment={}", commands)
 
 
 YAML_VALUES = [
@@ -242,6 +319,21 @@ def test_new_key_that_another_key_refers_to_is_swept(commands: Commands) -> None
     assert ended.code == 0
     configs = [job.config for job in read_sweep(commands.here.folder / "multirun" / "pairs").jobs]
     assert [(config["optim"]["lr"], config["seed"]) for config in configs] == [(0.01, 1), (0.001, 2)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "model"),
+    [
+        ("debug=wide experiment=small", "stem7x7"),
+        ("experiment=small debug=wide", "stem7x7"),
+        ("experiment=small debug=wide model=lean_stem5x5", "lean_stem5x5"),
+    ],
+)
+def test_later_file_of_two_counts(typed: str, model: str, commands: Commands) -> None:
+    query = ["--cfg", "hydra", "--package", "hydra.runtime.choices.model"]
+    arguments = [*query, "--config-dir", str(commands.place.folder / "conf"), *typed.split()]
+    ended = run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
+    assert (ended.out.strip(), ended.err, ended.code) == (model, "", 0)
 
 
 def test_new_key_in_a_folders_name_is_read(commands: Commands) -> None:

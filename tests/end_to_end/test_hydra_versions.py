@@ -118,6 +118,14 @@ def test_only_targets_on_our_list_are_built(monkeypatch: pytest.MonkeyPatch) -> 
         build({"_target_": "os.system", "command": "true"})
 
 
+def test_what_a_target_raises_is_wrapped() -> None:
+    name = "builtins.int"
+    trust([name])
+    with pytest.raises(InstantiationException, match=f"'{name}'") as raised:
+        build({"_target_": name, "_args_": ["three"]})
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
 def test_plugins_are_declared_by_entry_point_and_found_once() -> None:
     declared = [entry.load() for entry in entry_points(group="hydra.plugins") if entry.value.startswith(OURS)]
     assert {plugin.__name__ for plugin in declared} == NAMES

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hydra.core.override_parser.types import FloatRange
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.signature import signature
@@ -353,7 +352,7 @@ def _rewrite(folder: Path, **changed: object) -> None:
 @pytest.fixture
 def frozen_by_hydra_1_3(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Lists float ranges as Hydra 1.3 does, with binary rounding errors, until the patch is undone."""
-    with_errors = list(FloatRange(0.1, 0.4, 0.1))
+    with_errors = [0.1, 0.2, 0.30000000000000004, 0.4]
     monkeypatch.setattr("mnist_resnet.config.sweep_grammar.range_values", lambda _: with_errors)
     return monkeypatch
 
