@@ -57,10 +57,9 @@ class History:
             return {**_numbers(best), "picked_on": str(best.get("picked_on", "test"))}
         config = self.result.get("config") or {}
         if is_image_classifier(config):
-            picked_on = "val" if any("val_loss" in epoch for epoch in self.epochs) else "test"
-            key, best_value = f"{picked_on}_accuracy", max
-            if predicts_numbers(config):
-                key, best_value = f"{picked_on}_loss", min
+            judged, best_value = ("loss", min) if predicts_numbers(config) else ("accuracy", max)
+            picked_on = "val" if any(f"val_{judged}" in epoch for epoch in self.epochs) else "test"
+            key = f"{picked_on}_{judged}"
         else:
             primary = primary_metric(config)
             if primary is None:

@@ -2,6 +2,7 @@
 
 import io
 import secrets
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+FEW_REPORTS = 100
+"""Epochs or reports up to which each is written at once."""
+LARGEST_SHARE = 0.02
+"""Largest share of the time that is spent on writing those after them: the file is written as a whole."""
+
+
 class ResultWriter:
     """Writes one attempt's results into the job folder; each write checks first that the attempt still holds the lease.
 
@@ -63,6 +70,8 @@ class ResultWriter:
         """
         self.job, self.folder, self._lease = job, lease.folder, lease
         self.continues = False
+        self._unwritten: Progress | None = None
+        self._next_write = 0.0
         self._environment_before = (before or {}).get("environment")
         remove_leftovers(self.folder)
         self.result: dict[str, Any] = {
@@ -130,8 +139,21 @@ class ResultWriter:
         self.write()
 
     def epoch_ended(self, progress: Progress) -> None:
-        """Write the epochs so far. Lines after the checkpoint that the attempt continued from are dropped by this."""
+        """Write the epochs so far, if there are few or it is due; `end` writes what is left.
+
+        Lines after the checkpoint that the attempt continued from are dropped by this.
+        """
         self._lease.check()
+        started = time.monotonic()
+        if len(progress.history) > FEW_REPORTS and started < self._next_write:
+            self._unwritten = progress
+            return
+        self._write_epochs(progress)
+        ended = time.monotonic()
+        self._next_write = ended + (ended - started) / LARGEST_SHARE
+
+    def _write_epochs(self, progress: Progress) -> None:
+        self._unwritten = None
         write_metrics(self.folder, progress.history)
         if progress.batch_losses or (self.folder / BATCH_LOSSES).exists():
             self.write_batch_losses(progress.batch_losses)
@@ -139,6 +161,9 @@ class ResultWriter:
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
         """Write the job's final status; when this returns, it survives a power failure."""
+        if self._unwritten is not None:
+            self._lease.check()
+            self._write_epochs(self._unwritten)
         self.result["status"] = status
         if error is not None and status in (Status.FAILED, Status.DIVERGED):
             self.result["error"] = describe_error(error)
@@ -199,8 +224,9 @@ def summary(history: list[Metrics], config: dict[str, Any]) -> dict[str, Any]:
         return {"epochs_completed": 0, "seconds": 0.0, **nothing}
     if not is_image_classifier(config):
         return _summary_of_reports(history, primary_metric(config))
-    picked_on = "val" if "val_loss" in history[0] else "test"
-    metric = BUILT_IN[f"{picked_on}_{'loss' if predicts_numbers(config) else 'accuracy'}"]
+    judged = "loss" if predicts_numbers(config) else "accuracy"
+    picked_on = "val" if f"val_{judged}" in history[0] else "test"
+    metric = BUILT_IN[f"{picked_on}_{judged}"]
     best_value = best_of([epoch[metric.name] for epoch in history], metric)
     best = next(epoch for epoch in history if epoch[metric.name] == best_value)
     trained = [epoch["training_seconds"] for epoch in history if "training_seconds" in epoch]  # older versions had none

@@ -39,3 +39,9 @@ def hold_a_lock(_: ReadConfig, run: Run) -> None:
 
 def stay_silent(_: ReadConfig, __: Run) -> None:
     """Report nothing."""
+
+
+def report_often(_: ReadConfig, run: Run, reports: int) -> None:
+    """Report after each of many short steps."""
+    for step in range(reports):
+        run.report(step, {"loss": 1 / (step + 1)})

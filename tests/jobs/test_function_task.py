@@ -18,7 +18,7 @@ from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.signature import signature
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import read_metrics
+from mnist_resnet.job_folder import read_metrics, write_metrics
 from mnist_resnet.jobs.preflight import preflight
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
@@ -58,6 +58,24 @@ def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_number
     assert (result["status"], len(result["attempts"])) == ("completed", 2)
     assert without_seconds(tmp_path / "stopped") == without_seconds(tmp_path / "whole")
     assert result["notes"] == ["net.depth: nothing read it"]
+
+
+def test_many_reports_are_all_written_without_rewriting_the_file_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def counting(folder: Path, lines: list[Any]) -> None:
+        written.append(len(lines))
+        write_metrics(folder, lines)
+
+    monkeypatch.setattr("mnist_resnet.jobs.result_writer.write_metrics", counting)
+    result = run(job("report_often", reports=600), tmp_path / "often")
+    assert [line["step"] for line in read_metrics(tmp_path / "often")] == list(range(600))
+    assert result["last"]["step"] == result["best"]["step"] == 599
+    assert written[:100] == list(range(1, 101))
+    assert len(written) < 300
+    assert written[-1] == 600
 
 
 def test_declared_metrics_have_headings_direction_and_scale_in_the_report_and_others_are_shown(tmp_path: Path) -> None:
