@@ -25,10 +25,10 @@ function partNames(index) {
   const factor = factors[index];
   if (factor.levels.length <= MOST_CURVES || !factor.numeric) return (job) => [job.levels[index], level(job, index)];
   const present = [...new Set(shown.map((number) => jobs[number].levels[index]))].sort((a, b) => a - b);
-  const bin = (levelNumber) => Math.floor((present.indexOf(levelNumber) * BINS) / present.length);
-  const ends = Array.from({ length: BINS }, (_, number) => present.filter((levelNumber) => bin(levelNumber) === number));
+  const bins = new Map(present.map((levelNumber, place) => [levelNumber, Math.floor((place * BINS) / present.length)]));
+  const ends = Array.from({ length: BINS }, (_, number) => present.filter((levelNumber) => bins.get(levelNumber) === number));
   return (job) => {
-    const number = bin(job.levels[index]);
+    const number = bins.get(job.levels[index]);
     return [number, `${factor.levels[ends[number][0]]} to ${factor.levels[ends[number].at(-1)]}`];
   };
 }

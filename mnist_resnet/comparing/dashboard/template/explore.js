@@ -137,9 +137,10 @@ function contourPlot() {
   const log = [first, second].map((item) => spansDecades(numbers.map((number) => item.value(jobs[number]))));
   const [xs, ys] = [first, second].map((item) => numbers.map((number) => item.value(jobs[number])));
   const [columns, lines] = [xs, ys].map((values) => [...new Set(values)].sort((a, b) => a - b));
+  const [columnOf, lineOf] = [columns, lines].map((values) => new Map(values.map((value, place) => [value, place])));
   const sums = lines.map(() => columns.map(() => [0, 0]));
   numbers.forEach((number, index) => {
-    const cell = sums[lines.indexOf(ys[index])][columns.indexOf(xs[index])];
+    const cell = sums[lineOf.get(ys[index])][columnOf.get(xs[index])];
     cell[0] += y.value(jobs[number]);
     cell[1] += 1;
   });
@@ -194,7 +195,8 @@ function importance(item, numbers, values) {
   const members = new Map();
   order.forEach((index, rank) => {
     const key = many ? Math.floor((rank * BINS) / order.length) : jobs[numbers[index]].levels[item.factor];
-    members.set(key, [...(members.get(key) ?? []), values[index]]);
+    if (!members.has(key)) members.set(key, []);
+    members.get(key).push(values[index]);
   });
   const average = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
   const squares = (list, middle) => list.reduce((sum, value) => sum + (value - middle) ** 2, 0);
