@@ -139,8 +139,8 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
     if len(varied) > 1:
         lines.append(
             "Share: the variance over that of runs in which all of these sources differ; its interval is from Fisher's "
-            "F. Shares need not add up to 100 %: sources act together, and each is known from few runs only. All other "
-            "sections are on the runs in which all sources differ."
+            "F. Shares need not add up to 100 %: sources act together, and each is known from few runs only. Effects, "
+            "intervals and verdicts are on the runs in which all sources differ."
         )
     return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
 

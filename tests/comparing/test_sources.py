@@ -87,6 +87,9 @@ def test_dashboard_judges_by_independent_runs_and_shows_all(tmp_path: Path) -> N
     (claim,) = data["claims"]
     assert claim["members"] == [0, 7, 8]
     assert [factor["key"] for factor in data["factors"]] == ["seed"]
+    (table,) = data["spread"]
+    assert (table["title"], table["heads"][0]) == ("Variance by source", "source")
+    assert [row[:2] for row in table["rows"]][:2] == [["initial weights", "3"], ["order of the training images", "3"]]
 
 
 def test_one_varied_source_replicates_runs_like_a_seed(tmp_path: Path) -> None:

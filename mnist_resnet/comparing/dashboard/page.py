@@ -24,6 +24,7 @@ SCRIPTS = (
     "table.js",
     "picked.js",
     "results.js",
+    "spread.js",
     "curves.js",
     "explore.js",
     "search.js",

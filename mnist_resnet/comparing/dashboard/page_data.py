@@ -19,6 +19,7 @@ from mnist_resnet.comparing.dashboard.results import (
     one_at_a_time,
     questions,
     shown_metrics,
+    spread_tables,
 )
 from mnist_resnet.comparing.dashboard.runs import count_notes, runs
 from mnist_resnet.comparing.dashboard.search import front, search, space
@@ -58,6 +59,7 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "metrics": shown_metrics(frame),
         "curves": curves(jobs, own_metrics(frame)),
         "groups": groups(judged_frame),
+        "spread": spread_tables(jobs, frame),
         "claims": claims(jobs),
         "questions": answered,
         "effects": effects(judged_frame),

@@ -15,7 +15,8 @@ from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
-from mnist_resnet.comparing.sources import judged_jobs
+from mnist_resnet.comparing.sequential import sequential_section
+from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 
@@ -56,6 +57,21 @@ def groups(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _columns(row: dict[Any, Any], metric: str) -> dict[str, float]:
     return {name: row[f"{metric}_{name}"] for name in ("mean", "sd", "low", "high", "min", "max")}
+
+
+def spread_tables(jobs: Sequence[Job], frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the report's tables of what sources of randomness contribute, and of seeds that were added."""
+    sections = [sources_section(frame, compared(frame)), sequential_section(jobs)] if len(frame) else []
+    return [
+        {
+            "title": section.title,
+            "lines": list(section.lines),
+            "heads": list(section.table),
+            "rows": section.table.to_numpy().tolist(),
+        }
+        for section in sections
+        if section is not None
+    ]
 
 
 def claims(jobs: Sequence[Job]) -> list[dict[str, Any]]:

@@ -90,6 +90,7 @@ function frontPlot(across, up) {
     mode: "lines",
     line: { color: colour("c1"), width: 1.5, dash: "dot" },
     hoverinfo: "skip",
+    showlegend: false,
   };
   const named = ({ name, minimize }) => `${name} (${minimize ? "lower" : "higher"} is better)`;
   const valuesOf = (objective) => trials.map((number) => at(number, objective));

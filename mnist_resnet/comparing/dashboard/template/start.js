@@ -3,6 +3,7 @@ showHeader();
 showTable();
 showPicked();
 showGroups();
+showSpread();
 showClaims();
 showCurves();
 showEffects();
