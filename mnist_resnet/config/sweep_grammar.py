@@ -20,7 +20,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep, Sweep
 from omegaconf import OmegaConf
 
 from mnist_resnet.config.validation_errors import suggest_option
@@ -47,7 +47,10 @@ def sweep_parser(loader: ConfigLoader | None = None) -> OverridesParser:
         value = args[0] if len(args) == 1 else sweep
         if isinstance(value, RangeSweep):
             return _sorted_range(value, reverse)
-        return hydras_sort(*args, sweep=sweep, list=list, reverse=reverse)
+        ordered = hydras_sort(*args, sweep=sweep, list=list, reverse=reverse)
+        if isinstance(ordered, ChoiceSweep):
+            ordered.shuffle = False  # Hydra 1.3 would shuffle what is sorted once more
+        return ordered
 
     parser.functions.functions["sort"] = sort
     return parser
@@ -62,13 +65,16 @@ def parse_sweep(arguments: Sequence[str], params: Mapping[str, Any], loader: Con
         loader: Hydra's config loader.
 
     Raises:
-        UsageError: a key is repeated, of which Hydra would silently take the last.
+        UsageError: a key is repeated, of which Hydra would silently take the last; or a list holds a range.
     """
     parser = sweep_parser(loader)
     typed = parser.parse_overrides(list(arguments))
     refuse_repeated_keys(override.get_key_element() for override in typed)
     by_key: dict[str, Override] = {}
     for override in [*parser.parse_overrides(list(_params_as_overrides(params))), *typed]:
+        value: Any = override.value()
+        if isinstance(value, ChoiceSweep) and any(isinstance(level, Sweep | Glob) for level in value.list):
+            raise UsageError(f"{override.input_line}: a list can't hold a range or glob; write its values out")
         by_key[override.get_key_element().lstrip("+")] = override
     return list(by_key.values())
 

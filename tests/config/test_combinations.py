@@ -68,6 +68,7 @@ def test_one_source_of_many_seeds_is_not_built_from_all_combinations() -> None:
         ("data.train_size=sort(range(96,0,-32))", [f"data.train_size={size}" for size in (32, 64, 96)]),
         ("data.train_size=sort(range(32,100,32))", [f"data.train_size={size}" for size in (32, 64, 96)]),
         ("optim.lr=sort(range(0.1,0.4,0.1),reverse=true)", ["optim.lr=0.3", "optim.lr=0.2", "optim.lr=0.1"]),
+        ("seed=sort(shuffle(3,1,2))", ["seed=1", "seed=2", "seed=3"]),
         ("seed=sort(3,1,2)", ["seed=1", "seed=2", "seed=3"]),
         ("optim.lr=1e-3,0.001,1.0E-3", ["optim.lr=0.001"]),
         ("seed=1,1,2,1", ["seed=1", "seed=2"]),
@@ -116,6 +117,7 @@ def test_sweeper_params_may_be_lists_and_nested(params: dict[str, Any], levels: 
     ("argument", "message"),
     [
         ("optim=glob(zzz*)", "optim=glob(zzz*): selects no choice; one of adam, adamw, sgd"),
+        ("seed=range(1,3),7", "seed=range(1,3),7: a list can't hold a range or glob; write its values out"),
         ("optim.lr=range(0.1,0.3,0)", "range(0.1,0.3,0): needs a step other than 0"),
         ("seed=range(1,3,0)", "range(1,3,0): needs a step other than 0"),
     ],

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.config.hydra_versions import instantiate
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.job_folder import Metrics, Status, UnreadableFolder, read_json, write_atomically, write_metrics
 from mnist_resnet.jobs.environment import code_version, environment
@@ -175,7 +175,7 @@ def test_speed_is_images_over_time_and_no_mean_of_rates() -> None:
 
 def test_error_is_told_by_what_was_raised_in_one_line_with_its_traceback() -> None:
     with pytest.raises(InstantiationException) as raised:
-        instantiate({"_target_": "builtins.int", "_args_": ["four\nfive"]})
+        instantiate({"_target_": "builtins.int", "_args_": ["four\nfive"]}, "all")
     told = describe_error(raised.value)
     assert told["type"] == "ValueError"
     assert told["message"] == "invalid literal for int() with base 10: 'four\\nfive'"
