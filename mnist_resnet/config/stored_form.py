@@ -54,7 +54,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], JobConfig]:
 
 
 def with_floats(config: Any, checked: JobConfig) -> Any:
-    """Return a config in which a whole number given for a float is one: 0 and 0.0 are the same experiment.
+    """Return a config in which a whole number given for a float is one: 0, 0.0 and -0.0 are the same experiment.
 
     Args:
         config: A resolved config.
@@ -68,6 +68,8 @@ def _with_floats(value: Any, typed: Any) -> Any:
         return {key: _with_floats(inner, typed[key]) for key, inner in value.items()}
     if isinstance(value, list):
         return [_with_floats(inner, inner_typed) for inner, inner_typed in zip(value, typed, strict=True)]
+    if type(value) is float and value == 0:
+        return 0.0  # without the sign that -0.0 has
     return typed if type(value) is int and type(typed) is float else value
 
 

@@ -54,6 +54,8 @@ def test_what_would_be_read_back_as_something_else_is_refused_by_its_key(value: 
     ("typed", "same"),
     [
         ("optim.weight_decay=0", "optim.weight_decay=0.0"),
+        ("optim.weight_decay=-0.0", "optim.weight_decay=0.0"),
+        ("optim.weight_decay=-0", "optim.weight_decay=0.0"),
         ("optim.lr=1", "optim.lr=1.0"),
         ("optim.betas=[0,0.999]", "optim.betas=[0.0,0.999]"),
         ("data.mean=0", "data.mean=0.0"),

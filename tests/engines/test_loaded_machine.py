@@ -27,8 +27,8 @@ STEP_DELAY = 15.0
 """Seconds for each of a job's 8 steps while heartbeats are late."""
 LATE = 60.0
 """Seconds for which heartbeats are late."""
-MEMORY = 2_500_000_000
-"""Bytes for all of ten launchers and their workers, each of which takes some 300 MB."""
+MEMORY = SWEEPS * 400_000_000 + 300_000_000
+"""Bytes for all launchers, each of which takes some 375 MB, and for one of their workers."""
 
 
 def test_processes_that_are_a_minute_late_are_not_taken_for_dead(sandbox: Sandbox, tmp_path: Path) -> None:
