@@ -61,6 +61,8 @@ def search(
         UsageError: The request is not valid; nothing has been started.
     """
     show_log(plain_console())
+    if config.sweep.get("seeds") == "auto":
+        raise UsageError("sweep.seeds=auto: is not for a search, whose trials have one seed; run the best with it")
     spec = compose_spec(arguments, params, config, context)
     corner_jobs = spec.corner_jobs()
     alone = rehearse(spec.sampler, spec.space, len(objective_of(corner_jobs[0].config).metrics))

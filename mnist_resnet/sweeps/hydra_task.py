@@ -43,6 +43,8 @@ def run_task(config: DictConfig) -> int:
     allow(OmegaConf.to_container(config, resolve=False))
     if hydra.mode == RunMode.MULTIRUN and (Path(hydra.sweep.dir) / SWEEP).exists():
         return _run_sweep_job(Path(hydra.sweep.dir), folder.name)
+    if config.sweep.get("seeds") == "auto":
+        raise UsageError("sweep.seeds=auto: adds seeds to a sweep, and this is a single run; add -m, or leave it out")
     with_hydra = config.copy()
     with open_dict(with_hydra):
         with_hydra.hydra = hydra

@@ -102,3 +102,14 @@ def test_what_does_not_go_with_it_is_refused_before_anything_starts(
     assert message in refused.err
     assert len(refused.err.splitlines()) == 1
     assert not (place.folder / "multirun").exists()
+
+
+def test_single_run_and_search_refuse_it(
+    sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    single = run_in_process([*place.common, *AUTO], place, monkeypatch, capfd)
+    assert (single.code, single.err.count("\n")) == (2, 1)
+    assert "sweep.seeds=auto: adds seeds to a sweep, and this is a single run; add -m" in single.err
+    searched = sweep(*AUTO, "hydra/sweeper=search", "optim.lr=interval(0.1,0.2)", "data.val_size=8")
+    assert (searched.code, searched.err.count("\n")) == (2, 1)
+    assert "sweep.seeds=auto: is not for a search" in searched.err
