@@ -108,7 +108,7 @@ def test_data_of_every_kind_are_swept_side_by_side(
 
 
 def test_measured_studies_state_their_finding_and_the_processor() -> None:
-    for study in ("trees", "cartpole", "diabetes", "language_model"):
+    for study in ("trees", "cartpole", "diabetes", "language_model", "photo_digits"):
         text = (CHECKOUT / "examples" / study / "README.md").read_text()
         assert "**Found" in text
         assert re.search(r"Measured on .*AMD EPYC", text)
