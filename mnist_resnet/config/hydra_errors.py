@@ -69,7 +69,9 @@ def user_message(error: BaseException) -> str | None:
             return str(fault)
         except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words are shown
             return text
-    return None
+    # Hydra 1.4 notes at what its plugins raise which of them it was building.
+    building = [note.removeprefix("full_key: ") for note in getattr(error, "__notes__", ())]
+    return f"{building[0]}: {error}" if building and building[0].startswith("hydra.") else None
 
 
 def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) -> str | None:

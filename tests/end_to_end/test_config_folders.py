@@ -177,6 +177,7 @@ WHOLE_SWEEP = [
     ("-m seed=1,2 hydra.run.dir=x", "hydra.run.dir=x: is for a single run; name a sweep's folder by sweep.name"),
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x: is for a sweep; add -m, or leave it out"),
     ("-m hydra.sweeper.params.seed=1,2", "hydra.sweeper.params.seed=1,2: is itself a sweep; write seed=1,2"),
+    ("-m ++hydra.sweeper.foo=3 seed=1,2", "got an unexpected keyword argument 'foo'"),
     ("-m hydra.verbose=true,false", "hydra.verbose: can't be swept, it is a setting of the whole sweep"),
     ("-m hydra.mode=RUN seed=1,2", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),
