@@ -231,7 +231,7 @@ SWEEPS = [
         "hydra/launcher=workers hydra/job_logging=default",
         "hydra/job_logging=default: hydra/launcher=workers doesn't act on it; each job's log is its train.log, or take",
     ),
-    ("hydra.verbose=true", "hydra.verbose=True: hydra/launcher=sequential doesn't act on it; each job's log is its"),
+    ("hydra.verbose=true", "hydra.verbose=true: hydra/launcher=sequential doesn't act on it; each job's log is its"),
     ("hydra/launcher=workers hydra.job.chdir=true", "hydra.job.chdir=true: hydra/launcher=workers doesn't act on it"),
     (
         "+hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCallback",
