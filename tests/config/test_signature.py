@@ -1,6 +1,7 @@
 """Every config key changes the signature, unless it is on the list of exclusions."""
 
 import copy
+import inspect
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ from mnist_resnet.config.signature import (
     flatten,
     signature,
 )
+from mnist_resnet.data.stream import streamed
 from tests.small_training import REPOSITORY, resolved
 
 VARIED = (
@@ -68,8 +70,9 @@ def test_each_key_changes_the_signature_or_is_excluded(overrides: tuple[str, ...
 def test_every_exclusion_exists_in_the_config() -> None:
     config = resolved()
     of_a_function = yaml.safe_load((REPOSITORY / "conf/task/function.yaml").read_text())
+    of_a_stream = dict(inspect.signature(streamed).parameters)
     for excluded in NOT_IN_SIGNATURE:
-        node: Any = config | {"task": of_a_function}
+        node: Any = config | {"task": of_a_function, "data": config["data"] | of_a_stream}
         for part in excluded.split("."):
             assert part in node, excluded
             node = node[part]
