@@ -18,6 +18,7 @@ from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination, override_key
 from mnist_resnet.config.config_files import file_that_sets, own_file_that_sets
 from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
+from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
 from mnist_resnet.config.signature import flatten, signature
@@ -80,6 +81,7 @@ class Composer:
         for override in typed_overrides(config, "hydra"):
             if override_key(override) in SINGLE_RUN_SETTINGS:
                 raise UsageError(f"{override}: {SINGLE_RUN_SETTINGS[override_key(override)]}")
+        refuse_unread_hydra_keys(config)
         ours = OmegaConf.select(config, "hydra.launcher._target_") in OUR_LAUNCHERS
         self._nodes = (*SWEEP_SETTINGS, *(JOB_NODES if ours else ()))
         self._settings = _settings(config, self._nodes)
@@ -173,6 +175,7 @@ class Composer:
             refuse_ambiguous_values(composed)
             refuse_ignored_choices(composed)
             self._refuse_sweep_settings(composed)
+            refuse_unread_hydra_keys(composed)
             self._shared[combination] = composed
             alone = _without_hydra(composed)
             OmegaConf.set_struct(alone, OmegaConf.is_struct(composed))

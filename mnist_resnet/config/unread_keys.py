@@ -40,7 +40,7 @@ def refuse_unread_keys(composed: DictConfig) -> None:
     content: Any = OmegaConf.to_container(composed, resolve=False)
     # These repeat what was typed, which reads nothing by itself.
     del content["hydra"]["overrides"], content["hydra"]["job"]["override_dirname"]
-    while read := [key for key in undeclared if _is_read(key, content, undeclared)]:
+    while read := [key for key in undeclared if is_read(key, content, undeclared)]:
         undeclared = [key for key in undeclared if key not in read]
     if undeclared:
         raise UsageError(_unread(undeclared[0], composed))
@@ -60,11 +60,18 @@ def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
         yield from (f"regularization.{key!s}" for key in regularization if key not in Regularization.model_fields)
 
 
-def _is_read(key: str, content: dict[str, Any], unread: list[str]) -> bool:
-    """Return whether a key outside of `unread` refers to `key`, to a part of it, or to the node that it is in."""
+def is_read(key: str, content: dict[str, Any], unread: list[str]) -> bool:
+    """Return whether a key outside of `unread` refers to `key`, to a part of it, or to the node that it is in.
+
+    Args:
+        key: key of the whole config.
+        content: the config, unresolved.
+        unread: keys whose own references don't count.
+    """
     for holder, value in flatten(content).items():
         is_unread = any(f"{holder}.".startswith(f"{other}.") for other in unread)
-        references = REFERENCE.findall(str(value)) if "${" in str(value) and not is_unread else []
+        text = str(value).replace("${hydra:", "${hydra.")
+        references = REFERENCE.findall(text) if "${" in text and not is_unread else []
         if any(_refers_to(reference, key) for reference in references):
             return True
     return False

@@ -52,6 +52,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.combinations import refuse_search_settings
     from mnist_resnet.config.compose import resolve_job
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
+    from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
     from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.validation_errors import as_typed
@@ -65,6 +66,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
             raise UsageError(f"{override}: is for a sweep; add -m, or leave it out")
     refuse_ambiguous_values(config)
     refuse_ignored_choices(config)
+    refuse_unread_hydra_keys(config)
     job = resolve_job(config, overrides, swept=[])
     for key, default in SWEEP_ONLY_SETTINGS.items():
         if job.config["sweep"][key] != default:

@@ -11,11 +11,12 @@ from mnist_resnet.config.hydra_internals import callbacks
 from mnist_resnet.config.validation_errors import as_typed
 from mnist_resnet.errors import UsageError
 
-NO_EFFECT: dict[str, Any] = {"job.chdir": None, "job.env_set": {}, "output_subdir": ".hydra"}
+NO_EFFECT: dict[str, Any] = {"job.chdir": None, "job.env_copy": [], "job.env_set": {}, "output_subdir": ".hydra"}
 """Keys of Hydra's node that our launchers don't act on, with the values that ask for nothing."""
 
 CURES = {
     "job.chdir": "jobs run in this folder, and write to their own by themselves",
+    "job.env_copy": "workers on this machine and on Slurm have the variables anyway",
     "job.env_set": "export the variables before the command",
     "output_subdir": "each job keeps its config in .hydra",
 }

@@ -84,6 +84,8 @@ FILES = {
     "experiment/with_environment": f"{GLOBAL}hydra:\n  job:\n    env_set:\n      FOO: bar\n",
     "experiment/with_chdir": f"{GLOBAL}hydra:\n  job:\n    chdir: true\n",
     "experiment/with_log": f"{GLOBAL}defaults:\n  - override /hydra/job_logging: default\n",
+    "experiment/with_job_name": f"{GLOBAL}hydra:\n  job:\n    name: x\n",
+    "experiment/with_hydra_key": f"{GLOBAL}hydra:\n  job:\n    foo: 1\n",
     "experiment/inherits_stop": f"{GLOBAL}defaults:\n  - with_stop\n",
     "sweep/search": (
         f"{GLOBAL}defaults:\n  - override /hydra/sweeper: search\n"
@@ -149,6 +151,28 @@ UNREAD = [
     ("+one=3 '+other=${one}'", "one: nothing reads it"),
     ("-m seed=1,2 +tag=a,b", "tag: nothing reads it"),
     ("-m hydra/sweeper=search data.val_size=16 +tag=a,b", "tag: nothing reads it"),
+]
+
+REFER = "nothing reads it; leave it out, or refer to it in another key, as in ${{{}}}"
+UNREAD_BY_HYDRA = [
+    ("+hydra.foo=1", f"hydra.foo: {REFER.format('hydra.foo')}"),
+    ("++hydra.job.foo=3", f"hydra.job.foo: {REFER.format('hydra.job.foo')}"),
+    ("-m seed=1,2 ++hydra.sweep.foo=3", f"hydra.sweep.foo: {REFER.format('hydra.sweep.foo')}"),
+    ("+hydra.serachpath=[x]", "hydra.serachpath: nothing reads it; did you mean hydra.searchpath?"),
+    ("hydra.job.name=x", f"hydra.job.name=x: {REFER.format('hydra.job.name')}"),
+    ("'hydra.job={name:x}'", f"hydra.job.name=x: {REFER.format('hydra.job.name')}"),
+    ("hydra.job.num=3", f"hydra.job.num=3: {REFER.format('hydra.job.num')}"),
+    ("-m seed=1,2 hydra.job.name=x hydra/launcher=basic", "hydra.job.name=x: nothing reads it"),
+    ("experiment=with_job_name", "experiment/with_job_name.yaml: hydra.job.name=x: nothing reads it"),
+    ("-m experiment=with_job_name,plain", "experiment/with_job_name.yaml: hydra.job.name=x: nothing reads it"),
+    ("experiment=with_hydra_key", "experiment/with_hydra_key.yaml: hydra.job.foo: no such key"),
+    ("hydra.runtime.cwd=x", "hydra.runtime.cwd=x: Hydra sets it itself; leave it out"),
+    ("hydra.help.app_name=x", "hydra.help.app_name=x: only --help shows it; add that, or leave it out"),
+    (
+        "hydra.job.config.override_dirname.kv_sep=x",
+        "hydra.job.config.override_dirname.kv_sep=x: no folder is named by",
+    ),
+    ("-m seed=1,2 hydra.job.env_copy=[PATH]", "hydra.job.env_copy=['PATH']: hydra/launcher=sequential doesn't act on"),
 ]
 
 
@@ -305,7 +329,7 @@ YAML_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *WHOLE_SWEEP, *YAML_VALUES])
+@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *UNREAD_BY_HYDRA, *WHOLE_SWEEP, *YAML_VALUES])
 def test_fault_is_one_line(typed: str, message: str, commands: Commands) -> None:
     ended = commands.run(typed)
     assert ended.err.startswith("error: ")
@@ -340,6 +364,15 @@ def test_later_file_of_two_counts(typed: str, model: str, commands: Commands) ->
 def test_new_key_in_a_folders_name_is_read(commands: Commands) -> None:
     assert commands.run("+tag=first 'hydra.run.dir=outputs/${tag}'").code == 0
     assert (commands.here.folder / "outputs" / "first" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["+hydra.foo=x 'hydra.run.dir=outputs/${hydra.foo}'", "hydra.job.name=x 'hydra.run.dir=outputs/${hydra:job.name}'"],
+)
+def test_key_of_hydras_that_another_key_refers_to_is_read(typed: str, commands: Commands) -> None:
+    assert commands.run(typed).code == 0
+    assert (commands.here.folder / "outputs" / "x" / "result.json").exists()
 
 
 def test_glob_selects_the_files_of_a_subfolder(commands: Commands) -> None:
