@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import Combination, override_key
@@ -20,10 +21,11 @@ from mnist_resnet.config.config_files import file_that_sets, own_file_that_sets
 from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
 from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.missing_values import asked_values, refuse_unanswered
 from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import checked, read_back, with_floats
-from mnist_resnet.config.sweep_grammar import typed_value
+from mnist_resnet.config.sweep_grammar import as_written, typed_value
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
 from mnist_resnet.config.validation_errors import as_typed
@@ -67,6 +69,7 @@ class Composer:
         self._config, self._loader = config, loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._shared: dict[tuple[str, ...], DictConfig] = {}
+        self._asked: dict[tuple[str, ...], dict[str, str]] = {}
         self._uses_hydra_node: dict[tuple[str, ...], bool] = {}
         self._alone: dict[tuple[str, ...], tuple[DictConfig, dict[str, str | None]] | None] = {}
         self._resolved: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[str, Any] | None] = {}
@@ -95,6 +98,7 @@ class Composer:
         """Return the config of one job, including Hydra's own node."""
         values, choices = self._parted(combination, swept)
         shared = self._compose_shared(choices)
+        self._refuse_unanswered(combination, choices)
         if values and self._uses_hydra_node[choices]:
             # The config refers to Hydra's node, which stores the overrides in further forms; let Hydra compose it.
             return self._loader.load_sweep_config(self._config, list(combination))
@@ -115,6 +119,7 @@ class Composer:
         """
         values, choices = self._parted(combination, swept)
         self._compose_shared(choices)
+        self._refuse_unanswered(combination, choices)
         alone = self._alone[choices]
         if alone is None or any("${" in value for value in values):
             return None
@@ -132,6 +137,10 @@ class Composer:
             is_moved = may_refer_to(OmegaConf.to_container(config, resolve=False), given)
             self._resolved[similar] = None if is_moved else resolved
         return resolved, dict(recorded)
+
+    def _refuse_unanswered(self, combination: Combination, choices: tuple[str, ...]) -> None:
+        if self._asked[choices]:
+            refuse_unanswered(self._asked[choices], [*typed_overrides(self._config, "hydra"), *combination])
 
     def _parted(self, combination: Combination, swept: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         """Return the overrides that set swept values, and all others."""
@@ -176,7 +185,7 @@ class Composer:
             refuse_ignored_choices(composed)
             self._refuse_sweep_settings(composed)
             refuse_unread_hydra_keys(composed)
-            self._shared[combination] = composed
+            self._shared[combination], self._asked[combination] = composed, asked_values(composed)
             alone = _without_hydra(composed)
             OmegaConf.set_struct(alone, OmegaConf.is_struct(composed))
             self._uses_hydra_node[combination] = "${hydra" in OmegaConf.to_yaml(alone)
@@ -225,7 +234,7 @@ def compose_job(combination: Combination, swept: Sequence[str], index: int, comp
     Raises:
         UsageError: a value is invalid, or one of the job's config files sets a launcher or sweeper.
     """
-    with _naming_the_file(composer.compose_shared(combination, swept), combination):
+    with naming_the_file(composer.compose_shared(combination, swept), combination):
         alone = composer.compose_alone(combination, swept)
         if alone:
             return _job_spec(*alone, combination, swept)
@@ -242,20 +251,30 @@ def resolve_job(composed: DictConfig, combination: Combination, swept: Sequence[
         UsageError: a value is missing or invalid, or nothing reads a key.
     """
     refuse_unread_keys(composed)
-    with as_hydras_config(composed), _naming_the_file(composed, combination):
+    with as_hydras_config(composed), naming_the_file(composed, combination):
         resolved = resolved_container(_without_hydra(composed))
         return _job_spec(resolved, recorded_choices(composed), combination, swept)
 
 
 @contextmanager
-def _naming_the_file(composed: DictConfig, typed: Sequence[str]) -> Iterator[None]:
-    """Name the user's file in errors about a value that it sets, unless what was typed sets it."""
+def naming_the_file(composed: DictConfig, typed: Sequence[str]) -> Iterator[None]:
+    """Name the user's file in errors about a value that it sets; show a value that was typed as it was typed.
+
+    Args:
+        composed: the composed config, including Hydra's own node.
+        typed: the task overrides.
+
+    Raises:
+        UsageError: the block raised it, or an error of OmegaConf's about a value in a file.
+    """
     try:
         yield
     except UsageError as error:
-        raise UsageError(_with_file(composed, typed, str(error))) from None
+        raise UsageError(_with_file(composed, typed, as_written(str(error), [*sys.argv[1:], *typed]))) from None
     except OmegaConfBaseException as error:
-        text = f"{error.full_key}: {str(error.msg).splitlines()[0]}"
+        missing = isinstance(error, MissingMandatoryValue)
+        reason = f"has no value; add {error.full_key}=…" if missing else str(error.msg).splitlines()[0]
+        text = f"{error.full_key}: {reason}"
         named = _with_file(composed, typed, text)
         if named == text:
             raise

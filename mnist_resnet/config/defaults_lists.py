@@ -1,17 +1,22 @@
 """Refuses defaults lists in config files that Hydra would read in another way than they look, or in silence."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from omegaconf import DictConfig
 
 from mnist_resnet.config.config_files import ConfigFile, config_files
+from mnist_resnet.config.metric import is_image_classifier
+from mnist_resnet.config.schema import Config, JobConfig
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
 
 NAME = re.compile(r"[\w./-]+")
 """What may be a choice's name."""
+
+NEEDED = [name for name in Config.model_fields if name not in {*JobConfig.model_fields, "seed", "seeds", "scale"}]
+"""Config groups of the image classifier, each with exactly one choice."""
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """Config groups that are chosen once for the whole sweep."""
@@ -32,8 +37,10 @@ def refuse_ignored_choices(composed: DictConfig) -> None:
     main = [file for file in files if "/" not in file.name]
     ours = {_group(key): choice for file in main for key, choice in file.defaults if key.startswith("override ")}
     typed = {override.partition("=")[0] for override in typed_overrides(composed, "hydra")}
+    needed = NEEDED if is_image_classifier(composed) else []
+    refuse_no_choice(typed_overrides(composed, "task"), needed)
     for file in files[len(main) :]:
-        refuse_faulty_defaults(file, [str(group) for group in composed.hydra.runtime.choices])
+        refuse_faulty_defaults(file, [str(group) for group in composed.hydra.runtime.choices], needed)
         for key, choice in file.defaults:
             group = _group(key)
             if group in ours and group not in typed and choice != ours[group]:
@@ -43,21 +50,27 @@ def refuse_ignored_choices(composed: DictConfig) -> None:
                 )
 
 
-def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str]) -> None:
+def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str], needed: Collection[str]) -> None:
     """Check what a file chooses, without the rest of the config.
 
     Args:
         file: a config file of a group.
         groups: the config groups that have defaults.
+        needed: those of them that have exactly one choice.
 
     Raises:
         UsageError: an entry is no choice, or one that only one version of Hydra takes; a group is chosen twice, or
-            outside of the defaults list.
+            outside of the defaults list, or has no choice or several where it needs one.
     """
     seen: dict[str, str] = {}
     for key, choice in file.defaults:
         _refuse_faulty_entry(file.name, key, choice)
         group = _group(key)
+        if group in needed and not _is_one(choice):
+            entry = f"{key}: " + (f"[{', '.join(map(str, choice))}]" if isinstance(choice, list) else "")
+            raise UsageError(
+                f"{file.name}: '{entry.strip()}' in defaults: {group} needs one choice; write '{key}: CHOICE'"
+            )
         if key and group in seen:
             raise UsageError(f"{file.name}: '{key}' is given twice, with {seen[group]} and {choice}; keep one")
         seen[group] = choice
@@ -68,6 +81,29 @@ def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str]) -> None:
                 f"{file.name}: '{group}: {choice}' would replace all keys of {group}; write 'override /{group}: "
                 f"{choice}' in its defaults list"
             )
+
+
+def refuse_no_choice(overrides: Iterable[str], needed: Collection[str]) -> None:
+    """Check that the command line leaves one choice in each group that needs one.
+
+    Args:
+        overrides: as typed.
+        needed: see `refuse_faulty_defaults`.
+
+    Raises:
+        UsageError: it takes away a group's choice, or gives several that Hydra would merge into one node.
+    """
+    for override in overrides:
+        key, _, choice = override.partition("=")
+        if key.lstrip("~") in needed and key.startswith("~"):
+            raise UsageError(f"{override}: {key[1:]} needs one choice; write {key[1:]}=CHOICE")
+        if key in needed and choice.startswith("[") and "," in choice:
+            levels = choice.strip("[]").replace(" ", "")
+            raise UsageError(f"{override}: {key} needs one choice; a sweep over several is -m {key}={levels}")
+
+
+def _is_one(choice: Any) -> bool:
+    return len(choice) == 1 if isinstance(choice, list) else choice is not None
 
 
 def _refuse_faulty_entry(file: str, key: str, choice: Any) -> None:

@@ -21,7 +21,7 @@ from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
 from mnist_resnet.config.config_files import CONF, ConfigFile, with_inherited
-from mnist_resnet.config.defaults_lists import refuse_faulty_defaults
+from mnist_resnet.config.defaults_lists import NEEDED, refuse_faulty_defaults, refuse_no_choice
 from mnist_resnet.config.file_errors import (
     circular_defaults,
     defaults_fault,
@@ -112,8 +112,11 @@ def _explain(text: str, error: BaseException) -> str:
 
 def _fault_in_file(text: str) -> str | None:
     groups = _groups()
+    is_own_study = any(override.key_or_group == "task" for override in _typed_overrides())
+    needed = [] if is_own_study else NEEDED
     for file in _chosen_files():
-        refuse_faulty_defaults(file, groups)
+        refuse_faulty_defaults(file, groups, needed)
+    refuse_no_choice(sys.argv[1:], needed)
     return defaults_fault(text, groups, _chosen_files())
 
 

@@ -31,6 +31,9 @@ LOG = logging.getLogger("mnist_resnet")
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
 """Numbers as most people type them; Hydra's grammar knows more forms."""
 
+NO_TEXT = re.compile(r"([\w.]+)=.*?: (must be (?:text|a folder's path)\b.*)")
+"""Messages about a value that is no text."""
+
 MAX_LEVELS = 1_000_000
 """Most values of one range, and most combinations of a sweep's values: memory and time for more run out."""
 
@@ -123,6 +126,23 @@ def typed_value(override: str, parser: OverridesParser) -> tuple[str, Any]:
         return key, float(text) if "." in text else int(text)
     parsed = parser.parse_override(override)
     return parsed.key_or_group, parsed.value()
+
+
+def as_written(message: str, overrides: Iterable[str]) -> str:
+    """Return an error message about a text that Hydra took for a number or true or false, with what was typed.
+
+    Hydra reads `sweep.name=2024_01_01` as 20240101. Other messages are returned as they are.
+
+    Args:
+        message: what is wrong, beginning with `key=value: `.
+        overrides: as typed.
+    """
+    found = NO_TEXT.match(message)
+    for override in overrides if found else ():
+        key, _, typed = override.lstrip("+").partition("=")
+        if found and key == found[1] and typed[:1] not in ("[", "{"):
+            return f"{key}={typed}: {found[2]}; in quotes it is text: '{key}=\"{typed}\"'"
+    return message
 
 
 def range_values(sweep: RangeSweep) -> list[int] | list[float]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_resnet.config.allowed_targets import allow
-from mnist_resnet.config.compose import Composer, as_hydras_config, recorded_choices
+from mnist_resnet.config.compose import Composer, as_hydras_config, naming_the_file, recorded_choices
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.objective import objective_of
 from mnist_resnet.config.schema import Config, check_job
@@ -64,13 +64,23 @@ def compose_spec(
         command=sys.argv,
         config_folders=config_folders(config),
     )
-    corner_jobs = spec.corner_jobs()
+    corner_jobs = _corner_jobs(spec, composer)
     pruner = _pruner(config, corner_jobs)
     allow([sampler, pruner, *(job.config for job in corner_jobs)])
     _check_settings(corner_jobs)
     build_sampler(sampler, space, 0)
     build_pruner(pruner, check_job(corner_jobs[0].config).epochs)
     return replace(spec, pruner=pruner, trials=check_job(corner_jobs[0].config).sweep.trials)
+
+
+def _corner_jobs(spec: SearchSpec, composer: Composer) -> list[JobSpec]:
+    """Compose jobs at the corners of the space; errors name the file of the user's that sets a bad value."""
+    jobs, names = [], [parameter.name for parameter in spec.space]
+    for values in corners(spec.space):
+        overrides = [*spec.fixed, *(parameter.override(values[parameter.name]) for parameter in spec.space)]
+        with naming_the_file(composer.compose_shared(overrides, names), overrides):
+            jobs.append(spec.make_job(values))
+    return jobs
 
 
 def _component_node(node: Any, name: str) -> dict[str, Any]:

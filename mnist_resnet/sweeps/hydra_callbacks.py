@@ -53,6 +53,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.compose import resolve_job
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
     from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
+    from mnist_resnet.config.missing_values import asked_values, refuse_unanswered
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
     from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.validation_errors import as_typed
@@ -67,6 +68,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
     refuse_ambiguous_values(config)
     refuse_ignored_choices(config)
     refuse_unread_hydra_keys(config)
+    refuse_unanswered(asked_values(config), [*overrides, *typed_overrides(config, "hydra")])
     job = resolve_job(config, overrides, swept=[])
     for key, default in SWEEP_ONLY_SETTINGS.items():
         if job.config["sweep"][key] != default:

@@ -64,6 +64,10 @@ FILES = {
     "experiment/dotted_key": f"{GLOBAL}optim.lr: 0.1\n",
     "experiment/no_number": f"{GLOBAL}optim:\n  lr: fast\n",
     "experiment/no_such_reference": f"{GLOBAL}optim:\n  lr: ${{optim.lrr}}\n",
+    "experiment/asks": f"{GLOBAL}optim:\n  lr: ???\n",
+    "experiment/no_choice": f"{GLOBAL}defaults:\n  - override /model:\n",
+    "experiment/two_choices": f"{GLOBAL}defaults:\n  - override /model: [lean, stem3x3]\n",
+    "optim/asking": "defaults:\n  - adam\nlr: ???\n",
     "optim/mine": "defaults:\n  - adam\neps: tiny\n",
     "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
     "sweep/levels": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      model.block_norm: [no, none]\n",
@@ -152,6 +156,28 @@ UNREAD = [
     ("-m seed=1,2 +tag=a,b", "tag: nothing reads it"),
     ("-m hydra/sweeper=search data.val_size=16 +tag=a,b", "tag: nothing reads it"),
 ]
+SWEPT_FILES = [
+    ("-m experiment=asks,plain", "experiment/asks.yaml: optim.lr=???: asks for a value, and none is given"),
+    ("-m experiment=no_choice,plain", "experiment/no_choice.yaml: 'override /model:' in defaults: model needs one"),
+    (
+        "-m 'model=[lean,stem3x3]'",
+        "model=[lean,stem3x3]: model needs one choice; a sweep over several is -m model=lean,",
+    ),
+    ("~loss", "~loss: loss needs one choice; write loss=CHOICE"),
+    (
+        "-m seed=1,2 sweep.name=2024_01_01",
+        "sweep.name=2024_01_01: must be text; in quotes it is text: 'sweep.name=\"2024",
+    ),
+    (
+        "-m hydra/sweeper=search data.val_size=16 experiment=no_number,plain",
+        "experiment/no_number.yaml: optim.lr=fast:",
+    ),
+    (
+        "-m hydra/sweeper=search data.val_size=16 experiment=no_such_reference,plain",
+        "experiment/no_such_reference.yaml: optim.lr: Interpolation key 'optim.lrr' not found",
+    ),
+]
+
 
 REFER = "nothing reads it; leave it out, or refer to it in another key, as in ${{{}}}"
 UNREAD_BY_HYDRA = [
@@ -286,6 +312,13 @@ FURTHER_BROKEN_FILES = [
     ("no_number", "experiment/no_number.yaml: optim.lr=fast: must be a number"),
     ("no_such_reference", "experiment/no_such_reference.yaml: optim.lr: Interpolation key 'optim.lrr' not found"),
     ("plain optim=mine", "optim/mine.yaml: optim.eps=tiny: must be a number"),
+    ("asks", "experiment/asks.yaml: optim.lr=???: asks for a value, and none is given; add optim.lr=…"),
+    ("null optim=asking", "optim/asking.yaml: optim.lr=???: asks for a value, and none is given; add optim.lr=…"),
+    ("no_choice", "experiment/no_choice.yaml: 'override /model:' in defaults: model needs one choice; write 'override"),
+    (
+        "two_choices",
+        "experiment/two_choices.yaml: 'override /model: [lean, stem3x3]' in defaults: model needs one choice",
+    ),
     ("misnamed", "/experiment/misnamed.yml: must end in .yaml; rename it"),
 ]
 
@@ -329,7 +362,7 @@ YAML_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *UNREAD_BY_HYDRA, *WHOLE_SWEEP, *YAML_VALUES])
+@pytest.mark.parametrize(("typed", "message"), [*UNREAD, *UNREAD_BY_HYDRA, *SWEPT_FILES, *WHOLE_SWEEP, *YAML_VALUES])
 def test_fault_is_one_line(typed: str, message: str, commands: Commands) -> None:
     ended = commands.run(typed)
     assert ended.err.startswith("error: ")
@@ -359,6 +392,10 @@ def test_later_file_of_two_counts(typed: str, model: str, commands: Commands) ->
     arguments = [*query, "--config-dir", str(commands.place.folder / "conf"), *typed.split()]
     ended = run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
     assert (ended.out.strip(), ended.err, ended.code) == (model, "", 0)
+
+
+def test_value_that_a_file_asks_for_is_swept(commands: Commands) -> None:
+    assert commands.jobs("-m experiment=asks optim=asking optim.lr=0.1,0.2") == ["optim.lr=0.1", "optim.lr=0.2"]
 
 
 def test_new_key_in_a_folders_name_is_read(commands: Commands) -> None:
