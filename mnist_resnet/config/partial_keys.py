@@ -11,12 +11,12 @@ from mnist_resnet.config.compose import Composer
 from mnist_resnet.config.validation_errors import partial_key
 from mnist_resnet.errors import UsageError
 
-KEY_ERROR = re.compile(r"Could not override '([^']+)'|An item is already at '([^']+)'")
-"""Hydra's words for a key that a job does not have, and for one that it has already."""
+KEY_ERROR = re.compile(r"Could not override '([^']+)'|An item is already at '([^']+)'|^([\w.]+): no such key")
+"""Hydra's words for a key that a job does not have, for one that it has already, and ours for one that was added."""
 
 
 def refuse_partial_key(
-    error: HydraException, combined: Sequence[Combination], swept: Sequence[str], composer: Composer
+    error: HydraException | UsageError, combined: Sequence[Combination], swept: Sequence[str], composer: Composer
 ) -> None:
     """Raise a clear error if `error` is about a key that some levels of a swept group have and others have not.
 
@@ -24,7 +24,7 @@ def refuse_partial_key(
         UsageError: it is; Hydra's advice to add or leave out a `+` would be wrong for one half of the jobs.
     """
     found = KEY_ERROR.search(str(error))
-    key = found and (found[1] or found[2])
+    key = found and (found[1] or found[2] or found[3])
     for group in filter(composer.is_group, swept if key else ()):
         having: dict[bool, list[str]] = {True: [], False: []}
         for combination in combined:

@@ -238,7 +238,7 @@ def compose_jobs(
         raise UsageError(f"{', '.join(swept)}: their values make {len(combined):,} jobs; {MAX_JOBS:,} is the most")
     try:
         jobs = [compose_job(combination, swept, index, composer) for index, combination in enumerate(combined)]
-    except HydraException as error:
+    except (HydraException, UsageError) as error:
         refuse_partial_key(error, combined, swept, composer)
         raise
     excluded = jobs[0].config["sweep"]["exclude"]

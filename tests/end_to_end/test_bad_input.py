@@ -201,6 +201,7 @@ SWEEPS = [
         (f"optim=adam,sgd {override}", "optim.momentum: is a key of optim=sgd, not of optim=adam; sweep these apart")
         for override in ("optim.momentum=0.9", "+optim.momentum=0.9", "optim.momentum=0.9,0.8")
     ),
+    ("model=stem3x3,lean +model.growth=2", "model.growth: is a key of model=lean, not of model=stem3x3; sweep these"),
     (
         "schedule=linear,onecycle schedule.warmup=0.1",
         "schedule.warmup: the swept choices have it, the default one has ",

@@ -172,6 +172,16 @@ def test_run_folder_may_be_named_by_the_overrides(place: Place) -> None:
     assert (place.folder / "outputs" / "seed=7" / "result.json").exists()
 
 
+def test_chdir_is_no_null_with_hydra_1_4(place: Place) -> None:
+    ended = train(place, ["--cfg", "hydra", "hydra.job.chdir=null"])
+    if SINCE_1_4:
+        assert ended.stderr.startswith("error: hydra.job.chdir")
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    else:
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "chdir: null" in ended.stdout
+
+
 def test_range_that_hydra_casts_is_listed_alike(place: Place) -> None:
     planned = train(place, [*place.sweep(None, "seed=int(range(1.0,4.0))"), "sweep.dry_run=true"])
     assert [line.split()[1] for line in planned.stdout.splitlines()[1:]] == ["seed=1", "seed=2", "seed=3"]
