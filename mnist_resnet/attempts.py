@@ -12,6 +12,7 @@ On NFS other machines' files are seen some seconds late (attribute cache), up to
 default mount.
 """
 
+import errno
 import os
 import re
 import socket
@@ -20,12 +21,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Status, patiently
-from mnist_resnet.stored_file import parse_json, read_stored
+from mnist_resnet.stored_file import MEGABYTE, RefusedFile, parse_json, read_stored
 
 HEARTBEAT = 5.0
 """Seconds between two heartbeats of a lease's holder."""
@@ -47,6 +49,10 @@ When a file server comes back after minutes, the observer may look before the ho
 
 ATTEMPTS = "attempts"
 NUMBERED = re.compile(r"(?!0000)(\d{4}|[1-9]\d{4,})\.json", re.ASCII)
+MAX_ATTEMPTS = 10_000
+"""Most attempts at a job; a folder with more was made to take time."""
+MAX_RECORD = MEGABYTE
+"""Largest record of an attempt, in bytes; they have some 600."""
 UNLISTED = {"format", "owner", "boot", "namespace", "process_started"}
 """Entries of an attempt's record that `result.json` does not repeat."""
 
@@ -134,7 +140,7 @@ class LeaseMonitor:
         try:
             record = patiently(last) if self.patient else last()
         except OSError as error:
-            if isinstance(error, NotADirectoryError | PermissionError) and number == 0:
+            if isinstance(error, NotADirectoryError | PermissionError | RefusedFile) and number == 0:
                 raise
             # A file server's hiccup says nothing about the holder.
             return self.undelivered(folder, number, f"{folder} can't be read at present ({error.strerror})")
@@ -193,12 +199,21 @@ def attempt_file(folder: Path, number: int) -> Path:
 
 
 def attempt_numbers(folder: Path) -> list[int]:
-    """Return the numbers of all attempts, in no order; foreign files are ignored."""
+    """Return the numbers of all attempts, in no order; foreign files are ignored.
+
+    Raises:
+        RefusedFile: There are more than `MAX_ATTEMPTS`.
+        OSError: The folder can't be read.
+    """
     try:
-        names = [file.name for file in (folder / ATTEMPTS).iterdir()]
+        with os.scandir(folder / ATTEMPTS) as entries:
+            matches = (NUMBERED.fullmatch(entry.name) for entry in entries)
+            numbers = [int(match[1]) for match in islice(filter(None, matches), MAX_ATTEMPTS + 1)]
     except FileNotFoundError:
         return []
-    return [int(match[1]) for match in map(NUMBERED.fullmatch, names) if match]
+    if len(numbers) > MAX_ATTEMPTS:
+        raise RefusedFile(errno.EFBIG, f"more than {MAX_ATTEMPTS:,} attempts")
+    return numbers
 
 
 def read_attempt(file: Path) -> dict[str, Any]:
@@ -213,7 +228,7 @@ def read_attempt(file: Path) -> dict[str, Any]:
 def _read(file: Path) -> dict[str, Any]:
     """Read a record once; opening the file makes NFS ask the server."""
     try:
-        record = parse_json(read_stored(file))
+        record = parse_json(read_stored(file, MAX_RECORD))
     except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

@@ -6,6 +6,7 @@ network, which rounding can flip (`NEAR_TIE`). This says little about a network 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,7 +130,9 @@ def _evaluate(job: Path, data_root: str | None, trust: list[str], trust_model: b
 
 
 def _a_job(sweep: Path) -> Path:
-    return next((path.parent for path in sorted(sweep.glob(f"*/{RESULT}"))), sweep / "JOB")
+    with os.scandir(sweep) as entries:
+        folders = (sweep / entry.name for entry in entries)
+        return next((folder for folder in folders if (folder / RESULT).exists()), sweep / "JOB")
 
 
 def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:

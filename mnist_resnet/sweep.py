@@ -19,7 +19,7 @@ from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.stop_request import request_stop
 from mnist_resnet.jobs.worker_options import launches
 from mnist_resnet.launchers.worker_state import array_states, last_lines, may_have_workers
-from mnist_resnet.sweeps.folder import refuse_sweep_links
+from mnist_resnet.sweeps.folder import Sweep, refuse_sweep_links
 from mnist_resnet.sweeps.status import StatusReader, SweepStatus
 from mnist_resnet.sweeps.status_text import headline, resume_hint, status_text
 from mnist_resnet.sweeps.summary import SUMMARY
@@ -72,7 +72,7 @@ def watch(folder: Path, console: Console) -> int:
             status = reader.read()
             display.pause = max(MIN_INTERVAL, (time.monotonic() - started) / MAX_SHARE)
     if not status.left:
-        _await_summary(folder)
+        _await_summary(status.sweep)
     console.print(status_text(status))
     _print_worker_state(status, console)
     return 0 if all(job.status in DONE for job in status.jobs) and not status.left else 1
@@ -141,21 +141,22 @@ def _print_worker_state(status: SweepStatus, console: Console) -> None:
         console.print(hint, markup=False, soft_wrap=True)
 
 
-def _await_summary(folder: Path) -> None:
+def _await_summary(sweep: Sweep) -> None:
     """Wait while a process writes the sweep's summary, or may be about to."""
     monitor, deadline = LeaseMonitor(), time.monotonic() + IDLE_TIMEOUT
     while True:
-        lease = monitor.observe(folder / LAUNCHES / SUMMARY)
+        lease = monitor.observe(sweep.folder / LAUNCHES / SUMMARY)
         is_written = lease.state == "held" and not lease.given_up
-        if not is_written and (_has_summary(folder) or time.monotonic() >= deadline):
+        if not is_written and (_has_summary(sweep) or time.monotonic() >= deadline):
             return
         time.sleep(STOP_INTERVAL)
 
 
-def _has_summary(folder: Path) -> bool:
+def _has_summary(sweep: Sweep) -> bool:
     """Return whether the dashboard is at least as new as every job's result."""
-    dashboard = folder / DASHBOARD
-    ends = [result.stat().st_mtime for result in folder.glob(f"*/{RESULT}")]
+    dashboard = sweep.folder / DASHBOARD
+    results = (sweep.folder_of(job) / RESULT for job in sweep.jobs)
+    ends = [result.stat().st_mtime for result in results if result.exists()]
     return dashboard.exists() and dashboard.stat().st_mtime >= max(ends, default=0.0)
 
 

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.comparing.job import QUEUED, UNREADABLE, Job
+from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import (
     MAX_JOBS,
     RESULT,
@@ -29,44 +31,60 @@ def load_jobs(folders: Sequence[Path]) -> tuple[list[Job], list[str]]:
         The jobs, each once, and a remark for each problem found.
     """
     jobs: dict[Path, Job] = {}
-    remarks: list[str] = []
+    finder = _Finder(MAX_JOBS)
     for folder in folders:
-        for job in _jobs_in(Path(folder), remarks, depth=2):
+        for job in finder.jobs_in(Path(folder)):
             jobs.setdefault(job.folder.resolve(), job)
-    return list(jobs.values()), remarks
+    return list(jobs.values()), finder.remarks
 
 
-def _jobs_in(folder: Path, remarks: list[str], depth: int) -> list[Job]:
-    if (folder / SWEEP).exists():
+@dataclass
+class _Finder:
+    """Finds jobs in folders, and in folders inside of these; it looks into a bounded number of them altogether.
+
+    Attributes:
+        left: how many more folders it looks into.
+        remarks: one for each problem found.
+        is_at_an_end: whether folders were left out.
+    """
+
+    left: int
+    remarks: list[str] = field(default_factory=list)
+    is_at_an_end: bool = False
+
+    def jobs_in(self, folder: Path, depth: int = 2) -> list[Job]:
+        if (folder / SWEEP).exists():
+            try:
+                return _jobs_of_sweep(folder, self.remarks)
+            except UnreadableFolder as error:
+                self.remarks.append(str(error))
+        elif (folder / RESULT).exists():
+            return _readable_jobs([folder], None, self.remarks)
+        elif not folder.is_dir():
+            self.remarks.append(f"{folder}: no such folder")
+            return []
+        subfolders = self._subfolders(folder)
+        jobs = _readable_jobs([path for path in subfolders if (path / RESULT).exists()], None, self.remarks)
+        if depth:
+            deeper = [path for path in subfolders if not (path / RESULT).exists()]
+            jobs += [job for path in deeper for job in self.jobs_in(path, depth - 1)]
+        if not jobs and depth == 2:
+            self.remarks.append(f"{folder}: neither a sweep nor a job folder, and it contains none")
+        return jobs
+
+    def _subfolders(self, folder: Path) -> list[Path]:
         try:
-            return _jobs_of_sweep(folder, remarks)
-        except UnreadableFolder as error:
-            remarks.append(str(error))
-    elif (folder / RESULT).exists():
-        return _readable_jobs([folder], None, remarks)
-    elif not folder.is_dir():
-        remarks.append(f"{folder}: no such folder")
-        return []
-    subfolders = _subfolders(folder, remarks)
-    jobs = _readable_jobs([path for path in subfolders if (path / RESULT).exists()], None, remarks)
-    if depth:
-        deeper = [path for path in subfolders if not (path / RESULT).exists()]
-        jobs += [job for path in deeper for job in _jobs_in(path, remarks, depth - 1)]
-    if not jobs and depth == 2:
-        remarks.append(f"{folder}: neither a sweep nor a job folder, and it contains none")
-    return jobs
-
-
-def _subfolders(folder: Path, remarks: list[str]) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            folders = (entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-            names = list(islice(folders, MAX_JOBS + 1))
-    except OSError:
-        return []
-    if len(names) > MAX_JOBS:
-        remarks.append(f"{folder}: has more than {MAX_JOBS:,} folders, and the others are left out")
-    return [folder / name for name in sorted(names[:MAX_JOBS])]
+            with os.scandir(folder) as entries:
+                folders = (entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+                names = list(islice(folders, self.left + 1))
+        except OSError:
+            return []
+        if len(names) > self.left and not self.is_at_an_end:
+            self.is_at_an_end = True
+            self.remarks.append(f"{folder}: with it there are more than {MAX_JOBS:,} folders; the others are left out")
+        names = names[: self.left]
+        self.left -= len(names)
+        return [folder / name for name in sorted(names)]
 
 
 def _jobs_of_sweep(folder: Path, remarks: list[str]) -> list[Job]:
@@ -113,6 +131,8 @@ def _readable_jobs(folders: Iterable[Path], sweep: str | None, remarks: list[str
             jobs.append(Job(folder, sweep or result.get("sweep"), status, result))
         except UnreadableFolder as error:
             remarks.append(str(error))
+        except OSError as error:
+            remarks.append(f"{folder}: its attempts can't be read ({wording(error)})")
     return jobs
 
 

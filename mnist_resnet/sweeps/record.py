@@ -76,7 +76,7 @@ def publish(sweep: Path, record: Path) -> None:
         for job in jobs:
             _stage_job(job, sweep / job.name, record / job.name, staged / job.name, monitor)
         _write(staged / SWEEP, _content(published, before, jobs))
-        _stage_freezes(sweep, record, staged)
+        _stage_freezes(published, record, staged)
         write_table(staged)
         kept = load_jobs([staged])[0]
         for suffix in ("png", "svg") if any(job.history.epochs for job in kept) else ():
@@ -188,9 +188,10 @@ def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: Le
     return public
 
 
-def _stage_freezes(sweep: Path, record: Path, staged: Path) -> None:
+def _stage_freezes(published: Sweep, record: Path, staged: Path) -> None:
     recorded = sorted(record.glob("freeze*.txt"), key=lambda file: (len(file.name), file.name))
-    files = [*recorded, *sorted(sweep.glob(f"*/{ENVIRONMENT}/{FREEZE}"))]
+    of_jobs = (published.folder_of(job) / ENVIRONMENT / FREEZE for job in published.jobs)
+    files = [*recorded, *(file for file in of_jobs if file.exists())]
     for number, packages in enumerate(dict.fromkeys(map(read_stored, files)), 1):
         write_atomically(staged / (FREEZE if number == 1 else f"freeze-{number}.txt"), packages)
 

@@ -4,8 +4,9 @@ Reading is fast for many thousands of jobs: for a job whose lease was released, 
 Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -163,7 +164,7 @@ class StatusReader:
         """
         trials = _trial_count(self.folder)
         sweep = self._read_sweep(trials is not None)
-        existing = {path.name for path in self.folder.iterdir()}
+        existing = self._existing({job.name for job in sweep.jobs})
         jobs = [
             self._job_status(sweep, job, trials is not None) if job.name in existing else JobStatus(job, QUEUED)
             for job in sweep.jobs
@@ -173,6 +174,11 @@ class StatusReader:
             if job.seconds is not None:
                 costs.learn(job.job.config, job.seconds)
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
+
+    def _existing(self, names: Set[str]) -> set[str]:
+        """Return which names the sweep's folder has, in one reading; it may hold any number of others."""
+        with os.scandir(self.folder) as entries:
+            return {entry.name for entry in entries if entry.name in names}
 
     def _read_sweep(self, is_search: bool) -> Sweep:
         try:

@@ -126,3 +126,36 @@ def test_job_whose_process_died_is_interrupted(tmp_path: Path) -> None:
         (Status.INTERRUPTED, "its process died"),
         (Status.RUNNING, None),
     ]
+
+
+def test_folders_inside_of_folders_are_looked_into_up_to_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.comparing.job_reader.MAX_JOBS", 20)
+    for outer in range(6):
+        for inner in range(6):
+            (tmp_path / f"{outer}" / f"{inner}").mkdir(parents=True)
+    jobs, remarks = load_jobs([tmp_path])
+    assert jobs == []
+    assert [remark.partition(": ")[2] for remark in remarks] == [
+        "with it there are more than 20 folders; the others are left out",
+        "neither a sweep nor a job folder, and it contains none",
+    ]
+
+
+@pytest.mark.parametrize("attempts", ["a file", "too many"])
+def test_running_job_whose_attempts_cannot_be_read_is_a_remark(
+    attempts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.attempts.MAX_ATTEMPTS", 3)
+    folder = write_job(tmp_path / "job", (0.8,), status=Status.RUNNING)
+    if attempts == "a file":
+        (folder / "attempts").write_text("")
+    else:
+        (folder / "attempts").mkdir()
+        for number in range(1, 5):
+            (folder / "attempts" / f"000{number}.json").write_text("{}")
+    jobs, remarks = load_jobs([folder])
+    assert jobs == []
+    assert len(remarks) == 1
+    assert remarks[0].startswith(f"{folder}: its attempts can't be read (")

@@ -418,10 +418,10 @@ class Unreadable:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: int | None = None
 
-        def read(path: Path) -> bytes:
+        def read(path: Path, most: int) -> bytes:
             if self.error is not None:
                 raise OSError(self.error, os.strerror(self.error))
-            return read_stored(path)
+            return read_stored(path, most)
 
         monkeypatch.setattr("mnist_resnet.attempts.read_stored", read)
         monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", (0.01,))
