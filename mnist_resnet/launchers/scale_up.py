@@ -61,9 +61,8 @@ def _sweep_jobs(folder: Path, trusted: Sequence[str]) -> tuple[list[JobSpec], di
 
 def _search_jobs(folder: Path, trusted: Sequence[str]) -> tuple[list[JobSpec], dict[str, int]]:
     """Return sample jobs of a search (its corner jobs), and the number of attempts at each frozen job by name."""
-    from mnist_resnet.search.spec import read_spec
+    from mnist_resnet.search.spec import read_trusted_spec
     from mnist_resnet.search.trials import Trials
 
-    spec = read_spec(folder)
-    spec.check_trusted(trusted)
+    spec = read_trusted_spec(folder, trusted)
     return spec.corner_jobs(), Trials(folder, spec, LeaseMonitor(), print).states.count_attempts()

@@ -25,7 +25,7 @@ from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.rehearsal import describe, rehearse
 from mnist_resnet.search.report import print_report, recommendations, write_report
-from mnist_resnet.search.spec import SearchSpec, read_spec
+from mnist_resnet.search.spec import SearchSpec, read_spec, read_trusted_spec
 from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import started_trials
 from mnist_resnet.search.trial_loop import run_search
@@ -116,8 +116,7 @@ def resume_search(folder: Path, trusted: Sequence[str]) -> int:
         UnreadableFolder: The folder holds no search.
     """
     trust(trusted)
-    spec = read_spec(folder)
-    spec.check_trusted(trusted)
+    spec = read_trusted_spec(folder, trusted)
     trials = started_trials(Trials(folder, spec, LeaseMonitor(), print).storage)
     _check_disk_space(folder, spec.corner_jobs(), spec.trials - len(trials))
     console = _console(folder, spec, trials)

@@ -16,6 +16,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import FORMAT, SEARCH, UnreadableFolder, read_json, to_json, write_atomically
 from mnist_resnet.search.space import Parameter, corners, read_parameter
+from mnist_resnet.sweeps.folder import find_sweep
 
 REFERENCE = re.compile(r"\$\{[\w.]+\}")
 """An interpolation that takes the value of another key."""
@@ -128,6 +129,25 @@ class SearchSpec:
         """Freeze the spec in the sweep folder."""
         content = asdict(self) | {"format": FORMAT, "space": [parameter.as_dict() for parameter in self.space]}
         write_atomically(folder / SEARCH, to_json(content, indent=1) + "\n")
+
+
+def read_trusted_spec(folder: Path, trusted: Sequence[str]) -> SearchSpec:
+    """Read the spec of a search whose folder may come from anywhere, and check all that is stored of its trials.
+
+    Args:
+        folder: The sweep folder.
+        trusted: Targets that may be run, beside those that are always trusted.
+
+    Raises:
+        UsageError: The spec, or a trial in `sweep.json`, would run a target that is not trusted.
+        UnreadableFolder: The folder holds no search, or its `sweep.json` can't be read.
+    """
+    spec = read_spec(folder)
+    spec.check_trusted(trusted)
+    sweep = find_sweep(folder)
+    for job in sweep.jobs if sweep else ():
+        check_targets(job.config, trusted)
+    return spec
 
 
 def _without_references(config: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.jobs.stop_request import stop_on_request
 from mnist_resnet.jobs.worker_options import read_worker_options
 from mnist_resnet.search.pruning import PruningCallback
-from mnist_resnet.search.spec import read_spec
+from mnist_resnet.search.spec import read_spec, read_trusted_spec
 from mnist_resnet.search.study import reporting_trial
 from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
@@ -48,13 +48,13 @@ def run_trials_as_worker(context: ProcessContext, folder: Path, launch: str | No
         UsageError: The spec would run a target that is not trusted.
         Interrupted: The program was asked to end.
     """
-    spec = read_spec(folder)
     peers: Peers
     if launch is None:
-        spec.check_trusted(trusted)
+        spec = read_trusted_spec(folder, trusted)
         peers, attempts = NoPeers(check_job(spec.corner_jobs()[0].config).sweep.on_failure), None
     else:
-        # The launch has just composed and written the spec, so it needs no check.
+        # The launch has just composed and written the spec, or checked it.
+        spec = read_spec(folder)
         peers = options = read_worker_options(folder, launch)
         attempts = options.jobs
     run_trials(context, Trials(folder, spec, context.monitor, context.progress.log, attempts), peers)

@@ -267,6 +267,30 @@ def test_resume_runs_nothing_of_a_folder_that_misleads(
 
 
 @pytest.mark.parametrize(
+    "edit",
+    [
+        lambda job: job["config"].update(tracking=TARGET),
+        lambda job: job["config"]["model"].update(width="${oc.env:HOME}"),
+    ],
+)
+def test_no_command_on_a_search_passes_a_trial_that_misleads(
+    edit: Callable[[dict[str, Any]], object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / SEARCH
+    shutil.copytree(FROZEN / SEARCH, folder)
+    content = json.loads((folder / "sweep.json").read_text())
+    edit(content["jobs"][0])
+    (folder / "sweep.json").write_text(json.dumps(content))
+    before = set(_tree(folder))
+    for main, options in ((resume.main, []), (work.main, []), (sweep.main, ["--workers", "1"])):
+        assert main([str(folder), *options]) == 2
+        error = capsys.readouterr().err
+        assert (error.startswith("error: "), error.count("\n")) == (True, 1), error
+    assert set(_tree(folder)) == before
+    assert not MARK.exists()
+
+
+@pytest.mark.parametrize(
     ("name", "entry"),
     [
         *((SWEEP, entry) for entry in ("launches", "figures", "wandb", "model=lean,seed=2")),
