@@ -353,6 +353,18 @@ def test_contour_is_drawn_over_two_numeric_factors_and_importance_finds_the_one_
     wait_for_plot(browser, "explore", "interpolated between 12 runs")
 
 
+def test_contour_has_a_bounded_grid_however_many_values_there_are(browser: Chrome, tmp_path: Path) -> None:
+    factors: dict[str, list[Any]] = {"optim.lr": [0.001 * n for n in range(1, 71)], "model.width": [16, 32]}
+    load(browser, write_page(tmp_path / "many", SyntheticSweep(factors=factors, predictions=False)))
+    select(browser, "Show", "contour of two factors")
+    wait_for_plot(browser, "explore", "interpolated between 140 runs")
+    grid, places = browser.execute_script(
+        "const [contour, runs] = document.querySelector('#explore .js-plotly-plot').data;"
+        "return [[contour.x.length, contour.y.length, contour.z.flat().every(Number.isFinite)], runs.x.length]"
+    )
+    assert (grid, places) == ([35, 2, True], 140)
+
+
 def test_search_shows_its_history_with_pruned_trials_and_its_space(browser: Chrome, tmp_path: Path) -> None:
     rows = [{"optim.lr": lr} for lr in (0.001, 0.02, 0.003, 0.004)]
     base = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}

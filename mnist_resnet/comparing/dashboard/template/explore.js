@@ -1,6 +1,7 @@
 // Any quantity against any other: points, slices by every factor, a contour over two numeric factors; importance.
 const MOST_COLOURS = 8;
 const MOST_SLICES = 12;
+const MOST_GRID_LINES = 60; // of a contour, across and up: its cells are as many as runs squared where each run has values of its own
 const LIGHT_SHADES = ["#003f7d", "#33659b", "#66819f", "#7f7f7f", "#9c7a4e", "#b0672a", "#b34700"];
 const DARK_SHADES = ["#58a6ff", "#86b4e8", "#a9bccf", "#bdbdbd", "#d6b48f", "#eba55f", "#ff9636"];
 const SHADES = () => (matchMedia("(prefers-color-scheme: dark)").matches ? DARK_SHADES : LIGHT_SHADES);
@@ -129,6 +130,17 @@ function slicesPlot() {
   };
 }
 
+// Where the lines of a grid over these values run, and which of them each value is on: one a value or, where there are
+// more than can be told apart, one for a few neighbours.
+function gridLines(values) {
+  const sorted = [...new Set(values)].sort((a, b) => a - b);
+  const size = Math.ceil(sorted.length / MOST_GRID_LINES);
+  return {
+    lines: sorted.filter((_, index) => index % size === 0),
+    lineOf: new Map(sorted.map((value, index) => [value, Math.floor(index / size)])),
+  };
+}
+
 // The quantity over two numeric factors: contours between the runs, and the runs as points. Equal places are averaged.
 function contourPlot() {
   const y = chosenY();
@@ -136,8 +148,8 @@ function contourPlot() {
   const numbers = measuredRuns(first, second, y);
   const log = [first, second].map((item) => spansDecades(numbers.map((number) => item.value(jobs[number]))));
   const [xs, ys] = [first, second].map((item) => numbers.map((number) => item.value(jobs[number])));
-  const [columns, lines] = [xs, ys].map((values) => [...new Set(values)].sort((a, b) => a - b));
-  const [columnOf, lineOf] = [columns, lines].map((values) => new Map(values.map((value, place) => [value, place])));
+  const { lines: columns, lineOf: columnOf } = gridLines(xs);
+  const { lines, lineOf } = gridLines(ys);
   const sums = lines.map(() => columns.map(() => [0, 0]));
   numbers.forEach((number, index) => {
     const cell = sums[lineOf.get(ys[index])][columnOf.get(xs[index])];
