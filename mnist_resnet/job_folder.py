@@ -134,6 +134,12 @@ ANSWERS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionE
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a disk that has no room, or no more for this user."""
 
+
+def room_hint(error: OSError) -> str:
+    """Return what ends the line on an error that ended jobs early: to make room, if the disk has none."""
+    return "; make room before you resume" if error.errno in DISK_FULL else ""
+
+
 Read = TypeVar("Read")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import UnreadableFolder, room_hint
 from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.jobs.worker_options import launch_is_active
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"ended early: {wording(error)}", file=sys.stderr)
+        print(f"ended early: {wording(error)}{room_hint(error)}", file=sys.stderr)
         return 1
 
 

@@ -12,7 +12,7 @@ from mnist_resnet.config.allowed_targets import unlisted_targets
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.printed_command import resume_command
 from mnist_resnet.errors import EndedEarly, UsageError, wording
-from mnist_resnet.job_folder import DASHBOARD, DISK_FULL, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder
+from mnist_resnet.job_folder import DASHBOARD, DONE, FIGURES, RESULTS, TABLE, Status, UnreadableFolder, room_hint
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.weights import remove_unkept_weights
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state
@@ -87,8 +87,7 @@ def run_launcher(due: Sequence[JobSpec], start: Callable[[Sequence[JobSpec]], An
     except UsageError:
         raise
     except OSError as error:
-        hint = "; make room before you resume" if error.errno in DISK_FULL else ""
-        console.print(f"ended early: {wording(error)}{hint}", markup=False)
+        console.print(f"ended early: {wording(error)}{room_hint(error)}", markup=False)
         return 1
     except EndedEarly as error:
         console.print(f"ended early: {error}", markup=False)
