@@ -1,6 +1,7 @@
 """Sections for designs that call for more than effects: factorials, several data sets, searches."""
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.searched import searched
 from mnist_resnet.comparing.statistics import grouped
 from mnist_resnet.comparing.transform import count_images, transform_of
-from mnist_resnet.comparing.variance import analyse
+from mnist_resnet.comparing.variance import Term, analyse, told_apart
 from mnist_resnet.config.metric import Metric
 
 TASK = "data"
@@ -33,41 +34,53 @@ TASK = "data"
 ROUND_NUMBERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Numbers of trials to list, besides all of them."""
 
+VARIANCE = "Analysis of variance"
+"""Title of its section."""
+
 PROFILE_POINTS = 5
 """Thresholds of a performance profile: quantiles of all runs."""
 
 
 def variance_section(frame: pd.DataFrame, name: str) -> Section | None:
-    """Return the analysis of variance of a metric; None without two factors, or without anything left for the error."""
+    """Return the analysis of variance of a metric, or a line on why there is none; None without two factors or seeds.
+
+    Runs that did not complete, or without a finite value, have no part in it.
+    """
     factors = [factor for factor in varying_factors(frame) if factor not in ("experiment", "sweep")]
-    completed = frame[(frame["status"] == "completed") & frame[name].notna()] if name in frame else frame[:0]
+    values = frame[name].astype(float) if name in frame else pd.Series(dtype=float)
+    completed = frame[(frame["status"] == "completed") & np.isfinite(values)] if name in frame else frame[:0]
     if len(factors) < 2 or "seed" not in frame or completed["seed"].map(level_text).nunique() < 2:
         return None
+    kept = told_apart(completed[factors])
+    lost = [factor for factor in factors if factor not in kept]
+    lines = [f"{', '.join(lost)}: all completed runs share one level, so that nothing is told of it."] if lost else []
+    if len(kept) < 2:
+        return Section(VARIANCE, [*lines, "No analysis: it takes two factors that vary between completed runs."])
     metric = metric_of(frame, name)
-    values = completed[name].astype(float)
+    values = values[completed.index]
     scale = transform_of(metric, count_images(values) if metric.is_share else None)
     seeds = completed["seed"].map(level_text).tolist()
-    terms, residual = analyse(scale.forward(values).tolist(), completed[factors], seeds)
-    if not terms:
-        return None
-    rows = [
-        {
-            "factor": " × ".join(term.factors),
-            "df": f"{term.df}, {residual}",
-            "F": f"{term.f:.3g}",
-            "p": "< 0.001" if term.p < 0.001 else f"{term.p:.3f}",
-            "partial ω²": f"{term.omega:.2f}",
-            "partial η²": f"{term.eta:.2f}",
-            "95 % interval": f"{term.low:.2f} to {term.high:.2f}",
-        }
-        for term in terms
-    ]
-    lines = [
+    found = analyse(scale.forward(values).tolist(), completed[kept], seeds)
+    if found.reason:
+        return Section(VARIANCE, [*lines, f"No analysis: {found.reason}."])
+    lines += [
         f"Of {metric.label}{scale_text(metric)}, with seeds as blocks; sums of squares of type II.",
         "Partial ω² is the share of the variance that is not another term's, less what chance gives; the interval is "
         "of that share (noncentral F). p is not corrected for the number of terms.",
     ]
-    return Section("Analysis of variance", lines, pd.DataFrame(rows, dtype=object))
+    return Section(VARIANCE, lines, pd.DataFrame(map(_term_row, found.terms, repeat(found.residual)), dtype=object))
+
+
+def _term_row(term: Term, residual: int) -> dict[str, str]:
+    return {
+        "factor": " × ".join(term.factors),
+        "df": f"{term.df}, {residual}",
+        "F": f"{term.f:.3g}",
+        "p": "< 0.001" if term.p < 0.001 else f"{term.p:.3f}",
+        "partial ω²": f"{term.omega:.2f}",
+        "partial η²": f"{term.eta:.2f}",
+        "95 % interval": f"{term.low:.2f} to {term.high:.2f}",
+    }
 
 
 def scale_text(metric: Metric) -> str:

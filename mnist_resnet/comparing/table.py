@@ -1,6 +1,6 @@
 """The report on one or several sweeps, and the files it is written to in a sweep's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,12 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import distinguishing_factors, varying_factors
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, jobs_frame
-from mnist_resnet.comparing.further_sections import aggregate_section, expected_best_section, variance_section
+from mnist_resnet.comparing.further_sections import (
+    VARIANCE,
+    aggregate_section,
+    expected_best_section,
+    variance_section,
+)
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import (
@@ -27,6 +32,7 @@ from mnist_resnet.comparing.pareto import pareto_section
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of, summarised
 from mnist_resnet.comparing.sections import (
+    ONE_BY_ONE,
     changes_section,
     claims_sections,
     comparisons_section,
@@ -40,7 +46,7 @@ from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import grouped_rows
 from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.config.seed_sources import SEEDS
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically
 
 READ_AS_MISSING = frozenset({
@@ -91,28 +97,50 @@ def sweep_report(
     first = metrics[0] if metrics else "seconds"
     compared = metric_of(frame, first)
     factors = list(by) if by is not None else distinguishing_factors(frame)
-    comparison_answers, unusable = answers(judged)
-    one_by_one = changes_section(frame, first, smallest_effect) if by is None else None
-    sections = [
-        experiments_section(frame),
-        seeds_section(frame, factors, metrics) if jobs and metrics else None,
-        sources_section(everything, first),
-        sequential_section(jobs),
-        pareto_section(jobs),
-        *claims_sections(judgements(judged)),
-        comparisons_section(comparison_answers),
-        one_by_one,
-        effects_section(frame, first, by, smallest_effect, one_by_one=one_by_one is not None),
-        variance_section(frame, first) if by is None else None,
-        aggregate_section(frame, first) if by is None else None,
-        expected_best_section(jobs, frame),
-        *(side_by_side_section(sweeps, compared) for sweeps in side_by_side(judged, compared)),
-        *(_pair_section(jobs, pair) if pair else _image_sections(judged, frame, factors)),
-        remarks_section([*remarks, *unusable], jobs),
-    ]
-    shown = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections if section is not None)]
+    one_by_one = _part(ONE_BY_ONE, lambda: [changes_section(frame, first, smallest_effect)] if by is None else [])
+    unusable: list[str] = []
+
+    def without_figure() -> list[Section | None]:
+        found, more = answers(judged)
+        unusable.extend(more)
+        return [comparisons_section(found)]
+
+    parts: dict[str, Callable[[], Sequence[Section | None]]] = {
+        "What the experiments set": lambda: [experiments_section(frame)],
+        "Over seeds": lambda: [seeds_section(frame, factors, metrics)] if jobs and metrics else [],
+        "Variance by source": lambda: [sources_section(everything, first)],
+        "Seeds until the interval is narrow": lambda: [sequential_section(jobs)],
+        "Pareto front": lambda: [pareto_section(jobs)],
+        "Claims": lambda: claims_sections(judgements(judged)),
+        "Claims without a figure": without_figure,
+        ONE_BY_ONE: lambda: one_by_one,
+        "Effects": lambda: [effects_section(frame, first, by, smallest_effect, one_by_one=bool(one_by_one))],
+        VARIANCE: lambda: [variance_section(frame, first)] if by is None else [],
+        "Aggregates over data sets": lambda: [aggregate_section(frame, first)] if by is None else [],
+        "Expected best value by number of trials": lambda: [expected_best_section(jobs, frame)],
+        "Sweeps side by side": lambda: [
+            side_by_side_section(sweeps, compared) for sweeps in side_by_side(judged, compared)
+        ],
+        "Image by image": lambda: _pair_section(jobs, pair) if pair else _image_sections(judged, frame, factors),
+        "Failed, or not readable": lambda: [remarks_section([*remarks, *unusable], jobs)],
+    }
+    sections = [section for title, build in parts.items() for section in _part(title, build)]
+    shown = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections)]
     methods = methods_paragraphs(shown, compared, _completed_runs(frame, factors))
     return Report(_title(jobs), shown, results(everything), methods)
+
+
+def _part(title: str, build: Callable[[], Sequence[Section | None]]) -> list[Section]:
+    """Return the sections that `build` returns; where it fails by a fault of ours, a line instead.
+
+    A table is written after hours of training: one part's fault must not take the others along.
+    """
+    try:
+        return [section for section in build() if section is not None]
+    except (UsageError, UnreadableFolder, OSError):
+        raise
+    except Exception as error:
+        return [Section(title, [f"Left out by a fault of this program ({type(error).__name__}: {wording(error)})."])]
 
 
 def _completed_runs(frame: pd.DataFrame, factors: Sequence[str]) -> list[int]:

@@ -8,10 +8,16 @@ import numpy as np
 import pandas as pd
 
 from mnist_resnet.comparing.levels import level_text
-from mnist_resnet.comparing.statistics import CONFIDENCE
+from mnist_resnet.comparing.statistics import CONFIDENCE, ROUNDING, all_equal
 
 MAX_TERMS = 30
 """Largest number of factors and pairs of them; a longer table is of no use."""
+
+NOT_TOLD_APART = (
+    "a combination of levels has no completed run, or some levels go together in all of them, so that they can't be "
+    "told apart"
+)
+"""Why a design has no analysis: its terms are linearly dependent."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,31 @@ class Term:
     high: float
 
 
-def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[object]) -> tuple[list[Term], int]:
-    """Return each factor and each pair of factors, and the residual degrees of freedom; ([], 0) if it can't be done.
+@dataclass(frozen=True)
+class Analysis:
+    """The result of an analysis of variance, or why there is none.
+
+    Attributes:
+        terms: each factor, then each pair of factors; empty if the runs can't tell them apart.
+        residual: residual degrees of freedom.
+        reason: why there are no terms; empty if there are.
+    """
+
+    terms: Sequence[Term] = ()
+    residual: int = 0
+    reason: str = ""
+
+
+def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[object]) -> Analysis:
+    """Return each factor and each pair of factors, or the reason why these runs don't tell.
 
     Sums of squares of type II, which need no balanced design, but runs in every cell of each pair of factors: each
     factor is judged beyond the others, each pair beyond all factors. Seeds are a block. Effect sizes after Olejnik and
     Algina, Psychological Methods 8 (2003) 434; their intervals after Steiger, Psychological Methods 9 (2004) 164.
 
     Args:
-        values: one per run, on a scale on which runs spread alike.
-        levels: one row per run, one column per factor.
+        values: one per run, finite, on a scale on which runs spread alike.
+        levels: one row per run, one column per factor, each with two levels or more (see `told_apart`).
         seeds: one per run.
     """
     # slow to import, and not needed where there is nothing to analyse
@@ -57,33 +78,38 @@ def analyse(values: Sequence[float], levels: pd.DataFrame, seeds: Sequence[objec
     texts = [levels[name].map(level_text) for name in names]
     codes = {f"f{number}": column.astype("category").cat.codes for number, column in enumerate(texts)}
     data = pd.DataFrame({"value": list(values), "seed": [str(seed) for seed in seeds], **codes})
-    if len(data) < 3 or data["value"].nunique() < 2:
-        return [], 0
+    if all_equal(data["value"].to_numpy()):
+        return Analysis(reason="all completed runs are equal, which leaves nothing to judge by")
     terms = [f"C({code})" for code in codes]
     pairs = [f"{a}:{b}" for a, b in combinations(terms, 2)]
     blocks = ["C(seed)"] if data["seed"].nunique() > 1 else []
-    if not terms or len(terms) + len(pairs) > MAX_TERMS:
-        return [], 0
+    if len(terms) + len(pairs) > MAX_TERMS:
+        return Analysis(reason=f"{len(terms)} factors have more than {MAX_TERMS} factors and pairs of them")
     model = formulas.ols("value ~ " + " + ".join([*blocks, *terms, *pairs]), data)
     if np.linalg.matrix_rank(model.exog) < model.exog.shape[1]:
-        return [], 0  # a pair of factors has an empty cell, so that their interaction can't be told from them
+        return Analysis(reason=NOT_TOLD_APART)
     fitted = model.fit()
     residual = int(fitted.df_resid)
-    if residual < 1 or not fitted.ssr > 1e-20 * float(np.square(data["value"]).sum()):
-        return [], 0
+    if residual < 1:
+        return Analysis(reason=f"{len(data)} completed runs leave nothing to estimate the error from")
+    if not fitted.ssr > (ROUNDING * float(np.abs(data["value"]).max())) ** 2:
+        return Analysis(reason="all seeds agree exactly, which leaves nothing to judge by")
     table = anova_lm(fitted, typ=2)
     original = dict(zip(codes, names, strict=True))
     found = []
     for term in [*terms, *pairs]:
         df, f, p = round(float(table.loc[term, "df"])), float(table.loc[term, "F"]), float(table.loc[term, "PR(>F)"])
-        if df < 1:
-            continue
         factors = tuple(original[part[2:-1]] for part in term.split(":"))
         low, high = _share_interval(f, df, residual)
         eta = df * f / (df * f + residual)
         omega = max(0.0, df * (f - 1) / (df * (f - 1) + len(data)))
         found.append(Term(factors, df, f, p, eta, omega, low, high))
-    return found, residual
+    return Analysis(found, residual)
+
+
+def told_apart(levels: pd.DataFrame) -> list[str]:
+    """Return the factors that take two levels or more in these runs; those of one level have no effect to show."""
+    return [str(name) for name in levels if levels[name].map(level_text).nunique() > 1]
 
 
 def _share_interval(f: float, df: int, residual: int) -> tuple[float, float]:

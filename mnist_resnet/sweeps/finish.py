@@ -183,6 +183,14 @@ def _write_summary_files(folder: Path, console: Console) -> list[str]:
             written += [name for name in names if (folder / name).exists()]
         except OSError as error:
             console.print(f"{folder}: {' and '.join(names)} can't be written ({error.strerror})", markup=False)
+        except UsageError:
+            raise
+        except Exception as error:  # a fault of ours in one file must not take the others along
+            console.print(
+                f"{folder}: {' and '.join(names)} not written by a fault of this program "
+                f"({type(error).__name__}: {wording(error)})",
+                markup=False,
+            )
     return written
 
 

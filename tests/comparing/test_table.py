@@ -423,3 +423,19 @@ def test_several_data_sets_are_aggregated(tmp_path: Path) -> None:
     better = float(table["better than the first"].iloc[1])
     assert 0 <= better < 0.5, "the 7 × 7 stem is worse in these runs"
     assert " to " in table["its interval"].iloc[1]
+
+
+def test_fault_in_one_part_costs_that_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = SyntheticSweep().write(tmp_path / "sweep")
+    whole = [section.title for section in sweep_report(*load_jobs([folder])).sections]
+
+    def fail(*_: object) -> None:
+        raise ValueError("must have at least one row in constraint matrix")
+
+    monkeypatch.setattr("mnist_resnet.comparing.table.variance_section", fail)
+    report = write_table(folder)
+    assert [section.title for section in report.sections] == whole
+    (lost,) = (section for section in report.sections if section.title == "Analysis of variance")
+    assert "fault of this program (ValueError: must have at least one row in constraint matrix)" in lost.lines[0]
+    assert len(lost.table) == 0
+    assert (folder / "results.csv").read_text().count("\n") == 13

@@ -1,11 +1,19 @@
 """The analysis of variance, checked against sums of squares by hand."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from mnist_resnet.comparing.variance import analyse
+from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.report import Section
+from mnist_resnet.comparing.table import sweep_report
+from mnist_resnet.comparing.variance import NOT_TOLD_APART, analyse
+from mnist_resnet.job_folder import Status
+from tests.synthetic_sweep import SyntheticSweep
 
 RANDOM = np.random.default_rng(7)
 DESIGN = pd.DataFrame(
@@ -30,10 +38,10 @@ def by_hand() -> dict[tuple[str, ...], tuple[int, float]]:
 
 
 def test_balanced_design_has_the_classical_sums_of_squares() -> None:
-    terms, residual = analyse(VALUES.tolist(), DESIGN[["a", "b"]], DESIGN["seed"].tolist())
-    expected = by_hand()
+    found = analyse(VALUES.tolist(), DESIGN[["a", "b"]], DESIGN["seed"].tolist())
+    terms, expected = found.terms, by_hand()
     error_df, error = expected[()]
-    assert residual == error_df
+    assert found.residual == error_df
     assert [term.factors for term in terms] == [("a",), ("b",), ("a", "b")]
     for term in terms:
         df, squares = expected[term.factors]
@@ -50,18 +58,57 @@ def test_balanced_design_has_the_classical_sums_of_squares() -> None:
 def test_interval_excludes_zero_where_the_one_sided_test_does() -> None:
     for strength in (0.0, 0.3, 0.6, 0.9, 3.0):
         values = VALUES + strength * (DESIGN["b"] == 3)
-        for term in analyse(values.tolist(), DESIGN[["a", "b"]], DESIGN["seed"].tolist())[0]:
+        for term in analyse(values.tolist(), DESIGN[["a", "b"]], DESIGN["seed"].tolist()).terms:
             assert (term.low > 0) == (term.p < 0.025)
 
 
 def test_design_with_holes_is_analysed_and_one_without_error_is_not() -> None:
     some = DESIGN.drop(index=[0, 5, 23])
-    terms, residual = analyse(VALUES[some.index].tolist(), some[["a", "b"]], some["seed"].tolist())
-    assert (len(terms), residual) == (3, 12)
+    found = analyse(VALUES[some.index].tolist(), some[["a", "b"]], some["seed"].tolist())
+    assert (len(found.terms), found.residual, found.reason) == (3, 12, "")
     one_seed = DESIGN[DESIGN["seed"] == 0]
-    assert analyse(VALUES[one_seed.index].tolist(), one_seed[["a", "b"]], [0] * 6) == ([], 0)
-    no_cell = DESIGN[(DESIGN["a"] == "x") | (DESIGN["b"] != 3)]
-    assert analyse(VALUES[no_cell.index].tolist(), no_cell[["a", "b"]], no_cell["seed"].tolist()) == ([], 0)
+    found = analyse(VALUES[one_seed.index].tolist(), one_seed[["a", "b"]], [0] * 6)
+    assert (found.terms, found.reason) == ((), "6 completed runs leave nothing to estimate the error from")
+
+
+NO_CELL = DESIGN[(DESIGN["a"] == "x") | (DESIGN["b"] != 3)]
+ALIASED = DESIGN[(DESIGN["a"] == "x") == (DESIGN["b"] == 1)]
+SEEDS_GO_ALONG = DESIGN[(DESIGN["a"] == "x") == (DESIGN["seed"] < 2)]
+
+
+@pytest.mark.parametrize("some", [NO_CELL, ALIASED, SEEDS_GO_ALONG], ids=["empty cell", "aliased", "seeds go along"])
+def test_design_of_deficient_rank_is_refused_in_words(some: pd.DataFrame) -> None:
+    found = analyse(VALUES[some.index].tolist(), some[["a", "b"]], some["seed"].tolist())
+    assert (found.terms, found.reason) == ((), NOT_TOLD_APART)
+
+
+def test_runs_without_spread_leave_nothing_to_judge_by() -> None:
+    levels, seeds = DESIGN[["a", "b"]], DESIGN["seed"].tolist()
+    assert "all completed runs are equal" in analyse([0.1] * len(DESIGN), levels, seeds).reason
+    assert "all seeds agree exactly" in analyse(DESIGN["b"].tolist(), levels, seeds).reason
+
+
+DIVERGES: dict[str, list[Any]] = {"model": ["stem3x3", "stem7x7"], "optim.lr": [0.01, 1e20], "seed": [1, 2]}
+
+
+def variance_of(folder: Path) -> Section:
+    (found,) = (part for part in sweep_report(*load_jobs([folder])).sections if part.title == "Analysis of variance")
+    return found
+
+
+def test_factor_whose_other_levels_all_diverged_is_named_and_left_out(tmp_path: Path) -> None:
+    diverged = dict.fromkeys((2, 3, 6, 7), Status.DIVERGED)
+    section = variance_of(SyntheticSweep(factors=DIVERGES, statuses=diverged).write(tmp_path / "two"))
+    assert section.lines == [
+        "optim.lr: all completed runs share one level, so that nothing is told of it.",
+        "No analysis: it takes two factors that vary between completed runs.",
+    ]
+    three = {**DIVERGES, "regularization": ["dropout", "none"]}
+    three["seed"] = three.pop("seed")
+    diverged = {index: Status.DIVERGED for index in range(16) if index // 4 % 2}
+    section = variance_of(SyntheticSweep(factors=three, statuses=diverged).write(tmp_path / "three"))
+    assert section.table["factor"].tolist() == ["model", "regularization", "model × regularization"]
+    assert section.lines[0].startswith("optim.lr: ")
 
 
 @pytest.mark.slow
