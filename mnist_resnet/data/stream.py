@@ -5,11 +5,15 @@ item alone: it is read with Python's, NumPy's and PyTorch's global generators se
 mid-epoch, or has another number of processes to read, sees the same bits.
 """
 
+import multiprocessing
 import random
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.process import BaseProcess
 from typing import Any, ClassVar
 
 import numpy
@@ -20,6 +24,7 @@ from torch.utils.data import DataLoader
 from mnist_resnet.data.map_style import MapStyle, difference, item_tensors
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.signals import GRACE, HANDLED
 
 Batch = tuple[Tensor, Tensor]
 """Inputs [batch, …] as the items have them, and targets [batch, …], on the CPU or in memory that a GPU can read."""
@@ -88,7 +93,7 @@ class StreamedItems:
             seed: below 2**32; what items draw at random depends on it and on their index.
 
         Raises:
-            UsageError: An item can't be read, or differs in shape from the first one.
+            UsageError: An item can't be read, or differs in shape from the first one; or a process was killed.
         """
         loader: DataLoader[Any] = DataLoader(
             self._items(seed),  # type: ignore[arg-type]
@@ -97,21 +102,34 @@ class StreamedItems:
             collate_fn=_stacked,
             generator=torch.Generator(),  # else a start would draw from the run's own
             pin_memory=torch.device(self.device).type == "cuda",
+            worker_init_fn=_ignore_stops,
         )
-        read = 0
+        read, readers = 0, list[BaseProcess]()
         try:
-            for batch in loader:
+            batches, readers = _started(loader)
+            for batch in batches:
                 yield _checked(batch)
                 read += 1
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            # Of a batch that a process had ready when it ended, its tensors can't be opened.
+            if "DataLoader worker" not in str(error) and not any(map(_has_ended, readers)):
                 raise
-            # A cluster's signal to all processes of a job ends those that read, while this one has a checkpoint to
-            # write: it reads the rest, which are the same bits.
+            self._check_killed(readers)
+            # A cluster's signal to all processes of a job came before they ignored it, while this one has a checkpoint
+            # to write: it reads the rest, which are the same bits.
             yield from (self.read(chunk, seed) for chunk in chunks[read:])
 
     def _items(self, seed: int) -> "_Items":
         return _Items(self, seed, self.example)
+
+    def _check_killed(self, readers: Sequence[BaseProcess]) -> None:
+        for reader in readers:
+            number = -(reader.exitcode or 0)
+            if number > 0 and number not in HANDLED:
+                raise UsageError(
+                    f"data.{self.name}: process {reader.pid}, one of data.loader_workers={self.loader_workers}, was "
+                    f"ended by {signal.Signals(number).name}; if memory ran out, set fewer"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +194,32 @@ class _Items:
             return f"data.{self._name}: item {index} can't be read: {wording(error)}"
         problem = difference(item, self._first) if self._first else None
         return f"data.{self._name}: item {index} {problem}" if problem else item
+
+
+def _ignore_stops(_worker: int) -> None:
+    """Leave it to the job's process, which gets the same signals, to stop this one."""
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:
+    """Start a loader's processes, and return its batches and them.
+
+    PyTorch's handler of SIGCHLD would raise in the middle of a step when one of them dies; without it, that is noticed
+    when a batch is waited for.
+    """
+    before, handler = multiprocessing.active_children(), signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = iter(loader)
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
+    return batches, [process for process in multiprocessing.active_children() if process not in before]
+
+
+def _has_ended(reader: BaseProcess) -> bool:
+    reader.join(GRACE)
+    return reader.exitcode is not None
 
 
 def _stacked(items: Sequence[tuple[Tensor, Tensor] | str]) -> Batch | str:

@@ -140,14 +140,14 @@ def _run(
 
         checkpoints = Checkpoints(writer.folder, job.signature, *config.checkpoint_settings, lease.check, report)
         numerics = (before or {}).get("numerics")
-        load_task(config).run(
-            TaskRun(
-                *(job, config, writer, checkpoints, JobStopCheck(lease, context.interrupt), context.progress),
-                *(numerics, shorter),
-                callbacks=callbacks,
-                own_callbacks=context.callbacks,
-            )
+        task_run = TaskRun(
+            *(job, config, writer, checkpoints, JobStopCheck(lease, context.interrupt), context.progress),
+            *(numerics, shorter),
+            callbacks=callbacks,
+            own_callbacks=context.callbacks,
         )
+        with context.interrupt.ending_readers():
+            load_task(config).run(task_run)
         writer.end(Status.COMPLETED)
         # Only now: until the result is on the disk, the checkpoint is the only copy of the job's work.
         remove_unkept_weights(writer.folder)

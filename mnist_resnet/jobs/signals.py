@@ -1,6 +1,7 @@
 """Signals and other requests to end: the step in progress is finished, a checkpoint written, the program exits."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,6 +12,10 @@ Parameters = ParamSpec("Parameters")
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Ctrl-C; a cluster that preempts or cancels; a cluster's warning, if it was requested, that time is running out."""
+
+
+GRACE = 1.0
+"""Seconds between a signal's arrival at the first and the last process of a group."""
 
 
 class Interrupted(Exception):
@@ -47,6 +52,22 @@ class Interrupt:
         """Raise `Interrupted` if the program was asked to end."""
         if self.requested:
             raise Interrupted(self.requested, self._cause)
+
+    @contextmanager
+    def ending_readers(self) -> Iterator[None]:
+        """Take the end of a PyTorch `DataLoader`'s process for the stop, if this process got a signal, too.
+
+        Raises:
+            Interrupted: In place of the loader's error.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            until = time.monotonic() + GRACE * ("DataLoader worker" in str(error))
+            while time.monotonic() < until:
+                self.check()
+                time.sleep(GRACE / 20)
+            raise
 
     def request(self, cause: str) -> None:
         """Ask the program to end as SIGTERM would, for another cause."""

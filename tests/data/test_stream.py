@@ -1,9 +1,13 @@
 """Data that are streamed: read by PyTorch's `DataLoader` while training, to the same bits however it is read."""
 
+import json
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,11 @@ from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.schema import Config, check
 from mnist_resnet.config.signature import signature
 from mnist_resnet.data.fingerprint import fingerprint
-from mnist_resnet.data.stream import streamed
+from mnist_resnet.data.stream import Batch, streamed
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from tests.small_training import differences, resolved, trained, without_times
+from mnist_resnet.job_folder import read_metrics
+from mnist_resnet.jobs.signals import HANDLED, Interrupt, Interrupted
+from tests.small_training import REPOSITORY, differences, resolved, trained, without_times
 from tests.training.test_resume import AtCheck, resume
 
 HERE = __name__
@@ -140,18 +145,54 @@ def test_what_can_not_be_streamed_is_refused_before_training() -> None:
         trained(check(base | {"data": base["data"] | {"balanced": True}}))
 
 
-def test_batches_are_read_on_when_a_signal_has_ended_the_processes_that_read_ahead() -> None:
+def _signal_to_readers(number: signal.Signals) -> Batch:
+    """Send a signal to the process that reads ahead, and return the batches that follow the first one."""
     items = streamed(Digits(noisy=True), Digits(), loader_workers=1).train
-    chunks = [[number] for number in range(12)]
-    batches = items.batches(chunks, seed=1)
-    first = next(batches)
+    batches = items.batches([[number] for number in range(12)], seed=1)
+    read = [next(batches)]
     for reader in multiprocessing.active_children():
-        os.kill(int(reader.pid or 0), signal.SIGTERM)
-        reader.join(30)
-    read = [first, *batches]
-    assert len(read) == 12
-    for (inputs, _), chunk in zip(read, chunks, strict=True):
-        assert torch.equal(inputs, items.read(chunk, seed=1)[0])
+        os.kill(int(reader.pid or 0), number)
+    read += list(batches)
+    return torch.cat([inputs for inputs, _ in read]), items.read(range(12), seed=1)[0]
+
+
+@pytest.mark.parametrize("number", HANDLED)
+def test_a_stop_of_all_processes_of_a_job_is_left_to_the_one_that_trains(number: signal.Signals) -> None:
+    read, expected = _signal_to_readers(number)
+    assert torch.equal(read, expected)
+
+
+def test_a_reader_that_is_killed_is_named() -> None:
+    message = r"data\.train: process \d+, one of data\.loader_workers=1, was ended by SIGKILL; if memory ran out"
+    with pytest.raises(UsageError, match=message):
+        _signal_to_readers(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_stop_of_the_whole_process_group_keeps_the_checkpoint(tmp_path: Path) -> None:
+    example = REPOSITORY / "examples/kinds_of_data"
+    command = [
+        *(sys.executable, str(REPOSITORY / "train.py"), "--config-dir", str(example / "conf"), "experiment=streamed"),
+        *(
+            "trainer.epochs=1000",
+            "tracking=none",
+            f"hydra.run.dir={tmp_path / 'job'}",
+            "trainer.checkpoint_interval=999",
+        ),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(example)}
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True)
+    try:
+        while not read_metrics(tmp_path / "job"):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+    result = json.loads((tmp_path / "job/result.json").read_text())
+    assert (result["status"], result["error"]) == ("interrupted", None)
+    assert (tmp_path / "job/checkpoint.pt").exists()
 
 
 def test_data_larger_than_memory_are_streamed() -> None:

@@ -1,6 +1,9 @@
 """A training function as a user writes one: plain Python, no PyTorch."""
 
+import multiprocessing
+import os
 import random
+import signal
 import sys
 from typing import Any
 
@@ -23,6 +26,24 @@ def descend(config: ReadConfig, run: Run, rate: float = 0.1, stop_after: int | N
             run._run.stop._interrupt.request("the test")  # type: ignore[attr-defined]
         run.save(state)
     run.report(9, {"loss": state["x"] ** 2, "steps": len(state["seen"]), "width": config.net.width})
+
+
+def read_with_a_loader(_: ReadConfig, run: Run, stopped: bool) -> None:
+    """Read with a `DataLoader` of its own, whose process gets a SIGTERM, and if `stopped` this one, too."""
+    from torch.utils.data import DataLoader
+
+    step = run.resume() or 0
+    run.save(step)
+    run.report(step, {"loss": 1.0})
+    for _batch in DataLoader(range(100), num_workers=1):  # type: ignore[arg-type]
+        if step == 0:
+            (reader,) = multiprocessing.active_children()
+            os.kill(int(reader.pid or 0), signal.SIGTERM)
+            if stopped:
+                os.kill(os.getpid(), signal.SIGTERM)
+            reader.join(30)
+        step += 1
+    run.save(step)
 
 
 def explode(_: ReadConfig, run: Run) -> None:

@@ -20,6 +20,7 @@ from mnist_resnet.config.signature import signature
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import read_metrics, write_metrics
 from mnist_resnet.jobs.preflight import preflight
+from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.tracking.console import ProgressConsole
@@ -58,6 +59,19 @@ def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_number
     assert (result["status"], len(result["attempts"])) == ("completed", 2)
     assert without_seconds(tmp_path / "stopped") == without_seconds(tmp_path / "whole")
     assert result["notes"] == ["net.depth: nothing read it"]
+
+
+def test_readers_of_a_function_that_end_with_a_stop_do_not_fail_the_job(tmp_path: Path) -> None:
+    interrupt, specs = Interrupt(), [job("read_with_a_loader", stopped=stopped) for stopped in (True, False)]
+    (tmp_path / "stopped").mkdir()
+    with interrupt.listening(), pytest.raises(Interrupted):
+        run_job(specs[0], tmp_path / "stopped", ProcessContext(ProgressConsole(), interrupt))
+    stopped = read_result(tmp_path / "stopped")
+    assert stopped is not None
+    assert stopped["status"] == "interrupted"
+    result = run(specs[1], tmp_path / "killed")
+    assert (result["status"], result["error"]["type"]) == ("failed", "RuntimeError")
+    assert "DataLoader worker" in result["error"]["message"]
 
 
 def test_many_reports_are_all_written_without_rewriting_the_file_for_each(
