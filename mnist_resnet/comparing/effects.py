@@ -13,7 +13,14 @@ from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.frame import with_columns
 from mnist_resnet.comparing.levels import ABSENT, level_text
 from mnist_resnet.comparing.reported import metric_of
-from mnist_resnet.comparing.significance import LEVEL, MeanTest, heterogeneity_p, holm, mean_test
+from mnist_resnet.comparing.significance import (
+    LEVEL,
+    MeanTest,
+    differs_without_spread,
+    heterogeneity_p,
+    holm,
+    mean_test,
+)
 from mnist_resnet.comparing.statistics import spread
 from mnist_resnet.config.metric import Metric
 
@@ -52,7 +59,8 @@ class Effect:
         left_out: pairs that were planned but not used, since one of their jobs, or another job of their seed, did not
             complete.
         complete: whether these cells are all combinations of the other factors' levels.
-        heterogeneity: p value for the same effect in all cells; nan for a single cell or seed.
+        heterogeneity: p value for the same effect in all cells; nan for a single cell or seed, or without spread.
+        unjudged: whether the cells differ by exactly as much in all seeds, so that no test says if that is chance.
         within: the effect in each cell, where these disagree or the design has holes; empty for a single cell.
         where: the other factors' levels, for the effect in one cell of several.
         adjusted: `test.p` corrected for the number of effects by `correct`; before that, the same as `test.p`.
@@ -70,6 +78,7 @@ class Effect:
     left_out: int
     complete: bool = True
     heterogeneity: float = float("nan")
+    unjudged: bool = False
     within: tuple["Effect", ...] = ()
     where: dict[str, str] = field(default_factory=dict)
     adjusted: float = float("nan")
@@ -96,11 +105,16 @@ class Effect:
         return self.heterogeneity <= LEVEL
 
     @property
+    def is_average(self) -> bool:
+        """Whether the mean over the cells may be given: none is missing, and they neither disagree nor are unjudged."""
+        return self.complete and not self.is_mixed and not self.unjudged
+
+    @property
     def conclusion(self) -> Conclusion:
         """What the corrected p values say."""
         if self.is_mixed:
             return Conclusion.MIXED
-        if self.test.p != self.test.p:
+        if self.unjudged or self.test.p != self.test.p:
             return Conclusion.NO_INTERVAL
         shown, equivalent = self.adjusted <= LEVEL, self.equivalence_adjusted <= LEVEL
         if shown:
@@ -126,13 +140,14 @@ def correct(found: Sequence[Effect]) -> list[Effect]:
 def spell_out(found: Sequence[Effect]) -> list[Effect]:
     """Return the effects, with those in each cell instead of an average that would hide what the cells say.
 
-    That is where the cells disagree, and where the design has holes: an average would depend on which cells were run.
+    That is where the cells disagree, or differ with no spread to judge that by, and where the design has holes: an
+    average would depend on which cells were run.
     """
     return [part for effect in found for part in (effect.within if _must_be_spelt_out(effect) else (effect,))]
 
 
 def _must_be_spelt_out(effect: Effect) -> bool:
-    return 0 < len(effect.within) <= MAX_CELLS and (effect.is_mixed or not effect.complete)
+    return 0 < len(effect.within) <= MAX_CELLS and not effect.is_average
 
 
 def effects(
@@ -282,10 +297,11 @@ def _summarise(
         left_out=int(pairs.planned.sum().sum()) - (balanced.size if len(values) else 0),
         complete=balanced.shape[1] == pairs.combinations,
         heterogeneity=heterogeneity_p(balanced.to_numpy(dtype=float)),
+        unjudged=differs_without_spread(balanced.to_numpy(dtype=float)),
         adjusted=test.p,
         equivalence_adjusted=test.equivalence_p,
     )
-    if effect.complete and not effect.is_mixed:
+    if effect.is_average:
         return effect  # nobody asks for its cells, and there may be hundreds
     some = pairs.difference.dropna(axis="columns", how="all")
     if some.shape[1] > 1:

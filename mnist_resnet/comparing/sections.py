@@ -208,11 +208,14 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     """Return a line for each effect that is listed cell by cell, or would have to be, with the test of its cells."""
     lines = []
     for effect in found:
-        if not effect.within or (effect.complete and not effect.is_mixed):
+        if not effect.within or effect.is_average:
             continue
-        known = effect.heterogeneity == effect.heterogeneity
-        test = f"p {p_text(effect.heterogeneity, equals='= ')}" if known else "no test, with so few seeds"
-        why = "they differ" if effect.is_mixed else "the design has holes"
+        test = "no test, with so few seeds"
+        if effect.heterogeneity == effect.heterogeneity:
+            test = f"p {p_text(effect.heterogeneity, equals='= ')}"
+        elif effect.unjudged:
+            test = "no test, since all seeds show exactly the same differences between them"
+        why = "they differ" if effect.is_mixed or effect.unjudged else "the design has holes"
         lines.append(
             f"{_change_text(effect)} is known in {len(effect.within)} combinations of the other factors; equal in "
             f"all of them: {test}. Since {why}, no average over them is an effect."

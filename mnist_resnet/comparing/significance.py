@@ -92,7 +92,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def heterogeneity_p(differences: NDArray[np.float64]) -> float:
-    """Return the p value for equal means of the columns, each row being one seed; nan for a single column or seed.
+    """Return the p value for equal means of the columns, each row being one seed.
+
+    It is nan for a single column or seed, and where all seeds show exactly the same difference between columns: a
+    spread of zero is nothing to judge by.
 
     Repeated-measures analysis of variance with Greenhouse and Geisser's correction (Psychometrika 24 (1959) 95), which
     holds when columns differ in spread. For two columns it is the paired t test of their difference.
@@ -100,17 +103,33 @@ def heterogeneity_p(differences: NDArray[np.float64]) -> float:
     seeds, cells = differences.shape
     if seeds < 2 or cells < 2:
         return float("nan")
-    mean = differences.mean()
-    by_cell, by_seed = differences.mean(axis=0), differences.mean(axis=1)
-    between = seeds * ((by_cell - mean) ** 2).sum() / (cells - 1)
-    residuals = differences - by_cell - by_seed[:, None] + mean
-    within = (residuals**2).sum() / ((cells - 1) * (seeds - 1))
-    negligible = (ROUNDING * np.abs(differences).max()) ** 2
-    if within <= negligible:
-        # all seeds say exactly the same: nothing speaks for chance
-        return 0.0 if between > negligible else float("nan")
+    between, within = _mean_squares(differences)
+    if within <= _negligible(differences):
+        return float("nan")
     share = sphericity(differences)
     return float(f_tail(between / within, share * (cells - 1), share * (cells - 1) * (seeds - 1)))
+
+
+def differs_without_spread(differences: NDArray[np.float64]) -> bool:
+    """Return whether columns differ by exactly as much in each of several seeds: no test says if that is chance."""
+    seeds, cells = differences.shape
+    if seeds < 2 or cells < 2:
+        return False
+    between, within = _mean_squares(differences)
+    return within <= _negligible(differences) < between
+
+
+def _mean_squares(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean squares between columns and of what is left within them."""
+    seeds, cells = differences.shape
+    mean, by_cell, by_seed = differences.mean(), differences.mean(axis=0), differences.mean(axis=1)
+    residuals = differences - by_cell - by_seed[:, None] + mean
+    between = seeds * ((by_cell - mean) ** 2).sum() / (cells - 1)
+    return float(between), float((residuals**2).sum() / ((cells - 1) * (seeds - 1)))
+
+
+def _negligible(differences: NDArray[np.float64]) -> float:
+    return float(ROUNDING * np.abs(differences).max()) ** 2
 
 
 def sphericity(values: NDArray[np.float64]) -> float:

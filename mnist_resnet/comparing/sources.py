@@ -12,11 +12,15 @@ from mnist_resnet.comparing.factors import distinguishing_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.report import ABSENT, Section
-from mnist_resnet.comparing.reported import metric_of
+from mnist_resnet.comparing.reported import measured_columns, metric_of
 from mnist_resnet.comparing.statistics import CONFIDENCE, Spread, count_test_images, grouped, spread
+from mnist_resnet.config.metric import Metric
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 
 TOGETHER = "all together"
+
+SPEED = ("seconds", "training_seconds", "images_per_second")
+"""Columns that differ between runs of equal numbers."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
         found = [contribution(SOURCES[source], runs[source], together) for source in varied]
         found += [contribution(TOGETHER, together, together)] if together else []
         config = {"config": levels_text(dict(zip(by, group, strict=True)))} if by else {}
-        rows += [config | _row(entry, metric) for entry in found]
+        unmoved = {SOURCES[kind] for kind in varied if _changes_nothing(done.loc[of.isin(["", kind])])}
+        rows += [config | _row(entry, metric, entry.source in unmoved) for entry in found]
         if together and together.images and together.varies:
             rows.append(config | _images_row(together, metric))
     lines = [
@@ -145,7 +150,13 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
     return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
 
 
-def _row(entry: Contribution, metric: Any) -> dict[str, str]:
+def _changes_nothing(runs: pd.DataFrame) -> bool:
+    """Return whether runs are the same in every figure: an accuracy alone is too coarse to tell that."""
+    figures = [name for name in measured_columns(runs) if name not in SPEED]
+    return "train_loss" in figures and all(runs[name].nunique(dropna=False) == 1 for name in figures)
+
+
+def _row(entry: Contribution, metric: Metric, changes_nothing: bool) -> dict[str, str]:
     runs = entry.runs
     known = runs.n > 1
     row = {
@@ -158,7 +169,8 @@ def _row(entry: Contribution, metric: Any) -> dict[str, str]:
         "its 95 % interval": ABSENT,
     }
     if known and not runs.varies:
-        return row | {"95 % interval of sd": "no effect: all runs are equal"}
+        word = "no effect: all runs are equal" if changes_nothing else "nothing to judge by: all runs agree exactly"
+        return row | {"95 % interval of sd": word}
     if known:
         row["95 % interval of sd"] = f"{format_metric(metric, entry.low)} to {format_metric(metric, entry.high)}"
     if entry.share == entry.share:
@@ -167,7 +179,7 @@ def _row(entry: Contribution, metric: Any) -> dict[str, str]:
     return row
 
 
-def _images_row(together: Spread, metric: Any) -> dict[str, str]:
+def _images_row(together: Spread, metric: Metric) -> dict[str, str]:
     """Return what a finite test set adds for other images of the same kind: the binomial standard error."""
     assert together.images
     sd = float(np.sqrt(together.mean * (1 - together.mean) / together.images))

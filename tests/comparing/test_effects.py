@@ -143,7 +143,7 @@ def test_cells_that_disagree_are_listed_and_not_averaged() -> None:
         ("0.1", "linear"): noisy(0.9962, 10),
         ("0", "linear"): noisy(0.9962, 10)[::-1],
         ("0.1", "constant"): noisy(0.9795, 10),
-        ("0", "constant"): noisy(0.9894, 10)[::-1],
+        ("0", "constant"): noisy(0.9894, 10)[2:] + noisy(0.9894, 10)[:2],
     }
     found = effects(grid(cells), "a", ["b"])
     assert found[0].mean == pytest.approx(-0.00495, abs=1e-4)
@@ -151,6 +151,21 @@ def test_cells_that_disagree_are_listed_and_not_averaged() -> None:
     assert found[0].conclusion == Conclusion.MIXED
     assert not found[0].significant
     assert words(found) == {("0.1", "0", "constant"): Conclusion.SHOWN, ("0.1", "0", "linear"): Conclusion.EQUIVALENT}
+
+
+def test_cells_that_differ_without_any_spread_are_listed_and_not_judged(tmp_path: Path) -> None:
+    for (a, b), accuracy in {("0", "0"): 0.90, ("1", "0"): 0.92, ("0", "1"): 0.90, ("1", "1"): 0.98}.items():
+        for seed in (1, 2):
+            choices = {"schedule": a, "averaging": b}
+            write_job(tmp_path / f"{a}{b}{seed}", (accuracy,), seed=seed, choices=choices)
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    assert set(section.table[""]) == {"no interval: all seeds agree exactly"}
+    assert sorted(section.table["where"])[0] == "averaging=0"
+    cells = [line for line in section.lines if "combinations of the other factors" in line]
+    assert len(cells) == 2
+    assert all("no test, since all seeds show exactly the same differences between them" in line for line in cells)
+    assert not any("< 0.001" in text for text in [*section.lines, *section.table.to_numpy().ravel()])
 
 
 def test_cells_that_agree_are_averaged_in_a_complete_design() -> None:

@@ -11,7 +11,14 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
-from mnist_resnet.comparing.significance import heterogeneity_p, holm, mean_test, seeds_needed, sphericity
+from mnist_resnet.comparing.significance import (
+    differs_without_spread,
+    heterogeneity_p,
+    holm,
+    mean_test,
+    seeds_needed,
+    sphericity,
+)
 
 # Student, The probable error of a mean (1908): sleep gained by ten patients with one drug rather than the other
 SLEEP = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
@@ -82,3 +89,19 @@ def test_two_cells_are_compared_by_a_paired_t_test() -> None:
 def test_single_cell_or_seed_has_no_heterogeneity() -> None:
     assert math.isnan(heterogeneity_p(ABDI[:, :1]))
     assert math.isnan(heterogeneity_p(ABDI[:1]))
+
+
+@pytest.mark.parametrize(
+    ("differences", "differ"),
+    [
+        ([[0.02, 0.05], [0.02, 0.05]], True),
+        ([[0.02, 0.05], [0.03, 0.06]], True),  # seeds differ, and the cells by the same in each
+        ([[0.02, 0.02], [0.02, 0.02 + 1e-13]], False),
+        ([[0.02, 0.05], [0.02, 0.06]], False),
+        ([[0.02, 0.05]], False),
+    ],
+)
+def test_zero_spread_is_nothing_to_judge_cells_by(differences: list[list[float]], differ: bool) -> None:
+    values = np.array(differences)
+    assert differs_without_spread(values) == differ
+    assert math.isnan(heterogeneity_p(values)) == (differ or len(differences) < 2 or values[1, 1] < 0.03)

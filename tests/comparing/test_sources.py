@@ -8,6 +8,7 @@ import pytest
 
 from mnist_resnet.comparing.dashboard.page_data import page_data
 from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.sources import contribution, judged_jobs, source_seeds, varied_sources
 from mnist_resnet.comparing.statistics import spread
@@ -105,12 +106,20 @@ def test_one_varied_source_replicates_runs_like_a_seed(tmp_path: Path) -> None:
     assert tables["Variance by source"]["share"].tolist() == ["–", "–"]
 
 
-def test_source_without_effect_is_said_to_have_none(tmp_path: Path) -> None:
+def test_source_without_effect_is_said_to_have_none_only_if_no_figure_differs(tmp_path: Path) -> None:
     folder = SyntheticSweep(rows=one_source_rows(3, "init", "dropout"), predictions=False).write(tmp_path / "sweep")
     jobs, _ = load_jobs([folder])
-    for job in jobs:
-        if job.config["seeds"]["init"] == 1:
-            job.result["last"]["test_accuracy"] = 0.99
+    alike = [job for job in jobs if job.config["seeds"]["init"] == 1]
+    for job in alike:
+        job.result["last"]["test_accuracy"] = 0.99
+    assert dropout_row(jobs) == ("0.00", "nothing to judge by: all runs agree exactly", "–")
+    for job in alike:
+        for name in ("last", "best"):
+            job.result[name] |= alike[0].result[name]
+    assert dropout_row(jobs) == ("0.00", "no effect: all runs are equal", "–")
+
+
+def dropout_row(jobs: list[Job]) -> tuple[str, str, str]:
     (table,) = (section.table for section in sweep_report(jobs).sections if section.title == "Variance by source")
     row = table[table["source"] == "dropout"].iloc[0]
-    assert (row["sd"], row["95 % interval of sd"], row["share"]) == ("0.00", "no effect: all runs are equal", "–")
+    return row["sd"], row["95 % interval of sd"], row["share"]
