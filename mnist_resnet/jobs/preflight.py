@@ -15,6 +15,7 @@ from mnist_resnet.config.schema import Config, JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
 from mnist_resnet.jobs.task import load_task, task_arguments
+from mnist_resnet.jobs.working_directory import keeping_working_directory
 from mnist_resnet.tracking.console import plain_console, show_log
 
 LOG = logging.getLogger("mnist_resnet")
@@ -38,6 +39,11 @@ def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> l
             loaded or don't fit.
     """
     show_log(plain_console())
+    with keeping_working_directory(LOG.info):
+        return _preflight(configs, may_download)
+
+
+def _preflight(configs: Iterable[dict[str, Any]], may_download: bool) -> list[str | None]:
     checked = [(checked, load_task(checked)) for checked in map(check_job, configs)]
     for config, task in checked:
         task.check_machine(config)

@@ -28,6 +28,7 @@ from mnist_resnet.jobs.stop_check import JobStopCheck, LeaseCallback
 from mnist_resnet.jobs.task import load_task
 from mnist_resnet.jobs.task_run import ShorterRun, TaskRun
 from mnist_resnet.jobs.weights import remove_unkept_weights
+from mnist_resnet.jobs.working_directory import keeping_working_directory
 from mnist_resnet.tracking.callback import Callback, Pruned, notify_lost
 from mnist_resnet.tracking.console import ProgressConsole
 
@@ -104,7 +105,8 @@ def run_job(
             context.progress.log(f"{job.name}: {crashes[-1]}; resumes from its last checkpoint ({retry})")
         writer = ResultWriter(job, lease, before)
         try:
-            _run(job, writer, lease, context, before, shorter)
+            with keeping_working_directory(context.progress.log):  # by what is called after the task
+                _run(job, writer, lease, context, before, shorter)
         finally:
             lease.release(writer.result["status"])
     except LeaseLost as lost:
@@ -146,7 +148,7 @@ def _run(
             callbacks=callbacks,
             own_callbacks=context.callbacks,
         )
-        with context.interrupt.ending_readers():
+        with keeping_working_directory(report), context.interrupt.ending_readers():
             load_task(config).run(task_run)
         writer.end(Status.COMPLETED)
         # Only now: until the result is on the disk, the checkpoint is the only copy of the job's work.

@@ -28,6 +28,7 @@ def run_search(folder: Path) -> None:
     Raises:
         Interrupted: The program was asked to end.
     """
+    folder = folder.absolute()  # a user's code may change the working directory
     spec, interrupt = read_spec(folder), Interrupt()
     on_failure = check_job(spec.corner_jobs()[0].config).sweep.on_failure
     with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(spec.trials) as progress:

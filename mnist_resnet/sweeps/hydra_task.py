@@ -84,7 +84,7 @@ def _run_single(job: JobSpec, folder: Path) -> int:
     try:
         with interrupt.listening(), ProgressConsole() as progress:
             # The user's own folder may be a link; a job's folder in a sweep may not.
-            there = folder.resolve() if folder.is_symlink() else folder
+            there = folder.resolve() if folder.is_symlink() else folder.absolute()
             result = run_job(job.as_recorded(read_result(folder)), there, ProcessContext(progress, interrupt))
     except Interrupted as interrupted:
         program, *typed = sys.argv

@@ -15,6 +15,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import to_json
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
 from mnist_resnet.jobs.task import load_task
+from mnist_resnet.jobs.working_directory import keeping_working_directory
 
 LOG = logging.getLogger("mnist_resnet")
 
@@ -52,7 +53,7 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
         if left <= 0:
             break
         try:
-            with _limited(left), downloads(may_download):
+            with _limited(left), downloads(may_download), keeping_working_directory(LOG.info):
                 config = check_job(job.config)
                 load_task(config).check_recipe(config)
         except DownloadNeeded:

@@ -95,6 +95,7 @@ def run_jobs(folder: Path, names: Sequence[str], on_failure: str, request: str |
     Raises:
         Interrupted: a signal or a stop request ended the run.
     """
+    folder = folder.absolute()  # a user's code may change the working directory
     sweep = read_sweep(folder)
     jobs = {job.name: job for job in sweep.jobs}
     interrupt = Interrupt()

@@ -46,6 +46,14 @@ def read_with_a_loader(_: ReadConfig, run: Run, stopped: bool) -> None:
     run.save(step)
 
 
+def leave(_: ReadConfig, run: Run, to: str, scale: float) -> None:
+    """Change the working directory."""
+    run.save(0)
+    os.chdir(to)
+    run.report(0, {"loss": scale * run.seed})
+    run.save(1)
+
+
 def explode(_: ReadConfig, run: Run) -> None:
     """Report a loss that is not a number."""
     run.report(0, {"loss": 1.0})

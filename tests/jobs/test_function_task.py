@@ -1,5 +1,6 @@
 """A training function of a user's own as a job: it resumes, is judged by its metrics, and is told what it got wrong."""
 
+import json
 import re
 import subprocess
 import sys
@@ -72,6 +73,40 @@ def test_readers_of_a_function_that_end_with_a_stop_do_not_fail_the_job(tmp_path
     result = run(specs[1], tmp_path / "killed")
     assert (result["status"], result["error"]["type"]) == ("failed", "RuntimeError")
     assert "DataLoader worker" in result["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "way", ["sequential", *(pytest.param(way, marks=pytest.mark.slow) for way in ("workers", "search", "single"))]
+)
+def test_a_function_that_changes_the_working_directory_leaves_its_results_in_the_sweep(
+    tmp_path: Path, way: str
+) -> None:
+    (tmp_path / "conf/task").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "conf/task/leave.yaml").write_text(
+        "# Leave.\ndefaults: [function]\n_target_: tests.jobs.descent.leave\n"
+        f"to: {elsewhere}\nscale: 1.0\ndevice: cpu\n"
+    )
+    words = {
+        "sequential": ["-m", "sweep.name=left", "seed=1,2,3"],
+        "workers": ["-m", "sweep.name=left", "seed=1,2,3", "hydra/launcher=workers", "hydra.launcher.workers=1"],
+        "search": ["-m", "sweep.name=left", "hydra/sweeper=search", "task.scale=interval(1,2)", "sweep.trials=3"],
+        "single": ["hydra.run.dir=left/one"],
+    }[way]
+    metric = "+metrics.loss={better: lower, scale: positive}"
+    program = [sys.executable, str(REPOSITORY / "train.py"), "--config-dir", "conf"]
+    done = subprocess.run(
+        [*program, *words, "task=leave", "tracking=none", metric],
+        cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(elsewhere.iterdir()) == []
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("**/left/*/result.json")]
+    assert [result["status"] for result in results] == ["completed"] * (1 if way == "single" else 3)
+    line = f"the working directory was changed to {elsewhere}, and is set back to {tmp_path}"
+    assert all(line in result["notes"] for result in results)
 
 
 def test_many_reports_are_all_written_without_rewriting_the_file_for_each(
