@@ -328,20 +328,24 @@ def test_contour_is_drawn_over_two_numeric_factors_and_importance_finds_the_one_
     browser: Chrome, tmp_path: Path
 ) -> None:
     factors: dict[str, list[Any]] = {"optim.lr": [0.005, 0.01, 0.02], "model.width": [16, 32, 64], "seed": [1, 2]}
-    page = write_page(tmp_path / "grid", SyntheticSweep(factors=factors, predictions=False))
+    # the last figures of runs that failed or diverged are no results
+    statuses: dict[int, Status | None] = {0: Status.FAILED, 17: Status.DIVERGED}
+    page = write_page(tmp_path / "grid", SyntheticSweep(factors=factors, statuses=statuses, predictions=False))
     load(browser, page)
     select(browser, "Show", "contour of two factors")
     drawn(browser, "explore")
     label = wait_for_plot(browser, "explore", "interpolated")
-    assert label == "test error, % over optim.lr and model.width, interpolated between 18 runs"
+    assert label == "test error, % over optim.lr and model.width, interpolated between 16 runs"
     contour = browser.find_elements(By.CSS_SELECTOR, "#explore .contour, #explore .contourlayer path")
     assert contour
-    assert len(browser.find_elements(By.CSS_SELECTOR, "#explore .scatterlayer path.point")) == 18
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#explore .scatterlayer path.point")) == 16
 
     browser.execute_script("document.querySelector('#explore').scrollIntoView(false)")
     shown = wait_for_plot(browser, "explore", "Importance").partition(": ")[2].removesuffix(" %").split(" %, ")
     shares = {name: int(share) for name, share in (entry.rsplit(" ", 1) for entry in shown)}
     frame = load_sweep(tmp_path / "grid")
+    assert frame["test_accuracy"].notna().all()
+    frame = frame[frame["status"] == "completed"]
     log_error = pd.Series(np.log(1 - frame["test_accuracy"].to_numpy(dtype=float)), frame.index)
     for factor in ("optim.lr", "model.width", "seed"):
         groups = log_error.groupby(frame[factor])
@@ -350,7 +354,18 @@ def test_contour_is_drawn_over_two_numeric_factors_and_importance_finds_the_one_
     assert shares["optim.lr"] > 50 > shares["model.width"]
     type_filter(browser, "width < 50")
     drawn(browser, "explore")
-    wait_for_plot(browser, "explore", "interpolated between 12 runs")
+    wait_for_plot(browser, "explore", "interpolated between 11 runs")
+    browser.find_element(By.CSS_SELECTOR, "#filters button[type=reset]").click()
+    select(browser, "Show", "points")
+    drawn(browser, "explore")
+    wait_for_plot(browser, "explore", "18 runs")
+    script = "return document.querySelector('#explore .plot').data[0].marker.symbol"
+    symbols = browser.execute_script(script)
+    assert [number for number, symbol in enumerate(symbols) if symbol == "circle-open"] == [0, 17]
+    assert "Hollow marks" in browser.find_element(By.ID, "explore").text
+    drawn(browser, "parallel")
+    label = browser.find_element(By.CSS_SELECTOR, "#parallel .plot").get_attribute("aria-label")
+    assert label == "Parallel coordinates of 16 runs"
 
 
 def test_contour_has_a_bounded_grid_however_many_values_there_are(browser: Chrome, tmp_path: Path) -> None:

@@ -40,10 +40,16 @@ function positions(item, numbers) {
 
 const measuredRuns = (...items) =>
   shown.filter((number) => items.every((item) => Number.isFinite(item.value(jobs[number]))));
+const isCompleted = (number) => jobs[number].status === "completed";
+// The last figures of a run that failed, diverged or goes on are no results.
+const completedRuns = (...items) => measuredRuns(...items).filter(isCompleted);
 
 // Traces of points: one for each level of a factor with few levels, else one with a scale of shades.
 function pointTraces(numbers, xs, ys, colouring, more = {}) {
-  const hover = (chosen) => chosen.map((number) => inert(runLabel(number)));
+  const hover = (chosen) =>
+    chosen.map((number) => inert(isCompleted(number) ? runLabel(number) : `${runLabel(number)} (${jobs[number].status})`));
+  const symbols = (chosen, symbol) =>
+    chosen.map((index) => (isCompleted(numbers[index]) ? symbol : `${symbol}-open`));
   const trace = (chosen, marker, name) => ({
     x: chosen.map((index) => xs[index]),
     y: chosen.map((index) => ys[index]),
@@ -52,7 +58,12 @@ function pointTraces(numbers, xs, ys, colouring, more = {}) {
     customdata: chosen.map((index) => numbers[index]),
     type: "scatter",
     mode: "markers",
-    marker: { size: 8, opacity: numbers.length > 300 ? 0.5 : 0.85, ...marker },
+    marker: {
+      size: 8,
+      opacity: numbers.length > 300 ? 0.5 : 0.85,
+      ...marker,
+      symbol: symbols(chosen, marker.symbol ?? "circle"),
+    },
     hovertemplate: "%{text}<br>%{x:.4~g}, %{y:.4~g}<extra></extra>",
     showlegend: Boolean(name),
     ...more,
@@ -145,7 +156,7 @@ function gridLines(values) {
 function contourPlot() {
   const y = chosenY();
   const [first, second] = contourFactors();
-  const numbers = measuredRuns(first, second, y);
+  const numbers = completedRuns(first, second, y);
   const log = [first, second].map((item) => spansDecades(numbers.map((number) => item.value(jobs[number]))));
   const [xs, ys] = [first, second].map((item) => numbers.map((number) => item.value(jobs[number])));
   const { lines: columns, lineOf: columnOf } = gridLines(xs);
@@ -221,7 +232,7 @@ function importance(item, numbers, values) {
 
 function importances() {
   const y = chosenY();
-  const numbers = measuredRuns(y);
+  const numbers = completedRuns(y);
   const values = numbers.map((number) => y.value(jobs[number]));
   // errors, losses and times differ by factors
   const scale = values.every((value) => value > 0) ? values.map(Math.log) : values;
@@ -300,14 +311,22 @@ function showExplore() {
             element(
               "p",
               { class: "quiet" },
-              "The share of the variance between the shown runs that lies between a factor's levels, each factor alone, less what chance would give. Shares of factors that act together may add up to more or less than 100 %.",
+              "The share of the variance between the shown runs that completed which lies between a factor's levels, each factor alone, less what chance would give. Shares of factors that act together may add up to more or less than 100 %.",
             ),
           ]
         : []),
     );
   };
   whenSeen(bars, fillBars);
-  place.append(controls, figure, bars);
+  const hasPartial = jobs.some(
+    (job, number) => !isCompleted(number) && results.some((item) => item.key !== "trial" && item.value(job) != null),
+  );
+  const hollow = element(
+    "p",
+    { class: "quiet" },
+    "Hollow marks are the last figures of runs that have not completed; contours leave them out.",
+  );
+  place.append(controls, figure, ...(hasPartial ? [hollow] : []), bars);
   listen(["shown", "plot", "x", "y", "colour"], figure.redraw);
   listen(["plot", "x", "y", "colour"], () => {
     const at = [...controls.querySelectorAll("select")].indexOf(document.activeElement);

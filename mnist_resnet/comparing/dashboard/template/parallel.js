@@ -33,7 +33,7 @@ function factorAxis(item) {
 }
 
 function resultAxis(item) {
-  const present = jobs.map(item.value).filter((value) => value > 0);
+  const present = jobs.filter((_, number) => isCompleted(number)).map(item.value).filter((value) => value > 0);
   if (!present.length) return null;
   const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
   const share = (value) => (value <= 0 ? 0 : high > low ? Math.log(value / low) / Math.log(high / low) : 0.5);
@@ -60,6 +60,7 @@ function linePaths(axes, colouring) {
   const faint = [];
   const visible = new Set(shown);
   jobs.forEach((_, number) => {
+    if (!isCompleted(number)) return;
     const places = axes.map((item) => item.place(number));
     const share = colouring.place(number);
     if (share == null || places.includes(null)) return;
@@ -125,7 +126,7 @@ function fillParallel(place, axes) {
   const size = { width: axisX(axes.length - 1) + PLOT.right, height: PLOT.height };
   const drawn = axes.map((item, index) => [axisMarks(item, index), dragStrip(item, index)]);
   place.replaceChildren(svg("svg", { ...size, "aria-hidden": "true" }, linePaths(axes, colouring), drawn.flat()));
-  place.setAttribute("aria-label", `Parallel coordinates of ${plural(shown.length, "run")}`);
+  place.setAttribute("aria-label", `Parallel coordinates of ${plural(shown.filter(isCompleted).length, "run")}`);
 }
 
 function showParallel() {
@@ -150,7 +151,7 @@ function showParallel() {
     element(
       "p",
       { class: "quiet" },
-      "One line per run; runs without a result are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results are logarithmic; colours go from blue (low) to orange (high).",
+      "One line per run; runs that have not completed are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results are logarithmic; colours go from blue (low) to orange (high).",
     ),
   );
   listen(["shown", "shade"], inner.redraw);

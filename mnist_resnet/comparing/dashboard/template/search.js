@@ -51,7 +51,7 @@ function historyPlot() {
         color: colour("c1"),
         symbol: "x",
       }),
-      ...(others.length ? [points("not ended", others, { color: colour("quiet"), symbol: "circle-open" })] : []),
+      ...(others.length ? [points("failed, diverged or not ended", others, { color: colour("quiet"), symbol: "circle-open" })] : []),
     ],
     layout: layout({
       height: 380,
