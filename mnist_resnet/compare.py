@@ -51,13 +51,13 @@ WIDTH = 200
 @interruptible
 def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist_resnet.compare") -> int:
     """Run the command and return its exit code: 2 for bad input, after one line on it."""
-    options = _parser(program).parse_args(arguments)
-    if options.format is None:
-        options.format = FORMAT_OF_SUFFIX.get(options.output.suffix.lower(), "rich") if options.output else "rich"
     if isinstance(sys.stdout, TextIOWrapper):
         # print a question mark for any character that the terminal can't show
         sys.stdout.reconfigure(errors="replace")
     try:
+        options = _parser(program).parse_args(arguments)
+        if options.format is None:
+            options.format = FORMAT_OF_SUFFIX.get(options.output.suffix.lower(), "rich") if options.output else "rich"
         run(options)
     except (UsageError, UnreadableFolder) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -78,9 +78,11 @@ def run(options: argparse.Namespace) -> None:
     _check_options(options)
     folders: list[Path] = options.folders
     if options.format == "html":
+        _require_jobs(*load_jobs(folders), folders)
         _dashboard(folders, options.output)
         return
     jobs, remarks = load_jobs(folders)
+    _require_jobs(jobs, remarks, folders)
     if options.format in ("png", "svg"):
         _figures(jobs, options)
         return
@@ -172,6 +174,26 @@ def _figures(jobs: Sequence[Job], options: argparse.Namespace) -> None:
         print(path)
 
 
+class _Once(argparse.Action):
+    """Keeps the value of an option that is given once; of several, argparse would silently drop all but the last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value.
+
+        Raises:
+            UsageError: the option was given before.
+        """
+        if getattr(namespace, self.dest) is not None:
+            raise UsageError(f"{option_string}: given twice; give it once")
+        setattr(namespace, self.dest, values)
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
@@ -180,16 +202,24 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="SWEEP_DIR", help="a sweep, a job, or a folder that contains them"
     )
-    parser.add_argument("--by", nargs="+", metavar="FACTOR", help="group by these factors only, such as model optim.lr")
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        action="extend",
+        metavar="FACTOR",
+        help="group by these factors only, such as model optim.lr",
+    )
     parser.add_argument(
         "--metric",
         nargs="+",
+        action="extend",
         metavar="METRIC",
         help="metrics to summarise; default: the task's own, such as test_accuracy",
     )
     parser.add_argument(
         "--smallest-effect",
         type=float,
+        action=_Once,
         metavar="SIZE",
         help="smallest difference of interest: percentage points for shares, such as accuracies, else the metric's "
         "unit; default: a tenth of the first level's error rate, or mean",
@@ -197,13 +227,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         choices=FORMATS,
+        action=_Once,
         help="rich: for a terminal; html: a dashboard; default: by the suffix of --output, else rich",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="output file; a folder for png and svg")
+    parser.add_argument(
+        "--output", type=Path, action=_Once, metavar="FILE", help="output file; a folder for png and svg"
+    )
     parser.add_argument("--wandb", action="store_true", help="create a workspace and a report on W&B instead")
     parser.add_argument(
         "--pair",
         nargs=2,
+        action=_Once,
         metavar="SIDE",
         help="compare image by image: two jobs by name, or groups such as model=stem3x3",
     )
@@ -213,7 +247,6 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _dashboard(folders: Sequence[Path], output: Path | None) -> None:
     from mnist_resnet.comparing.dashboard import write_dashboard
 
-    _require_jobs(*load_jobs(folders), folders)
     path = output or folders[0] / DASHBOARD
     write_dashboard(list(folders), path)
     print(path)

@@ -60,11 +60,14 @@ def compare_predictions(first: Sequence[Job], second: Sequence[Job]) -> McNemarR
     """Compare the predictions of two jobs, or of two groups of jobs.
 
     Raises:
-        UsageError: the two sides have different test sets, or one has no job.
+        UsageError: the two sides have different test sets or a common job, or one has no job.
         UnreadableFolder: a job's predictions are missing or broken.
     """
     if not first or not second:
         raise UsageError("image by image: each side needs at least one job with predictions")
+    if common := {job.folder for job in first} & {job.folder for job in second}:
+        both = f"the job {min(common).name} is" if len(common) == 1 else f"{len(common)} jobs are"
+        raise UsageError(f"image by image: {both} on both sides; give two sides without a job in common")
     by_job = {job.folder: correct_predictions(job) for job in (*first, *second)}
     if len({(test_set, len(right)) for test_set, right in by_job.values()}) > 1:
         raise UsageError("image by image: the jobs were tested on different images and can't be compared")

@@ -50,8 +50,11 @@ def test_folders_without_jobs_are_reported(tmp_path: Path, kind: str, capsys: py
     }
     if text := content.get(kind):
         (tmp_path / SWEEP).write_text(text)
-    assert main([str(tmp_path)]) == 0
-    assert "0 jobs" in capsys.readouterr().out
+    for style in ("rich", "markdown", "csv", "latex", "html"):
+        assert main([str(tmp_path), "--format", style]) == 2, style
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err.count("\n")) == ("", 1)
+        assert captured.err.startswith(f"error: {tmp_path}")
 
 
 def test_broken_folder_does_not_hide_a_valid_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +75,12 @@ def test_broken_folder_does_not_hide_a_valid_one(tmp_path: Path, capsys: pytest.
         (["SWEEP", "--metric", "beauty"], "beauty"),
         (["SWEEP", "--pair", "seed=1", "seed=77"], "seed=77"),
         (["SWEEP", "--pair", "seed=1", "seed=2"], "no predictions.npz"),
+        (["SWEEP", "--pair", "model=stem3x3,seed=1", "model=stem3x3,seed=1"], "2 jobs are on both sides"),
+        (["SWEEP", "--pair", "model=stem3x3,seed=1", "optim.lr=0.02"], "the job optim.lr=0.02,model=stem3x3,seed=1 is"),
+        (["SWEEP", "--pair", "seed=1", "seed=2", "--pair", "seed=2", "seed=3"], "--pair: given twice; give it once"),
+        (["SWEEP", "--smallest-effect", "1", "--smallest-effect", "2"], "--smallest-effect: given twice"),
+        (["SWEEP", "--format", "csv", "--format", "latex"], "--format: given twice"),
+        (["SWEEP", "--output", "a.md", "--output", "b.md"], "--output: given twice"),
         (["SWEEP", "--format", "markdown", "--output", "/nowhere/table.md"], "there is no folder /nowhere"),
         (["SWEEP", "--format", "html", "--output", "/nowhere/page.html"], "there is no folder /nowhere"),
         (["SWEEP", "--format", "html", "--output", "SWEEP"], "is a folder; give the name of a file"),
@@ -195,6 +204,17 @@ def test_page_on_two_sweeps_leaves_their_own_pages_alone(tmp_path: Path, capsys:
     assert main([*map(str, folders), "--format", "html", "--output", str(tmp_path / "both.html")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "both.html")
     assert (folders[0] / "dashboard.html").read_text() == "its own"
+
+
+def test_metrics_given_one_by_one_are_all_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    outputs = []
+    for names in (["test_loss", "--metric", "seconds"], ["test_loss", "seconds"]):
+        assert main([str(folder), "--by", "model", "--by", "optim.lr", "--metric", *names]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert main([str(folder), "--by", "model", "optim.lr", "--metric", "seconds"]) == 0
+    assert capsys.readouterr().out != outputs[0]
 
 
 def test_times_can_be_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

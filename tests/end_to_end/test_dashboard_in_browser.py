@@ -364,8 +364,8 @@ def test_contour_is_drawn_over_two_numeric_factors_and_importance_finds_the_one_
     assert [number for number, symbol in enumerate(symbols) if symbol == "circle-open"] == [0, 17]
     assert "Hollow marks" in browser.find_element(By.ID, "explore").text
     drawn(browser, "parallel")
-    label = browser.find_element(By.CSS_SELECTOR, "#parallel .plot").get_attribute("aria-label")
-    assert label == "Parallel coordinates of 16 runs"
+    lines = browser.find_element(By.CSS_SELECTOR, "#parallel .plot").get_attribute("aria-label")
+    assert lines == "Parallel coordinates of 16 runs"
 
 
 def test_contour_has_a_bounded_grid_however_many_values_there_are(browser: Chrome, tmp_path: Path) -> None:
