@@ -209,7 +209,9 @@ class Composer:
     def _refuse_sweep_settings(self, composed: DictConfig) -> None:
         """Reject a setting of the whole sweep in a swept file, such as an experiment: it would come too late."""
         for key, value in _settings(composed, self._nodes).items():
-            if self._settings.get(key) != value and key not in JOB_SETTINGS:
+            typed = self._settings.get(key)
+            is_same = typed == value or (typed != typed and value != value)  # nan is the same nan
+            if not is_same and key not in JOB_SETTINGS:
                 file = file_that_sets(composed, key) or "what is swept"
                 raise UsageError(
                     f"{key}={as_typed(value)}: set in {file}, where it has no effect; give it on the command line"

@@ -82,7 +82,7 @@ class Sweep(Section):
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
         | Literal["auto"]
     )
-    interval_width: float | None = Field(None, gt=0)
+    interval_width: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_seeds: int = Field(30, ge=2)
 
     @field_validator("objective")

@@ -30,6 +30,7 @@ from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import started_trials
 from mnist_resnet.search.trial_loop import run_search
 from mnist_resnet.search.trials import Trials
+from mnist_resnet.sweeps.added_seeds import refuse_without_added_seeds
 from mnist_resnet.sweeps.finish import no_summary, print_summary, run_launcher, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import job_list_lease, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
@@ -63,6 +64,7 @@ def search(
     show_log(plain_console())
     if config.sweep.get("seeds") == "auto":
         raise UsageError("sweep.seeds=auto: is not for a search, whose trials have one seed; run the best with it")
+    refuse_without_added_seeds(arguments)
     spec = compose_spec(arguments, params, config, context)
     corner_jobs = spec.corner_jobs()
     alone = rehearse(spec.sampler, spec.space, len(objective_of(corner_jobs[0].config).metrics))

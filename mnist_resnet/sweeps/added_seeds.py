@@ -102,13 +102,22 @@ def refuse_sources_with_added_seeds(swept: Sequence[str]) -> None:
             raise UsageError(f"sweep.seeds=auto: adds values of seed, but {key} is swept; give a number of seeds")
 
 
-def refuse_without_added_seeds(arguments: Sequence[str]) -> None:
-    """Reject settings of `sweep.seeds=auto` where they would have no effect.
+def refuse_without_added_seeds(arguments: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+    """Reject settings of seeds that would have no effect: those of `sweep.seeds=auto`, and `sweep.seeds` itself.
+
+    Args:
+        arguments: task overrides as typed, without `sweep.seeds=auto`.
+        params: the sweeper's own sweep, not resolved; a study's takes its seeds from `sweep.seeds`.
 
     Raises:
         UsageError: there is one.
     """
-    for argument in arguments:
-        key, _, value = argument.lstrip("+").partition("=")
+    typed = dict(argument.lstrip("+").partition("=")[::2] for argument in arguments)
+    left = {key: value for key, value in (params or {}).items() if key not in typed}
+    for key, value in typed.items():
+        if key == "sweep.seeds" and not any("sweep.seeds" in str(levels) for levels in left.values()):
+            if "seed" in typed:
+                raise UsageError(f"{key}={value}: has no effect beside seed={typed['seed']}; leave one of the two out")
+            raise UsageError(f"{key}={value}: is for a study (+sweep=NAME); elsewhere, sweep over -m seed=1,2,3")
         if key in ("sweep.interval_width", "sweep.max_seeds") and value != "null":
             raise UsageError(f"{key}={value}: is for sweep.seeds=auto; add it, or leave this out")

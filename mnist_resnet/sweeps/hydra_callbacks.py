@@ -58,10 +58,13 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.validation_errors import as_typed
     from mnist_resnet.config.yaml_values import refuse_ambiguous_values
+    from mnist_resnet.sweeps.added_seeds import refuse_without_added_seeds
 
     overrides = typed_overrides(config, "task")
     refuse_repeated_keys(override.partition("=")[0] for override in [*overrides, *typed_overrides(config, "hydra")])
     refuse_search_settings(overrides)
+    if config.sweep.get("seeds") != "auto":
+        refuse_without_added_seeds(overrides)
     for override in typed_overrides(config, "hydra"):
         if override.lstrip("+~").startswith((*(f"{plugin}=" for plugin in PLUGINS), *SWEEP_NODES)):
             raise UsageError(f"{override}: is for a sweep; add -m, or leave it out")

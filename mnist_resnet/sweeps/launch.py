@@ -12,7 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import check_targets, targets
@@ -85,7 +85,8 @@ def launch(
     show_log(plain_console())
     if config.sweep.get("seeds") == "auto":
         return _launch_rounds(arguments, params, config, context, task_function)
-    refuse_without_added_seeds(arguments)
+    sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
+    refuse_without_added_seeds(arguments, sweeper.get("params"))
     folder, jobs, swept = _compose_for_folder(arguments, params, config, context.config_loader)
     return _launch_jobs(folder, jobs, swept, config, context, task_function)[0]
 
@@ -103,6 +104,7 @@ def _launch_rounds(
         UsageError: as for `launch`.
     """
     refuse_with_added_seeds(arguments, config.sweep.get("detach"))
+    refuse_sources_with_added_seeds([*params] if config.sweep.get("design") == "one_source" else [])
     composed, swept = compose_jobs(arguments, {**params, "seed": "1"}, config, context.config_loader)
     refuse_sources_with_added_seeds(swept)
     settings = check_job(composed[0].config)

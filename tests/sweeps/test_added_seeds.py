@@ -91,6 +91,12 @@ def test_narrow_configs_get_no_more_seeds_and_another_width_goes_on(sweep: Run, 
         (("sweep.max_seeds=9", "seed=1,2"), "sweep.max_seeds=9: is for sweep.seeds=auto"),
         ((*AUTO, "sweep.max_seeds=1"), "sweep.max_seeds=1: must be 2 or more"),
         (("sweep.seeds=auto", "sweep.interval_width=0"), "sweep.interval_width=0: must be more than 0"),
+        (("sweep.seeds=auto", "sweep.interval_width=nan"), "sweep.interval_width=nan: must be a finite number"),
+        (("sweep.seeds=auto", "+sweep=variance"), "sweep.seeds=auto: adds values of seed, but seeds.init is swept"),
+        (("sweep.seeds=1", "+sweep=variance"), "is swept, with one seed of seeds.init, seeds.order, seeds.dropout"),
+        (("sweep.seeds=3", "optim.lr=0.1,0.2"), "sweep.seeds=3: is for a study (+sweep=NAME); elsewhere, sweep over"),
+        (("sweep.seeds=3", "+sweep=epochs", "seed=1,2"), "sweep.seeds=3: has no effect beside seed=1,2; leave one"),
+        (("sweep.seeds=3", "hydra/sweeper=search", "optim.lr=interval(0.1,0.2)"), "sweep.seeds=3: is for a study"),
         (("sweep.seeds=many",), "sweep.seeds=many"),
     ],
 )
@@ -109,6 +115,10 @@ def test_single_run_and_search_refuse_it(
 ) -> None:
     single = run_in_process([*place.common, *AUTO], place, monkeypatch, capfd)
     assert (single.code, single.err.count("\n")) == (2, 1)
+    for typed in ("sweep.seeds=3", "sweep.max_seeds=9"):
+        numbered = run_in_process([*place.common, typed], place, monkeypatch, capfd)
+        assert (numbered.code, numbered.err.count("\n")) == (2, 1)
+        assert f"{typed}: is for" in numbered.err
     assert "sweep.seeds=auto: adds seeds to a sweep, and this is a single run; add -m" in single.err
     searched = sweep(*AUTO, "hydra/sweeper=search", "optim.lr=interval(0.1,0.2)", "data.val_size=8")
     assert (searched.code, searched.err.count("\n")) == (2, 1)
