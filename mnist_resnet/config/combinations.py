@@ -73,8 +73,8 @@ def one_source(levels: Sequence[Sequence[str]]) -> list[Combination]:
         keys = (override_key(options[0]) for options in levels)
         if single := [key for key in keys if key.startswith(f"{SEEDS}.")]:
             raise UsageError(
-                f"sweep.design=one_source: no source of randomness is swept, with one seed of {', '.join(single)}; give "
-                "two or more, such as sweep.seeds=5 for a study"
+                f"sweep.design=one_source: no source of randomness is swept, with one seed of {', '.join(single)}; "
+                "give two or more, such as sweep.seeds=5 for a study"
             )
         raise UsageError(
             f"sweep.design=one_source: no source of randomness is swept; sweep over one of "
