@@ -1,5 +1,6 @@
 """The study: Optuna's record of a search's trials, in a journal file that all workers share."""
 
+import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -51,7 +52,10 @@ def open_storage(folder: Path) -> JournalStorage:
         refuse_links(folder, [JOURNAL])
         _cut_torn_line(file)
         return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
-    except (RefusedFile, ValueError, KeyError, TypeError, RecursionError) as error:
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, RefusedFile):
+            raise
+        # Optuna replays what the lines say: on others than its own it raises whatever comes of it.
         raise UnreadableFolder(f"{file}: can't be read ({wording(error)})") from None
 
 
@@ -67,6 +71,9 @@ def _cut_torn_line(file: Path) -> None:
         if whole < len(content):
             with file.open("r+b") as opened:
                 opened.truncate(whole)
+        if whole:
+            # Optuna takes a last line that is no JSON for unfinished, and fails when another one follows it.
+            json.loads(content[:whole].splitlines()[-1])
     finally:
         lock.release()
 

@@ -85,7 +85,7 @@ class TrialStates:
     def _status(
         self, trial: FrozenTrial, sweep: Sweep | None, jobs: Mapping[str, JobSpec], peers: Peers | None
     ) -> TrialStatus:
-        job = jobs.get(trial.user_attrs.get(JOB, ""))
+        job = jobs.get(str(trial.user_attrs.get(JOB, "")))
         if job is None or sweep is None:
             return "no job"
         state = self.job_state(sweep, job)

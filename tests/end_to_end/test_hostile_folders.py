@@ -11,17 +11,24 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from mnist_resnet import compare, evaluate, predict, publish, restore, resume, sweep, work
+from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.jobs.lease import acquire_lease
+from mnist_resnet.search.spec import read_spec
+from mnist_resnet.search.study import started_trials
+from mnist_resnet.search.trials import Trials
+from mnist_resnet.sweeps.folder import job_state, read_sweep
 
 FROZEN = Path(__file__).parents[1] / "frozen_sweeps"
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -122,13 +129,15 @@ def _replace_file(draw: Draw, file: Path) -> None:
 
 
 @contextmanager
-def _hostile(draw: Draw, name: str) -> Iterator[Path]:
-    """Copy a stored sweep, and damage it."""
+def _hostile(draw: Draw, name: str, pattern: str = "*") -> Iterator[Path]:
+    """Copy a stored sweep, and damage one or two of its files that match a pattern."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / name
         shutil.copytree(FROZEN / name, folder)
         for _ in range(draw(st.integers(1, 2))):
-            files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+            files = sorted(path for path in folder.rglob(pattern) if path.is_file() and not path.is_symlink())
+            if not files:  # the only one was replaced
+                break
             file = draw(st.sampled_from(files))
             is_text = file.suffix in (".json", ".jsonl", ".journal")
             ways = [_damage_bytes, _replace_file, *(3 * [_damage_text] if is_text else [])]
@@ -216,7 +225,9 @@ def _assert_answers(draw: Draw, capsys: pytest.CaptureFixture[str], commands: in
             assert not MARK.exists(), name
 
 
-QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=25, database=None)
+QUICK = settings(
+    deadline=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck), max_examples=25, database=None
+)
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +250,32 @@ def test_an_answer_or_one_line(data: st.DataObject, capsys: pytest.CaptureFixtur
 @given(data=st.data())
 def test_an_answer_or_one_line_whatever_is_damaged(data: st.DataObject, capsys: pytest.CaptureFixture[str]) -> None:
     _assert_answers(data.draw, capsys, commands=10)
+
+
+@seed(22)
+@settings(QUICK, max_examples=40)
+@given(data=st.data())
+def test_attempts_are_read_whatever_is_damaged(data: st.DataObject, capsys: pytest.CaptureFixture[str]) -> None:
+    with _hostile(data.draw, SWEEP, "[0-9]*.json") as folder, _time_limit():
+        assert sweep.main([str(folder)]) == 0
+        state = LeaseMonitor().state(folder / "launches")
+        for job in read_sweep(folder).jobs:
+            job_state(read_sweep(folder), job, LeaseMonitor())
+            lease = acquire_lease(folder / job.name, LeaseMonitor())
+            assert lease is None or not lease.lost
+            if lease is not None:
+                lease.abandon()
+    assert state in ("free", "held", "dead", "released")
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+@seed(23)
+@settings(QUICK, max_examples=40)
+@given(data=st.data())
+def test_a_journal_is_read_or_refused_whatever_is_damaged(data: st.DataObject) -> None:
+    with _hostile(data.draw, SEARCH, "study.journal") as folder, _time_limit(), suppress(UnreadableFolder):
+        trials = Trials(folder, read_spec(folder), LeaseMonitor(), print)
+        assert set(trials.states.statuses()) <= {trial.number for trial in started_trials(trials.storage)}
 
 
 @pytest.mark.parametrize(
