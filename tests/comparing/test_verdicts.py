@@ -11,7 +11,7 @@ from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
-from mnist_resnet.config.metric import BUILT_IN
+from mnist_resnet.config.metric import BUILT_IN, named
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import seeds, write_job
 
@@ -233,10 +233,51 @@ def test_overridden_experiment_is_another_config(tmp_path: Path) -> None:
         (0.85, "about 85.0 %", 0.8495, 0.8505),
         (0.995, "roughly 99.5 per cent", 0.9945, 0.9955),
         (0.85, "most of them", 0.845, 0.855),
+        (0.99, "0.990", 0.9895, 0.9905),
+        (0.99, "accuracy .9900", 0.98995, 0.99005),
+        (0.99, "0,990 (three seeds)", 0.9895, 0.9905),
+        (0.99, "99 % (0.990)", 0.9895, 0.9905),
+        (0.99, "error 1.0 %", 0.9895, 0.9905),
+        (0.99, "an error of 0.0100", 0.98995, 0.99005),
+        (0.99, "error rate 1 %", 0.985, 0.995),
+        (0.99, "0.990 after 1.000 epochs", 0.9895, 0.9905),
+        (0.99, "99 % in 99.00 s", 0.985, 0.995),
+        (1.0, "1.00 after 100 epochs", 0.995, 1.005),
+        (0.9994, "as in the paper", 0.99935, 0.99945),
     ],
 )
 def test_claim_covers_values_that_round_to_it_as_written(value: float, words: str, low: float, high: float) -> None:
     assert claimed(value, words).bounds() == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "half"),
+    [(0.001, "1.0e-3", 5e-5), (1e-5, "tiny", 5e-6), (0.05, "0.050", 5e-4), (3.0, "a loss of 3", 0.5)],
+)
+def test_digits_of_a_loss_are_those_written(value: float, words: str, half: float) -> None:
+    low, high = Claim(named("test_loss"), "last", value, words).bounds()
+    assert (low, high) == pytest.approx((value - half, value + half))
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "is_maximum"),
+    [
+        (0.99, "up to 99 %", True),
+        (0.99, "Up to about 99.0 %", True),
+        (0.99, "an accuracy of up to 0.990 after 30 epochs", True),
+        (0.99, "accuracies as high as 99 % in at most 30 epochs", True),
+        (0.99, "99 % at most", True),
+        (0.95, "95 % after up to 30 epochs", False),
+        (0.95, "at most 30 epochs give 95 %", False),
+        (0.95, "95 % at most 30 epochs later", False),
+        (0.95, "with up to thirty epochs 95 %", False),
+        (0.30, "30 % after up to 30 epochs", False),
+        (0.99, "errors of up to 1 %", False),
+        (0.99, "about 99 %", False),
+    ],
+)
+def test_words_make_a_maximum_only_of_the_claimed_figure(value: float, words: str, is_maximum: bool) -> None:
+    assert claimed(value, words).is_maximum == is_maximum
 
 
 def test_claim_covers_no_less_than_one_test_image() -> None:
