@@ -7,9 +7,10 @@ here.
 
 import logging
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy
@@ -68,7 +69,7 @@ class ComponentState:
         """
         states, generators = {}, {}
         for part in self._parts():
-            if _is_generator(part.value):
+            if is_generator(part.value):
                 generators[part.path] = _generator_state(part.value)
             elif _has_state(part.value) and not part.is_covered:
                 states[part.path] = part.value.state_dict()
@@ -114,7 +115,7 @@ class ComponentState:
     def host_state(self) -> dict[str, Any]:
         """Return what is not on the device, by key: neither a CUDA graph nor compiled code can change it."""
         on_host = [part for part in self._parts() if not _is_on_device(part.value)]
-        generators = {part.path: _generator_state(part.value) for part in on_host if _is_generator(part.value)}
+        generators = {part.path: _generator_state(part.value) for part in on_host if is_generator(part.value)}
         attributes = {
             f"{path}.{name}": value
             for path, changed in self._changed_attributes().items()
@@ -134,7 +135,7 @@ class ComponentState:
             f"{part.path} is a {type(part.value).__name__}, whose state no checkpoint can hold: if the job is "
             f"interrupted, it ends with other bits"
             for part in self._parts()
-            if isinstance(part.value, Iterator) and not hasattr(part.value, "__dict__")
+            if isinstance(part.value, Iterator) and not _has_attributes(part.value)
         ]
 
     def _changed_attributes(self) -> dict[str, dict[str, Any]]:
@@ -186,11 +187,25 @@ def _attributes(value: Any) -> dict[Any, Any]:
         return {"self": value.__self__}
     if isinstance(value, FunctionType):
         return {name: cell.cell_contents for name, cell in _cells(value).items()} | vars(value)
-    if _is_generator(value):
+    if is_generator(value):
         return {}
-    own: dict[str, Any] = getattr(value, "__dict__", {})
+    own: dict[str, Any] = getattr(value, "__dict__", {}) | _slots(value)
     internal = INTERNAL if isinstance(value, nn.Module) else OPTIMIZER_INTERNAL if isinstance(value, Optimizer) else ()
     return {name: content for name, content in own.items() if name not in internal}
+
+
+def _slots(value: Any) -> dict[str, Any]:
+    """Return what an object keeps in `__slots__`; those of the standard library are caches as often as state."""
+    found: dict[str, Any] = {}
+    for kind in type(value).__mro__:
+        if kind.__module__.partition(".")[0] not in sys.stdlib_module_names:
+            members = {name: member for name, member in vars(kind).items() if isinstance(member, MemberDescriptorType)}
+            found |= {name: getattr(value, name) for name in members if hasattr(value, name)}
+    return found
+
+
+def _has_attributes(value: Any) -> bool:
+    return hasattr(value, "__dict__") or bool(_slots(value))
 
 
 def _cells(function: FunctionType) -> dict[str, Any]:
@@ -201,15 +216,17 @@ def _cells(function: FunctionType) -> dict[str, Any]:
 def _set_attribute(value: Any, name: str, content: Any) -> None:
     if isinstance(value, FunctionType) and name in _cells(value):
         _cells(value)[name].cell_contents = content
-    else:
+    elif name in getattr(value, "__dict__", {}) or not hasattr(type(value), name):
         vars(value)[name] = content
+    else:
+        object.__setattr__(value, name, content)  # even in a frozen data class with slots
 
 
 def _plain(part: Part) -> dict[str, Any]:
     """Return those attributes that are plain values, unless a `state_dict` speaks for the object."""
     value = part.value
     is_own = isinstance(value, nn.Module | FunctionType) or not (part.is_covered or _has_state(value))
-    if not is_own or isinstance(value, partial | MethodType) or not hasattr(value, "__dict__"):
+    if not is_own or isinstance(value, partial | MethodType) or not _has_attributes(value):
         return {}
     return {name: content for name, content in _attributes(value).items() if _is_plain(content)}
 
@@ -263,7 +280,8 @@ def _on(device: str, value: Any) -> Any:
     return unpack(pack(value, copied=lambda tensor: tensor.to(device, copy=True)))
 
 
-def _is_generator(value: Any) -> bool:
+def is_generator(value: Any) -> bool:
+    """Return whether `value` is a random generator whose state can be read and set."""
     return isinstance(value, GENERATORS) and not isinstance(value, random.SystemRandom)
 
 

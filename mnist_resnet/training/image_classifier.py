@@ -25,6 +25,7 @@ from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.component_state import equal
 from mnist_resnet.training.loop import Training, log_probabilities, train
+from mnist_resnet.training.module_generators import unsaved_module_generators
 from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.predictions import test_set_sha256, write_predictions
 from mnist_resnet.training.recipe import try_recipe
@@ -73,7 +74,7 @@ def run(run: TaskRun) -> None:
     if state is not None:
         training.restore(state)
     left_out, why = set_up(training, is_settled=bool(run.numerics))
-    not_saved = training.components.not_saved()
+    not_saved = [*training.components.not_saved(), *unsaved_module_generators(run.job.config)]
     run.writer.note(*left_out, *not_saved)
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     run.writer.start(training, config.epochs, parameters, training.numerics.as_dict(), training.numerics.device)

@@ -24,6 +24,7 @@ from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.components import on_device
 from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.module_generators import unsaved_module_generators
 from tests.small_training import (
     SIGNATURE,
     RecordingCallback,
@@ -119,6 +120,22 @@ class OwnNoise:
         return images + 0.1 * torch.randn(images.shape, generator=self.generator)
 
 
+class Slotted:
+    """An augmentation that keeps all that it has in `__slots__`, one of them private, one not always there."""
+
+    __slots__ = ("__level", "calls", "generator", "later")
+
+    def __init__(self, _: Tensor) -> None:
+        self.__level, self.calls, self.generator = 1.0, 0, numpy.random.default_rng(8)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        self.__level *= 0.9
+        if self.calls == 2:
+            self.later = 0.5
+        return images * (self.__level + self.generator.normal() + getattr(self, "later", 0.0)) / self.calls
+
+
 class NoiseModule(nn.Module):
     """A module that holds other kinds of generators, in a list and a mapping."""
 
@@ -204,6 +221,7 @@ KINDS: dict[str, dict[str, dict[str, Any]]] = {
     "loss with a closure": {"loss": {"_target_": f"{HERE}.counted"}},
     "loss that holds a state": {"loss": {"_target_": f"{HERE}.WithMemory"}},
     "augmentation with a generator": {"augmentation": {"_target_": f"{HERE}.OwnNoise", "_partial_": True}},
+    "augmentation with slots": {"augmentation": {"_target_": f"{HERE}.Slotted", "_partial_": True}},
     "augmentation with generators": {"augmentation": {"_target_": f"{HERE}.NoiseModule", "_partial_": True}},
     "NumPy learning rates": {"schedule": {"_target_": f"{HERE}.numpy_rate", "_partial_": True}},
     "schedule with a closure": {"schedule": {"_target_": f"{HERE}.drifting", "_partial_": True}},
@@ -295,6 +313,20 @@ def test_what_has_a_state_that_can_not_be_saved_is_named() -> None:
     (line,) = state_of(Streamed()).not_saved()
     assert line.startswith("loss.weights is a cycle, whose state no checkpoint can hold")
     assert state_of(nn.CrossEntropyLoss()).not_saved() == []
+
+
+MODULE_GENERATORS = (numpy.random.default_rng(1), numpy.random.RandomState(1), random.Random(1), torch.Generator())
+NUMPY, LEGACY, PYTHON, PYTORCH = MODULE_GENERATORS
+SHARED = torch.default_generator
+
+
+def test_generators_of_modules_are_named() -> None:
+    for target in (f"{HERE}.Slotted", f"{HERE}.WithMemory.Memory"):
+        lines = unsaved_module_generators({"loss": {"_target_": target}})
+        names = [f"{HERE}.{name}" for name in ("NUMPY", "LEGACY", "PYTHON", "PYTORCH")]
+        assert [line.partition(" is a ")[0] for line in lines] == names
+    ours = resolved()
+    assert unsaved_module_generators(ours | {"tracking": {"_target_": f"{HERE}.Slotted"}}) == []
 
 
 def test_a_generator_that_is_made_later_is_named() -> None:
