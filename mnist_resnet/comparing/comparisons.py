@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effect
+from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effect, undecided_text
 from mnist_resnet.comparing.factors import other_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
@@ -131,7 +131,7 @@ def _answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
     at_level = [levels == level_text(level) for level in (comparison.better, comparison.worse)]
     sides = [spread(frame["measure"][chosen]) for chosen in at_level]
     paired = effect(frame, comparison.factor, (comparison.worse, comparison.better), others, "measure")
-    (paired,) = correct([paired])
+    (paired,) = correct([replace(paired, ends=measure.ends)])
     finding, reason = _finding(paired, measure.higher_is_better)
     for level, chosen in zip((comparison.better, comparison.worse), at_level, strict=True):
         members = [job for job, is_member in zip(jobs, chosen, strict=True) if is_member]
@@ -184,9 +184,7 @@ def _finding(paired: Effect, higher_is_better: bool) -> tuple[Finding, str]:
     if paired.conclusion == Conclusion.EQUIVALENT:
         return Finding.EQUIVALENT, f"no difference larger than {paired.margin:.2g}, a tenth of the claimed worse"
     if not paired.significant:
-        needed = paired.test.seeds_needed
-        more = f", {needed} seeds would tell {paired.margin:.2g}" if needed and needed > paired.seeds else ""
-        return Finding.UNDECIDED, f"{corrected}{more}"
+        return Finding.UNDECIDED, f"{corrected}, {undecided_text(paired, f'{paired.margin:.2g}')}"
     is_better = (paired.mean > 0) == higher_is_better
     return (Finding.SHOWN if is_better else Finding.REVERSED), corrected
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from math import prod
 
@@ -15,11 +16,13 @@ from mnist_resnet.comparing.levels import ABSENT, level_text
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import (
     LEVEL,
+    MAX_SEEDS,
     MeanTest,
     differs_without_spread,
     heterogeneity_p,
     holm,
     mean_test,
+    seeds_needed,
 )
 from mnist_resnet.comparing.statistics import spread
 from mnist_resnet.config.metric import Metric
@@ -62,6 +65,9 @@ class Effect:
         heterogeneity: p value for the same effect in all cells; nan for a single cell or seed, or without spread.
         unjudged: whether the cells differ by exactly as much in all seeds, so that no test says if that is chance.
         within: the effect in each cell, where these disagree or the design has holes; empty for a single cell.
+        start: mean of the metric that the change is added to; for an interaction, what there would be without it.
+        ends: smallest and largest possible value of the metric, which bound the interval.
+        family: number of tests that it was corrected for by `correct`.
         where: the other factors' levels, for the effect in one cell of several.
         adjusted: `test.p` corrected for the number of effects by `correct`; before that, the same as `test.p`.
         equivalence_adjusted: `test.equivalence_p`, corrected likewise.
@@ -80,24 +86,45 @@ class Effect:
     heterogeneity: float = float("nan")
     unjudged: bool = False
     within: tuple["Effect", ...] = ()
+    start: float = float("nan")
+    ends: tuple[float, float] = (float("-inf"), float("inf"))
+    family: int = 1
     where: dict[str, str] = field(default_factory=dict)
     adjusted: float = float("nan")
     equivalence_adjusted: float = float("nan")
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % confidence interval (Student's t over seeds); nan without an interval."""
-        return float(np.clip(self.test.low, -1, 1)) if self.metric.is_share else self.test.low
+        """Lower end of the 95 % confidence interval (Student's t over seeds), cut at what is possible; nan without."""
+        return float(np.clip(self.test.low, *self._possible))
 
     @property
     def high(self) -> float:
-        """Upper end of the 95 % confidence interval; nan without an interval."""
-        return float(np.clip(self.test.high, -1, 1)) if self.metric.is_share else self.test.high
+        """Upper end of the 95 % confidence interval, likewise."""
+        return float(np.clip(self.test.high, *self._possible))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the interval is cut at what is possible."""
+        return self.test.low < self.low or self.test.high > self.high
 
     @property
     def p(self) -> float:
         """Two-sided p value for a mean of zero; not corrected for the number of effects tested."""
         return self.test.p
+
+    @property
+    def _possible(self) -> tuple[float, float]:
+        low, high = (end - self.start if self.start == self.start else end for end in self.ends)
+        return low, high
+
+    @cached_property
+    def seeds_needed(self) -> int | None:
+        """Seeds that find a difference of `margin` with 80 % power at the strictest step of Holm's correction.
+
+        None if there are more than `MAX_SEEDS`, or if it can't be told.
+        """
+        return seeds_needed(self.test.sd, self.margin, LEVEL / self.family) if self.p == self.p else None
 
     @property
     def is_mixed(self) -> bool:
@@ -131,10 +158,21 @@ def correct(found: Sequence[Effect]) -> list[Effect]:
     """Return the effects as one family of tests, with p values corrected for their number (Holm)."""
     adjusted = holm([effect.test.p for effect in found])
     equivalence = holm([effect.test.equivalence_p for effect in found])
+    tests = sum(effect.test.p == effect.test.p for effect in found)
     return [
-        replace(effect, adjusted=p, equivalence_adjusted=q)
+        replace(effect, adjusted=p, equivalence_adjusted=q, family=max(1, tests))
         for effect, p, q in zip(found, adjusted, equivalence, strict=True)
     ]
+
+
+def undecided_text(effect: Effect, size: str) -> str:
+    """Return the number of seeds that an undecided effect calls for, or why none can be given."""
+    if not effect.margin > 0:
+        return "no smallest difference to look for: set --smallest-effect"
+    needed = effect.seeds_needed
+    if needed is not None and needed <= effect.seeds:
+        return f"neither zero nor {size} is excluded, though {needed} seeds find {size} in four of five studies"
+    return f"{needed or f'more than {MAX_SEEDS}'} seeds would tell {size}"
 
 
 def spell_out(found: Sequence[Effect]) -> list[Effect]:
@@ -191,6 +229,7 @@ def interactions(
                     before,
                     difference=after.difference - before.difference,
                     planned=after.planned.mul(before.planned, fill_value=0),
+                    start=after.first + before.difference,
                 )
                 if not pairs.difference.dropna(how="all").empty:
                     found.append(
@@ -230,6 +269,8 @@ class _Pairs:
         others: the other factors; a column's name holds a level of each, separated by `\x1f`.
         combinations: number of combinations of the other factors' levels.
         first: the metric at the first level, laid out like `difference`.
+        start: what the difference is added to, to give the metric of a group of runs; for an interaction, what that
+            group would have without it.
     """
 
     difference: pd.DataFrame
@@ -237,6 +278,7 @@ class _Pairs:
     others: tuple[str, ...]
     combinations: int
     first: pd.DataFrame
+    start: pd.DataFrame
 
 
 def _paired(
@@ -259,6 +301,7 @@ def _paired(
         others=tuple(others),
         combinations=prod(other_levels[other].nunique() for other in others),
         first=first.mean().unstack("cell"),
+        start=first.mean().unstack("cell"),
     )
 
 
@@ -298,6 +341,8 @@ def _summarise(
         complete=balanced.shape[1] == pairs.combinations,
         heterogeneity=heterogeneity_p(balanced.to_numpy(dtype=float)),
         unjudged=differs_without_spread(balanced.to_numpy(dtype=float)),
+        start=float(pairs.start.reindex_like(balanced).to_numpy(dtype=float).mean()) if len(values) else float("nan"),
+        ends=metric.ends,
         adjusted=test.p,
         equivalence_adjusted=test.equivalence_p,
     )
@@ -310,7 +355,7 @@ def _summarise(
 
 
 def _in_cell(effect: Effect, pairs: _Pairs, cell: str, margin: float | None) -> Effect:
-    tables = {name: getattr(pairs, name)[[cell]] for name in ("difference", "planned", "first")}
+    tables = {name: getattr(pairs, name)[[cell]] for name in ("difference", "planned", "first", "start")}
     alone = replace(pairs, **tables, combinations=1)
     return replace(_summarise(effect.factors, effect.levels, effect.metric, alone, margin), where=_where(pairs, cell))
 

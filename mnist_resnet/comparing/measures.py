@@ -1,6 +1,7 @@
 """Measures that decide a claim without a figure: one number per job, by name."""
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ SPIKE_REACH = 3.0
 """Interquartile ranges above the upper quartile from which a batch's loss counts as a spike (Tukey's "far out")."""
 
 
+PER_CENT = (0.0, 100.0)
+"""Ends of a measure in per cent."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number per job.
@@ -25,11 +30,13 @@ class Measure:
         description: what the measure is, with its unit.
         value: computes the measure of a job; nan if the job did not record it.
         higher_is_better: whether a higher value is better.
+        ends: the smallest and the largest possible value.
     """
 
     description: str
     value: Callable[[Job], float]
     higher_is_better: bool
+    ends: tuple[float, float] = (0.0, math.inf)
 
 
 def _last(key: str) -> Callable[[Job], float]:
@@ -106,8 +113,12 @@ def _number(value: object) -> float:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "test_error": Measure("test error in the last epoch, %", _error("test_accuracy"), higher_is_better=False),
-    "train_error": Measure("training error in the last epoch, %", _error("train_accuracy"), higher_is_better=False),
+    "test_error": Measure(
+        "test error in the last epoch, %", _error("test_accuracy"), higher_is_better=False, ends=PER_CENT
+    ),
+    "train_error": Measure(
+        "training error in the last epoch, %", _error("train_accuracy"), higher_is_better=False, ends=PER_CENT
+    ),
     "test_loss": Measure("test loss in the last epoch", _last("test_loss"), higher_is_better=False),
     "first_epoch_train_loss": Measure(
         "training loss of the first epoch", first_epoch_train_loss, higher_is_better=False
@@ -122,17 +133,24 @@ MEASURES: Mapping[str, Measure] = {
         "seconds for training alone", lambda job: _number(job.result.get("training_seconds")), higher_is_better=False
     ),
     "overfitting_gap": Measure(
-        "training less test accuracy in the last epoch, percentage points", overfitting_gap, higher_is_better=False
+        "training less test accuracy in the last epoch, percentage points",
+        overfitting_gap,
+        higher_is_better=False,
+        ends=(-100.0, 100.0),
     ),
     "test_loss_rise": Measure("last test loss as a multiple of the lowest", test_loss_rise, higher_is_better=False),
     "largest_setback": Measure(
-        "largest fall of test accuracy between two epochs, percentage points", largest_setback, higher_is_better=False
+        "largest fall of test accuracy between two epochs, percentage points",
+        largest_setback,
+        higher_is_better=False,
+        ends=PER_CENT,
     ),
     "loss_spikes": Measure(
         f"batches of the last epoch with a loss more than {SPIKE_REACH:g} interquartile ranges above the upper "
         "quartile, %",
         loss_spikes,
         higher_is_better=False,
+        ends=PER_CENT,
     ),
     "loss_unsteadiness": Measure(
         "standard deviation of log10 of the batch loss in the last epoch", loss_unsteadiness, higher_is_better=False
@@ -152,4 +170,8 @@ def measure_of(name: str, config: Mapping[str, Any]) -> Measure | None:
     factor = 100 if metric.is_share else 1
     if metric.better is None:
         return None
-    return Measure(metric.title, lambda job: factor * _number(job.history.value(metric)), metric.better == "higher")
+    low, high = metric.ends
+    ends = (factor * low, factor * high)
+    return Measure(
+        metric.title, lambda job: factor * _number(job.history.value(metric)), metric.better == "higher", ends
+    )

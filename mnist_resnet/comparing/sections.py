@@ -15,6 +15,7 @@ from mnist_resnet.comparing.effects import (
     effects,
     interactions,
     spell_out,
+    undecided_text,
 )
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
@@ -25,7 +26,7 @@ from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
 from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
-from mnist_resnet.comparing.significance import LEVEL, MAX_SEEDS
+from mnist_resnet.comparing.significance import LEVEL
 from mnist_resnet.comparing.statistics import FEW_RUNS
 from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Judgement, Verdict
 from mnist_resnet.config.metric import BUILT_IN, Metric
@@ -223,6 +224,13 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     return lines
 
 
+CUT_TEXT = (
+    " Intervals are cut at what is possible: from the mean seen at the first level, no error rate falls below 0 or "
+    "exceeds 100 %, and no loss or time falls below 0."
+)
+"""Said where an interval is cut."""
+
+
 def effects_text(metric: Metric) -> str:
     """Return what an effect is and how its interval comes about."""
     what, data = f"{metric.pick} {metric.title}", ""
@@ -244,7 +252,9 @@ def words_text(listed: Sequence[Effect], margin: float | None) -> str:
         f"Shown: corrected p below {LEVEL:.2g}, by Holm's method for the number of tests in this table ({count}). "
         f"No difference: none larger than the smallest one of interest, {size}, by two one-sided t tests, corrected "
         "likewise. Undecided: neither; the number of seeds is what finds a difference of that size in four of five "
-        "studies, at the spread seen here."
+        f"studies, at the spread seen here and at the strictest step of the correction (p below {LEVEL:.2g} / {count})."
+        + CUT_TEXT
+        * any(effect.is_cut for effect in listed)
     )
 
 
@@ -284,9 +294,8 @@ def conclusion_text(effect: Effect) -> str:
         return f"no difference larger than {size}"
     if effect.conclusion == Conclusion.SMALL:
         return f"shown, but smaller than {size}"
-    needed = effect.test.seeds_needed
-    if effect.conclusion == Conclusion.UNDECIDED and (needed is None or needed > effect.seeds):
-        return f"undecided ({needed or f'more than {MAX_SEEDS}'} seeds would tell {size})"
+    if effect.conclusion == Conclusion.UNDECIDED:
+        return f"undecided ({undecided_text(effect, size)})"
     if effect.conclusion == Conclusion.NO_INTERVAL:
         return "no interval: one seed" if effect.seeds == 1 else "no interval: all seeds agree exactly"
     return str(effect.conclusion)

@@ -28,14 +28,14 @@ class MeanTest:
         low, high: 95 % confidence interval (Student's t).
         p: two-sided p value for a mean of zero.
         equivalence_p: p value for a mean at least `margin` away from zero, on either side (two one-sided tests).
-        seeds_needed: pairs that find a mean of `margin` with 80 % power; None beyond `MAX_SEEDS`, or if unknown.
+        sd: standard deviation of the differences.
     """
 
     low: float = float("nan")
     high: float = float("nan")
     p: float = float("nan")
     equivalence_p: float = float("nan")
-    seeds_needed: int | None = None
+    sd: float = float("nan")
 
 
 def mean_test(differences: NDArray[np.float64], margin: float) -> MeanTest:
@@ -55,21 +55,26 @@ def mean_test(differences: NDArray[np.float64], margin: float) -> MeanTest:
         high=mean + half,
         p=float(2 * t_tail(abs(mean) / error, n - 1)),
         equivalence_p=float(t_tail((margin - abs(mean)) / error, n - 1)),
-        seeds_needed=seeds_needed(sd, margin),
+        sd=sd,
     )
 
 
-def seeds_needed(sd: float, difference: float) -> int | None:
+def seeds_needed(sd: float, difference: float, level: float = LEVEL) -> int | None:
     """Return the number of pairs with which a two-sided paired t test finds a difference with 80 % power.
 
-    From the noncentral t distribution (Cohen, Statistical Power Analysis, 1988, section 2.2).
+    From the noncentral t distribution (Cohen, Statistical Power Analysis, 1988, section 2.2). None beyond `MAX_SEEDS`.
+
+    Args:
+        sd: standard deviation of the differences.
+        difference: the mean to be found.
+        level: level of significance; of one of m tests that Holm's method corrects, `LEVEL` / m at its strictest step.
     """
     if not difference > 0:
         return None
     from scipy.stats import nct
 
     def finds_it(count: int) -> bool:
-        critical = t_quantile(1 - LEVEL / 2, count - 1)
+        critical = t_quantile(1 - level / 2, count - 1)
         return bool(nct.sf(critical, count - 1, np.sqrt(count) * difference / sd) >= POWER)
 
     # power grows with the number

@@ -19,6 +19,9 @@ from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 
 TOGETHER = "all together"
 
+LARGEST_SD = 0.5
+"""Largest standard deviation of a fraction of one: half of the runs at 0, half at 1."""
+
 SPEED = ("seconds", "training_seconds", "images_per_second")
 """Columns that differ between runs of equal numbers."""
 
@@ -139,13 +142,13 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
     lines = [
         f"Standard deviation of {metric.label} between runs that differ in one source of randomness alone, all other "
         "seeds being the same; its 95 % interval is from the chi-square distribution, so that it rests on normally "
-        "distributed runs.",
+        "distributed runs" + (", cut at 50 points, the most there can be." if metric.is_share else "."),
     ]
     if len(varied) > 1:
         lines.append(
             "Share: the variance over that of runs in which all of these sources differ; its interval is from Fisher's "
-            "F. Shares need not add up to 100 %: sources act together, and each is known from few runs only. Effects, "
-            "intervals and verdicts are on the runs in which all sources differ."
+            "F, and both are cut at 100 %. Shares need not add up to 100 %: sources act together, and each is known "
+            "from few runs only. Effects, intervals and verdicts are on the runs in which all sources differ."
         )
     return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
 
@@ -172,10 +175,13 @@ def _row(entry: Contribution, metric: Metric, changes_nothing: bool) -> dict[str
         word = "no effect: all runs are equal" if changes_nothing else "nothing to judge by: all runs agree exactly"
         return row | {"95 % interval of sd": word}
     if known:
-        row["95 % interval of sd"] = f"{format_metric(metric, entry.low)} to {format_metric(metric, entry.high)}"
-    if entry.share == entry.share:
-        row["share"] = f"{100 * entry.share:.0f} %"
-        row["its 95 % interval"] = f"{100 * entry.share_low:.0f} to {100 * entry.share_high:.0f} %"
+        low, high = (min(end, LARGEST_SD) if metric.is_share else end for end in (entry.low, entry.high))
+        row["95 % interval of sd"] = f"{format_metric(metric, low)} to {format_metric(metric, high)}"
+    if entry.share_low > 1:
+        row |= {"share": "over 100 %", "its 95 % interval": "spreads more than all together"}
+    elif entry.share == entry.share:
+        row["share"] = f"{100 * min(1.0, entry.share):.0f} %"
+        row["its 95 % interval"] = f"{100 * entry.share_low:.0f} to {100 * min(1.0, entry.share_high):.0f} %"
     return row
 
 

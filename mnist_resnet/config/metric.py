@@ -49,6 +49,11 @@ class Metric:
         return self.is_share and self.better != "lower"
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest possible value."""
+        return (float("-inf") if self.scale == "free" else 0.0), 1.0 if self.is_share else float("inf")
+
+    @property
     def error(self) -> str:
         """What it lacks to one, in words: the test error of the test accuracy."""
         return f"{self.label.removesuffix('accuracy').strip()} error".strip()

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effects, interactions, spell_out
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.sections import effects_section
+from mnist_resnet.comparing.sections import conclusion_text, effects_section
+from mnist_resnet.comparing.significance import seeds_needed
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import write_job
 
@@ -57,7 +59,9 @@ def test_effect_on_the_error_rate_is_paired_by_seed_and_other_factor() -> None:
     # seed 0: −(0.02 + 0.08) / 2 = −0.05; seed 1: −(0.03 + 0.05) / 2 = −0.04
     assert found.mean == pytest.approx(-0.045)
     # s = 0.01 / √2, so s / √2 = 0.005, and t(0.975, 1) = 12.706
-    assert (found.low, found.high) == pytest.approx((-0.045 - 0.06353, -0.045 + 0.06353), abs=1e-5)
+    assert (found.test.low, found.test.high) == pytest.approx((-0.045 - 0.06353, -0.045 + 0.06353), abs=1e-5)
+    # at level 0 the mean error rate is 0.0925, and none falls below zero
+    assert (found.low, found.high) == pytest.approx((-0.0925, -0.045 + 0.06353), abs=1e-5)
     assert (found.seeds, found.cells, found.significant) == (2, 2, False)
 
 
@@ -293,4 +297,51 @@ def test_pair_that_did_not_complete_is_not_called_unplanned(tmp_path: Path) -> N
 
 def test_no_bound_of_a_difference_of_accuracies_is_impossible() -> None:
     (found,) = effects(grid({("0", ""): [0.1, 0.9], ("1", ""): [0.9, 0.2]}), "a", [])
-    assert (found.low, found.high) == (-1, 1)
+    assert (found.low, found.high) == pytest.approx((-0.5, 0.5))
+    # error rates of 6.8 % or so at ten epochs: no change takes them below zero
+    (found,) = effects(grid({("10", ""): [0.9310, 0.9326], ("30", ""): [0.9592, 0.9680]}), "a", [])
+    assert found.test.low < -found.start == pytest.approx(-0.0682)
+    assert found.low == pytest.approx(-0.0682)
+    assert found.is_cut
+    (found,) = interactions(grid(CROSSED), ["a", "b"])
+    # errors, as seen without the interaction: seed 0: 0.1 − 0.02; seed 1: 0.08 − 0.03
+    assert found.start == pytest.approx(0.065)
+    assert (found.low, found.high) == pytest.approx((-0.065, -0.04 + 0.25412), abs=1e-5)
+
+
+@pytest.mark.parametrize(("metric", "low"), [("train_loss", -0.2), ("training_seconds", -0.2), ("gap", -1.0)])
+def test_no_loss_or_time_falls_below_zero(metric: str, low: float) -> None:
+    rows = [{"a": a, "seed": seed, metric: value} for a, values in TIMES.items() for seed, value in enumerate(values)]
+    (found,) = effects(frame(rows), "a", [], metric)
+    assert found.test.low < -1
+    assert max(found.low, -1.0) == pytest.approx(low)
+
+
+TIMES = {"0": [0.1, 0.3], "1": [0.15, 0.1]}
+
+
+def test_seeds_needed_are_those_of_the_strictest_step_of_the_family() -> None:
+    cells = {("0", ""): noisy(0.99, 5, 0.002), **{(str(level), ""): noisy(0.99, 5, 0.002)[::-1] for level in (1, 2, 3)}}
+    found = effects(grid(cells), "a", [])
+    (alone,), family = correct(found[:1]), correct(found)
+    assert alone.seeds_needed == seeds_needed(alone.test.sd, alone.margin)
+    assert {effect.seeds_needed for effect in family} == {seeds_needed(alone.test.sd, alone.margin, 0.05 / 3)}
+    assert alone.seeds_needed is not None
+    assert family[0].seeds_needed is not None
+    assert family[0].seeds_needed > alone.seeds_needed
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ([0.990, 0.988, 0.992], [0.989, 0.990, 0.991], "seeds would tell 0.1"),
+        ([1.0, 1.0, 1.0], [1.0, 0.999, 0.999], "no smallest difference to look for: set --smallest-effect"),
+        (noisy(0.99, 8), noisy(0.9894, 8, 0.0008)[::-1], "neither zero nor 0.1 is excluded, though 6 seeds find 0.1"),
+    ],
+)
+def test_undecided_never_stands_without_a_number_or_a_reason(
+    first: list[float], second: list[float], text: str
+) -> None:
+    found = effects(grid({("0", ""): first, ("1", ""): second}), "a", [])[0]
+    found = replace(found, adjusted=0.06, equivalence_adjusted=0.5)
+    assert text in conclusion_text(found)

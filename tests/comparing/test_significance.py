@@ -64,6 +64,12 @@ def test_seeds_needed_agree_with_published_tables_and_statsmodels(size: float, p
     assert math.ceil(TTestPower().solve_power(effect_size=size, alpha=0.05, power=0.8)) == pairs
 
 
+def test_seeds_needed_at_a_stricter_level_agree_with_statsmodels() -> None:
+    assert seeds_needed(1.0, 0.5, 0.05 / 10) == math.ceil(
+        TTestPower().solve_power(effect_size=0.5, alpha=0.005, power=0.8)
+    )
+
+
 @pytest.mark.parametrize(("sd", "difference", "pairs"), [(1.0, 0.01, None), (1.0, 1000.0, 2), (1.0, 0.0, None)])
 def test_seeds_needed_at_the_extremes(sd: float, difference: float, pairs: int | None) -> None:
     assert seeds_needed(sd, difference) == pairs

@@ -46,6 +46,17 @@ def test_share_is_of_variances_on_the_scale_of_the_intervals() -> None:
     assert all(value != value for value in (alone.low, alone.high, alone.share))
 
 
+def test_no_printed_bound_of_a_spread_is_impossible(tmp_path: Path) -> None:
+    folder = SyntheticSweep(rows=one_source_rows(2, "init", "order"), predictions=False).write(tmp_path / "sweep")
+    jobs, _ = load_jobs([folder])
+    for job, accuracy in zip(jobs, (0.5, 0.55, 0.56, 0.6), strict=False):
+        job.result["last"]["test_accuracy"] = accuracy
+    (section,) = (section for section in sweep_report(jobs).sections if section.title == "Variance by source")
+    assert "cut at 50 points" in section.lines[0]
+    assert all(row.endswith(" to 50.00") for row in section.table["95 % interval of sd"][:3])
+    assert all(row == "0 to 100 %" for row in section.table["its 95 % interval"][:2])
+
+
 def test_seed_label_names_what_is_set_apart() -> None:
     assert seed_label({"seed": 3}) == 3
     assert seed_label({"seed": 3, "seeds": dict.fromkeys(("init", "order"))}) == 3
