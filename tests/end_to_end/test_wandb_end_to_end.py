@@ -206,7 +206,7 @@ def test_documented_leet_command_shows_the_runs(place: Place, offline: tuple[Pat
     _watch_terminal(line[1].replace("SWEEP_DIR", str(sweep)), place, until=[*shown, "Name: optim.lr=0.0"])
 
 
-def _watch_terminal(line: str, place: Place, until: list[str], timeout: float = 30) -> None:
+def _watch_terminal(line: str, place: Place, until: list[str], timeout: float = 60) -> None:
     """Run a command line in a 200 × 50 terminal until all texts in `until` have appeared."""
     process, terminal = pty.fork()
     if process == 0:
@@ -220,6 +220,6 @@ def _watch_terminal(line: str, place: Place, until: list[str], timeout: float = 
             if select.select([terminal], [], [], 0.2)[0]:
                 drawn += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(terminal, 65536).decode(errors="replace"))
     finally:
-        os.kill(process, signal.SIGKILL)
+        os.killpg(process, signal.SIGKILL)  # the shell leads a session of its own; W&B's process is in its group
         os.waitpid(process, 0)
         os.close(terminal)
