@@ -18,7 +18,7 @@ from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.split import AnySplit, Split, StreamedSplit
 from mnist_resnet.data.stream import StreamedDataSet, StreamedItems
-from mnist_resnet.data.targets import check_targets, kind_of
+from mnist_resnet.data.targets import Kind, check_targets, kind_of
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import from_json, to_json
 
@@ -128,6 +128,15 @@ def check_split(data: Data, split_seed: int | None) -> None:
             f"seeds.split={split_seed}: has no effect, all {available} images are trained on; set data.val_size or "
             f"data.train_size"
         )
+
+
+def target_kind(data: Data) -> Kind:
+    """Return the kind of the targets that the config `data` describes.
+
+    Raises:
+        UsageError: As in `load`.
+    """
+    return kind_of(_decoded(_source_node(data)).train.example[1], data.classes)
 
 
 def is_published(data: Data) -> bool:

@@ -60,7 +60,7 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
             return
         except _TimeIsUp:
             LOG.info("%s: two images took longer than %.0f s", name, left)
-        except (UsageError, SystemExit) as error:  # a component may try to end the process
+        except UsageError as error:
             if on_failure == "stop":
                 raise UsageError(f"{name}: {error} (sweep.on_failure=stop; nothing has been started)") from None
             LOG.warning("%s will fail: %s", name, error)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from mnist_resnet.config.schema import Config
-from mnist_resnet.data.batches import DataSplits, check_split, decode, load
+from mnist_resnet.data.batches import DataSplits, check_split, decode, load, target_kind
 from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.data.split import Split
-from mnist_resnet.errors import wording
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.checkpoint import random_states
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
@@ -51,7 +51,18 @@ def check_data(config: Config) -> str | None:
     """
     decode(config.data)
     check_split(config.data, config.seeds.split)
+    _check_loss(config)
     return fingerprint(config.data)
+
+
+def _check_loss(config: Config) -> None:
+    loss = config.loss.target
+    if loss.endswith(("CrossEntropyLoss", ".cross_entropy")) and target_kind(config.data) == "yes_or_no":
+        raise UsageError(
+            f"loss._target_={loss}: is for one class each, and the targets are yes-or-no labels, float32 [n, "
+            f"{config.data.classes}]; take loss=binary_cross_entropy, or make one-hot labels classes, int64 [n], by "
+            f"labels.argmax(1)"
+        )
 
 
 def check_recipe(config: Config) -> None:

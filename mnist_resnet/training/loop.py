@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.averaging import Averaging
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.component_state import ComponentState
-from mnist_resnet.training.components import on_device, trained_with, without_parameters
+from mnist_resnet.training.components import building, on_device, trained_parameters, without_parameters
 from mnist_resnet.training.cuda_graph import Update
 from mnist_resnet.training.eager_optimizer import use_eager_optimizers
 from mnist_resnet.training.learning_rate import ScheduleSteps, build_schedule
@@ -100,30 +101,36 @@ class Training:
         self.config, self.splits, self.numerics = config, splits, numerics
         after_building = _random_states_of_dropout(config, splits, numerics)
         seed_everything(config.seed_of("init"))
-        self.model: nn.Module = build(config.model.node()).to(numerics.device)
-        if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
-            self.model.eval()(splits.train.batch(slice(0, 1))[0])
+        with building("model"):
+            self.model: nn.Module = build(config.model.node()).to(numerics.device)
+            if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
+                self.model.eval()(splits.train.batch(slice(0, 1))[0])
         if config.optim.target not in TAKES_ROWS_ONLY:
             use_channels_last(self.model, numerics)
-        self.loss: LossFunction = on_device(build(config.loss.node()), numerics.device)
-        trained = trained_with(self.model, self.loss)
+        with building("loss"):
+            self.loss: LossFunction = on_device(build(config.loss.node()), numerics.device)
+        trained = trained_parameters(self.model, self.loss, config.model.target)
         groups = config.optim.groups
-        parameters = parameter_groups(list(trained), groups) if groups else [parameter for _, parameter in trained]
+        parameters = parameter_groups(trained, groups) if groups else [parameter for _, parameter in trained]
         use_eager_optimizers()
-        self.optimizer: Optimizer = build(config.optim.node())(parameters)
+        with building("optim"):
+            self.optimizer: Optimizer = build(config.optim.node())(parameters)
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
-        self.schedule: LRScheduler = build_schedule(
-            config.schedule, self.optimizer, self.steps_per_epoch, config.epochs
-        )
+        with building("schedule"):
+            self.schedule: LRScheduler = build_schedule(
+                config.schedule, self.optimizer, self.steps_per_epoch, config.epochs
+            )
         self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval, self.has_accuracy)
-        self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
+        with building("averaging"):
+            self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].
         example = splits.train.example[0].to(numerics.device)
         black = splits.train.normalise(torch.zeros_like(example[:, :1, :1] if example.ndim == 3 else example))
-        augment = build(config.augmentation.node())
-        augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
+        with building("augmentation"):
+            augment = build(config.augmentation.node())
+            augment = on_device(augment(black) if config.augmentation.partial else augment, numerics.device)
         self.augment: Callable[[Tensor], Tensor] = without_parameters(augment)
         if config.seeds.augmentation is not None:
             self.augment = OwnStream(self.augment, config.seeds.augmentation, numerics.device)
@@ -131,12 +138,14 @@ class Training:
         self.own_step: Step | None = None
         others = {"loss": self.loss, "augmentation": self.augment}
         if config.training.step is not None:
-            self.own_step = on_device(build(config.training.step.node()), numerics.device)
+            with building("training.step"):
+                self.own_step = on_device(build(config.training.step.node()), numerics.device)
             others |= {"training.step": self.own_step}
         self.components = ComponentState(own | others, covered=set(own), device=numerics.device)
-        self.metrics = {
-            name: on_device(build(node.node()), numerics.device) for name, node in config.training.metrics.items()
-        }
+        self.metrics: dict[str, Any] = {}
+        for name, node in config.training.metrics.items():
+            with building(f"training.metrics.{name}"):
+                self.metrics[name] = on_device(build(node.node()), numerics.device)
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)

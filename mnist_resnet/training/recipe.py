@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 from hydra.errors import InstantiationException
-from torch import Tensor
+from torch import Tensor, nn
 
 from mnist_resnet.config.schema import Config
 from mnist_resnet.config.section import Component
@@ -16,6 +16,7 @@ from mnist_resnet.data.targets import summed_loss
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
+from mnist_resnet.training.components import BUILDING
 from mnist_resnet.training.loop import Training, predict
 from mnist_resnet.training.numerics import resolve
 from mnist_resnet.training.own_metrics import own_values
@@ -34,10 +35,13 @@ def try_recipe(config: Config) -> None:
         UsageError: Something fails. The message names the config's keys.
     """
     before, metrics = random_states(DEVICE), [f"training.metrics.{name}" for name in config.training.metrics]
+    with _naming(config, "data"):
+        splits = load(config.data, DEVICE)
     try:
         with _naming(config, *PARTS, *metrics):
             numerics = replace(resolve(config.trainer), device=DEVICE, precision="fp32")
-            training = Training(config, load(config.data, DEVICE), numerics)
+            training = Training(config, splits, numerics)
+        _logits(training, training.model)
         training.model.train()
         set_mode([training.optimizer], "train")
         _step(training, torch.arange(min(2, len(training.splits.train))))
@@ -69,19 +73,39 @@ def _step(training: Training, indices: Tensor) -> None:
 
 @torch.no_grad()
 def _evaluate(training: Training) -> None:
-    images, labels = training.splits.test.batch(slice(0, 2))
-    with _naming(training.config, "model"):
-        logits = training.averaging.model.eval()(images)
-    if not isinstance(logits, Tensor):
-        raise UsageError(
-            f"model._target_={training.config.model.target}: returns a {type(logits).__name__} when it is evaluated; "
-            f"it must return one tensor"
-        )
+    _, labels = training.splits.test.batch(slice(0, 2))
+    logits = _logits(training, training.averaging.model)
     summed_loss(logits, labels, training.splits.test.kind)
     for name, metric in training.metrics.items():
         with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of two images, not every class has one
             own_values({name: metric}, logits, labels)
+
+
+@torch.no_grad()
+def _logits(training: Training, model: nn.Module) -> Tensor:
+    """Return what the network predicts for two images.
+
+    Raises:
+        UsageError: That is no tensor, or not of the shape that the targets ask for.
+    """
+    images, labels = training.splits.test.batch(slice(0, 2))
+    target, classes = f"model._target_={training.config.model.target}", training.config.data.classes
+    with _naming(training.config, "model"):
+        logits = model.eval()(images)
+    if not isinstance(logits, Tensor):
+        raise UsageError(f"{target}: returns a {type(logits).__name__} when it is evaluated; it must return one tensor")
+    if classes is None:
+        return logits
+    kind, shape = training.splits.test.kind, list(logits.shape)
+    expected = [len(labels), classes, *(labels.shape[1:] if kind == "classes" else [])]
+    has_more = kind == "classes" and len(shape) > 1 and shape[1] > classes
+    if shape != (expected[:1] + shape[1:2] + expected[2:] if has_more else expected):
+        raise UsageError(
+            f"{target}: returns {shape} for {len(labels)} images or other inputs; data.classes={classes} asks for "
+            f"{expected}"
+        )
+    return logits
 
 
 @contextmanager
@@ -91,12 +115,15 @@ def _naming(config: Config, *keys: str) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a component may try to end the process
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        named = [f"{key}._target_={target}" for key in keys if (target := _target(config, key))]
-        built = [shown for shown in named if isinstance(error, InstantiationException) and _names(error, shown)]
+        notes = getattr(error, "__notes__", [])
+        built = [key for key in keys if f"{BUILDING}{key}" in notes]
+        named = [f"{key}._target_={target}" for key in built or keys if (target := _target(config, key))]
         message = " ".join(str(cause).split())[:300] or type(cause).__name__
-        raise UsageError(f"{', '.join(built[:1] or named)}: {message}") from error
+        if isinstance(error, SystemExit):
+            message = f"ends the process, with exit code {message}"
+        raise UsageError(f"{', '.join(named)}: {message}") from error
 
 
 def _target(config: Config, key: str) -> str | None:
@@ -104,7 +131,3 @@ def _target(config: Config, key: str) -> str | None:
         return config.training.metrics[key.rpartition(".")[2]].target
     node = config.training.step if key == "training.step" else getattr(config, key)
     return node.target if isinstance(node, Component) else None
-
-
-def _names(error: InstantiationException, shown: str) -> bool:
-    return f"'{shown.partition('=')[2]}'" in str(error)

@@ -1,5 +1,6 @@
 """Data of any kind: floats, tokens, many classes, yes-or-no labels, numbers, and PyTorch's data sets, all trained."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.in_memory import in_memory
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.training.image_classifier import check_data
 from mnist_resnet.training.recipe import try_recipe
 from tests.small_training import differences, new_training, resolved, trained
 from tests.small_training import in_memory as in_memory_split
@@ -142,6 +144,56 @@ def test_targets_that_do_not_fit_are_refused(kind: str, section: str, changes: d
         nodes["loss"] = {"_target_": "torch.nn.MSELoss"}
     with pytest.raises(UsageError, match=message):
         try_recipe(config(nodes))
+
+
+def one_hot() -> DataSet:
+    """Floats [n, 4], and the largest of them as one-hot floats."""
+    inputs = torch.rand(150, 4, generator=torch.Generator().manual_seed(2))
+    return _split(inputs, torch.nn.functional.one_hot(inputs.argmax(1), 4).float())
+
+
+def test_one_hot_labels_with_cross_entropy_are_refused_with_what_to_do() -> None:
+    model = {"_target_": f"{HERE}.linear", "inputs": 4, "outputs": 4}
+    nodes = {"data": {"_target_": f"{HERE}.one_hot", "classes": 4}, "model": model}
+    message = r"loss\._target_=torch\.nn\.CrossEntropyLoss: is for one class each, .*binary_cross_entropy, or .*argmax"
+    with pytest.raises(UsageError, match=message):
+        check_data(config(nodes))
+    check_data(config(nodes | {"loss": {"_target_": "torch.nn.BCEWithLogitsLoss"}}))
+
+
+def ends(code: int) -> nn.Module:
+    sys.exit(code)
+
+
+class EndsWhenUsed(nn.Linear):
+    def forward(self, _: Tensor) -> Tensor:
+        sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    ("section", "node", "message"),
+    [
+        ("model", {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 299},
+         rf"^model\._target_={HERE}\.linear: returns \[2, 299\] for 2 images .*classes=300 asks for \[2, 300\]$"),
+        ("model", {"_target_": "torch.nn.Flatten", "start_dim": 0}, r"^model\._target_=torch\.nn\.Flatten: has no p"),
+        ("model", {"_target_": f"{HERE}.ends", "code": 3}, rf"^model\._target_={HERE}\.ends: ends .* exit code 3$"),
+        ("model", {"_target_": f"{HERE}.EndsWhenUsed", "in_features": 3, "out_features": 3},
+         rf"^model\._target_={HERE}\.EndsWhenUsed: ends the process, with exit code 3$"),
+        ("augmentation", {"_target_": f"{HERE}.ends", "code": 4}, rf"^augmentation\._target_={HERE}\.ends: ends .* 4$"),
+        ("optim", {"_target_": "torch.optim.RMSprop", "lr": 1.0, "alpha": -1.0, "_partial_": True},
+         r"^optim\._target_=torch\.optim\.RMSprop: Invalid alpha value: -1\.0$"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_fails_names_the_part_alone(section: str, node: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        try_recipe(config(KINDS["more than 256 classes"] | {section: node}))
+
+
+def test_recipes_of_every_kind_are_fine_and_so_are_more_outputs_than_classes() -> None:
+    for nodes in KINDS.values():
+        try_recipe(config(nodes))
+    model = {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 301}
+    try_recipe(config(KINDS["more than 256 classes"] | {"model": model}))
 
 
 def test_floats_are_normalised_only_by_what_the_config_gives() -> None:
