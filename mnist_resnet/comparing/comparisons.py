@@ -1,5 +1,6 @@
 """Tests claims without a figure: whether one level of a factor does better than another in a given measure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -133,13 +134,20 @@ def _answer(comparison: Comparison, jobs: Sequence[Job]) -> Answer:
     paired = effect(frame, comparison.factor, (comparison.worse, comparison.better), others, "measure")
     (paired,) = correct([replace(paired, ends=measure.ends)])
     finding, reason = _finding(paired, measure.higher_is_better)
+    compared = [job for number, job in enumerate(jobs) if job.completed and any(side.iloc[number] for side in at_level)]
+    lacking = sum(math.isnan(measure.value(job)) for job in compared)
+    if lacking:
+        what = f"usable {measure.file}" if measure.file else "figure of it"
+        text = f"{lacking} of {len(compared)} completed jobs have no {what}"
+        reason = f"{reason}; {text}" if paired.seeds else text
     for level, chosen in zip((comparison.better, comparison.worse), at_level, strict=True):
         members = [job for job, is_member in zip(jobs, chosen, strict=True) if is_member]
         diverged = sum(job.status == Status.DIVERGED for job in members)
         if diverged > (completed := sum(job.completed for job in members)):
             reason = f"of {level_text(level)}, {diverged} jobs diverged and {completed} completed"
             finding = Finding.DIVERGES
-    return Answer(comparison, measure, finding, reason + _missing_text(paired), sides[0], sides[1], paired)
+    missing = _missing_text(paired, "can be used" if lacking else "completed")
+    return Answer(comparison, measure, finding, reason + missing, sides[0], sides[1], paired)
 
 
 def _as_family(found: Sequence[Answer]) -> list[Answer]:
@@ -162,9 +170,9 @@ def _measure(name: str, jobs: Sequence[Job]) -> Measure | None:
     return next(filter(None, (measure_of(name, job.config) for job in jobs)), None)
 
 
-def _missing_text(paired: Effect) -> str:
+def _missing_text(paired: Effect, word: str) -> str:
     used = paired.seeds * paired.cells
-    texts = [f"; {used} of {used + paired.left_out} pairs completed"] if paired.left_out else []
+    texts = [f"; {used} of {used + paired.left_out} pairs {word}"] if paired.left_out else []
     if paired.cells > 1 and not paired.complete:
         texts.append(f"; over {paired.cells} combinations of the other factors, not all")
     return "".join(texts)

@@ -31,12 +31,14 @@ class Measure:
         value: computes the measure of a job; nan if the job did not record it.
         higher_is_better: whether a higher value is better.
         ends: the smallest and the largest possible value.
+        file: the file of a job's folder that it is computed from; None for its metrics.
     """
 
     description: str
     value: Callable[[Job], float]
     higher_is_better: bool
     ends: tuple[float, float] = (0.0, math.inf)
+    file: str | None = None
 
 
 def _last(key: str) -> Callable[[Job], float]:
@@ -151,9 +153,13 @@ MEASURES: Mapping[str, Measure] = {
         loss_spikes,
         higher_is_better=False,
         ends=PER_CENT,
+        file=BATCH_LOSSES,
     ),
     "loss_unsteadiness": Measure(
-        "standard deviation of log10 of the batch loss in the last epoch", loss_unsteadiness, higher_is_better=False
+        "standard deviation of log10 of the batch loss in the last epoch",
+        loss_unsteadiness,
+        higher_is_better=False,
+        file=BATCH_LOSSES,
     ),
 }
 """The measures that a config's `comparisons` may name, beside its metrics."""

@@ -74,9 +74,10 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for judgement in judgements:
         if judgement.verdict not in (Verdict.NOT_STATED, Verdict.TOO_FEW) and judgement.reason not in PLAIN_REASONS:
-            reasons.setdefault((judgement.verdict, judgement.reason), []).append(judgement.group)
+            named = f"{judgement.group}, “{judgement.claim.words}”" if judgement.claim.words else judgement.group
+            reasons.setdefault((judgement.verdict, judgement.reason), []).append(named)
     for (verdict, reason), groups in reasons.items():
-        lines.append(f"{verdict.capitalize()} ({', '.join(dict.fromkeys(groups))}): {reason}.")
+        lines.append(f"{verdict.capitalize()} ({'; '.join(dict.fromkeys(groups))}): {reason}.")
     by_epoch = [_epochs_row(judgement, counts) for judgement in judgements if (counts := judgement.epoch_counts)]
     return [
         Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object)),
@@ -211,7 +212,8 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     for effect in found:
         if not effect.within or effect.is_average:
             continue
-        test = "no test, with so few seeds"
+        # untested, the largest part without gaps has a single combination, or a single seed
+        test = f"no test, since they have {'one seed' if effect.cells > 1 else 'too few seeds'} in common"
         if effect.heterogeneity == effect.heterogeneity:
             test = f"p {p_text(effect.heterogeneity, equals='= ')}"
         elif effect.unjudged:

@@ -1,7 +1,7 @@
 """Seeds that are added until a config's interval is narrow enough: when to look, and what the looks cost."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,14 +123,18 @@ def target_of(settings: Mapping[str, Any]) -> Target | None:
 
 
 def stored_target(jobs: Sequence[Job]) -> Target | None:
-    """Return how narrow an interval the last launch of these jobs' sweep wanted; None unless they are of one sweep."""
+    """Return how narrow an interval the last launch of these jobs' sweep wanted; None unless they are all of one sweep.
+
+    Of some jobs of a sweep it can't be told how far their configs have come.
+    """
     folders = {job.folder.parent for job in jobs}
-    return target_of(_stored_settings(folders.pop())) if len(folders) == 1 else None
+    return target_of(_stored_settings(folders.pop(), {job.folder.name for job in jobs})) if len(folders) == 1 else None
 
 
-def _stored_settings(folder: Path) -> Mapping[str, Any]:
+def _stored_settings(folder: Path, names: Set[str]) -> Mapping[str, Any]:
     try:
-        settings = read_json(folder / SWEEP)["jobs"][0]["config"]["sweep"]
+        entries = read_json(folder / SWEEP)["jobs"]
+        settings = entries[0]["config"]["sweep"] if {entry["name"] for entry in entries} <= names else {}
     except (UnreadableFolder, OSError, LookupError, TypeError):
         return {}
     known = isinstance(settings, dict) and isinstance(settings.get("interval_width"), (int, float))

@@ -187,3 +187,18 @@ def test_comparisons_are_corrected_for_their_number(tmp_path: Path) -> None:
         for job in study(tmp_path / "five", better, worse)
     ]
     assert {answer.finding for answer in answers(jobs)[0]} == {Finding.UNDECIDED}
+
+
+def test_measure_that_was_not_recorded_is_the_reason(tmp_path: Path) -> None:
+    jobs = study(tmp_path, [0.99, 0.98, 0.99], [0.95, 0.95, 0.94], measure="loss_spikes")
+    (found,), _ = answers(jobs)
+    assert (found.finding, found.reason.partition(";")[0]) == (
+        Finding.NO_PAIRS,
+        "6 of 6 completed jobs have no usable batch_losses.npy",
+    )
+    assert "completed" not in found.reason.partition(";")[2]
+    for number, job in enumerate(jobs):
+        if job.config["seed"] != 2:
+            write_losses(job.folder, [*np.linspace(1, 2, 20), 50.0 * (1 + number % 2)])
+    (found,), _ = answers(jobs)
+    assert "2 of 6 completed jobs have no usable batch_losses.npy; 2 of 3 pairs can be used" in found.reason

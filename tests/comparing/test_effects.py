@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -345,3 +345,16 @@ def test_undecided_never_stands_without_a_number_or_a_reason(
     found = effects(grid({("0", ""): first, ("1", ""): second}), "a", [])[0]
     found = replace(found, adjusted=0.06, equivalence_adjusted=0.5)
     assert text in conclusion_text(found)
+
+
+@pytest.mark.parametrize("common", [0, 2])
+def test_cells_with_too_few_seeds_in_common_say_so(tmp_path: Path, common: int) -> None:
+    random = np.random.default_rng(0)
+    for b, seeds in (("0", range(1, 11)), ("1", range(11 - common, 21 - common))):
+        for a, seed in product("01", seeds):
+            choices = {"schedule": a, "averaging": b}
+            write_job(tmp_path / f"{a}{b}{seed}", (0.9 + 0.01 * random.random(),), seed=seed, choices=choices)
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    (cells,) = [line for line in section.lines if line.startswith("schedule") and "combinations of the other" in line]
+    assert "no test, since they have too few seeds in common" in cells

@@ -105,6 +105,8 @@ def test_table_says_how_far_each_config_has_come(tmp_path: Path) -> None:
     assert "each of the 2 looks has an interval of 97.5 %" in section.lines[1]
     assert "seeds were added until the interval of the mean was narrow enough" in report.methods[0]
     assert any("Lan" in reference for reference in report.methods[1:])
+    # of one job asked for, the others are not missing: nothing is said of them
+    assert not any("Seeds until" in section.title for section in sweep_report(jobs[:1]).sections)
     content = json.loads((folder / SWEEP).read_text())
     content["jobs"][0]["config"]["sweep"]["seeds"] = 5
     (folder / SWEEP).write_text(json.dumps(content))

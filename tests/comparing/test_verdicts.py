@@ -10,6 +10,7 @@ import pytest
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.sections import claims_sections
 from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
 from mnist_resnet.config.metric import BUILT_IN, named
 from mnist_resnet.job_folder import Status
@@ -373,3 +374,14 @@ def test_groups_of_an_extended_sweep_are_named_by_the_added_factor(tmp_path: Pat
         write_job(tmp_path / name, (0.99,), sweep="s", config=config, swept=swept)
     found = judgements(load(tmp_path))
     assert [judgement.group for judgement in found] == ["optim.lr=0.001", "optim.lr=0.02"]
+
+
+def test_reason_names_the_claim_that_it_is_of(tmp_path: Path) -> None:
+    claims = [
+        {"metric": "test_accuracy", "value": value, "words": words}
+        for words, value in (("up to 97 %", 0.97), ("up to 98 %", 0.98))
+    ]
+    jobs = seeds(tmp_path, [0.985, 0.986, 0.984, 0.985, 0.987], config={"claims": claims})
+    lines = claims_sections(judgements(jobs))[0].lines
+    for words in ("up to 97 %", "up to 98 %"):
+        assert any(line.startswith("Stands") and f"“{words}”" in line for line in lines), words
