@@ -37,6 +37,12 @@ FEW_RUNS_TEXT = (
     f"With {FEW_RUNS} runs or fewer, an interval rests on the runs being normally distributed, which so few can't show."
 )
 
+DIFFERENT_LEVELS = (
+    "Rows are averaged over different levels, as the column says, so that they can't be compared: “Effects” compares "
+    "like with like."
+)
+"""Said where a group lacks some levels of a factor that is averaged over."""
+
 NO_VALUE = ("null", "absent")
 """Levels that are not worth naming above the table."""
 
@@ -150,15 +156,22 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
     summary = seeds_summary(frame, by, [*all_metrics, "training_seconds"])
-    rows = [_seeds_row(row, by, metric_of(frame, metric)) for metric in all_metrics for _, row in summary.iterrows()]
+    is_pooled = bool((summary["averaged"] > 1).any())
+    rows = [
+        _seeds_row(row, by, metric_of(frame, metric), is_pooled)
+        for metric in all_metrics
+        for _, row in summary.iterrows()
+    ]
     lines = [
         _figures_text(frame, all_metrics),
         *filter(None, [picked_text(frame)]),
         *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
     ]
-    if (summary["averaged"] > 1).any():
+    if is_pooled:
         others = ", ".join(name for name in varying_factors(frame) if name not in (*by, "experiment"))
         lines.insert(1, f"Averaged within each seed over {others}: n counts seeds, and sd is between them alone.")
+        if len({row["averaged over"] for row in rows} - {ABSENT}) > 1:
+            lines.insert(2, DIFFERENT_LEVELS)
     if any("on new images" in row for row in rows):
         lines.insert(1, NEW_IMAGES)
     if any(2 <= int(row["n"].split()[0]) <= FEW_RUNS for row in rows):
@@ -181,7 +194,7 @@ def _figures_text(frame: pd.DataFrame, names: Sequence[str]) -> str:
     )
 
 
-def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: Metric) -> dict[str, str]:
+def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: Metric, is_pooled: bool) -> dict[str, str]:
     def text(name: str) -> str:
         return format_metric(metric, row[f"{metric.name}_{name}"])
 
@@ -190,6 +203,7 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: Metric) -> dict
     return {
         **{factor: format_cell(factor, row[factor]) for factor in by},
         "metric": metric.title.removesuffix(", %"),
+        **({"averaged over": row[f"{metric.name}_over"] or ABSENT} if is_pooled else {}),
         "n": f"{n} of {jobs}" if n < jobs else str(n),
         "mean": text("mean"),
         "sd": text("sd"),

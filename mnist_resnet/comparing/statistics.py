@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ OF_RUNS = (
     *("data.test_size", "test_accuracy", "best_test_accuracy"),
 )
 """Columns that tell which runs count, and on how many images they were tested."""
+
+MAX_NAMED = 6
+"""Largest number of levels to name of a factor that is averaged over."""
 
 FEW_RUNS = 5
 """Number of runs up to which a reader is told that an interval rests on an assumption nobody can check."""
@@ -227,11 +231,13 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     Returns:
         One row per combination: the levels; `jobs` (all jobs, or seeds where those are averaged), `n` (those counted)
         and `averaged` (combinations of other factors averaged within each seed); then for each metric
-        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`, and
-        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies).
+        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`,
+        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies), and `_over`: the
+        levels of the other factors that its runs have, as text (see `_over_text`).
     """
     rows = []
-    cells = _cells(frame, by)
+    others = _others(frame, by)
+    cells = frame[others].map(level_text).agg("\x1f".join, axis="columns") if others else _no_cells(frame)
     frame = with_columns(frame, [*by, *metrics, *OF_RUNS])
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
@@ -244,12 +250,14 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
         images = count_test_images(completed)
         row = {**dict(zip(by, levels, strict=True)), "jobs": len(group), "n": len(completed)}
         if is_pooled:
-            row |= {"jobs": group["seed"].nunique(), "n": len(_seed_means(completed, in_cells, metrics[0]))}
+            row |= {"jobs": group["seed"].nunique(), "n": len(_seed_table(completed, in_cells, metrics[0]))}
         row["averaged"] = in_cells.nunique()
         for metric in metrics:
-            values = _seed_means(completed, in_cells, metric) if is_pooled else completed[metric]
+            table = _seed_table(completed, in_cells, metric) if others else pd.DataFrame()
+            values = table.mean(axis="columns") if is_pooled else completed[metric]
             summary = spread(values, metric_of(frame, metric), images if "test_accuracy" in metric else None)
             row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
+            row[f"{metric}_over"] = _over_text(others, list(map(str, table)))
         rows.append(row)
     # objects first: one null level among numbers would turn them into floats, and itself into nan
     table = pd.DataFrame(rows, dtype=object)
@@ -258,21 +266,39 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     return table
 
 
-def _cells(frame: pd.DataFrame, by: Sequence[str]) -> "pd.Series[str]":
-    """Return each job's combination of the factors that vary and are not in `by`."""
-    others = [name for name in varying_factors(frame) if name not in (*by, "experiment")] if "sweep" in frame else []
-    if not others or "seed" not in frame:
-        return pd.Series("", index=frame.index)
-    return frame[others].map(level_text).agg("\x1f".join, axis="columns")
+def _others(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Return the factors that vary and are not in `by`."""
+    if "sweep" not in frame or "seed" not in frame:
+        return []
+    return [name for name in varying_factors(frame) if name not in (*by, "experiment")]
 
 
-def _seed_means(completed: pd.DataFrame, cells: "pd.Series[str]", metric: str) -> "pd.Series[float]":
-    """Return each seed's mean over the cells, for the seeds and cells of the largest part without gaps."""
+def _no_cells(frame: pd.DataFrame) -> "pd.Series[str]":
+    return pd.Series("", index=frame.index)
+
+
+def _over_text(others: Sequence[str], cells: Sequence[str]) -> str:
+    """Return the levels of the other factors in these cells, such as `optim.lr: 0.01, 0.1`; empty without any."""
+    if not others or not cells:
+        return ""
+    columns = list(zip(*(cell.split("\x1f") for cell in cells), strict=True))
+    levels = [list(dict.fromkeys(column)) for column in columns]
+    texts = [
+        f"{name}: {', '.join(found) if len(found) <= MAX_NAMED else f'{len(found)} levels'}"
+        for name, found in zip(others, levels, strict=True)
+    ]
+    combinations = prod(map(len, levels))
+    some = f"{len(cells)} of {combinations} combinations of " if len(cells) < combinations else ""
+    return some + "; ".join(texts)
+
+
+def _seed_table(completed: pd.DataFrame, cells: "pd.Series[str]", metric: str) -> pd.DataFrame:
+    """Return a metric by seed and cell, for the seeds and cells of the largest part without gaps."""
     values = pd.DataFrame(
         {"seed": completed["seed"].map(level_text), "cell": cells.loc[completed.index], "value": completed[metric]}
     )
     table = values.pivot_table(index="seed", columns="cell", values="value", sort=False)
-    return largest_balanced(table).mean(axis="columns")
+    return largest_balanced(table)
 
 
 def count_test_images(frame: pd.DataFrame) -> int | None:

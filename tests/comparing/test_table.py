@@ -207,8 +207,48 @@ def test_grouping_by_a_factor_merges_the_others(sweep: Path) -> None:
     # two rates are averaged within each of three seeds
     assert section.table["n"].tolist()[:2] == ["3", "3"]
     assert "Averaged within each seed over optim.lr: n counts seeds, and sd is between them alone." in section.lines
+    assert section.table["averaged over"].tolist()[:2] == ["optim.lr: 0.001, 0.02"] * 2
+    assert not any("different levels" in line for line in section.lines)
     (found,) = [section for section in report.sections if section.title == "Effects"]
     assert found.table["pairs"].tolist() == ["6"]
+
+
+def test_each_row_says_what_it_is_averaged_over_where_a_cell_is_empty(tmp_path: Path) -> None:
+    # stem7x7 diverged at the higher rate: its mean is over one rate, beside one over two
+    statuses = dict.fromkeys((9, 10, 11), Status.DIVERGED)
+    folder = SyntheticSweep(statuses=statuses, predictions=False).write(tmp_path / "sweep")
+    report = sweep_report(load_jobs([folder])[0], by=["model"], metrics=["test_accuracy"])
+    (section,) = [section for section in report.sections if section.title == "Over seeds"]
+    rows = section.table[["model", "averaged over", "n"]].to_numpy().tolist()[:2]
+    assert rows == [["stem3x3", "optim.lr: 0.001, 0.02", "3"], ["stem7x7", "optim.lr: 0.001", "3"]]
+    assert any("averaged over different levels" in line for line in section.lines)
+    alone = sweep_report(load_jobs([folder])[0], metrics=["test_accuracy"])
+    assert all("averaged over" not in section.table for section in alone.sections)
+
+
+STEMS = ("stem3x3", "stem7x7")
+
+
+@pytest.mark.parametrize(
+    ("done", "over"),
+    [
+        ({(stem, rate) for stem in STEMS for rate in (1, 2)}, "model: stem3x3, stem7x7; optim.lr: 1, 2"),
+        (
+            {("stem3x3", 1), ("stem3x3", 2), ("stem7x7", 1)},
+            "3 of 4 combinations of model: stem3x3, stem7x7; optim.lr: 1, 2",
+        ),
+        ({("stem7x7", 1)}, "model: stem7x7; optim.lr: 1"),
+        (set(), ""),
+    ],
+)
+def test_levels_averaged_over_are_those_of_completed_runs(
+    tmp_path: Path, done: set[tuple[str, int]], over: str
+) -> None:
+    rows = [{"model": model, "optim.lr": rate, "seed": seed} for model in STEMS for rate in (1, 2) for seed in (1, 2)]
+    statuses = {index: Status.FAILED for index, row in enumerate(rows) if (row["model"], row["optim.lr"]) not in done}
+    folder = SyntheticSweep(rows=rows, statuses=statuses, predictions=False).write(tmp_path / "sweep")
+    summary = seeds_summary(jobs_frame(load_jobs([folder])[0]), [], ["test_accuracy"])
+    assert summary["test_accuracy_over"].tolist() == [over]
 
 
 @pytest.mark.parametrize(("by", "metrics"), [(["modle"], ["test_accuracy"]), (["model"], ["beauty"])])
