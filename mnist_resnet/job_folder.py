@@ -327,6 +327,11 @@ def read_metrics(folder: Path) -> list[Metrics]:
     return epochs
 
 
+def divergence(metric: str, value: object, epoch: int | None, step: int | None) -> str:
+    """Return the words for a metric that is not finite; `epoch` is None where there are only steps."""
+    return f"{metric} {value} in {'' if epoch is None else f'epoch {epoch}, '}step {step}"
+
+
 def write_metrics(folder: Path, epochs: list[Metrics]) -> None:
     """Replace `metrics.jsonl`, one line per epoch."""
     write_atomically(folder / METRICS, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

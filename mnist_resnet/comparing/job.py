@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, predicts_numbers, primary_metric
-from mnist_resnet.job_folder import Metrics, Status, read_metrics
+from mnist_resnet.job_folder import Metrics, Status, divergence, read_metrics
 
 QUEUED = "queued"
 """Status of a job that `sweep.json` lists and that has not started."""
@@ -154,7 +154,8 @@ class Job:
         if not error:
             return None
         if self.status == Status.DIVERGED:
-            return f"loss {error.get('loss')} in epoch {error.get('epoch')}, step {error.get('step')}"
+            metric = error.get("metric", "loss")  # older versions named none
+            return divergence(metric, error.get("loss"), error.get("epoch"), error.get("step"))
         lines = str(error.get("message") or "").splitlines()
         return f"{error.get('type', 'error')}: {lines[0] if lines else ''}"
 

@@ -1,6 +1,7 @@
 """A training function of a user's own as a task: thirty lines of anybody's code become a job."""
 
 import math
+import operator
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -143,17 +144,18 @@ class Run:
         """Report the metrics after some step of the training: an epoch, an episode, a batch.
 
         Args:
-            step: Where the training is, counted as the function likes, but always upwards.
+            step: Where the training is, a whole number from 0 on, counted as the function likes, but always upwards.
             metrics: Numbers by name.
 
         Raises:
+            ValueError: The step or a metric is none of these.
             Diverged: The metric that decides which report is the best one is not finite.
             Pruned: A search has stopped the trial; let this pass.
         """
         self._begin()
         line = self._line(step, metrics)
         if self._primary and not math.isfinite(line.get(self._primary.name, 0.0)):
-            raise Diverged(step, 0, line[self._primary.name], self._primary.name)
+            raise Diverged(None, int(line["step"]), line[self._primary.name], self._primary.name)
         self.history.append(line)
         for callback in self._run.callbacks:
             callback.epoch(line)
@@ -182,17 +184,18 @@ class Run:
         run.begin(1, None, list(self.history), [])
 
     def _line(self, step: int, metrics: Mapping[str, Any]) -> Metrics:
+        step = _step(step)
         if self.history and step <= self.history[-1]["step"]:
             raise ValueError(
                 f"report(step={step}): steps count upwards, and the last one was {self.history[-1]['step']}"
             )
         now = time.monotonic()
         seconds, self._reported_at = now - self._reported_at, now
-        line: Metrics = {"step": int(step)}
+        line: Metrics = {"step": step}
         for name, value in metrics.items():
-            if name in RESERVED:
-                raise ValueError(f"report: {name} is not the name of a metric; choose another one")
-            line[str(name)] = _number(str(name), value, self._declared.get(str(name)))
+            if not isinstance(name, str) or not name.strip() or name in RESERVED:
+                raise ValueError(f"report: {name!r} is not the name of a metric; choose another one")
+            line[name] = _number(name, value, self._declared.get(name))
         return line | {"seconds": seconds}
 
     def _packed(self) -> State:
@@ -201,6 +204,16 @@ class Run:
 
     def _torch_device(self) -> str:
         return str(self._device or "cpu")
+
+
+def _step(step: Any) -> int:
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"report(step={step!r}): a step is a whole number from 0 on, such as that of the epoch")
+    return number
 
 
 def _number(name: str, value: Any, metric: Metric | None) -> float:

@@ -77,7 +77,7 @@ def _nodes(config: JobConfig) -> Iterator[tuple[str, dict[str, Any]]]:
             called = task_arguments(node) | {"_args_": ["config", "run"]} if key == "task" else node
             for inner, found in _with_inner(key, called):
                 # The function may add arguments of its own when it builds what its config describes.
-                yield inner, found if key == "tracking" else found | {"_partial_": True}
+                yield inner, found if key == "tracking" else found | {"_partial_": inner != "task"}
         return
     for key in ("model", "optim", "schedule", "augmentation", "loss", "averaging", "data", "tracking"):
         yield from _with_inner(key, getattr(config, key).node())

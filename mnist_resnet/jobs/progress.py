@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from mnist_resnet.job_folder import Metrics
+from mnist_resnet.job_folder import Metrics, divergence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +24,12 @@ class Diverged(Exception):
     """The loss stopped being finite.
 
     Attributes:
-        epoch: From 0.
+        epoch: From 0; None of a training function, which counts its steps as it likes.
         step: In that epoch, from 0.
         loss: The value that is not finite.
+        metric: Its name, such as `loss` or `test loss`.
     """
 
-    def __init__(self, epoch: int, step: int, loss: float, what: str = "loss") -> None:
-        super().__init__(f"{what} {loss} in epoch {epoch}, step {step}")
-        self.epoch, self.step, self.loss = epoch, step, loss
+    def __init__(self, epoch: int | None, step: int, loss: float, metric: str = "loss") -> None:
+        super().__init__(divergence(metric, loss, epoch, step))
+        self.epoch, self.step, self.loss, self.metric = epoch, step, loss, metric

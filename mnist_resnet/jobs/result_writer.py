@@ -261,7 +261,8 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         error = error.__cause__
     message = wording(error)
     if isinstance(error, Diverged):
-        return {"epoch": error.epoch, "step": error.step, "loss": str(error.loss), "message": message}
+        where = {"epoch": error.epoch, "step": error.step}
+        return where | {"loss": str(error.loss), "metric": error.metric, "message": message}
     return {"type": type(error).__name__, "message": message, "traceback": trace}
 
 

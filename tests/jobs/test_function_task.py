@@ -146,7 +146,8 @@ def test_declared_metrics_have_headings_direction_and_scale_in_the_report_and_ot
 def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
     diverged = run(job("explode"), tmp_path / "explode")
     assert diverged["status"] == "diverged"
-    assert diverged["error"]["message"] == "loss nan in epoch 1, step 0"
+    assert diverged["error"]["message"] == "loss nan in step 1"
+    assert load_sweep(tmp_path)["error"][0] == "loss nan in step 1"
     locked = run(job("hold_a_lock"), tmp_path / "lock")
     assert "state.lock is of type mnist_resnet.jobs.function_task.Run, which can't be restored" in locked["notes"][0]
     silent = run(job("stay_silent"), tmp_path / "silent")
@@ -154,8 +155,32 @@ def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("step", "name", "message"),
+    [
+        (1.5, "loss", "report(step=1.5): a step is a whole number from 0 on"),
+        (-1, "loss", "report(step=-1): a step is a whole number from 0 on"),
+        (True, "loss", "report(step=True): a step is a whole number from 0 on"),
+        ("one", "loss", "report(step='one'): a step is a whole number from 0 on"),
+        (1, "", "report: '' is not the name of a metric"),
+        (1, "  ", "report: ' ' is not the name of a metric"),
+        (1, 3, "report: 3 is not the name of a metric"),
+        (1, "seconds", "report: 'seconds' is not the name of a metric"),
+    ],
+)
+def test_a_report_without_a_step_or_a_name_is_refused(tmp_path: Path, step: Any, name: Any, message: str) -> None:
+    result = run(job("report_once", step=step, name=name), tmp_path / "once")
+    assert (result["status"], result["error"]["type"]) == ("failed", "ValueError")
+    assert result["error"]["message"].startswith(message)
+    assert read_metrics(tmp_path / "once") == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"_target_": "tests.jobs.descent.report_often"},
+            "report_often: missing a required argument: 'reports'; it takes",
+        ),
         ({"rte": 0.1}, r"task\._target_=tests\.jobs\.descent\.descend: got an unexpected keyword argument 'rte'"),
         ({"device": "gpu"}, "task.device=gpu: must be auto, cpu, mps, cuda or cuda:N"),
         ({"_target_": "tests.jobs.descent.desced"}, "task._target_=tests.jobs.descent.desced: can't be found"),

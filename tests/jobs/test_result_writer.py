@@ -185,7 +185,7 @@ def test_error_is_told_by_what_was_raised_in_one_line_with_its_traceback() -> No
 
 def test_divergence_is_told_by_epoch_and_step() -> None:
     told = describe_error(Diverged(2, 17, float("nan")))
-    assert told == {"epoch": 2, "step": 17, "loss": "nan", "message": told["message"]}
+    assert told == {"epoch": 2, "step": 17, "loss": "nan", "metric": "loss", "message": told["message"]}
     assert "epoch 2" in told["message"]
 
 
