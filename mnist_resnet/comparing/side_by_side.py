@@ -10,7 +10,7 @@ from mnist_resnet.comparing.cells import format_change, format_metric
 from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.labels import label_sweeps
+from mnist_resnet.comparing.labels import label_sweeps, shown_name
 from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.report import Section
 from mnist_resnet.comparing.scale import HARMLESS_KEYS
@@ -84,7 +84,7 @@ def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job]
     sides = [{_settings_key(job, keys): job for job in side if job.completed} for side in (jobs, others)]
     rows = [
         {
-            "name": job.name,
+            "name": shown_name(job),
             "first": _value(job, metric),
             "second": _value(sides[1][key], metric),
             "seed": level_text(job.config.get("seed")),

@@ -323,3 +323,21 @@ def test_page_of_a_thousand_jobs_stays_small(tmp_path: Path) -> None:
     sweep = SyntheticSweep(factors=factors, epochs=30, test_images=10000).write(tmp_path / "sweep")
     assert len(page_data(sweep)["jobs"]) == 1000
     assert (tmp_path / "page.html").stat().st_size < 15e6
+
+
+def test_number_has_one_spelling(tmp_path: Path) -> None:
+    factors = {"optim.lr": [1e6, 0.02], "seed": [1, 2]}
+    folders = [SyntheticSweep(name=name, factors=factors).write(tmp_path / name) for name in ("one", "two")]
+    data = data_of(page(folders, tmp_path / "page.html"))
+    (lr,) = [factor for factor in data["factors"] if factor["key"] == "optim.lr"]
+    names = {"optim.lr=1000000,seed=1", "optim.lr=1000000,seed=2", "optim.lr=0.02,seed=1", "optim.lr=0.02,seed=2"}
+    assert "1000000" in lr["levels"]
+    assert {job["name"] for job in data["jobs"]} == names
+    assert {name for name, *_ in data["pairs"][0]["pairs"]} == names
+
+
+def test_seeds_of_single_sources_tell_runs_apart(tmp_path: Path) -> None:
+    rows = [{"seeds.init": init, "seeds.order": order} for init, order in ((1, 1), (2, 1), (1, 2))]
+    data = page_data(SyntheticSweep(rows=rows).write(tmp_path / "sources"))
+    assert [factor["key"] for factor in data["factors"]] == ["seeds.init", "seeds.order"]
+    assert len({tuple(job["levels"]) for job in data["jobs"]}) == 3

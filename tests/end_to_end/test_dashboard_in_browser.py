@@ -19,7 +19,7 @@ from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.pareto import pareto_front
 from mnist_resnet.config.objective import objective_of
-from mnist_resnet.job_folder import FORMAT, SEARCH, Status, write_metrics
+from mnist_resnet.job_folder import FORMAT, RESULT, SEARCH, Status, write_metrics
 from tests.synthetic_sweep import SyntheticSweep
 
 pytest.importorskip("selenium", reason="selenium is not installed (extra `test`)")
@@ -583,3 +583,28 @@ def test_page_follows_the_rules_of_accessibility(browser: Chrome, page: Path, wi
     browser.execute_script(AXE.read_text())
     found = browser.execute_async_script("axe.run().then((results) => arguments[0](results.violations))")
     assert [(entry["id"], node["target"]) for entry in found for node in entry["nodes"]] == []
+
+
+def test_names_are_not_cut_before_what_tells_runs_apart(browser: Chrome, tmp_path: Path) -> None:
+    factors: dict[str, list[Any]] = {"optim.lr": [0.001, 0.02], "seed": [1, 2]}
+    names = ["a name of some length, and the first", "a name of some length, and the second"]
+    cut = {number: f"schedu-eebeb1f9804{number}" for number in range(4)}
+    folders = [
+        SyntheticSweep(name=name, factors=factors, names=cut, epochs=2, predictions=False).write(tmp_path / name)
+        for name in names
+    ]
+    for job in load_jobs(folders)[0]:
+        (job.folder / RESULT).write_text(json.dumps(job.result | {"training_seconds": 3.0}))
+    write_dashboard(folders, tmp_path / "page.html")
+    load(browser, tmp_path / "page.html")
+    assert cells(browser, "Run") == [f"run {number}" for number in range(4)] * 2
+    drawn(browser, "groups")
+    labels = browser.execute_script("return document.querySelector('#groups .plot').data[0].text")
+    assert len(labels) == len(set(labels)) == 4
+    assert all("lr=0.001" in label or "lr=0.02" in label for label in labels), labels
+    drawn(browser, "parallel")
+    texts = browser.execute_script(
+        "return [...document.querySelectorAll('#parallel svg > g')].map((axis) =>"
+        " [...axis.querySelectorAll('text:not(.title)')].map((tick) => tick.textContent))"
+    )
+    assert all(len(ticks) == len(set(ticks)) for ticks in texts), texts

@@ -11,6 +11,7 @@ import pandas as pd
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.dashboard.sweeps import environment, settings
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.labels import shown_name
 from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import own_metrics
 from mnist_resnet.job_folder import LOG
@@ -46,7 +47,7 @@ def runs(
     measured = {name: frame[name].tolist() for name in dict.fromkeys([*MEASURES, *own_metrics(frame)]) if name in frame}
     return [
         {
-            "name": job.name,
+            "name": shown_name(job),
             "index": job.result.get("index"),
             "status": job.status,
             "sweep": number[labels[index]],

@@ -22,6 +22,7 @@ const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count ==
 const NARROW = "(max-width: 48rem)"; // as in page.css; plots then write their labels above the rows
 // Whether a run's task reports when it likes, so that it counts no epochs.
 const isReported = (job) => job.epochs == null && data.metrics.length > 0;
+const isSeed = (key) => key === "seed" || key.startsWith("seeds.");
 const level = (job, factor) => factors[factor].levels[job.levels[factor]];
 
 // The view is kept in the address, so that a link or a reload shows the same. Fields at their usual value are left out.

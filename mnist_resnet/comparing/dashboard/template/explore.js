@@ -198,7 +198,7 @@ function contourPlot() {
 }
 
 const numericFactors = () =>
-  quantities.filter((item) => isFactor(item) && item.numeric && item.key !== "seed" && factors[item.factor].levels.length > 1);
+  quantities.filter((item) => isFactor(item) && item.numeric && !isSeed(item.key) && factors[item.factor].levels.length > 1);
 
 // Two numeric factors: the one on the horizontal axis, and the one that colours, if they are numeric factors.
 function contourFactors() {

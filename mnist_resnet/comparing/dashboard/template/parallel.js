@@ -32,6 +32,13 @@ function factorAxis(item) {
   };
 }
 
+// Positions with the fewest digits, from two, by which their values differ.
+function tickTexts(places, at) {
+  const texts = (digits) => places.map((position) => significant(at(position), digits));
+  const digits = [2, 3, 4, 5, 6].find((count) => new Set(texts(count)).size === places.length) ?? 6;
+  return places.map((position, index) => [position, texts(digits)[index]]);
+}
+
 function resultAxis(item) {
   const present = jobs.filter((_, number) => isCompleted(number)).map(item.value).filter((value) => value > 0);
   if (!present.length) return null;
@@ -44,7 +51,7 @@ function resultAxis(item) {
       const value = item.value(jobs[number]);
       return value == null ? null : share(value);
     },
-    ticks: (high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]).map((position) => [position, significant(at(position), 2)]),
+    ticks: tickTexts((high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]), at),
     between: (from, to) => (from <= 0 ? [0, at(to)] : [at(from), at(to)]),
     share,
   };
@@ -75,17 +82,17 @@ function linePaths(axes, colouring) {
   ];
 }
 
-function axisMarks(item, index) {
-  const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+function axisMarks(item, index, title) {
+  const ticks = distinctlyCut(item.ticks.map(([, text]) => text), 14);
   const x = axisX(index);
   const range = view.ranges[item.key];
   const [high, low] = (range ?? []).map((value) => Math.max(0, Math.min(1, item.share(value)))).reverse();
   return svg(
     "g",
     {},
-    svg("text", { x: x - 8, y: 16, class: "title" }, svg("title", {}, item.name), short(item.name, 17)),
+    svg("text", { x: x - 8, y: 16, class: "title" }, svg("title", {}, item.name), title),
     svg("line", { x1: x, x2: x, y1: shareToY(1.02), y2: shareToY(-0.02) }),
-    ...item.ticks.map(([share, text]) => svg("text", { x: x + 6, y: shareToY(share) + 4 }, short(text, 14))),
+    ...item.ticks.map(([share], tick) => svg("text", { x: x + 6, y: shareToY(share) + 4 }, ticks[tick])),
     range
       ? svg("rect", { class: "kept", x: x - 5, width: 10, y: shareToY(high) - 3, height: shareToY(low) - shareToY(high) + 6 })
       : "",
@@ -124,7 +131,8 @@ function fillParallel(place, axes) {
   const colouring = axes.find((item) => item.key === view.shade) ?? axes.find((item) => item.factor === undefined);
   axisDistance = Math.max(LEAST_WIDTH, (place.clientWidth - PLOT.left - PLOT.right) / (axes.length - 1));
   const size = { width: axisX(axes.length - 1) + PLOT.right, height: PLOT.height };
-  const drawn = axes.map((item, index) => [axisMarks(item, index), dragStrip(item, index)]);
+  const titles = distinctlyCut(axes.map(({ name }) => name), 17);
+  const drawn = axes.map((item, index) => [axisMarks(item, index, titles[index]), dragStrip(item, index)]);
   place.replaceChildren(svg("svg", { ...size, "aria-hidden": "true" }, linePaths(axes, colouring), drawn.flat()));
   place.setAttribute("aria-label", `Parallel coordinates of ${plural(shown.filter(isCompleted).length, "run")}`);
 }

@@ -68,10 +68,24 @@ function layout(more = {}) {
   };
 }
 
+// Texts of at most so many characters: cut at their ends, or where that makes two of them equal, where they are alike:
+// in the middle, or else not at all.
+function distinctlyCut(texts, most) {
+  const ways = [
+    (text) => `${text.slice(0, most - 1)}…`,
+    (text) => `${text.slice(0, Math.ceil(most / 2) - 1)}…${text.slice(-Math.floor(most / 2))}`,
+    (text) => `…${text.slice(1 - most)}`,
+    (text) => text,
+  ];
+  const different = new Set(texts).size;
+  const cuts = ways.map((cut) => texts.map((text) => (text.length > most ? cut(text) : text)));
+  return cuts.find((found) => new Set(found).size === different);
+}
+
 // Labels of a plot's rows: on its left, or above each row in a narrow window.
 function rowLabels(names) {
   const above = matchMedia(NARROW).matches;
-  const short = (text) => inert(text.length > 58 ? `${text.slice(0, 57)}…` : text);
+  const cut = distinctlyCut(names, 58);
   const annotation = (text, y) => ({
     x: 0,
     xref: "paper",
@@ -80,7 +94,7 @@ function rowLabels(names) {
     yanchor: "bottom",
     yshift: 8,
     showarrow: false,
-    text: short(text),
+    text: inert(text),
     font: { size: 11 },
   });
   const ticks = {
@@ -90,7 +104,7 @@ function rowLabels(names) {
     showticklabels: !above,
   };
   return {
-    annotations: above ? names.map(annotation) : [],
+    annotations: above ? cut.map(annotation) : [],
     yaxis: axis({ ...ticks, range: [names.length - 0.5, -0.7], showgrid: !above, zeroline: false }),
     height: names.length * (above ? 48 : 30),
   };

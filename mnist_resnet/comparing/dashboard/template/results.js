@@ -11,7 +11,7 @@ const heads = (...names) => names.map((name) => (typeof name === "string" ? { he
 const words = (head) => ({ head });
 const prose = (head) => ({ head, wrap: true });
 
-const groupKeys = factors.flatMap((factor, index) => (factor.key === "seed" ? [] : [index]));
+const groupKeys = factors.flatMap((factor, index) => (isSeed(factor.key) ? [] : [index]));
 const membersOf = new Map();
 jobs.forEach((job, number) => {
   const key = JSON.stringify(groupKeys.map((index) => level(job, index)));
@@ -54,10 +54,21 @@ function groupName(group) {
   return group.short ? (group.short.length === 1 ? `${group.short}: ${longName}` : group.short) : longName;
 }
 
+// Names of groups with just the factors in which they differ from each other.
+function tellingNames(groups) {
+  const telling = groupKeys.flatMap((_, index) => (new Set(groups.map(({ levels }) => levels[index])).size > 1 ? [index] : []));
+  return groups.map((group) =>
+    group.short || !telling.length
+      ? groupName(group)
+      : telling.map((index) => `${leaf(factors[groupKeys[index]].key)}=${group.levels[index]}`).join(", "),
+  );
+}
+
 // Accuracy against training time for each group of seeds, with the group's name at its mark while there are few.
 function timesPlot() {
   const groups = shownGroups().filter(hasTimes);
   const names = groups.map(groupName);
+  const labels = distinctlyCut(tellingNames(groups), 28);
   const bars = (metric, factor) => ({
     type: "data",
     symmetric: false,
@@ -68,7 +79,6 @@ function timesPlot() {
     width: 3,
   });
   const seconds = groups.map((group) => group.training_seconds.mean);
-  const short = (text) => (text.length > 28 ? `${text.slice(0, 27)}…` : text);
   return {
     traces: [
       {
@@ -76,7 +86,7 @@ function timesPlot() {
         y: groups.map((group) => 100 * group.test_accuracy.mean),
         error_x: bars("training_seconds", 1),
         error_y: bars("test_accuracy", 100),
-        text: names.map((name) => inert(short(name))),
+        text: labels.map(inert),
         customdata: names.map(inert),
         textposition: "top center",
         textfont: { size: 10 },

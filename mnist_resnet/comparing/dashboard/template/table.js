@@ -60,8 +60,12 @@ function bestHead() {
     : "Best test, %\n(picked on test)";
 }
 
-// The name without the levels shown in the factors' columns, or the run's number if nothing is left.
+// A name that was shortened ends in a hash: the levels that it stands for are cut.
+const CUT_NAME = /-[0-9a-f]{12}(-\d+)?$/;
+
+// The name without the levels shown in the factors' columns, or the run's number if nothing readable is left.
 function shortName(job) {
+  if (factors.length && CUT_NAME.test(job.name)) return `run ${job.index ?? ""}`;
   const inColumns = new Set(factors.map((factor, index) => `${factor.key}=${level(job, index)}`));
   return (
     job.name
