@@ -326,7 +326,7 @@ def test_page_of_a_thousand_jobs_stays_small(tmp_path: Path) -> None:
 
 
 def test_number_has_one_spelling(tmp_path: Path) -> None:
-    factors = {"optim.lr": [1e6, 0.02], "seed": [1, 2]}
+    factors: dict[str, list[Any]] = {"optim.lr": [1e6, 0.02], "seed": [1, 2]}
     folders = [SyntheticSweep(name=name, factors=factors).write(tmp_path / name) for name in ("one", "two")]
     data = data_of(page(folders, tmp_path / "page.html"))
     (lr,) = [factor for factor in data["factors"] if factor["key"] == "optim.lr"]
