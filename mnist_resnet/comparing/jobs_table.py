@@ -38,10 +38,10 @@ FEW_RUNS_TEXT = (
 )
 
 DIFFERENT_LEVELS = (
-    "Rows are averaged over different levels, as the column says, so that they can't be compared: “Effects” compares "
-    "like with like."
+    "Rows are averaged over different combinations of the other factors' levels, so that they can't be compared: "
+    "“Effects” compares like with like."
 )
-"""Said where a group lacks some levels of a factor that is averaged over."""
+"""Said where a group lacks some combinations that others are averaged over."""
 
 NO_VALUE = ("null", "absent")
 """Levels that are not worth naming above the table."""
@@ -170,7 +170,7 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     if is_pooled:
         others = ", ".join(name for name in varying_factors(frame) if name not in (*by, "experiment"))
         lines.insert(1, f"Averaged within each seed over {others}: n counts seeds, and sd is between them alone.")
-        if len({row["averaged over"] for row in rows} - {ABSENT}) > 1:
+        if len({cells for metric in all_metrics for cells in summary[f"{metric}_cells"]} - {()}) > 1:
             lines.insert(2, DIFFERENT_LEVELS)
     if any("on new images" in row for row in rows):
         lines.insert(1, NEW_IMAGES)

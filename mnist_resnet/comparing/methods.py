@@ -61,7 +61,8 @@ def methods_paragraphs(sections: Sequence[Section], metric: Metric, runs: Sequen
         metric: the metric that is compared.
         runs: number of completed runs of each config.
     """
-    titles = " ".join(section.title for section in sections)
+    # a section of lines alone says why there is no result, but for a test of two sides
+    titles = " ".join(part.title for part in sections if len(part.table) or part.title.startswith("Image"))
     repeated = max(runs, default=0) > 1
     said: dict[str, tuple[str, ...]] = {}
     if repeated:

@@ -227,8 +227,8 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
 
 
 CUT_TEXT = (
-    " Intervals are cut at what is possible: from the mean seen at the first level, no error rate falls below 0 or "
-    "exceeds 100 %, and no loss or time falls below 0."
+    " Intervals are cut at what is possible: from the mean seen at the first level (of an interaction: from the sum of "
+    "both effects), no error rate falls below 0 or exceeds 100 %, and no loss or time falls below 0."
 )
 """Said where an interval is cut."""
 

@@ -1,6 +1,6 @@
 """Mean, intervals and extremes over the seeds of one config."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -232,12 +232,14 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
         One row per combination: the levels; `jobs` (all jobs, or seeds where those are averaged), `n` (those counted)
         and `averaged` (combinations of other factors averaged within each seed); then for each metric
         `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`,
-        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies), and `_over`: the
-        levels of the other factors that its runs have, as text (see `_over_text`).
+        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies), and `_cells` and
+        `_over`: the combinations of other factors' levels that its runs have, and these as text (see `_over_text`).
     """
     rows = []
     others = _others(frame, by)
-    cells = frame[others].map(level_text).agg("\x1f".join, axis="columns") if others else _no_cells(frame)
+    texts = frame[others].map(level_text)
+    cells = texts.agg("\x1f".join, axis="columns") if others else pd.Series("", index=frame.index)
+    levels_of = {name: list(dict.fromkeys(texts[name])) for name in others}
     frame = with_columns(frame, [*by, *metrics, *OF_RUNS])
     for levels, group in grouped(frame, by):
         completed = group[group["status"] == "completed"]
@@ -257,7 +259,8 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
             values = table.mean(axis="columns") if is_pooled else completed[metric]
             summary = spread(values, metric_of(frame, metric), images if "test_accuracy" in metric else None)
             row |= {f"{metric}_{name}": value for name, value in _columns(summary).items()}
-            row[f"{metric}_over"] = _over_text(others, list(map(str, table)))
+            row[f"{metric}_over"] = _over_text(levels_of, list(map(str, table)))
+            row[f"{metric}_cells"] = tuple(sorted(map(str, table)))
         rows.append(row)
     # objects first: one null level among numbers would turn them into floats, and itself into nan
     table = pd.DataFrame(rows, dtype=object)
@@ -273,19 +276,18 @@ def _others(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
     return [name for name in varying_factors(frame) if name not in (*by, "experiment")]
 
 
-def _no_cells(frame: pd.DataFrame) -> "pd.Series[str]":
-    return pd.Series("", index=frame.index)
-
-
-def _over_text(others: Sequence[str], cells: Sequence[str]) -> str:
+def _over_text(levels_of: Mapping[str, Sequence[str]], cells: Sequence[str]) -> str:
     """Return the levels of the other factors in these cells, such as `optim.lr: 0.01, 0.1`; empty without any."""
-    if not others or not cells:
+    if not levels_of or not cells:
         return ""
-    columns = list(zip(*(cell.split("\x1f") for cell in cells), strict=True))
-    levels = [list(dict.fromkeys(column)) for column in columns]
+    columns = zip(*(cell.split("\x1f") for cell in cells), strict=True)
+    levels = [
+        [level for level in all_levels if level in column]
+        for all_levels, column in zip(levels_of.values(), columns, strict=True)
+    ]
     texts = [
         f"{name}: {', '.join(found) if len(found) <= MAX_NAMED else f'{len(found)} levels'}"
-        for name, found in zip(others, levels, strict=True)
+        for name, found in zip(levels_of, levels, strict=True)
     ]
     combinations = prod(map(len, levels))
     some = f"{len(cells)} of {combinations} combinations of " if len(cells) < combinations else ""

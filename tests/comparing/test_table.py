@@ -208,7 +208,7 @@ def test_grouping_by_a_factor_merges_the_others(sweep: Path) -> None:
     assert section.table["n"].tolist()[:2] == ["3", "3"]
     assert "Averaged within each seed over optim.lr: n counts seeds, and sd is between them alone." in section.lines
     assert section.table["averaged over"].tolist()[:2] == ["optim.lr: 0.001, 0.02"] * 2
-    assert not any("different levels" in line for line in section.lines)
+    assert not any("different combinations" in line for line in section.lines)
     (found,) = [section for section in report.sections if section.title == "Effects"]
     assert found.table["pairs"].tolist() == ["6"]
 
@@ -221,9 +221,25 @@ def test_each_row_says_what_it_is_averaged_over_where_a_cell_is_empty(tmp_path: 
     (section,) = [section for section in report.sections if section.title == "Over seeds"]
     rows = section.table[["model", "averaged over", "n"]].to_numpy().tolist()[:2]
     assert rows == [["stem3x3", "optim.lr: 0.001, 0.02", "3"], ["stem7x7", "optim.lr: 0.001", "3"]]
-    assert any("averaged over different levels" in line for line in section.lines)
+    assert any("averaged over different combinations" in line for line in section.lines)
     alone = sweep_report(load_jobs([folder])[0], metrics=["test_accuracy"])
     assert all("averaged over" not in section.table for section in alone.sections)
+
+
+def test_rows_over_as_many_but_other_combinations_are_said_to_differ(tmp_path: Path) -> None:
+    rows = [
+        {"model": model, "regularization": regularization, "optim.lr": rate, "seed": seed}
+        for model in STEMS
+        for regularization in ("dropout", "none")
+        for rate in (0.001, 0.02)
+        if (rate == 0.02) ^ (regularization == "none") ^ (model == "stem7x7")
+        for seed in (1, 2)
+    ]
+    folder = SyntheticSweep(rows=rows, predictions=False).write(tmp_path / "sweep")
+    report = sweep_report(load_jobs([folder])[0], by=["model"], metrics=["test_accuracy"])
+    (section,) = [section for section in report.sections if section.title == "Over seeds"]
+    assert len(set(section.table["averaged over"])) == 1
+    assert any("averaged over different combinations" in line for line in section.lines)
 
 
 STEMS = ("stem3x3", "stem7x7")

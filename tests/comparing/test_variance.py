@@ -103,6 +103,7 @@ def test_factor_whose_other_levels_all_diverged_is_named_and_left_out(tmp_path: 
         "optim.lr: all completed runs share one level, so that nothing is told of it.",
         "No analysis: it takes two factors that vary between completed runs.",
     ]
+    assert "Olejnik" not in sweep_report(*load_jobs([tmp_path / "two"])).markdown(), "a method that was not used"
     three = {**DIVERGES, "regularization": ["dropout", "none"]}
     three["seed"] = three.pop("seed")
     diverged = {index: Status.DIVERGED for index in range(16) if index // 4 % 2}
