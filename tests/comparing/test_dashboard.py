@@ -20,6 +20,7 @@ from mnist_resnet.comparing.effects import effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.significance import holm
 from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.job_folder import LOG, METRICS, PREDICTIONS, RESULT, SWEEP, Status
 from tests.synthetic_sweep import SyntheticSweep
@@ -156,6 +157,11 @@ def test_claims_and_effects_agree_with_the_report(tmp_path: Path) -> None:
         effect for factor in varying_factors(frame) for effect in effects(frame, factor, other_factors(frame, factor))
     ]
     assert [effect["mean"] for effect in data["effects"]["alone"]] == [effect.mean for effect in found]
+    everything = [*data["effects"]["alone"], *data["effects"]["together"]]
+    corrected = holm([effect["p"] for effect in everything])
+    assert [effect["p"] for effect in data["effects"]["alone"]] == [effect.p for effect in found]
+    assert [effect["corrected"] for effect in everything] == pytest.approx(corrected)
+    assert corrected != [effect["p"] for effect in everything]
     assert [group["n"] for group in data["groups"]] == [3, 3, 3, 3]
 
 

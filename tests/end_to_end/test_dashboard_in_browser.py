@@ -225,6 +225,11 @@ def test_filter_takes_conditions_and_says_what_it_does_not_understand(browser: C
     type_filter(browser, "lr between 0.01 and 0.1, model = stem7x7")
     assert set(cells(browser, "optim.lr")) == {"0.02"}
     assert set(cells(browser, "model")) == {"stem7x7"}
+    type_filter(browser, "lr between 0.1 and 0.01")
+    assert set(cells(browser, "optim.lr")) == {"0.02"}
+    type_filter(browser, "accuracy > 94,5")
+    assert "write 94.5" in browser.find_element(By.ID, "count").text
+    assert len(cells(browser, head)) == 12
     type_filter(browser, "colour > 3")
     assert "nothing is named “colour”" in browser.find_element(By.ID, "count").text
     type_filter(browser, "lr >")
@@ -506,6 +511,13 @@ def test_narrow_window_does_not_scroll_sideways(browser: Chrome, page: Path) -> 
     for section in ("claims", "curves", "effects", "parallel"):
         drawn(browser, section)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+    # verdicts and conclusions are seen without scrolling the table
+    script = """return [...document.querySelectorAll(`#${arguments[0]} table`)].slice(0, 1).map((table) =>
+        [table.rows[0].cells[1].textContent, table.rows[1].cells[1].getBoundingClientRect().right])[0]"""
+    for section, head in (("claims", "verdict"), ("effects", "effect")):
+        found, right = browser.execute_script(script, section)
+        assert found == head
+        assert right <= 360, section
     browser.find_element(By.CSS_SELECTOR, "#table .name").click()
     assert browser.execute_script("return document.getElementById('run').scrollWidth") <= 360
 

@@ -7,6 +7,8 @@ const ABSENT = "–";
 const minus = (text) => text.replace("-", "−");
 const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : (100 * fraction).toFixed(digits));
 const significant = (value, digits = 3) => (value == null ? ABSENT : minus(String(Number(value.toPrecision(digits)))));
+// A difference with its sign, by which it can't be taken for a value.
+const change = (value, digits = 3) => (value > 0 ? `+${significant(value, digits)}` : significant(value, digits));
 const loss = (value) => (value == null ? ABSENT : value.toPrecision(3));
 const duration = (seconds) => {
   if (seconds == null) return ABSENT;

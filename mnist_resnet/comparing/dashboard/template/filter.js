@@ -71,7 +71,7 @@ function condition(part) {
   if (bounds.length !== wanted || bounds.some(Number.isNaN))
     return { problem: `“${part}” wants ${wanted === 2 ? "two numbers: between 1 and 2" : "a number"}` };
   if (!item.numeric) return { problem: `${item.name} is no number` };
-  const [low, high] = bounds;
+  const [low, high] = [...bounds].sort((a, b) => a - b);
   const tests = { "<": (x) => x < low, "<=": (x) => x <= low, ">": (x) => x > low, ">=": (x) => x >= low };
   const test = tests[sign.replace("≤", "<=").replace("≥", ">=")] ?? ((x) => x >= low && x <= high);
   return { fits: (job) => item.value(job) != null && test(item.value(job)) };
@@ -86,7 +86,10 @@ function filterJobs() {
     .filter(Boolean);
   // a run's name has commas: the whole text may be a part of one
   const whole = view.filter.trim().toLowerCase();
-  const conditions = parts.map(condition);
+  const comma = view.filter.match(/(?:[<>=≤≥]|\bbetween\b)\s*([\d.+−-]*\d),(\d+)(?!\w)/i);
+  const conditions = comma
+    ? [{ problem: `“${comma[1]},${comma[2]}” has a comma, which begins another condition; write ${comma[1]}.${comma[2]}` }]
+    : parts.map(condition);
   problems = conditions.flatMap(({ problem }) => problem ?? []);
   const tests = conditions.filter(({ fits }) => fits).map(({ fits }) => fits);
   const ranges = Object.entries(view.ranges)

@@ -6,6 +6,12 @@ const signed = (points) => {
   const size = Math.abs(points).toFixed(2);
   return Number(size) === 0 ? size : `${points > 0 ? "+" : "−"}${size}`;
 };
+const probability = (p) => (p == null ? ABSENT : p < 0.001 ? "< 0.001" : p.toFixed(3));
+// An effect in the unit of the page: points have two decimals, other units the digits that they need.
+const effectText = (value) => {
+  const scaled = value == null ? null : data.effect_unit.factor * value;
+  return data.effect_unit.factor === 100 ? signed(scaled) : change(scaled);
+};
 const between = ([low, high], format) => (low == null ? ABSENT : `${format(low)} to ${format(high)}`);
 const heads = (...names) => names.map((name) => (typeof name === "string" ? { head: name, number: true } : name));
 const words = (head) => ({ head });
@@ -267,8 +273,8 @@ function claimRow(claim) {
   const format = formatter(claim);
   return [
     claimName(claim),
-    [format(claim.value), claim.words && element("div", { class: "quiet" }, `“${claim.words}”`)],
     [element("span", { class: "verdict" }, claim.verdict), element("div", { class: "quiet" }, claim.reason)],
+    [format(claim.value), claim.words && element("div", { class: "quiet" }, `“${claim.words}”`)],
     claim.n === claim.jobs ? `${claim.n}` : `${claim.n} of ${claim.jobs}`,
     format(claim.mean),
     between(claim.interval, format),
@@ -279,7 +285,7 @@ function claimRow(claim) {
 function claimsTable(claims) {
   const measured = heads("n", "measured mean", "95 % interval", "95 % prediction interval");
   return plainTable(
-    [prose("config and figure"), words("claimed"), prose("verdict"), ...measured],
+    [prose("config and figure"), prose("verdict"), words("claimed"), ...measured],
     claims.map(claimRow),
   );
 }
@@ -306,16 +312,16 @@ function questionRow(answer) {
     answer.effect?.mean == null
       ? ABSENT
       : [
-          significant(answer.effect.mean),
-          element("div", { class: "quiet" }, between(answer.effect.interval, significant)),
+          change(answer.effect.mean),
+          element("div", { class: "quiet" }, between(answer.effect.interval, (end) => change(end))),
         ];
   return [
     element("span", {}, `“${answer.words}”`),
+    [element("span", { class: "verdict" }, answer.finding), element("div", { class: "quiet" }, answer.reason)],
     answer.measure,
     side(answer.better),
     side(answer.worse),
     difference,
-    [element("span", { class: "verdict" }, answer.finding), element("div", { class: "quiet" }, answer.reason)],
   ];
 }
 
@@ -351,11 +357,11 @@ function fillClaims(place) {
       plainTable(
         [
           prose("claim"),
+          prose("finding"),
           prose("decided by"),
           words("claimed better"),
           words("claimed worse"),
           ...heads("paired difference"),
-          prose("finding"),
         ],
         data.questions.map(questionRow),
       ),
@@ -410,13 +416,8 @@ function effectsPlot(effects) {
           thickness: 1.5,
           width: 5,
         },
-        customdata: effects.map((effect) =>
-          between(
-            effect.interval.map((end) => (end == null ? null : factor * end)),
-            signed,
-          ),
-        ),
-        hovertemplate: "%{text}<br>%{x:+.3f} points, 95 % interval %{customdata}<extra></extra>",
+        customdata: effects.map((effect) => [effectText(effect.mean), between(effect.interval, effectText)]),
+        hovertemplate: `%{text}<br>%{customdata[0]} ${inert(data.effect_unit.unit)}, 95 % interval %{customdata[1]}<extra></extra>`,
       },
     ],
     layout: layout({
@@ -434,41 +435,38 @@ function effectsPlot(effects) {
 }
 
 function changesTable(changes) {
-  const points = (value) => signed(value == null ? null : data.effect_unit.factor * value);
   const rows = changes.map(({ base, metric, seconds }) => [
     base,
     effectName(metric),
-    points(metric.mean),
-    between(metric.interval, points),
-    `${metric.seeds}`,
     metric.conclusion,
-    significant(seconds.mean),
-    between(seconds.interval, significant),
+    effectText(metric.mean),
+    between(metric.interval, effectText),
+    probability(metric.p),
+    probability(metric.corrected),
+    `${metric.seeds}`,
+    change(seconds.mean),
+    between(seconds.interval, (end) => change(end)),
   ]);
   const columns = [
     words("from"),
-    words("change"),
-    ...heads(effectHead, "95 % interval", "seeds"),
-    words("effect"),
-    ...heads("training, s", "its 95 % interval"),
+    prose("change"),
+    prose("effect"),
+    ...heads(effectHead, "95 % interval", "p", "corrected p", "seeds", "training, s", "its 95 % interval"),
   ];
   return plainTable(columns, rows);
 }
 
 function effectRow(effect) {
-  const p = effect.p == null ? ABSENT : effect.p < 0.001 ? "< 0.001" : effect.p.toFixed(3);
   return [
     effectName(effect),
-    signed(data.effect_unit.factor * effect.mean),
-    between(
-      effect.interval.map((end) => (end == null ? null : data.effect_unit.factor * end)),
-      signed,
-    ),
-    p,
+    effect.conclusion,
+    effectText(effect.mean),
+    between(effect.interval, effectText),
+    probability(effect.p),
+    probability(effect.corrected),
     `${effect.seeds}`,
     `${effect.cells}`,
     `${effect.left_out}`,
-    effect.conclusion,
   ];
 }
 
@@ -491,9 +489,9 @@ function fillEffects(place) {
   const [alone, together] = [data.effects.alone, data.effects.together].map((effects) => effects.filter(isAboutShown));
   const changes = data.changes.filter(({ metric }) => isAboutShown(metric));
   const columns = (head) => [
-    words(head),
-    ...heads(effectHead, "95 % interval", "corrected p", "seeds", "cells", "pairs left out"),
-    words("effect"),
+    prose(head),
+    prose("effect"),
+    ...heads(effectHead, "95 % interval", "p", "corrected p", "seeds", "cells", "pairs left out"),
   ];
   const part = (condition, ...content) => (condition ? content : []);
   const bases = new Map(changes.map(({ base, levels }) => [base, levels]));
