@@ -57,6 +57,9 @@ def _words(error: BaseException) -> str:
     if isinstance(error, KeyError) and len(error.args) == 1:
         missing = error.args[0]
         return _line(missing) if isinstance(missing, str) and " " in missing else f"there is no entry {missing!r}"
+    if isinstance(error, SystemExit):
+        is_number = error.code is None or isinstance(error.code, int)
+        return f"ends the process, with exit code {error.code or 0}" if is_number else _line(error.code)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if type(error).__module__.startswith("pydantic"):

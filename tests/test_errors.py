@@ -34,6 +34,9 @@ def invalid(**values: str) -> pydantic.ValidationError:
     ("error", "expected"),
     [
         (ValueError("no such\n  layer"), "no such layer"),
+        (SystemExit(3), "ends the process, with exit code 3"),
+        (SystemExit(), "ends the process, with exit code 0"),
+        (SystemExit("no licence"), "no licence"),
         (KeyError(4), "there is no entry 4"),
         (KeyError("Record does not exist."), "Record does not exist."),
         (NoWorkerLeft(), "no worker left"),

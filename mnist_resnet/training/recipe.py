@@ -13,7 +13,7 @@ from mnist_resnet.config.schema import Config
 from mnist_resnet.config.section import Component
 from mnist_resnet.data.batches import load
 from mnist_resnet.data.targets import summed_loss
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
@@ -120,10 +120,7 @@ def _naming(config: Config, *keys: str) -> Iterator[None]:
         notes = getattr(error, "__notes__", [])
         built = [key for key in keys if f"{BUILDING}{key}" in notes]
         named = [f"{key}._target_={target}" for key in built or keys if (target := _target(config, key))]
-        message = " ".join(str(cause).split())[:300] or type(cause).__name__
-        if isinstance(error, SystemExit):
-            message = f"ends the process, with exit code {message}"
-        raise UsageError(f"{', '.join(named)}: {message}") from error
+        raise UsageError(f"{', '.join(named)}: {wording(cause, 300)}") from error
 
 
 def _target(config: Config, key: str) -> str | None:
