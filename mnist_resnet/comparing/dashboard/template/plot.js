@@ -85,7 +85,7 @@ function distinctlyCut(texts, most) {
 // Labels of a plot's rows: on its left, or above each row in a narrow window.
 function rowLabels(names) {
   const above = matchMedia(NARROW).matches;
-  const cut = distinctlyCut(names, 58);
+  const cut = distinctlyCut(names, 50);
   const annotation = (text, y) => ({
     x: 0,
     xref: "paper",
