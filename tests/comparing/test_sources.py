@@ -98,7 +98,7 @@ def test_dashboard_judges_by_independent_runs_and_shows_all(tmp_path: Path) -> N
     assert [group["n"] for group in data["groups"]] == [3]
     (claim,) = data["claims"]
     assert claim["members"] == [0, 7, 8]
-    assert [factor["key"] for factor in data["factors"]] == ["seed"]
+    assert [factor["key"] for factor in data["factors"]] == ["seeds.init", "seeds.order", "seeds.dropout"]
     (table,) = data["spread"]
     assert (table["title"], table["heads"][0]) == ("Variance by source", "source")
     assert [row[:2] for row in table["rows"]][:2] == [["initial weights", "3"], ["order of the training images", "3"]]
