@@ -29,5 +29,8 @@ if PYTHONPATH=$folder/packages python3 app.py --help > out.txt 2>&1; then
     exit 1
 fi
 grep "Unsupported config file extension '.yml'" out.txt
-! grep "docker-compose" out.txt
+if grep "docker-compose" out.txt; then
+    echo "changed: the message names the file"
+    exit 1
+fi
 echo "as seen before"
