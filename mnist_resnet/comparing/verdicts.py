@@ -1,15 +1,14 @@
 """Tests claimed figures against runs of the claimed config with several seeds."""
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
+from mnist_resnet.comparing.claim import Claim
 from mnist_resnet.comparing.factors import NON_FACTORS, is_under
 from mnist_resnet.comparing.frame import precisions
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
@@ -19,7 +18,7 @@ from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_
 from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.transform import count_images
-from mnist_resnet.config.metric import BUILT_IN, Metric, known_metrics, named
+from mnist_resnet.config.metric import known_metrics
 from mnist_resnet.config.seed_sources import seed_label
 from mnist_resnet.job_folder import Status
 
@@ -35,26 +34,6 @@ A factor of ten in error rate separates 99 % from 90 %: a wider interval would c
 ROUNDING = 1e-9
 """Tolerance of comparisons of figures, which carry floating-point rounding."""
 
-NUMBER = r"(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[+-]?\d{1,3})?"
-"""A number as it is written, such as 99.0, .990 or 1.0e-3."""
-
-QUALIFIER = re.compile(
-    r"\b(?:up to|as high as|at most)[\s~≈]*"
-    r"(?:(?:about|around|approximately|roughly|nearly|almost|some|an?|the|of|test|training|train|accurac(?:y|ies)|score)"
-    r"[\s~≈]+)*$",
-    re.IGNORECASE,
-)
-"""Words before a figure that make it the highest of several runs or epochs."""
-
-QUALIFIED = re.compile(r"^\s*(?:%|per ?cent)?,?\s*at most\b(?![^.;]*\d)", re.IGNORECASE)
-"""Words after a figure that do so."""
-
-NO_SHARE = re.compile(
-    r"^[\s-]*(?:training\s+)?(?:epoch|run|seed|step|iteration|image|layer|hour|minute|second|h\b|min\b|s\b)",
-    re.IGNORECASE,
-)
-"""What follows a number that is none of an accuracy."""
-
 
 class Verdict(StrEnum):
     """The result of testing a claimed figure against several runs."""
@@ -69,93 +48,6 @@ class Verdict(StrEnum):
     DIVERGES = "diverges more often than not"
     NOT_AT_SCALE = "not at the report's scale"
     ANOTHER_CONFIG = "not the claimed config"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A figure published for a config.
-
-    Attributes:
-        metric: what is claimed, such as the test accuracy.
-        epoch: `last`, as the metric itself picks it, or `best`: the best training figure, or the figure in the epoch
-            picked as best.
-        value: in the metric's own unit, shares as fractions of one; None if the published words state no figure.
-        words: the claim as published.
-    """
-
-    metric: Metric
-    epoch: str
-    value: float | None
-    words: str
-
-    @classmethod
-    def read(cls, entry: dict[str, Any], metrics: Mapping[str, Metric] = BUILT_IN) -> "Claim":
-        """Read the claim from one entry of the config's `claims`; `metrics` are those of the config."""
-        value = entry.get("value")
-        return cls(
-            metric=named(str(entry.get("metric", "test_accuracy")), metrics),
-            epoch=str(entry.get("epoch") or "last"),
-            value=float(value) if isinstance(value, (int, float)) else None,
-            words=str(entry.get("words") or ("" if value is None else value)),
-        )
-
-    @property
-    def is_accuracy(self) -> bool:
-        """Whether the metric is an accuracy, which is judged by its error rate."""
-        return self.metric.counts_errors
-
-    @property
-    def is_maximum(self) -> bool:
-        """Whether the words state the claimed figure as the highest of several, such as "up to 99 %".
-
-        "95 % after up to 30 epochs" does not: there, the words belong to another figure.
-        """
-        return self.is_accuracy and any(
-            QUALIFIER.search(self.words[: number.start()]) or QUALIFIED.search(self.words[number.end() :])
-            for number in self._stated(self._spellings[:2])
-        )
-
-    def bounds(self, grain: float = 0.0) -> tuple[float, float]:
-        """Return the range of values that the claim covers: all that round to it as it is written.
-
-        "85 %" is stated in whole per cent, so it covers 84.5 to 85.5 %, whether or not "about" stands before it. The
-        figure may as well be written as a fraction, "0.850", or as what it lacks to one, "error 15.0 %".
-
-        Args:
-            grain: smallest step of the measured figures, such as one test image in ten thousand.
-        """
-        if self.value is None:
-            return float("nan"), float("nan")
-        half = max(self._unit, grain) / 2
-        return self.value - half, self.value + half
-
-    @property
-    def _spellings(self) -> tuple[tuple[float, float], ...]:
-        """The figure as it may be written, each with its size in the metric's unit; a share's also as its error."""
-        value = self.value if self.value is not None else float("nan")
-        if not self.metric.is_share:
-            return ((value, 1.0),)
-        straight = ((100 * value, 0.01), (value, 1.0))
-        return (*straight, (100 * (1 - value), 0.01), (1 - value, 1.0)) if self.is_accuracy else straight
-
-    def _stated(self, spellings: Sequence[tuple[float, float]]) -> dict[re.Match[str], float]:
-        """Return where the words state the figure in one of these spellings, with one unit in its last place."""
-        found: dict[re.Match[str], float] = {}
-        for number in re.finditer(NUMBER, self.words, re.IGNORECASE):
-            written = Decimal(number.group().replace(",", "."))
-            sizes = [size for value, size in spellings if abs(float(written) - value) < 1e-9 * max(1.0, abs(value))]
-            if sizes and not (self.metric.is_share and NO_SHARE.search(self.words[number.end() :])):
-                found[number] = float(10.0 ** int(written.as_tuple().exponent)) * sizes[0]
-        return found
-
-    @property
-    def _unit(self) -> float:
-        """One unit in the last decimal place of the figure as published, in its finest spelling."""
-        straight, error = self._stated(self._spellings[:2]), self._stated(self._spellings[2:])
-        if units := (straight or error).values():
-            return min(units)
-        value, size = self._spellings[0]
-        return float(10.0 ** min(0, int(Decimal(f"{value:.10g}").as_tuple().exponent))) * size
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from mnist_resnet.comparing.claim import Claim
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.sections import claims_sections
-from mnist_resnet.comparing.verdicts import Claim, Judgement, Verdict, group_by_config, judge, judgements
+from mnist_resnet.comparing.verdicts import Judgement, Verdict, group_by_config, judge, judgements
 from mnist_resnet.config.metric import BUILT_IN, named
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import seeds, write_job
