@@ -61,8 +61,9 @@ def our_loop(workload: Workload, timer: RoundTimer, overrides: tuple[str, ...]) 
     from mnist_resnet.jobs.checkpoint import Checkpoints
     from mnist_resnet.jobs.signals import Interrupt
     from mnist_resnet.training.compile import set_up
-    from mnist_resnet.training.loop import Training, train
+    from mnist_resnet.training.loop import train
     from mnist_resnet.training.numerics import resolve
+    from mnist_resnet.training.training_run import Training
 
     timer.imports_done()
     config = checked_config([*_workload_overrides(workload), *overrides])

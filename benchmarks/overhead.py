@@ -20,7 +20,7 @@ from benchmarks.machine import describe_machine, headline, table, write_results
 if TYPE_CHECKING:
     from mnist_resnet.jobs.checkpoint import Checkpoints
     from mnist_resnet.tracking.callback import Callback
-    from mnist_resnet.training.loop import Training
+    from mnist_resnet.training.training_run import Training
 
 NEVER = 1e9
 """Checkpoint interval in seconds that turns checkpoints off."""
@@ -80,8 +80,8 @@ def rows(seconds: Seconds) -> list[dict[str, str]]:
 def _training(overrides: Sequence[str]) -> "Training":
     from mnist_resnet.data.batches import load
     from mnist_resnet.training.compile import set_up
-    from mnist_resnet.training.loop import Training
     from mnist_resnet.training.numerics import resolve
+    from mnist_resnet.training.training_run import Training
 
     config = checked_config(overrides)
     numerics = resolve(config.trainer)

@@ -23,8 +23,9 @@ from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
 from mnist_resnet.tracking.callback import Callback, RunInfo
-from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import resolve
+from mnist_resnet.training.training_run import Training
 
 REPOSITORY = Path(__file__).parents[1]
 SIGNATURE = "of the job in this test"

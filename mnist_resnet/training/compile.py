@@ -19,10 +19,10 @@ from mnist_resnet.data.split import StreamedSplit
 from mnist_resnet.errors import wording
 from mnist_resnet.training.convolution_choice import choose
 from mnist_resnet.training.cuda_graph import GraphedUpdate, NotGraphed, Recording, cuda_graph
-from mnist_resnet.training.loop import Forward, Training, predict
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
 from mnist_resnet.training.step import LossFunction
+from mnist_resnet.training.training_run import Forward, Training, predict
 
 VERIFIED_STEPS = 3
 """Steps for which a CUDA graph is compared with eager execution."""

@@ -22,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.environment import cpu_model
 from mnist_resnet.training import winograd
-from mnist_resnet.training.loop import Training
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
+from mnist_resnet.training.training_run import Training
 
 ROUNDS = 5
 """Turns of both forms; the shortest of each counts, because other processes only make a turn longer."""

@@ -24,11 +24,13 @@ from mnist_resnet.tracking.log_file import LogFile, report_loss
 from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.component_state import equal
-from mnist_resnet.training.loop import Training, log_probabilities, train
+from mnist_resnet.training.evaluation import log_probabilities
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.module_generators import unsaved_module_generators
 from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.predictions import test_set_sha256, write_predictions
 from mnist_resnet.training.recipe import try_recipe
+from mnist_resnet.training.training_run import Training
 
 CHECKED_IMAGES = 100
 """Test images on which a saved model is compared with the live one."""

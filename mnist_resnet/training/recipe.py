@@ -17,9 +17,9 @@ from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
-from mnist_resnet.training.loop import Training, predict
 from mnist_resnet.training.numerics import resolve
 from mnist_resnet.training.own_metrics import own_values
+from mnist_resnet.training.training_run import Training, predict
 
 DEVICE = "cpu"
 """Where recipes are tried: a launch would otherwise hold memory of a GPU for as long as its workers need it."""

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mnist_resnet.training.averaging import ExponentialAverage, TailAverage, WeightAverage
-from mnist_resnet.training.loop import log_probabilities
+from mnist_resnet.training.evaluation import log_probabilities
 from tests.small_training import different_tensors, in_memory, small, trained
 
 

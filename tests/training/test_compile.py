@@ -19,8 +19,9 @@ from mnist_resnet.jobs.packed_state import pack, unpack
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.training import compile as compilation
 from mnist_resnet.training.compile import Gain, decide, set_up
-from mnist_resnet.training.loop import Training, predict, train
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics
+from mnist_resnet.training.training_run import Training, predict
 from tests.small_training import (
     REPOSITORY,
     SIGNATURE,

@@ -23,8 +23,9 @@ from mnist_resnet.jobs.packed_state import NotRestorable
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
 from mnist_resnet.training.component_state import ComponentState
 from mnist_resnet.training.components import on_device
-from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.module_generators import unsaved_module_generators
+from mnist_resnet.training.training_run import Training
 from tests.small_training import (
     SIGNATURE,
     RecordingCallback,

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.training.compile import examples, graphed
 from mnist_resnet.training.cuda_graph import NotGraphed, Recording
-from mnist_resnet.training.loop import Training, predict, train
+from mnist_resnet.training.loop import train
+from mnist_resnet.training.training_run import Training, predict
 from tests.small_training import differences, new_training, small, trained, unsaved
 
 SYNCHRONISING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique", "item")

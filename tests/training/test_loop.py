@@ -19,7 +19,8 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.models.resnet import ResNet
-from mnist_resnet.training.loop import log_probabilities, train
+from mnist_resnet.training.evaluation import log_probabilities
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
 from tests.small_training import (

@@ -30,7 +30,8 @@ from mnist_resnet.job_folder import (
 )
 from mnist_resnet.jobs.checkpoint import Checkpoints, load_checkpoint
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.loop import train
+from mnist_resnet.training.training_run import Training
 from tests.small_training import (
     REPOSITORY,
     SIGNATURE,

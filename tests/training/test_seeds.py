@@ -8,7 +8,7 @@ import torch
 
 from mnist_resnet.data.batches import check_split, load
 from mnist_resnet.errors import UsageError
-from mnist_resnet.training.loop import Training
+from mnist_resnet.training.training_run import Training
 from tests.small_training import differences, in_memory, new_training, small, trained
 
 DRAWING = ("augmentation=translate", "data.val_size=30", "optim=sgd")

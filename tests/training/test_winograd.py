@@ -14,8 +14,9 @@ from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.training import convolution_choice
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.convolution_choice import cache_file
-from mnist_resnet.training.loop import Training, train
+from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics, resolve, resume
+from mnist_resnet.training.training_run import Training
 from mnist_resnet.training.winograd import SIZES, Winograd
 from tests.small_training import differences, different_tensors, new_training, small, trained, unsaved
 
