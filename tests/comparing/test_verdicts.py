@@ -139,7 +139,7 @@ def test_repeated_seed_is_not_left_out_silently(tmp_path: Path) -> None:
     jobs = seeds(tmp_path / "runs", (0.9936, 0.9938, 0.9934)) + seeds(tmp_path / "again", (0.9,))
     found = judge(claimed(0.9936), jobs)
     assert found.measured.values == (0.9936, 0.9938, 0.9934)
-    assert "1 repeated runs of a seed are left out, the first counts" in found.reason
+    assert "repeats of a seed left out: 1, the first of each counts" in found.reason
 
 
 # error rates of best epochs: 1.1 to 1.5 %
