@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from mnist_resnet.config.hydra_internals import allow_null_as_choice
 from mnist_resnet.config.hydra_versions import end_multirun, register_resolver
@@ -42,12 +42,12 @@ def _seeds(seeds: Any) -> str:
     """Resolve `${seeds:…}` to a comma-separated sweep over seeds.
 
     Args:
-        seeds: a list of seeds, or their number n for seeds 1 to n (the report's seed is 1). With `auto`, the sweep
-            chooses them, and 1 stands for them here.
+        seeds: a list of seeds, or their number n for seeds 1 to n (the report's seed is 1). With anything else, 1
+            stands for them here: with `auto` the sweep chooses them, and the check of the config refuses the rest.
     """
-    if seeds == "auto":
-        return "1"
-    return ",".join(str(seed) for seed in (range(1, seeds + 1) if isinstance(seeds, int) else seeds))
+    if isinstance(seeds, int):
+        return ",".join(map(str, range(1, max(seeds, 1) + 1)))
+    return ",".join(map(str, seeds)) if isinstance(seeds, ListConfig) and seeds else "1"
 
 
 register_resolver("seeds", _seeds)

@@ -38,8 +38,8 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
         UsageError: A frozen config would run a target that is not trusted, or the folder is a record.
         UnreadableFolder: The folder holds no sweep, or the launch is over.
     """
-    folder = folder.absolute()  # a user's code may change the working directory
     refuse_record(folder)
+    folder = folder.absolute()  # a user's code may change the working directory
     refuse_sweep_links(folder)
     interrupt = Interrupt()
     trust(trusted)

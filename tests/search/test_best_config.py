@@ -54,7 +54,6 @@ def _offered(done: CommandResult, place: Place) -> list[str]:
     "override",
     [
         "~optim.betas",
-        "~augmentation",
         "~optim.eps",
         "regularization.dropout=0.5 model.dropout=0.0",
         "model.dropout=0.3 regularization=none",

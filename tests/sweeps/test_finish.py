@@ -278,7 +278,7 @@ def test_job_that_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
     named = "multirun/s/seed=1" if "attempts" in file else "multirun/s/seed=1/result.json"
     reason = f"{named} can't be read at present (Input/output error)"
     assert done.code == 1, done.out + done.err
-    assert f"seed=1: {reason}; waiting for it to finish or release the job" in done.out
+    assert f"seed=1: {place.folder}/{reason}; waiting for it to finish or release the job" in done.out
     assert result_of(place.folder / "multirun" / "s" / "seed=2")["status"] == "completed"
     assert f"seed=1: running: {reason}" in done.out
     assert unreadable.stat().st_size == 0, "nothing is written over it"
