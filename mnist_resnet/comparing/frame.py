@@ -14,7 +14,7 @@ from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.reported import describe_metrics
 from mnist_resnet.config.metric import BEST, Metric
 from mnist_resnet.config.seed_sources import seed_label
-from mnist_resnet.config.signature import NEUTRAL, NEUTRAL_CHOICES
+from mnist_resnet.config.signature import NEUTRAL, NEUTRAL_CHOICES, NEUTRAL_VALUES
 
 JOB_COLUMNS = (
     "name", "sweep", "status", "folder", "index", "signature", "data_sha256", "epochs", "epochs_completed",
@@ -96,16 +96,18 @@ def epochs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def _with_later_groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give jobs that are older than a config group what they computed with, so that it is no factor."""
+    """Give jobs that are older than a config group or key what they computed with, so that it is no factor."""
     later = {
         group: {**flatten({group: NEUTRAL[group]}), group: NEUTRAL_CHOICES[group]}
         for group in NEUTRAL
         if any(group in row for row in rows)
     }
+    values = {key: value for key, value in NEUTRAL_VALUES.items() if any(key in row for row in rows)}
     filled = []
     for row in rows:
         missing = [levels for group, levels in later.items() if group not in row and "optim" in row]
-        filled.append({key: value for levels in missing for key, value in levels.items()} | row)
+        later_values = values if "optim" in row else {}
+        filled.append({key: value for levels in missing for key, value in levels.items()} | later_values | row)
     return filled
 
 

@@ -170,6 +170,7 @@ class WeightAveraging(Component):
     partial: Literal[True] = Field(alias="_partial_")
     decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     share: Annotated[float, Field(gt=0, le=1)] | None = None
+    batches: Annotated[int, Field(ge=1)] | None = None
 
 
 class Data(Component):
@@ -190,6 +191,7 @@ class Data(Component):
             "mean",
             "std",
             "balanced",
+            "shuffle",
         )
     )
 
@@ -199,6 +201,7 @@ class Data(Component):
     batch_size: int = Field(64, ge=2)
     test_batch_size: int = Field(1000, ge=1)
     balanced: bool = False
+    shuffle: bool = True  # the default is for sweeps frozen before this key existed
     classes: Annotated[int, Field(ge=2)] | None = 10
     channels: int = Field(1, ge=1)
     mean: float | list[float] = 0.1307
@@ -213,6 +216,13 @@ class Data(Component):
                 f"data.train_size={self.train_size}: leaves a last batch of one image at "
                 f"data.batch_size={self.batch_size}, on which batch norm can't train; take {near}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def order_is_not_drawn_twice(self) -> "Data":
+        """Reject an order that is not shuffled of images that are drawn at random."""
+        if self.balanced and not self.shuffle:
+            raise ValueError("data.shuffle=false: has no effect with data.balanced=true, which draws the images at random")
         return self
 
     @model_validator(mode="after")

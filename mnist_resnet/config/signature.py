@@ -49,6 +49,9 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 Such a node is left out of the signature, so configs with and without it have the same one.
 """
 
+NEUTRAL_VALUES: dict[str, Any] = {"data.shuffle": True}
+"""Single keys added later, in the same way."""
+
 NEUTRAL_CHOICES = {"augmentation": "none", "averaging": "none", "loss": "cross_entropy", "training": "plain"}
 """The names of those options in `conf/`."""
 
@@ -57,9 +60,10 @@ ORIGINAL_TARGETS = {new: old for old, new in MOVED_TARGETS.items()}
 
 
 def signature(config: dict[str, Any]) -> str:
-    """Return the SHA-256 hex digest of a resolved config, leaving out `NOT_IN_SIGNATURE` and `NEUTRAL` nodes."""
+    """Return the SHA-256 hex digest of a resolved config, leaving out `NOT_IN_SIGNATURE` and what is neutral."""
     relevant = {key: value for key, value in config.items() if key not in NEUTRAL or value != NEUTRAL[key]}
-    hashed = {key: value for key, value in flatten(_with_original_targets(relevant)).items() if not _is_excluded(key)}
+    leaves = flatten(_with_original_targets(relevant)).items()
+    hashed = {key: value for key, value in leaves if not _is_excluded(key) and not _is_neutral(key, value)}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
@@ -77,6 +81,10 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves
+
+
+def _is_neutral(key: str, value: Any) -> bool:
+    return key in NEUTRAL_VALUES and value == NEUTRAL_VALUES[key]
 
 
 def _with_original_targets(value: Any, key: Any = "") -> Any:

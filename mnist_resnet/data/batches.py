@@ -43,8 +43,16 @@ class DataSplits:
     test: AnySplit
 
 
+def epoch_order(count: int, seed: int, epoch: int, weights: Tensor | None, shuffle: bool) -> Tensor:
+    """Return the order of the training images in an epoch, int64 [count], on the CPU; see `shuffled`.
+
+    Without shuffling, it is the data set's own order in every epoch.
+    """
+    return shuffled(count, seed, epoch, weights) if shuffle else torch.arange(count)
+
+
 def shuffled(count: int, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
-    """Return the order of the training images in an epoch: a permutation, int64 [count], on the CPU.
+    """Return a new order of the training images for an epoch: a permutation, int64 [count], on the CPU.
 
     With weights, float64 [count], so many images are drawn by them, with replacement. The order depends on `seed` and
     `epoch` only, not on any global random state.

@@ -29,6 +29,7 @@ POLL = 1.0
 LENGTH_INDEPENDENT = {
     "mnist_resnet.training.averaging.ExponentialAverage",
     "mnist_resnet.training.averaging.LatestWeights",
+    "mnist_resnet.training.averaging.PreciseBatchNorm",
     "mnist_resnet.training.schedule.constant",
 }
 """Schedules and averagings that treat an epoch the same, however many epochs follow."""

@@ -6,11 +6,13 @@ graph can't capture it. Here an update is three operations on lists of tensors, 
 """
 
 import copy
-from itertools import chain
-from typing import Any, Protocol
+from collections.abc import Iterable
+from itertools import chain, islice
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 
 class Averaging(Protocol):
@@ -32,6 +34,19 @@ class Averaging(Protocol):
         """Restore what `state_dict` returned."""
 
 
+@runtime_checkable
+class ImageAveraging(Averaging, Protocol):
+    """An averaging that looks at training images before each evaluation."""
+
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Called before each evaluation.
+
+        Args:
+            batches: training images in the data set's order, normalised and not augmented, float32
+                [batch, channels, height, width].
+        """
+
+
 class LatestWeights:
     """No averaging: `model` is the trained network itself."""
 
@@ -47,6 +62,42 @@ class LatestWeights:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Do nothing."""
+
+
+class PreciseBatchNorm:
+    """The latest weights, with batch norm's statistics computed anew before each evaluation.
+
+    The running statistics are an average over the last steps, so that they lag behind weights that change fast. Here
+    they are the mean over batches that all pass through the same weights: "precise batch norm" (Wu and Johnson 2021,
+    "Rethinking 'Batch' in BatchNorm", section 3). Training is bitwise that without it.
+
+    Args:
+        model: the trained network.
+        total_steps: unused.
+        batches: number of batches to compute the statistics from.
+    """
+
+    def __init__(self, model: nn.Module, total_steps: int, batches: int) -> None:  # noqa: ARG002 (all take both)
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self._trained, self._batches = model, batches
+
+    def update(self) -> None:
+        """Do nothing."""
+
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Copy the weights and compute the statistics; see `ImageAveraging`."""
+        self.model.load_state_dict(self._trained.state_dict())
+        devices = {tensor.device for tensor in self.model.parameters() if tensor.is_cuda}
+        with torch.random.fork_rng(devices):  # dropout draws here, too, and must not change what training draws
+            update_bn(islice(batches, self._batches), self.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the network's state as last evaluated."""
+        return {"model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.model.load_state_dict(state["model"])
 
 
 class WeightAverage:

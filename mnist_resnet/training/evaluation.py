@@ -1,5 +1,7 @@
 """Evaluations of the network in training: loss, accuracy and metrics of a split, and log-probabilities."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
@@ -8,12 +10,31 @@ from mnist_resnet.data.split import AnySplit
 from mnist_resnet.data.targets import count_right, summed_loss
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.stop_check import StopCheck
+from mnist_resnet.training.averaging import ImageAveraging
 from mnist_resnet.training.own_metrics import own_values
 from mnist_resnet.training.training_run import Training
 
 MAX_EVALUATED = 500
 """Images that an evaluation passes through the network at once on a CPU. A layer of the report's network takes 100 KB
 for each of them in bf16, and three such tensors are needed at a time."""
+
+
+@torch.no_grad()
+def prepare(training: Training, stop: StopCheck) -> None:
+    """Let an averaging that wants to look at training images before an evaluation.
+
+    Raises:
+        Interrupted: the program was asked to stop.
+    """
+    if isinstance(training.averaging, ImageAveraging):
+        with training.numerics.autocast():
+            training.averaging.prepare(_training_images(training, stop))
+
+
+def _training_images(training: Training, stop: StopCheck) -> Iterator[Tensor]:
+    for images, _ in training.splits.train.batches(training.config.data.batch_size):
+        stop.check()
+        yield images
 
 
 @torch.no_grad()

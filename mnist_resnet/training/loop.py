@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mnist_resnet.data.batches import epoch_seed, shuffled
+from mnist_resnet.data.batches import epoch_order, epoch_seed
 from mnist_resnet.data.split import Split
 from mnist_resnet.data.targets import balancing_weights
 from mnist_resnet.job_folder import Metrics
@@ -17,7 +17,7 @@ from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.combined_optimizer import set_mode
-from mnist_resnet.training.evaluation import evaluate
+from mnist_resnet.training.evaluation import evaluate, prepare
 from mnist_resnet.training.training_run import Training
 
 
@@ -62,7 +62,7 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
     config, model, device = training.config, training.model, training.numerics.device
     split, epoch = training.splits.train, training.epoch
     weights = balancing_weights(split.labels.cpu()) if config.data.balanced and isinstance(split, Split) else None
-    order = shuffled(len(split), config.seed_of("order"), epoch, weights)
+    order = epoch_order(len(split), config.seed_of("order"), epoch, weights, config.data.shuffle)
     own = config.seeds.augmentation
     drawn = epoch_seed(config.seed_of("dropout") if own is None else own, epoch)
     metrics = AsyncMetrics(device)
@@ -152,6 +152,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     }
     if training.has_accuracy:
         metrics["train_accuracy"] = training.accuracy(training.correct.item(), count)
+    prepare(training, stop)
     for name, split in (("val", training.splits.val), ("test", training.splits.test)):
         if split is not None:
             measured = evaluate(training, split, stop)

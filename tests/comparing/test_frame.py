@@ -118,3 +118,13 @@ def test_a_config_group_that_older_jobs_lack_is_no_factor(tmp_path: Path) -> Non
     write_job(tmp_path / "mixed", seed=2, config={"training.step": "x"}, choices={"training": "mixup"})
     assert varying_factors(jobs_frame(load_jobs([tmp_path / "old", tmp_path / "new"])[0])) == []
     assert varying_factors(jobs_frame(load_jobs([tmp_path])[0])) == ["training"]
+
+
+def test_a_key_that_older_jobs_lack_is_no_factor(tmp_path: Path) -> None:
+    write_job(tmp_path / "old", seed=1)
+    write_job(tmp_path / "new", seed=2, config={"data.shuffle": True})
+    write_job(tmp_path / "mixed", seed=2, config={"data.shuffle": False})
+    assert varying_factors(jobs_frame(load_jobs([tmp_path / "old", tmp_path / "new"])[0])) == []
+    frame = jobs_frame(load_jobs([tmp_path])[0])
+    assert varying_factors(frame) == ["data.shuffle"]
+    assert set(frame["data.shuffle"]) == {True, False}

@@ -12,6 +12,7 @@ from mnist_resnet.config.identity import identity
 from mnist_resnet.config.schema import check
 from mnist_resnet.config.signature import (
     NEUTRAL,
+    NEUTRAL_VALUES,
     NOT_IN_SIGNATURE,
     NUMERICS,
     distinguishes_jobs,
@@ -83,6 +84,15 @@ def test_later_group_at_its_neutral_option_has_no_effect(group: str) -> None:
     config = resolved()
     assert config[group] == NEUTRAL[group]
     older = {key: value for key, value in config.items() if key != group}
+    assert signature(older) == signature(config)
+    assert check(older) == check(config)
+
+
+@pytest.mark.parametrize(("key", "value"), NEUTRAL_VALUES.items())
+def test_later_key_at_its_neutral_value_has_no_effect(key: str, value: Any) -> None:
+    config, (group, name) = resolved(), key.split(".")
+    assert config[group][name] == value
+    older = config | {group: {inner: value for inner, value in config[group].items() if inner != name}}
     assert signature(older) == signature(config)
     assert check(older) == check(config)
 

@@ -8,7 +8,7 @@ from torchvision.transforms import Normalize, ToTensor
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.classifier_schema import Data
-from mnist_resnet.data.batches import load, shuffled
+from mnist_resnet.data.batches import epoch_order, load, shuffled
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.sources import digits
 from mnist_resnet.data.split import AnySplit, Split
@@ -183,6 +183,11 @@ def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_only() -> Non
     torch.rand(7)
     assert torch.equal(shuffled(1000, 1, 2), once)
     assert torch.equal(once.sort().values, torch.arange(1000))
+
+
+def test_order_that_is_not_shuffled_is_that_of_the_data_set() -> None:
+    assert epoch_order(5, 1, 2, None, shuffle=False).tolist() == [0, 1, 2, 3, 4]
+    assert torch.equal(epoch_order(5, 1, 2, None, shuffle=True), shuffled(5, 1, 2))
 
 
 def test_no_two_seeds_or_epochs_share_an_order() -> None:

@@ -56,6 +56,9 @@ VALUES = [
     ("loss.label_smoothing=1", "loss.label_smoothing=1: must be less than 1"),
     ("averaging=ema averaging.decay=1", "averaging.decay=1: must be less than 1"),
     ("averaging=swa averaging.share=0", "averaging.share=0: must be more than 0"),
+    ("averaging=precise_batch_norm averaging.batches=0", "averaging.batches=0: must be 1 or more"),
+    ("data.shuffle=false +data.balanced=true", "data.shuffle=false: has no effect with data.balanced=true"),
+    ("data.shuffle=2", "data.shuffle=2: must be true or false"),
     ("scale.epochs=2", "scale.epochs=2: must be 1 or less"),
     (
         "tracking.project=team/mnist",

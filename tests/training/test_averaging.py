@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_resnet.training.averaging import ExponentialAverage, TailAverage, WeightAverage
+from mnist_resnet.training.averaging import ExponentialAverage, PreciseBatchNorm, TailAverage, WeightAverage
 from mnist_resnet.training.evaluation import log_probabilities
 from tests.small_training import different_tensors, in_memory, small, trained
 
@@ -77,3 +77,31 @@ def test_evaluation_uses_the_average_and_training_does_not() -> None:
     labels = in_memory(averaged.splits.test).labels
     loss = -predicted.gather(1, labels[:, None]).double().mean().item()
     assert loss == pytest.approx(averaged.history[1]["test_loss"], rel=1e-5)
+
+
+def test_statistics_computed_anew_are_those_of_the_evaluated_weights() -> None:
+    plain, anew = trained(small()), trained(small("averaging=precise_batch_norm", "averaging.batches=3"))
+    assert different_tensors(plain.model.state_dict(), anew.model.state_dict(), "model") == []
+    assert torch.equal(plain.state()["random"]["torch"], anew.state()["random"]["torch"])
+    assert plain.history[0]["test_loss"] != anew.history[0]["test_loss"]
+
+    convolution, norm = list(anew.averaging.model.get_submodule("stem").children())[:2]
+    assert isinstance(norm, nn.BatchNorm2d)
+    given = [images for images, _ in in_memory(anew.splits.train).batches(32)][:3]
+    with torch.no_grad():
+        outputs = [convolution(images) for images in given]
+    means = torch.stack([output.mean(dim=(0, 2, 3)) for output in outputs]).mean(0)
+    variances = torch.stack([output.transpose(0, 1).flatten(1).var(dim=1) for output in outputs]).mean(0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.running_mean.tolist() == pytest.approx(means.tolist(), rel=1e-4, abs=1e-6)
+    assert norm.running_var.tolist() == pytest.approx(variances.tolist(), rel=1e-4)
+
+
+def test_network_without_batch_norm_is_evaluated_with_its_latest_weights() -> None:
+    network = nn.Linear(2, 2)
+    averaging = PreciseBatchNorm(network, 1, batches=1)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    averaging.prepare(iter([torch.zeros(4, 2)]))
+    assert averaging.model.get_parameter("weight").tolist() == [[3.0, 3.0]] * 2

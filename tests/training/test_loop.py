@@ -104,6 +104,14 @@ def plain_loop(
     return network, metrics, batch_losses
 
 
+def test_without_shuffling_each_epoch_has_the_same_batches() -> None:
+    standing_still = ("optim.lr=1e-30", "regularization=none")
+    first, second = trained(small(*standing_still, "data.shuffle=false", "seeds.order=7")).batch_losses
+    assert first.tolist() == pytest.approx(second.tolist())
+    shuffled_first, shuffled_second = trained(small(*standing_still)).batch_losses
+    assert shuffled_first.tolist() != pytest.approx(shuffled_second.tolist())
+
+
 @pytest.mark.parametrize(
     ("stem", "block_norm", "dropout", "lr"),
     [("3x3", "after_every", 0.3, 0.001), ("7x7", "none", 0.0, 0.02)],

@@ -65,6 +65,7 @@ KINDS = {
             "trainer.checkpoint_every=1",
         ),
     ),
+    "batch norm's statistics anew": ("averaging=precise_batch_norm", "averaging.batches=2", "data.shuffle=false"),
     "translate, average of the tail": ("augmentation=translate", "averaging=swa", "averaging.share=0.6"),
 }
 
