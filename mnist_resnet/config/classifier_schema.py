@@ -222,7 +222,7 @@ class Data(Component):
     def order_is_not_drawn_twice(self) -> "Data":
         """Reject an order that is not shuffled of images that are drawn at random."""
         if self.balanced and not self.shuffle:
-            raise ValueError("data.shuffle=false: has no effect with data.balanced=true, which draws the images at random")
+            raise ValueError("data.shuffle=false: has no effect with data.balanced=true, which draws images at random")
         return self
 
     @model_validator(mode="after")

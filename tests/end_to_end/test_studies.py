@@ -15,6 +15,7 @@ JOBS_PER_SEED = {
     "report_ablation": 5,
     "report_factorial": 16,
     "report_claims": 7,
+    "report_causes": 6,
     "epochs": 4,
     "seeds": 1,
     "lean_ablation": 12,
