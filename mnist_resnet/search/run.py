@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mnist_resnet.config.allowed_targets import trust
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.objective import objective_of
-from mnist_resnet.config.schema import check_job
+from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import JOURNAL, SEARCH, SWEEP, UnreadableFolder
 from mnist_resnet.jobs.disk_space import check_disk_space
@@ -33,7 +34,7 @@ from mnist_resnet.search.trials import Trials
 from mnist_resnet.sweeps.added_seeds import refuse_without_added_seeds
 from mnist_resnet.sweeps.finish import no_summary, print_summary, run_launcher, watch_hint, write_summary_once
 from mnist_resnet.sweeps.folder import job_list_lease, read_sweep, refuse_sweep_links
-from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, named_folder
+from mnist_resnet.sweeps.launch import MULTIRUN, build_launcher, checked_by_launcher, named_folder
 from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.tracking.console import plain_console, show_log
 from mnist_resnet.tracking.guarded import GuardedTracker
@@ -77,16 +78,13 @@ def search(
     trials = _trials_so_far(folder, spec) if folder else []
     started = len(trials)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
-    preflight((job.config for job in corner_jobs), may_download=not settings.sweep.dry_run)
     launcher: Any = build_launcher(config, settings, context, task_function)
     if not hasattr(launcher, "search"):
         raise UsageError(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: starts jobs in batches, but a search "
             f"gives each worker one trial at a time; take sequential or workers"
         )
-    _check_disk_space(folder or MULTIRUN, corner_jobs, spec.trials - started)
-    if settings.sweep.try_recipes:
-        try_recipes(corner_jobs, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
+    checked_by_launcher(config, partial(_check, folder or MULTIRUN, corner_jobs, spec.trials - started, settings))
     if settings.sweep.dry_run:
         _print_plan(spec, trials, alone)
         return 0
@@ -155,6 +153,18 @@ def _freeze(folder: Path, spec: SearchSpec) -> Path:
         _trials_so_far(folder, spec)
         spec.write(folder)
     return folder
+
+
+def _check(folder: Path, corner_jobs: Sequence[JobSpec], trials: int, settings: JobConfig) -> None:
+    """Check the jobs at the corners of the space, with their data.
+
+    Raises:
+        UsageError: as for `search`.
+    """
+    preflight((job.config for job in corner_jobs), may_download=not settings.sweep.dry_run)
+    _check_disk_space(folder, corner_jobs, trials)
+    if settings.sweep.try_recipes:
+        try_recipes(corner_jobs, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
 
 
 def _check_disk_space(folder: Path, corner_jobs: Sequence[JobSpec], trials: int) -> None:

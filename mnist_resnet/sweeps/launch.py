@@ -1,11 +1,12 @@
 """Launches a sweep: composes, checks and freezes all jobs before any runs, then runs and summarizes them."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -29,6 +30,7 @@ from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import MAX_JOBS, SEARCH, SWEEP
+from mnist_resnet.jobs.child_process import in_child_process
 from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.disk_space import check_disk_space
 from mnist_resnet.jobs.preflight import check_writable, preflight
@@ -56,7 +58,11 @@ from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 from mnist_resnet.tracking.console import plain_console, show_log
 
+Result = TypeVar("Result")
+
 MULTIRUN = Path("multirun")
+RUN_HERE = ("sequential", "basic")
+"""Launchers whose jobs run in the launching process."""
 SUBFOLDER = "hydra.sweep.subdir="
 
 
@@ -142,22 +148,12 @@ def _launch_jobs(
     """
     settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
-    monitor = LeaseMonitor()
-    planned = plan(folder, jobs, swept, sys.argv) if folder and (folder / SWEEP).exists() else None
-    if planned is None or not _is_finished(planned, settings, monitor):
-        data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
-        jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
-        planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
-    refuse_sweep_links(planned.folder, planned.jobs)
     launcher = build_launcher(config, settings, context, task_function)
-    rerun = _jobs_to_rerun(planned, settings, monitor)
-    due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
-    check_disk_space(planned.folder, due)
-    if due and settings.sweep.try_recipes:
-        try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
+    jobs = checked_by_launcher(config, partial(_checked, folder, jobs, swept, settings))
     if settings.sweep.dry_run:
-        _print_plan(planned, settings)
+        _print_plan(plan(folder or MULTIRUN / "new", jobs, swept, sys.argv), settings)
         return 0, folder
+    monitor = LeaseMonitor()
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     trusted = {target for job in jobs for target in targets(job.config)}
     for job in sweep.jobs:
@@ -174,6 +170,33 @@ def _launch_jobs(
         launcher.launch([_overrides(sweep, job) for job in due], 0)
 
     return run_sweep(sweep, start, settings.sweep.detach), sweep.folder
+
+
+def checked_by_launcher(config: DictConfig, check: Callable[[], Result]) -> Result:
+    """Return what `check` returns; in a process of its own where this one will run no job, and so needs no PyTorch."""
+    runs_here = config.hydra.runtime.choices["hydra/launcher"] in RUN_HERE
+    return check() if runs_here else in_child_process(check)
+
+
+def _checked(folder: Path | None, jobs: list[JobSpec], swept: list[str], settings: JobConfig) -> list[JobSpec]:
+    """Check the jobs that are due, with their data, and return all, each with the hash of its data.
+
+    Raises:
+        UsageError: as for `launch`.
+    """
+    monitor = LeaseMonitor()
+    planned = plan(folder, jobs, swept, sys.argv) if folder and (folder / SWEEP).exists() else None
+    if planned is None or not _is_finished(planned, settings, monitor):
+        data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
+        jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
+        planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
+    refuse_sweep_links(planned.folder, planned.jobs)
+    rerun = _jobs_to_rerun(planned, settings, monitor)
+    due = [job for job in planned.jobs if job in rerun or job_state(planned, job, monitor).is_due]
+    check_disk_space(planned.folder, due)
+    if due and settings.sweep.try_recipes:
+        try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
+    return jobs
 
 
 def _compose_for_folder(

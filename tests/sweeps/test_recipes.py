@@ -1,12 +1,15 @@
 """A launch tries each distinct recipe before the first job starts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.sweeps.recipes import _distinct
-from tests.small_sweeps import CHECKOUT, make_place, run_in_process, statuses
+from tests.small_sweeps import CHECKOUT, make_place, python_path, run_in_process, statuses
 
 PARTS = f"hydra.searchpath=[file://{CHECKOUT / 'examples' / 'parts' / 'conf'}]"
 LINE = "optim=lbfgs will fail: optim._target_=torch.optim.LBFGS: "
@@ -38,3 +41,46 @@ def test_recipes_that_differ_in_more_than_numbers_are_tried_first() -> None:
         for kind, lr, seed in rates
     ]
     assert [job.name for job in _distinct(jobs)] == ["sgd 0.1 1", "adam 0.1 1", "sgd 0.2 1"]
+
+
+LAUNCH = """
+import runpy, sys
+sys.argv = ["train.py", *sys.argv[1:]]
+try:
+    runpy.run_path({script!r}, run_name="__main__")
+finally:
+    print("PyTorch is imported:", "torch" in sys.modules)
+"""
+
+CRASHING = """
+import os, signal
+def network(**settings):
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+def launched(folder: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run `train.py` with these arguments in a new process, which says at its end whether PyTorch is imported."""
+    return subprocess.run(
+        [sys.executable, "-c", LAUNCH.format(script=str(CHECKOUT / "train.py")), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": python_path(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems try recipes in the launching process")
+def test_a_launcher_whose_workers_run_the_jobs_survives_a_recipe_and_keeps_nothing_of_it(tmp_path: Path) -> None:
+    sweep = [*make_place(tmp_path).sweep(None, "seed=1,2", "trainer.epochs=1"), "hydra/launcher=workers"]
+    done = launched(tmp_path, [*sweep, "sweep.name=s"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert statuses(tmp_path / "multirun" / "s") == {"seed=1": "completed", "seed=2": "completed"}
+    assert done.stdout.splitlines()[-1] == "PyTorch is imported: False"
+
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    crashed = launched(tmp_path, [*sweep, "sweep.name=t", "model._target_=crashing.network"])
+    assert crashed.returncode == 2
+    assert "the process that tried the jobs was ended by SIGSEGV" in crashed.stderr
+    assert not (tmp_path / "multirun" / "t").exists()
