@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
     numbers = [column for column in columns if column != "best_picked_on"]
     for column in [*numbers, "seconds", "training_seconds", "images_per_second", "epochs", "epochs_completed"]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    frame.attrs |= reported
+    frame.attrs |= reported | {"metrics": {name: _as_measured(metric, frame) for name, metric in metrics.items()}}
     frame.attrs["swept"] = list(dict.fromkeys(key for job in jobs for key in job.swept))
     return frame
 
@@ -138,6 +139,12 @@ def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dic
         **{name: job.history.value(metrics[name]) for name in columns if name in metrics},
         **of_best,
     }
+
+
+def _as_measured(metric: Metric, frame: pd.DataFrame) -> Metric:
+    """Return a metric with a scale that its values can be on: zero has no place on the log scale."""
+    has_no_log = metric.scale in ("positive", "seconds") and metric.name in frame and (frame[metric.name] <= 0).any()
+    return replace(metric, scale="free") if has_no_log else metric
 
 
 def precisions(jobs: Sequence[Job]) -> list[str | None]:

@@ -53,6 +53,11 @@ class Metric:
         """The smallest and the largest possible value."""
         return (float("-inf") if self.scale == "free" else 0.0), 1.0 if self.is_share else float("inf")
 
+    def allows(self, value: float) -> bool:
+        """Return whether a value is none that the metric's scale rules out; nan is always allowed."""
+        lowest, highest = self.ends
+        return not (value < lowest or value > highest)
+
     @property
     def error(self) -> str:
         """What it lacks to one, in words: the test error of the test accuracy."""

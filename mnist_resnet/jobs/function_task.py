@@ -221,8 +221,11 @@ def _number(name: str, value: Any, metric: Metric | None) -> float:
         number = value if type(value) in (int, float) else float(value)
     except (TypeError, ValueError):
         raise ValueError(f"report: {name}={value!r} is not a number") from None
-    if metric is not None and metric.is_share and not (0 <= number <= 1 or math.isnan(number)):
-        raise ValueError(f"report: {name}={number:g} is declared a share, and so a fraction between 0 and 1")
+    if metric is not None and not metric.allows(number):
+        possible = (
+            "a share, and so a fraction between 0 and 1" if metric.is_share else f"{metric.scale}, and so not below 0"
+        )
+        raise ValueError(f"report: {name}={number:g} is declared {possible}")
     return number
 
 

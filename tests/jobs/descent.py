@@ -60,9 +60,9 @@ def explode(_: ReadConfig, run: Run) -> None:
     run.report(1, {"loss": float("nan")})
 
 
-def report_once(_: ReadConfig, run: Run, step: Any, name: Any) -> None:
+def report_once(_: ReadConfig, run: Run, step: Any, name: Any, value: float = 1.0) -> None:
     """Report one line."""
-    run.report(step, {name: 1.0})
+    run.report(step, {name: value})
 
 
 def hold_a_lock(_: ReadConfig, run: Run) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 
 from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
@@ -172,6 +174,32 @@ def test_a_report_without_a_step_or_a_name_is_refused(tmp_path: Path, step: Any,
     assert (result["status"], result["error"]["type"]) == ("failed", "ValueError")
     assert result["error"]["message"].startswith(message)
     assert read_metrics(tmp_path / "once") == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "message"),
+    [
+        ("share", 1.5, "report: loss=1.5 is declared a share, and so a fraction between 0 and 1"),
+        ("positive", -0.5, "report: loss=-0.5 is declared positive, so not below 0"),
+        ("count", -1, "report: loss=-1 is declared count, so not below 0"),
+    ],
+)
+def test_a_value_that_contradicts_its_declaration_is_refused(
+    tmp_path: Path, scale: str, value: float, message: str
+) -> None:
+    declared = {"loss": {"better": "lower", "scale": scale, "unit": "", "pick": "last", "heading": ""}}
+    result = run(job("report_once", metrics=declared, step=0, name="loss", value=value), tmp_path / "once")
+    assert (result["status"], result["error"]["message"]) == ("failed", message)
+
+
+def test_values_that_have_no_logarithm_are_judged_as_they_are(tmp_path: Path) -> None:
+    declared = {"loss": {"better": "lower", "scale": "positive", "unit": "", "pick": "last", "heading": ""}}
+    for seed, value in enumerate([0.0, 0.2, 0.4]):
+        spec = job("report_once", metrics=declared, step=0, name="loss", value=value)
+        run(replace(spec, config=spec.config | {"seed": seed}), tmp_path / str(seed))
+    frame = load_sweep(tmp_path)
+    assert metric_of(frame, "loss").scale == "free"
+    assert metric_of(frame[frame["loss"] > 0], "loss").scale == "free", "a part is judged like the whole"
 
 
 @pytest.mark.parametrize(
