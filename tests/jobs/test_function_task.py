@@ -180,8 +180,8 @@ def test_a_report_without_a_step_or_a_name_is_refused(tmp_path: Path, step: Any,
     ("scale", "value", "message"),
     [
         ("share", 1.5, "report: loss=1.5 is declared a share, and so a fraction between 0 and 1"),
-        ("positive", -0.5, "report: loss=-0.5 is declared positive, so not below 0"),
-        ("count", -1, "report: loss=-1 is declared count, so not below 0"),
+        ("positive", -0.5, "report: loss=-0.5 is declared positive, and so not below 0"),
+        ("count", -1, "report: loss=-1 is declared count, and so not below 0"),
     ],
 )
 def test_a_value_that_contradicts_its_declaration_is_refused(
