@@ -91,6 +91,9 @@ class AblationSweeper(Sweeper):
 class SequentialLauncher(Launcher):
     """Runs the frozen jobs in this process, without composing them again."""
 
+    def __init__(self) -> None:
+        """Take no settings: without this method, Python's error names no key."""
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
         """Check the sweeper and store the config; called by Hydra before `launch`.
 

@@ -21,7 +21,7 @@ from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
 from mnist_resnet.config.config_files import CONF, ConfigFile, with_inherited
-from mnist_resnet.config.defaults_lists import NEEDED, refuse_faulty_defaults, refuse_no_choice
+from mnist_resnet.config.defaults_lists import NEEDED, PLUGINS, refuse_faulty_defaults, refuse_no_choice
 from mnist_resnet.config.file_errors import (
     circular_defaults,
     defaults_fault,
@@ -70,8 +70,10 @@ def user_message(error: BaseException) -> str | None:
         except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words are shown
             return text
     # Hydra 1.4 notes at what its plugins raise which of them it was building.
-    building = [note.removeprefix("full_key: ") for note in getattr(error, "__notes__", ())]
-    return f"{building[0]}: {error}" if building and building[0].startswith("hydra.") else None
+    building = [note for note in getattr(error, "__notes__", ()) if note.startswith("full_key: hydra.")]
+    if not building:
+        return None
+    return _unknown_setting(f"{error} {building[0]}") or f"{building[0].removeprefix('full_key: ')}: {error}"
 
 
 def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) -> str | None:
@@ -81,7 +83,7 @@ def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) 
 
 
 def _explain(text: str, error: BaseException) -> str:
-    fault = _fault_in_file(text)
+    fault = _fault_in_file(text) or _unknown_setting(text)
     if fault:
         return fault
     for pattern, message in _MESSAGES:
@@ -156,6 +158,7 @@ _MESSAGES = [
         "{0}: must be a list, as in [1,2]",
     ),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
+    (r"Error in call to target '.*? full_key: (hydra\.\S+) (.+)", "{0}: {1}"),
     (
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
         "{0}: {1}: no such folder; give an existing one, as in [file:///home/me/conf]",
@@ -196,7 +199,7 @@ def _no_such_key(key: str, sign: str = "") -> str:
         return f"{sign}{key}: give the whole dictionary, as in '{node}={{{last}: …}}'"
     if _options(key):
         return f"{sign}{key}: has no default; add it: +{key}=…{suggest_option('', _options(key))}"
-    partial = None if sign else _partial_key(key)
+    partial = None if sign else _partial_key(key) or _key_of_other_plugin(key)
     if partial:
         return partial
     return f"{sign}{key}: no such key{suggest_key(key, _known_keys())}"
@@ -225,6 +228,21 @@ def _partial_key(key: str) -> str | None:
             if having:
                 return f"{key}: the swept choices have it, the default one has not; write ++{key}=…"
     return None
+
+
+def _key_of_other_plugin(key: str) -> str | None:
+    """Return the message for a key that only other launchers, or other sweepers, have than the chosen one."""
+    group = "/".join(key.split(".")[:2])
+    if group not in PLUGINS:
+        return None
+    having = [option for option in _options(group) if key in _known_keys([f"{group}={option}"])]
+    return f"{key}: is a key of {group}={' or '.join(having)}; add that, or leave it out" if having else None
+
+
+def _unknown_setting(text: str) -> str | None:
+    """Return the message for a key that a launcher, sweeper or callback doesn't take."""
+    found = re.search(r"unexpected keyword argument '(\w+)'.* full_key: (hydra\.[\w.]+)", text)
+    return _no_such_key(f"{found[2]}.{found[1]}") if found else None
 
 
 def _choice_is_no_name() -> str:

@@ -63,7 +63,7 @@ def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
 
 def suggest_key(key: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?` or `; one of …` for an unknown key, given the known keys."""
-    others = [other for other in known if other != key and not other.endswith("_")]
+    others = [other for other in known if _may_be_meant(other, key)]
     node, dot, last = key.rpartition(".")
     siblings = list(
         dict.fromkeys(
@@ -73,12 +73,13 @@ def suggest_key(key: str, known: Iterable[str]) -> str:
     near = near_key(key, others)
     if near:
         return f"; did you mean {near}?"
-    same = [other for other in others if other.rpartition(".")[2] == last] or difflib.get_close_matches(
-        key, others, n=1, cutoff=SIMILARITY_CUTOFF
-    )
-    if same:
-        return f"; did you mean {' or '.join(same)}?"
-    return f"; one of {', '.join(siblings)}" if node and siblings else "; --cfg job shows all keys, --help the groups"
+    same = [other for other in others if other.rpartition(".")[2] == last]
+    if not same and node and siblings:
+        similar = [f"{node}.{sibling}" for sibling in difflib.get_close_matches(last, siblings, n=1)]
+        return f"; did you mean {similar[0]}?" if similar else f"; one of {', '.join(siblings)}"
+    # Whole keys are compared where the node is unknown; in a known one they are alike by its name.
+    similar = same or difflib.get_close_matches(key, others, n=1, cutoff=SIMILARITY_CUTOFF)
+    return f"; did you mean {' or '.join(similar)}?" if similar else "; --cfg job shows all keys, --help the groups"
 
 
 def near_key(key: str, known: Iterable[str]) -> str | None:
@@ -87,12 +88,17 @@ def near_key(key: str, known: Iterable[str]) -> str | None:
     siblings = {
         other.removeprefix(node + dot).partition(".")[0]: None
         for other in known
-        if other.startswith(node + dot) and other != key and not other.endswith("_")
+        if other.startswith(node + dot) and _may_be_meant(other, key)
     }
     near = difflib.get_close_matches(last, siblings, n=1, cutoff=SIMILARITY_CUTOFF) or [
         sibling for sibling in siblings if len(sibling) >= SHORTEST_STEM and last.startswith(sibling)
     ]
     return f"{node}{dot}{near[0]}" if near else None
+
+
+def _may_be_meant(other: str, key: str) -> bool:
+    """Return whether a known key is neither Hydra's, such as `_target_`, nor the unknown one or part of its value."""
+    return not other.endswith("_") and not f"{other}.".startswith(f"{key}.")
 
 
 def partial_key(key: str, having: Iterable[str], lacking: Iterable[str]) -> str:

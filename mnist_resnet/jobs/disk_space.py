@@ -62,11 +62,14 @@ def parameter_count(model: str) -> int:
         The count; 0 if the model can't be built. Parameters whose shape the first batch decides count nothing.
     """
     import torch
+    from torch.nn import Module
     from torch.nn.parameter import is_lazy
 
     try:
         with torch.device("meta"):
             built = build(from_json(model))
     except (Exception, SystemExit):
+        return 0
+    if not isinstance(built, Module):
         return 0
     return sum(parameter.numel() for parameter in built.parameters() if not is_lazy(parameter))

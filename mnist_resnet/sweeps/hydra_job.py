@@ -46,11 +46,17 @@ def refuse_hydra_job_settings(config: DictConfig, context: HydraContext, launche
     _refuse_logging(config.hydra, launcher)
     for callback in callbacks(context):
         for method in ("on_job_start", "on_job_end"):
-            if getattr(type(callback), method) is not getattr(Callback, method):
+            if _acts_on(callback, method):
                 raise UsageError(
                     f"hydra.callbacks: {type(callback).__name__}.{method} is not called by hydra/launcher={launcher}; "
                     f"leave it out, or take hydra/launcher=basic"
                 )
+
+
+def _acts_on(callback: Any, method: str) -> bool:
+    """Return whether a callback, which may be of a class of its own, does something in one of Hydra's methods."""
+    own = getattr(callback, method, None)
+    return own is not None and getattr(own, "__func__", own) is not getattr(Callback, method)
 
 
 def _refuse_logging(hydra: DictConfig, launcher: str) -> None:

@@ -26,8 +26,8 @@ NOTABLE = 1.0
 NOT_IN_RECIPE = {"seed", "seeds", "sweep", "tracking", "claims", "comparisons", "metrics"}
 
 
-class _TimeIsUp(Exception):
-    """Raised in the middle of a recipe that takes too long."""
+class _TimeIsUp(BaseException):
+    """Raised in the middle of a recipe that takes too long; no `Exception`, which Hydra would take for the target's."""
 
 
 def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = True) -> None:

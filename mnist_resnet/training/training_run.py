@@ -14,6 +14,7 @@ from mnist_resnet.config.build import build
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits
 from mnist_resnet.data.targets import count_right, positions
+from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
 from mnist_resnet.training.averaging import Averaging
@@ -88,7 +89,7 @@ class Training:
         after_building = _random_states_of_dropout(config, splits, numerics)
         seed_everything(config.seed_of("init"))
         with building("model"):
-            self.model: nn.Module = build(config.model.node()).to(numerics.device)
+            self.model = _network(config).to(numerics.device)
             if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
                 self.model.eval()(splits.train.batch(slice(0, 1))[0])
         if config.optim.target not in TAKES_ROWS_ONLY:
@@ -210,6 +211,19 @@ class Training:
         self.losses.copy_(state["losses"])
         self.correct.copy_(state["correct"])
         self.history, self.batch_losses = list(state["history"]), list(state["batch_losses"])
+
+
+def _network(config: Config) -> nn.Module:
+    """Build the network.
+
+    Raises:
+        UsageError: The target returns something else.
+    """
+    built = build(config.model.node())
+    if not isinstance(built, nn.Module):
+        kind = type(built).__name__
+        raise UsageError(f"model._target_={config.model.target}: must return a torch.nn.Module, returned a {kind}")
+    return built
 
 
 def _random_states_of_dropout(config: Config, splits: DataSplits, numerics: Numerics) -> State | None:

@@ -3,8 +3,10 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.experimental.callback import Callback
 
 from mnist_resnet.config.hydra_versions import SINCE_1_4
 from mnist_resnet.sweeps.folder import read_sweep
@@ -70,6 +72,7 @@ FILES = {
     "optim/asking": "defaults:\n  - adam\nlr: ???\n",
     "optim/mine": "defaults:\n  - adam\neps: tiny\n",
     "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
+    "hydra/launcher/own_node": "defaults:\n  - workers\nenv:\n  FOO: bar\n",
     "sweep/levels": f"{GLOBAL}hydra:\n  sweeper:\n    params:\n      model.block_norm: [no, none]\n",
     "experiment/no_package": "optim:\n  lr: 0.002\n",
     "experiment/typo": f"{GLOBAL}optimizer:\n  lr: 0.5\n",
@@ -111,6 +114,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (place.folder / "conf" / "experiment" / "misnamed.yml").write_text(GLOBAL)
     (place.folder / "conf" / "experiment" / "dangling.yaml").symlink_to("nowhere")
     return place
+
+
+class SetsItself(Callback):
+    """Callback whose method is set when it is used, and so is no method of its class."""
+
+    def __getattribute__(self, name: str) -> Any:
+        return print if name == "on_job_end" else super().__getattribute__(name)
+
+
+class OfNoClass:
+    """Callback that doesn't inherit from Hydra's, which Hydra calls all the same."""
+
+    def on_job_start(self, **_: Any) -> None:
+        print("started")
+
+    on_multirun_start = on_multirun_end = on_job_start
 
 
 class Commands:
@@ -227,7 +246,17 @@ WHOLE_SWEEP = [
     ("-m seed=1,2 hydra.run.dir=x", "hydra.run.dir=x: is for a single run; name a sweep's folder by sweep.name"),
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x: is for a sweep; add -m, or leave it out"),
     ("-m hydra.sweeper.params.seed=1,2", "hydra.sweeper.params.seed=1,2: is itself a sweep; write seed=1,2"),
-    ("-m ++hydra.sweeper.foo=3 seed=1,2", "got an unexpected keyword argument 'foo'"),
+    ("-m ++hydra.sweeper.foo=3 seed=1,2", "hydra.sweeper.foo: no such key; one of params"),
+    ("-m ++hydra.launcher.engine=slurm seed=1,2", "hydra.launcher.engine: is a key of hydra/launcher=cluster or own_n"),
+    ("-m hydra.sweeper.sampler.seed=1 seed=1,2", "hydra.sweeper.sampler.seed: is a key of hydra/sweeper=search; add"),
+    ("-m hydra/launcher=workers ++hydra.launcher.foo=3 seed=1,2", "hydra.launcher.foo: no such key; one of engine, wo"),
+    ("-m hydra/launcher=own_node seed=1,2", "hydra.launcher.env: no such key; one of engine, workers"),
+    (f"-m seed=1,2 +hydra.callbacks.a={{_target_:{__name__}.SetsItself}}", "hydra.callbacks: SetsItself.on_job_end is"),
+    (f"-m seed=1,2 +hydra.callbacks.a={{_target_:{__name__}.OfNoClass}}", "hydra.callbacks: OfNoClass.on_job_start is"),
+    (
+        f"seed=1 '+hydra.callbacks.a={{_target_:{__name__}.SetsItself,foo:3}}'",
+        "hydra.callbacks.a: SetsItself() takes no arg",
+    ),
     ("-m hydra.verbose=true,false", "hydra.verbose: can't be swept, it is a setting of the whole sweep"),
     ("-m hydra.mode=RUN seed=1,2", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),

@@ -14,6 +14,19 @@ from tests.small_sweeps import CHECKOUT, make_place, python_path, run_in_process
 PARTS = f"hydra.searchpath=[file://{CHECKOUT / 'examples' / 'parts' / 'conf'}]"
 LINE = "optim=lbfgs will fail: optim._target_=torch.optim.LBFGS: "
 
+OWN = """
+import time
+import torch
+
+def build(**_):
+    if torch.get_default_device().type != "meta":  # where parameters are only counted
+        time.sleep(60)
+    return torch.nn.Flatten()
+
+def forgotten(**_):
+    pass
+"""
+
 
 def test_a_recipe_that_fails_is_said_in_one_line_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -32,6 +45,20 @@ def test_a_recipe_that_fails_is_said_in_one_line_before_anything_starts(
 
     untried = run_in_process([*sweep, "sweep.try_recipes=false"], place, monkeypatch, capfd)
     assert LINE not in untried.out
+
+
+def test_a_network_that_takes_long_is_not_said_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_network.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("mnist_resnet.sweeps.recipes.BUDGET", 1.0)
+    sweep = make_place(tmp_path).sweep("own", "model._target_=own_network.forgotten,own_network.build")
+    planned = run_in_process([*sweep, "sweep.dry_run=true"], make_place(tmp_path), monkeypatch, capfd)
+    assert planned.code == 0
+    assert "two images took longer than 1 s" in planned.out
+    assert planned.out.count("will fail") == 1
+    assert "own_network.forgotten: must return a torch.nn.Module, returned a NoneType" in planned.out
 
 
 def test_recipes_that_differ_in_more_than_numbers_are_tried_first() -> None:
