@@ -7,9 +7,11 @@ Unicode (macOS), or forbidding characters and words (Windows).
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import count
+from itertools import count, takewhile
+from operator import eq
 from pathlib import Path
 
 from mnist_resnet.errors import UsageError
@@ -30,19 +32,30 @@ SHORT_KEY, SHORT_VALUE = 3, 10
 
 ORDINARY = re.compile(r"[a-z0-9_+][a-z0-9=,.+_@()\[\] -]*[a-z0-9=,+_@()\[\]-]")
 ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{HASH_DIGITS}}}")
+NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+PATH = re.compile(r"/|[a-z_]\.[a-z_]")
+BETWEEN_WORDS = re.compile(r"[\W_]")
 BETWEEN_OVERRIDES = re.compile(r",(?=[^,=]+=)")
 # Windows reserves these device names in any case and with any extension ("Naming Files, Paths, and Namespaces",
 # learn.microsoft.com).
 DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 
 
-def job_name(overrides: Sequence[str]) -> str:
+Differences = Mapping[str, tuple[int, int]]
+"""For each key in which jobs differ: how many letters all of its values begin with, and end with."""
+
+
+def job_name(overrides: Sequence[str], differences: Differences | None = None) -> str:
     """Return the folder name of the job with these overrides, such as `model=stem3x3,optim.lr=0.02`.
 
     Overrides are sorted by key, so the order in which they were typed does not matter. Plain lower-case ASCII is kept
     as it is. A hash of the full text is appended if characters were replaced or cut, or if the name could equal another
     one on some file system (upper case, non-ASCII letters). Different jobs therefore never share a name, even under
     case folding and Unicode normalisation: a name without a hash is the exact text, and names with one differ in it.
+
+    Args:
+        overrides: `key=value` each.
+        differences: in what the sweep's jobs differ. A name that is too long shows that, and leaves out the rest.
     """
     if not overrides:
         return DEFAULTS
@@ -52,18 +65,32 @@ def job_name(overrides: Sequence[str]) -> str:
         return text
     # ascii() of the list distinguishes ["a=1,b=2"] from ["a=1", "b=2"] and accepts bytes that argv could not decode.
     digest = hashlib.sha256(ascii(parts).encode()).hexdigest()[:HASH_DIGITS]
-    return _with_suffix(_readable(_fitting(parts)), f"-{digest}")
+    return _with_suffix(_readable(_fitting(parts, differences or {})), f"-{digest}")
 
 
-def distinct_names(all_overrides: Iterable[Sequence[str]], taken: set[str]) -> list[str]:
+def abbreviated(name: str) -> str:
+    """Return what a job's name is by itself, whatever jobs are beside it: its hash if it has one, else all of it."""
+    end = name[-HASH_DIGITS - 1 :]
+    return end if ENDS_LIKE_A_HASH.fullmatch(end) else name
+
+
+def distinct_names(
+    all_overrides: Sequence[Sequence[str]], taken: set[str], beside: Sequence[Sequence[str]] = ()
+) -> list[str]:
     """Return one folder name per job, in order, distinct from each other and from `taken` on every file system.
 
     Only jobs with the same overrides need a suffix: `-2`, `-3` and so on.
+
+    Args:
+        all_overrides: overrides of each job that needs a name.
+        taken: names of other jobs.
+        beside: overrides of these other jobs.
     """
     used = {_folded(name) for name in taken}
+    differences = _differences([*all_overrides, *beside])
     names = []
     for overrides in all_overrides:
-        name = next(name for name in _numbered(job_name(overrides)) if _folded(name) not in used)
+        name = next(name for name in _numbered(job_name(overrides, differences)) if _folded(name) not in used)
         used.add(_folded(name))
         names.append(name)
     return names
@@ -130,13 +157,41 @@ def _is_unambiguous(text: str, parts: list[str]) -> bool:
     )
 
 
-def _fitting(parts: Sequence[str]) -> str:
-    """Return the overrides as text that leaves room for a hash: if it must be, with short keys, then short values."""
+def _differences(all_overrides: Sequence[Sequence[str]]) -> Differences:
+    values: dict[str, list[str]] = defaultdict(list)
+    for overrides in all_overrides:
+        for key, _, value in (override.partition("=") for override in overrides):
+            values[key].append(value)
+    found = {}
+    for key, levels in values.items():
+        distinct = set(levels)
+        if len(distinct) > 1:
+            start, end = _shared_letters(distinct), _shared_letters({value[::-1] for value in distinct})
+            found[key] = (start, end if start + end < min(map(len, distinct)) else 0)
+        elif len(levels) < len(all_overrides):
+            found[key] = (0, 0)
+    return found
+
+
+def _shared_letters(values: set[str]) -> int:
+    """Return how many letters all values begin with: if sorted, the first and the last one differ most."""
+    return sum(takewhile(bool, map(eq, min(values), max(values))))
+
+
+def _fitting(parts: Sequence[str], differences: Differences) -> str:
+    """Return the overrides as text that leaves room for a hash.
+
+    If it must be, what is equal in all jobs is left out, then keys are short, then values.
+    """
     full = [part.partition("=") for part in parts]
-    keys = [key for key, _, _ in full]
-    short = [(_short_key(key, keys), equals, value) for key, equals, value in full]
-    shorter = [(key, equals, _short_value(value)) for key, equals, value in short]
-    texts = [",".join(map("".join, form)) for form in (full, short, shorter)]
+    differing = [part for part in full if part[0] in differences] or full
+    keys = [key for key, _, _ in differing]
+    short = [(_short_key(key, keys), equals, value) for key, equals, value in differing]
+    shorter = [
+        (name, equals, _short_value(value, differences.get(key, (0, 0))))
+        for key, (name, equals, value) in zip(keys, short, strict=True)
+    ]
+    texts = [",".join(map("".join, form)) for form in (full, differing, short, shorter)]
     return next(
         (text for text in texts if len(text.encode(errors="surrogatepass")) < MAX_BYTES - HASH_DIGITS), texts[-1]
     )
@@ -149,9 +204,27 @@ def _short_key(key: str, keys: Iterable[str]) -> str:
     return next((short for short in shortened if not any(other.startswith(short) for other in others)), key)
 
 
-def _short_value(value: str) -> str:
-    """Return the first letters of a value; of a path the last ones, in which folders differ."""
-    return value[-SHORT_VALUE:].lstrip("/") if "/" in value else value[:SHORT_VALUE]
+def _short_value(value: str, shared: tuple[int, int]) -> str:
+    """Return some letters of a value; all of a number, which would be another one.
+
+    Args:
+        value: the value.
+        shared: how many letters the values of all jobs begin with, and end with. The letters between are taken, with
+            the rest of their word if there is room. Otherwise, those of a path or of `package.module.name` are its
+            last ones, in which they mostly differ.
+    """
+    if len(value) <= SHORT_VALUE or NUMBER.fullmatch(value):
+        return value
+    before, after = shared
+    part = value[before : len(value) - after]
+    if not part or not any(shared):
+        ends_apart = any(shared) or PATH.search(value)
+        return value[-SHORT_VALUE:].lstrip("/") if ends_apart else value[:SHORT_VALUE]
+    start, end = BETWEEN_WORDS.split(value[:before])[-1], BETWEEN_WORDS.split(value[len(value) - after :])[0]
+    word = f"{start}{part}{end}"
+    if len(word) <= SHORT_VALUE:
+        return word
+    return part if len(part) <= SHORT_VALUE else f"{part[: SHORT_VALUE // 2]}{part[-SHORT_VALUE // 2 :]}"
 
 
 def _readable(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.names import distinct_names, job_name
+from mnist_resnet.config.names import abbreviated, distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import (
@@ -278,7 +278,7 @@ def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Seq
 
     A name consists of the swept overrides. If a known job has that name, the overrides that it lacks are added.
     """
-    known_by_name = {job.name: job for job in known}
+    known_by_name = {abbreviated(job.name): job for job in known}
     new: list[list[str]] = []
     for job in jobs:
         overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(override_key(override))]
@@ -286,14 +286,15 @@ def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Seq
         name_parts = [
             _shown(override.lstrip("+")) for override in job.overrides if override_key(override) in swept
         ] or overrides
-        namesake = known_by_name.get(job_name(name_parts))
+        namesake = known_by_name.get(abbreviated(job_name(name_parts)))
         if namesake:
             shared = {override.lstrip("+") for override in namesake.overrides}
             if job.data_sha256 != namesake.data_sha256:
                 overrides += [override for override in job.overrides if override_key(override) == "data.root"]
             name_parts += [override for override in overrides if override not in shared and override not in name_parts]
         new.append(name_parts)
-    return distinct_names(new, set(known_by_name))
+    beside = [[_shown(override.lstrip("+")) for override in job.overrides] for job in known]
+    return distinct_names(new, {job.name for job in known}, beside)
 
 
 def _shown(override: str) -> str:

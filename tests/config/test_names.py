@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mnist_resnet.config.names import distinct_names, job_name, new_sweep_folder, sweep_folder
+from mnist_resnet.config.names import abbreviated, distinct_names, job_name, new_sweep_folder, sweep_folder
 from mnist_resnet.errors import UsageError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -113,6 +113,43 @@ def test_names_are_distinct_from_each_other_and_from_taken_names(jobs: list[list
 
 def test_only_repeated_names_are_numbered() -> None:
     assert distinct_names([["a=1"], ["a=2"], ["a=1"]], set()) == ["a=1", "a=2", "a=1-2"]
+
+
+LONG = [f"model.blocks=[{depth},4,6,3]" for depth in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("swept", "shown"),
+    [
+        (["loss._target_=my_project.losses.focal", "loss._target_=my_project.losses.dice"], ["focal", "dice"]),
+        (["data.root=/a/north/of/here/images", "data.root=/a/south/of/here/images"], ["north", "south"]),
+        (["experiment=report_d_block_norm", "experiment=report_d_block_norm_late"], ["block_norm", "late"]),
+        (["experiment=report_d_block_norm", "experiment=report_d_no_block_norm"], ["=block_norm", "=no_bl_norm"]),
+        (["optim.lr=0.0012345678901", "optim.lr=0.0012345678902"], ["0.0012345678901", "0.0012345678902"]),
+        (["data.root=/a/" + "b" * 40 + "1/c", "data.root=/a/" + "b" * 40 + "2/c"], ["=1,", "=2,"]),
+        (["data.root=/a/AAAAAAAAAAAA1", "data.root=/a/CCCCCCCCCCCC2"], ["AAAAAAAAA1", "CCCCCCCCC2"]),
+    ],
+)
+def test_long_name_shows_in_what_the_jobs_differ(swept: list[str], shown: list[str]) -> None:
+    equal = [f"trainer.some_long_key_{number}=3" for number in range(6)]
+    jobs = [[*equal, level, f"tracking.notes={'long ' * 12}{note}"] for level, note in zip(swept, "ab", strict=True)]
+    names = distinct_names(jobs, set())
+    for name, part in zip(names, shown, strict=True):
+        assert part in name
+        assert "some" not in name
+        assert "not=" in name
+    # A job that is added later is named beside the others, and theirs are known by their hashes.
+    assert [abbreviated(job_name(job)) for job in jobs] == [abbreviated(name) for name in names]
+    (added,) = distinct_names([[*jobs[1], "seed=3"]], set(names), jobs)
+    assert "=3" in added
+
+
+def test_first_of_several_long_names_shows_the_last_words_of_its_values() -> None:
+    name = job_name([*LONG, "loss._target_=my_project.losses.focal"])
+    assert abbreviated("a=1") == "a=1"
+    assert len(name) == 100
+    name = job_name(["loss._target_=my_project.losses.focal_loss_of_mine", "tracking.project=" + "long_" * 12])
+    assert "of_mine" in name
 
 
 @given(any_text)
