@@ -5,6 +5,8 @@
 - `ConfigLoaderImpl.get_group_options`: `--help` takes seconds otherwise, and lists choices that can't work;
 - `ConfigLoaderImpl._load_configuration` (Hydra 1.4): what Hydra itself builds, callbacks and log handlers, must be on
   its execution whitelist between composing and building, where it has no hook;
+- `ConfigLoaderImpl.get_mode` (Hydra 1.4): reads `hydra.mode` of the main config alone, and a study's file that sets it
+  is an error without `-m`;
 - `FileConfigSource.is_config` (Hydra 1.4): raises an error for any file that ends in `.yml`, so that one of another
   tool ends every listing of its folder;
 - `Hydra.format_config_groups`: has no option for the order of the groups;
@@ -17,6 +19,7 @@ Read elsewhere: `Callbacks.callbacks`, by `callbacks`.
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -25,7 +28,7 @@ from hydra._internal.grammar.grammar_functions import choice
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 from hydra.plugins.completion_plugin import CompletionPlugin
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.allowed_targets import targets
@@ -47,6 +50,7 @@ FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 COMPLETE = CompletionPlugin._query
 IS_CONFIG = FileConfigSource.is_config
 LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
+GET_MODE = getattr(ConfigLoaderImpl, "get_mode", None)
 
 
 def replace() -> None:
@@ -57,6 +61,7 @@ def replace() -> None:
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     if SINCE_1_4:
         ConfigLoaderImpl._load_configuration = _load_configuration  # type: ignore[attr-defined]
+        ConfigLoaderImpl.get_mode = _get_mode  # type: ignore[attr-defined]
         FileConfigSource.is_config = _is_config  # type: ignore[method-assign,assignment]
 
 
@@ -78,6 +83,20 @@ def _load_configuration(*arguments: Any, **options: Any) -> DictConfig:
     if options.get("activate_config_repository"):  # not for --cfg or a completion, where nothing is built
         allow_in_hydra(_hydra_targets(config))
     return config
+
+
+def _get_mode(loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *parsed: Any) -> Any:
+    """Replace Hydra 1.4's method: a chosen file may set `hydra.mode`, as in Hydra 1.3, unless the command line does."""
+    assert GET_MODE is not None
+    mode = GET_MODE(loader, config_name, overrides, *parsed)
+    if mode is None:
+        # What can't be composed is reported when it is composed to be used.
+        with suppress(Exception):
+            composed = loader.load_configuration(
+                config_name, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+            return composed.hydra.mode
+    return mode
 
 
 def _is_config(source: FileConfigSource, config_path: str) -> bool:

@@ -75,8 +75,9 @@ def suggest_key(key: str, known: Iterable[str]) -> str:
         return f"; did you mean {near}?"
     same = [other for other in others if other.rpartition(".")[2] == last]
     if not same and node and siblings:
-        similar = [f"{node}.{sibling}" for sibling in difflib.get_close_matches(last, siblings, n=1)]
-        return f"; did you mean {similar[0]}?" if similar else f"; one of {', '.join(siblings)}"
+        turned = [sibling for sibling in siblings if sorted(sibling) == sorted(last)]
+        similar = turned or difflib.get_close_matches(last, siblings, n=1)
+        return f"; did you mean {node}.{similar[0]}?" if similar else f"; one of {', '.join(siblings)}"
     # Whole keys are compared where the node is unknown; in a known one they are alike by its name.
     similar = same or difflib.get_close_matches(key, others, n=1, cutoff=SIMILARITY_CUTOFF)
     return f"; did you mean {' or '.join(similar)}?" if similar else "; --cfg job shows all keys, --help the groups"

@@ -172,6 +172,14 @@ def test_run_folder_may_be_named_by_the_overrides(place: Place) -> None:
     assert (place.folder / "outputs" / "seed=7" / "result.json").exists()
 
 
+def test_study_is_a_sweep_without_being_told(place: Place) -> None:
+    planned = train(place, [*place.common, "+sweep=report_ablation", "sweep.seeds=1", "sweep.dry_run=true"])
+    assert planned.stderr == ""
+    assert planned.stdout.count("experiment=report_") == 5
+    refused = train(place, [*place.common, "+sweep=report_ablation", "hydra.mode=RUN"])
+    assert refused.stderr == "error: sweep.name=report_ablation: is for a sweep; add -m, or leave it out\n"
+
+
 def test_chdir_is_no_null_with_hydra_1_4(place: Place) -> None:
     ended = train(place, ["--cfg", "hydra", "hydra.job.chdir=null"])
     if SINCE_1_4:
