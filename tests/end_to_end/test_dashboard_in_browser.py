@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 
 from mnist_resnet.comparing.dashboard import write_dashboard
+from mnist_resnet.comparing.dashboard.page import render
+from mnist_resnet.comparing.dashboard.page_data import page_data
 from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.pareto import pareto_front
@@ -151,7 +153,14 @@ def drawn(browser: Chrome, section: str) -> WebElement:
     browser.execute_script("arguments[0].scrollIntoView()", plots[0])
     selector = f"#{section} .plot .main-svg, #{section} .plot > svg"
     waiting.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
+    settle(browser)
     return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def settle(browser: Chrome) -> None:
+    """Wait until all parts that are in view have been filled: what is filled moves what is below it."""
+    is_filled = "return !isFilling && ![...waiting].some((place) => inView.has(place))"
+    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(is_filled))
 
 
 def select(browser: Chrome, label: str, option: str) -> None:
@@ -383,6 +392,78 @@ def test_contour_has_a_bounded_grid_however_many_values_there_are(browser: Chrom
         "return [[contour.x.length, contour.y.length, contour.z.flat().every(Number.isFinite)], runs.x.length]"
     )
     assert (grid, places) == ([35, 2, True], 140)
+
+
+def test_thousands_of_marks_are_one_picture_that_still_names_the_run(
+    browser: Chrome, sweep: Path, tmp_path: Path
+) -> None:
+    data, copies = page_data([sweep]), 200
+    lists = {name: data["mistakes"][name] * copies for name in ("confusion", "misread", "set")}
+    curves = {metric: runs * copies for metric, runs in data["curves"].items()}
+    many = data | {"jobs": data["jobs"] * copies, "curves": curves, "mistakes": data["mistakes"] | lists}
+    (tmp_path / "many.html").write_text(render(many))
+    load(browser, tmp_path / "many.html")
+    select(browser, "Quantity", "test error, %")
+    select(browser, "Colour by", "model")
+    drawn(browser, "explore")
+    wait_for_plot(browser, "explore", f"{11 * copies:,} runs")
+    pictures = "#explore .layer-above .imagelayer image"
+    WebDriverWait(browser, 30).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, pictures)) == 1)
+    # each model's hue is in it
+    script = """
+        const done = arguments[1], image = new Image();
+        image.onload = () => {
+          const canvas = document.createElement("canvas");
+          [canvas.width, canvas.height] = [image.width, image.height];
+          const pen = canvas.getContext("2d");
+          pen.drawImage(image, 0, 0);
+          const { data } = pen.getImageData(0, 0, image.width, image.height);
+          const seen = [0, 0];
+          for (let at = 0; at < data.length; at += 4)
+            if (data[at + 3] > 100) seen[data[at] > data[at + 2] ? 1 : 0] += 1;
+          done(seen);
+        };
+        image.src = document.querySelector(arguments[0]).getAttribute("href");"""
+    blue, orange = browser.execute_async_script(script, pictures)
+    assert min(blue, orange) > 100
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#explore .scatterlayer path.point")) < 10
+    assert "model=stem7x7" in browser.find_element(By.CSS_SELECTOR, "#explore .legend").text
+    script = """
+        const plot = document.querySelector("#explore .plot"), trace = plot.data.find((other) => other.x[0] != null);
+        const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+        const at = (axis, value) => axis._offset + axis.l2p(axis.type === "log" ? Math.log10(value) : value);
+        return [box.left + at(xaxis, trace.x[0]), box.top + at(yaxis, trace.y[0]), trace.text[0]];"""
+    left, top, name = browser.execute_script(script)
+    across, down = round(left), round(top)
+    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": across, "y": down})
+    found = expected_conditions.presence_of_element_located((By.CSS_SELECTOR, "#explore .hoverlayer .hovertext"))
+    assert name.partition(",")[0] in str(WebDriverWait(browser, 30).until(found).text)
+    type_filter(browser, "seed = 1, lr = 0.001")
+    drawn(browser, "explore")
+    label = f"test error, % against optim.lr, {2 * copies} runs"
+    assert wait_for_plot(browser, "explore", label)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#explore .scatterlayer path.point")) == 2 * copies
+
+
+def test_of_keys_typed_at_once_the_last_one_is_drawn(browser: Chrome) -> None:
+    drawn(browser, "curves")
+    visible = browser.execute_script(
+        "return [...document.querySelectorAll('.js-plotly-plot')].filter((p) => inView.has(p)).length"
+    )
+    script = """
+        window.drawings = 0;
+        const react = Plotly.react;
+        Plotly.react = (...all) => { window.drawings += 1; return react(...all); };
+        const field = document.querySelector("#filters input");
+        for (const text of ["l", "lr", "lr = 0.02", "lr = 0.02, m", "lr = 0.02, model = stem7x7"]) {
+          field.value = text;
+          field.dispatchEvent(new Event("input"));
+        }"""
+    browser.execute_script(script)
+    assert set(cells(browser, "model")) == {"stem7x7"}, "the table follows at once"
+    settle(browser)
+    assert 0 < browser.execute_script("return drawings") <= visible
+    assert [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")] == ["0.02"]
 
 
 def test_search_shows_its_history_with_pruned_trials_and_its_space(browser: Chrome, tmp_path: Path) -> None:

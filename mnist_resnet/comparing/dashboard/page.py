@@ -20,6 +20,7 @@ SCRIPTS = (
     "filter.js",
     "element.js",
     "plot.js",
+    "marks.js",
     "header.js",
     "table.js",
     "picked.js",

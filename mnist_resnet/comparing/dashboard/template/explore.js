@@ -99,6 +99,12 @@ function scatterPlot() {
   };
 }
 
+// What makes the ticks of a numeric axis fit into a narrow plot.
+function fewTicks({ type, range }) {
+  if (type === "log") return range[1] - range[0] > 2 ? { tickmode: "linear", dtick: 1 } : {};
+  return type === "linear" ? { tickmode: "auto", nticks: 5 } : {};
+}
+
 // The quantity against each factor, side by side; as many columns as the window has room for.
 function slicesPlot() {
   const y = chosenY();
@@ -114,7 +120,7 @@ function slicesPlot() {
     const suffix = index ? index + 1 : "";
     const placed = positions(item, numbers);
     const domain = (place, count, gap) => [place / count + gap / 2, (place + 1) / count - gap / 2];
-    axes[`xaxis${suffix}`] = { ...placed.axis, domain: domain(column, across, 0.04), anchor: `y${suffix}` };
+    axes[`xaxis${suffix}`] = { ...placed.axis, ...fewTicks(placed.axis), domain: domain(column, across, 0.04), anchor: `y${suffix}` };
     axes[`yaxis${suffix}`] = {
       ...up.axis,
       domain: domain(down - 1 - line, down, down > 1 ? 0.16 : 0),

@@ -110,27 +110,55 @@ function rowLabels(names) {
   };
 }
 
-// Parts of the page that are filled when they come into view, and again when the view changes.
+// Parts of the page that are filled when they come into view, and again when the view changes: one after the other, in
+// tasks of their own, between which keys and clicks are taken. Each change puts off what is not yet drawn, so that of
+// some keys typed at once only the last one is drawn.
+const PAUSE = 100; // milliseconds after a change
 const waiting = new Set();
 const inView = new WeakSet();
 const fillers = new Map();
+let timer = null;
+let isFilling = false;
 const watcher = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
       if (isIntersecting) inView.add(target);
       else inView.delete(target);
-      if (isIntersecting && waiting.delete(target)) fillers.get(target)?.();
     }
+    fillSoon();
   },
   { rootMargin: "300px" },
 );
 
-// Calls `fill` once the element comes into view. The element's `redraw` calls it again: now if in view, else later.
+function fillSoon(pause = 0) {
+  clearTimeout(timer);
+  timer = setTimeout(fillNext, pause);
+}
+
+async function fillNext() {
+  const place = [...waiting].find((other) => inView.has(other));
+  if (!place || isFilling) return;
+  waiting.delete(place);
+  place.classList.remove("unfilled");
+  isFilling = true;
+  try {
+    await fillers.get(place)?.();
+  } finally {
+    isFilling = false;
+    fillSoon();
+  }
+}
+
+// Calls `fill` once the element comes into view. The element's `redraw` has it called again, once it is in view.
 function whenSeen(place, fill) {
   fillers.set(place, fill);
   waiting.add(place);
+  place.classList.add("unfilled");
   watcher.observe(place);
-  place.redraw = () => (inView.has(place) ? fill() : waiting.add(place));
+  place.redraw = () => {
+    waiting.add(place);
+    fillSoon(PAUSE);
+  };
   return place;
 }
 
@@ -140,10 +168,13 @@ function forget(place) {
   waiting.delete(place);
 }
 
-// Unpacks the plotting library when the first plot comes into view, so that the page opens without waiting for it.
+// Unpacks the plotting library once the page stands still, or when the first plot comes into view if that is earlier.
 let library = null;
+requestIdleCallback(() => (library ??= loadPlotly()));
 async function loadPlotly() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (char) => char.charCodeAt(0));
+  const text = atob(document.getElementById("plotly").textContent);
+  const packed = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index += 1) packed[index] = text.charCodeAt(index);
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(unpacked).text();
@@ -153,7 +184,8 @@ async function loadPlotly() {
 async function draw(place, make) {
   await (library ??= loadPlotly());
   if (!fillers.has(place)) return; // its dialog was closed meanwhile
-  const { traces, layout: plotLayout, description } = make();
+  const { description, ...made } = make();
+  const { traces, layout: plotLayout } = withPictures(made.traces, made.layout, place.clientWidth);
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
   const config = {

@@ -7,7 +7,8 @@ function historyPlot() {
     .sort((a, b) => a.trial - b.trial);
   const completed = trials.filter(({ status }) => status === "completed");
   const better = (a, b) => (minimize ? Math.min(a, b) : Math.max(a, b));
-  const best = completed.reduce((line, { value }) => [...line, line.length ? better(line.at(-1), value) : value], []);
+  let soFar = null;
+  const best = completed.map(({ value }) => (soFar = soFar == null ? value : better(soFar, value)));
   const points = (title, members, marker) => ({
     x: members.map(({ trial }) => trial),
     y: members.map(({ value }) => value),
