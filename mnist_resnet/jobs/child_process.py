@@ -27,7 +27,7 @@ def in_child_process(call: Callable[[], Result]) -> Result:
         call: its result or exception can be pickled.
 
     Raises:
-        UsageError: the process crashed, by a fault in a library that `call` uses.
+        UsageError: the process crashed, by a fault in a library that `call` uses, or was killed.
         Exception: what `call` raises.
     """
     if not sys.platform.startswith("linux") or "torch" in sys.modules:
@@ -60,5 +60,6 @@ def _send(call: Callable[[], Any], sender: Connection) -> None:
 
 def _end(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}, as a crash in a library does"
+        cause = "as where memory runs out" if -code == signal.SIGKILL else "as by a crash in a library"
+        return f"was ended by {signal.Signals(-code).name}, {cause}"
     return f"ended with exit code {code}"

@@ -24,6 +24,9 @@ def fails():
 def crashes():
     os.kill(os.getpid(), signal.SIGSEGV)
 
+def is_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
 def ends():
     os._exit(3)
 """
@@ -43,6 +46,7 @@ def outcome(call: str, folder: Path) -> "subprocess.CompletedProcess[str]":
         ("refuses", "", "mnist_resnet.errors.UsageError: optim.lr: wrong"),
         ("fails", "", "in fails"),
         ("crashes", "", "UsageError: the process that tried the jobs was ended by SIGSEGV"),
+        ("is_killed", "", "was ended by SIGKILL, as where memory runs out; nothing has been started"),
         ("ends", "", "UsageError: the process that tried the jobs ended with exit code 3; nothing has been started"),
     ],
 )
