@@ -88,10 +88,12 @@ def network(**settings):
 
 def launched(folder: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
     """Run `train.py` with these arguments in a new process, which says at its end whether PyTorch is imported."""
+    # The program sets HYDRA_FULL_ERROR; other tests run it in this process.
+    inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     return subprocess.run(
         [sys.executable, "-c", LAUNCH.format(script=str(CHECKOUT / "train.py")), *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": python_path(folder)},
+        env={**inherited, "PYTHONPATH": python_path(folder)},
         capture_output=True,
         text=True,
         check=False,
