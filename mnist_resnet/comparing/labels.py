@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.comparing.levels import in_one_spelling
 
 
 def label_sweeps(jobs: Sequence[Job]) -> list[str]:
@@ -16,9 +16,8 @@ def label_sweeps(jobs: Sequence[Job]) -> list[str]:
 
 
 def shown_name(job: Job) -> str:
-    """Return a job's name with numbers spelled as levels are: a folder's may say `1000000.0` for the level 1000000."""
-    spelled = {f"{key}={value}": f"{key}={level_text(value)}" for key, value in job.swept.items()}
-    return ",".join(spelled.get(part, part) for part in job.name.split(","))
+    """Return a job's name with numbers spelled as levels are: an older folder's may say `1000000.0` for 1000000."""
+    return ",".join(map(in_one_spelling, job.name.split(",")))
 
 
 def _label(job: Job, namesakes: list[Path]) -> str:

@@ -29,6 +29,19 @@ def level_text(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+def in_one_spelling(override: str) -> str:
+    """Return `key=value` with a float spelled as levels are, if that is the same number: 1000000 for 1e6."""
+    key, _, text = override.partition("=")
+    if not {*text} & {*".eE"}:
+        return override  # of whole numbers there is one spelling
+    try:
+        number = float(text)
+    except ValueError:
+        return override
+    spelled = level_text(number)
+    return f"{key}={spelled}" if float(spelled) == number else override
+
+
 def levels_text(levels: Mapping[str, object]) -> str:
     """Return levels as `key=value` pairs, as on the command line."""
     return ", ".join(f"{key}={level_text(level)}" for key, level in levels.items())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
+from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import abbreviated, distinct_names, job_name
@@ -276,30 +277,42 @@ def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobS
 def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
     """Return folder names for new jobs.
 
-    A name consists of the swept overrides. If a known job has that name, the overrides that it lacks are added.
+    A name consists of the swept overrides. If a known job has that name, or would have it today, the overrides that it
+    lacks are added.
     """
-    known_by_name = {abbreviated(job.name): job for job in known}
+    known_by_name = {abbreviated(job_name(_name_parts(job, [*job.swept]))): job for job in reversed(known)}
+    known_by_name |= {abbreviated(job.name): job for job in known}
     new: list[list[str]] = []
     for job in jobs:
-        overrides = [override.lstrip("+") for override in job.overrides if distinguishes_jobs(override_key(override))]
-        # A swept key shows even if it moves no number, such as the data's folder.
-        name_parts = [
-            _shown(override.lstrip("+")) for override in job.overrides if override_key(override) in swept
-        ] or overrides
+        name_parts = _name_parts(job, swept)
         namesake = known_by_name.get(abbreviated(job_name(name_parts)))
         if namesake:
-            shared = {override.lstrip("+") for override in namesake.overrides}
+            shared = {*map(_shown, namesake.overrides)}
+            added = _distinguishing(job)
             if job.data_sha256 != namesake.data_sha256:
-                overrides += [override for override in job.overrides if override_key(override) == "data.root"]
-            name_parts += [override for override in overrides if override not in shared and override not in name_parts]
+                added += [_shown(override) for override in job.overrides if override_key(override) == "data.root"]
+            name_parts += [override for override in added if override not in shared and override not in name_parts]
         new.append(name_parts)
-    beside = [[_shown(override.lstrip("+")) for override in job.overrides] for job in known]
+    beside = [[*map(_shown, job.overrides)] for job in known]
     return distinct_names(new, {job.name for job in known}, beside)
 
 
+def _name_parts(job: JobSpec, swept: Sequence[str]) -> list[str]:
+    """Return the overrides of these keys, as names show them; if there are none, all that distinguish jobs.
+
+    A swept key shows even if it moves no number, such as the data's folder.
+    """
+    return [_shown(override) for override in job.overrides if override_key(override) in swept] or _distinguishing(job)
+
+
+def _distinguishing(job: JobSpec) -> list[str]:
+    return [_shown(override) for override in job.overrides if distinguishes_jobs(override_key(override))]
+
+
 def _shown(override: str) -> str:
-    """Return how a swept override is named: a group in which nothing is chosen as `group=null`."""
-    return f"{override[1:]}=null" if override.startswith("~") else override
+    """Return how an override is named: each number in one spelling, a group in which nothing is chosen as `null`."""
+    shown = override.lstrip("+")
+    return f"{shown[1:]}=null" if shown.startswith("~") else in_one_spelling(shown)
 
 
 def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:

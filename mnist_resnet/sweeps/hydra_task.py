@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.compose import resolve_job
@@ -50,7 +51,9 @@ def run_task(config: DictConfig) -> int:
         with_hydra.hydra = hydra
     overrides = [str(override) for override in hydra.overrides.task]
     job = resolve_job(with_hydra, overrides, swept=[])
-    shown = [override.lstrip("+") for override in overrides if distinguishes_jobs(override_key(override))]
+    shown = [
+        in_one_spelling(override.lstrip("+")) for override in overrides if distinguishes_jobs(override_key(override))
+    ]
     return _run_single(replace(job, name=job_name(shown), config_folders=config_folders(with_hydra)), folder)
 
 

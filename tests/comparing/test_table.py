@@ -14,6 +14,7 @@ from mnist_resnet.comparing.best_epoch import picked_text
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
+from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.statistics import seeds_summary
@@ -428,6 +429,26 @@ def test_number_is_spelt_alike_everywhere(tmp_path: Path, rate: float) -> None:
     assert set(sections["Over seeds"]["optim.lr"]) == {text, "0.5"}
     assert set(sections["Claims"]["config"]) == {f"optim.lr={text}", "optim.lr=0.5"}
     assert any(text in change for change in sections["Effects"]["change"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("lr=1e6", "lr=1000000"),
+        ("lr=1000000.0", "lr=1000000"),
+        ("lr=1_0.50", "lr=10.5"),
+        ("lr=0.00001", "lr=1e-05"),
+        ("lr=0.30000000000000004", "lr=0.30000000000000004"),
+        ("seed=007", "seed=007"),
+        ("run=2.0.1", "run=2.0.1"),
+        ("model=stem3x3", "model=stem3x3"),
+        ("blocks=[1.0,2.0]", "blocks=[1.0,2.0]"),
+        ("note=", "note="),
+        ("optim.lr=0-eebeb1f98042", "optim.lr=0-eebeb1f98042"),
+    ],
+)
+def test_override_is_spelt_as_its_level(typed: str, shown: str) -> None:
+    assert in_one_spelling(typed) == shown
 
 
 def test_key_that_older_code_lacks_is_no_level(tmp_path: Path) -> None:

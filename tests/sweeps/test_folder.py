@@ -163,6 +163,21 @@ def test_names_of_jobs_that_differ_in_unswept_keys_are_distinct(sweep: Run, plac
     }
 
 
+def test_numbers_in_names_have_one_spelling_and_an_older_folder_keeps_its_own(sweep: Run, place: Place) -> None:
+    decays = ["optim=adamw", "optim.weight_decay=0.0,1e-1"]
+    sweep("spelled", *decays)
+    folder = multirun(place) / "spelled"
+    assert set(statuses(folder)) == {"optim.weight_decay=0", "optim.weight_decay=0.1"}
+    older = (folder / SWEEP).read_text().replace('"optim.weight_decay=0"', '"optim.weight_decay=0.0"')
+    (folder / SWEEP).write_text(older)
+    (folder / "optim.weight_decay=0").rename(folder / "optim.weight_decay=0.0")
+    sweep("spelled", *decays)
+    assert attempts(folder) == {"optim.weight_decay=0.0": 1, "optim.weight_decay=0.1": 1}
+    planned = sweep("spelled", *decays, "trainer.log_interval=1", "trainer.epochs=1", "sweep.dry_run=true").out
+    assert "optim.weight_decay=0,trainer.epochs=1 " in planned
+    assert "optim.weight_decay=0.1,trainer.epochs=1 " in planned
+
+
 def test_settings_outside_a_jobs_identity_are_taken_from_the_last_launch(sweep: Run, place: Place) -> None:
     sweep("moved", "seed=1,2", "sweep.keep=none")
     folder = multirun(place) / "moved"
