@@ -19,6 +19,8 @@ from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 
 TOGETHER = "all together"
 
+BINOMIAL = "(binomial)"
+
 LARGEST_SD = 0.5
 """Largest standard deviation of a fraction of one: half of the runs at 0, half at 1."""
 
@@ -150,6 +152,11 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
             "F, and both are cut at 100 %. Shares need not add up to 100 %: sources act together, and each is known "
             "from few runs only. Effects, intervals and verdicts are on the runs in which all sources differ."
         )
+    if any(row["source"].endswith(BINOMIAL) for row in rows):
+        lines.append(
+            "All of these runs are scored on the same test images. Other images of the same kind would add the "
+            "variance of their row to that of all together: in per cent of it, which may be more than 100."
+        )
     return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
 
 
@@ -191,11 +198,11 @@ def _images_row(together: Spread, metric: Metric) -> dict[str, str]:
     sd = float(np.sqrt(together.mean * (1 - together.mean) / together.images))
     share = (sd / together.sd) ** 2
     return {
-        "source": f"which {together.images:,} test images (binomial)",
+        "source": f"which {together.images:,} test images {BINOMIAL}",
         "runs": ABSENT,
         "mean": ABSENT,
         "sd": format_metric(metric, sd),
         "95 % interval of sd": ABSENT,
-        "share": f"{100 * share:.0f} %",
+        "share": f"+{100 * share:.0f} %",
         "its 95 % interval": ABSENT,
     }

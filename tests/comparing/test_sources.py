@@ -76,6 +76,12 @@ def test_table_has_each_source_and_judges_by_independent_runs(tmp_path: Path) ->
     ]
     assert sources["config"].tolist() == 4 * ["model=stem3x3"] + 4 * ["model=stem7x7"]
     assert sources["runs"].tolist() == 2 * ["4", "4", "4", "–"]
+    together, images = (float(sources["sd"][row]) for row in (2, 3))
+    share = sources["share"][3]
+    assert share.startswith("+")
+    assert float(share[1:-2]) == pytest.approx(100 * (images / together) ** 2, rel=0.1)
+    (lines,) = (section.lines for section in report.sections if section.title == "Variance by source")
+    assert any("in per cent of it, which may be more than 100" in line for line in lines)
     assert set(tables["Over seeds"]["n"]) == {"4"}
     assert tables["Effects"]["seeds"].tolist() == ["4"]
     assert len(tables["Jobs"]) == len(rows) == 20
@@ -98,6 +104,7 @@ def test_dashboard_judges_by_independent_runs_and_shows_all(tmp_path: Path) -> N
     assert [group["n"] for group in data["groups"]] == [3]
     (claim,) = data["claims"]
     assert claim["members"] == [0, 7, 8]
+    assert data["judged"] == [0, 7, 8]
     assert [factor["key"] for factor in data["factors"]] == ["seeds.init", "seeds.order", "seeds.dropout"]
     (table,) = data["spread"]
     assert (table["title"], table["heads"][0]) == ("Variance by source", "source")

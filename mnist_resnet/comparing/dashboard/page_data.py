@@ -40,6 +40,7 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
     frame, judged = jobs_frame(jobs), judged_jobs(jobs)
     judged_frame = jobs_frame(judged) if len(judged) < len(jobs) else frame
     factors = filter_factors(frame)
+    numbers = {id(job): number for number, job in enumerate(jobs)}
     sweeps = describe_sweeps(jobs, labels)
     misread, unreadable_predictions = mistakes(jobs)
     answered, unusable_questions = questions(judged)
@@ -58,6 +59,8 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "jobs": runs(jobs, labels, sweeps, factors, frame),
         "metrics": shown_metrics(frame),
         "curves": curves(jobs, own_metrics(frame)),
+        # what groups of seeds are made of, unless that is every run
+        "judged": [numbers[id(job)] for job in judged] if len(judged) < len(jobs) else None,
         "groups": groups(judged_frame),
         "spread": spread_tables(jobs, frame),
         "claims": claims(jobs),

@@ -18,11 +18,13 @@ const words = (head) => ({ head });
 const prose = (head) => ({ head, wrap: true });
 
 const groupKeys = factors.flatMap((factor, index) => (isSeed(factor.key) ? [] : [index]));
+const judged = data.judged ?? jobs.map((_, number) => number);
 const membersOf = new Map();
-jobs.forEach((job, number) => {
-  const key = JSON.stringify(groupKeys.map((index) => level(job, index)));
-  membersOf.set(key, [...(membersOf.get(key) ?? []), number]);
-});
+for (const number of judged) {
+  const key = JSON.stringify(groupKeys.map((index) => level(jobs[number], index)));
+  if (!membersOf.has(key)) membersOf.set(key, []);
+  membersOf.get(key).push(number);
+}
 
 // The groups of seeds that have a shown run. A group of which only some are shown is described anew, without interval.
 function shownGroups() {
@@ -185,7 +187,7 @@ function showGroups() {
     element(
       "p",
       { class: "quiet" },
-      `Figures of the last epoch over n completed runs: mean, standard deviation between seeds, and confidence interval of the mean (Student's t). A group of which the filter hides some runs has no interval. ${data.picked}`,
+      `Figures of the last epoch over n completed runs: mean, standard deviation between seeds, and confidence interval of the mean (Student's t). A group of which the filter hides some runs has no interval. ${data.judged ? "Runs that differ in one source of randomness alone are left out: they spread less. " : ""}${data.picked}`,
     ),
   );
   listen(["shown"], () => {
@@ -470,18 +472,23 @@ function effectRow(effect) {
   ];
 }
 
-// Whether some shown runs have each of the levels that an effect compares, and those that it is limited to.
-function isAboutShown(effect) {
-  const hasShown = (key, name) => {
-    const factor = factors.findIndex((other) => other.key === key);
-    return factor < 0 || shown.some((number) => level(jobs[number], factor) === name);
-  };
-  const where = effect.where ? effect.where.split(", ").map((setting) => setting.split("=")) : [];
-  return (
-    effect.factors.every((key, index) => effect.levels[index].every((name) => hasShown(key, name))) &&
-    where.every(([key, name]) => hasShown(key, name))
-  );
+// Whether a shown run has all of these levels: [key, level] each. Keys that are no factor are passed over.
+function hasShown(...levels) {
+  const known = levels
+    .map(([key, name]) => [factors.findIndex((factor) => factor.key === key), name])
+    .filter(([factor]) => factor >= 0);
+  return shown.some((number) => known.every(([factor, name]) => level(jobs[number], factor) === name));
 }
+
+// Levels that were written as "experiment, key=level, key=level".
+const levelsOf = (text) =>
+  text ? text.split(", ").map((part) => (part.includes("=") ? part.split("=") : ["experiment", part])) : [];
+
+// Whether shown runs have each of the levels that an effect compares, where it is limited to some others.
+const isAboutShown = (effect) =>
+  effect.factors.every((key, index) =>
+    effect.levels[index].every((name) => hasShown([key, name], ...levelsOf(effect.where))),
+  );
 
 function fillEffects(place) {
   for (const old of place.querySelectorAll(".plot")) forget(old);
