@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_resnet.config.metric import is_image_classifier, predicts_numbers, primary_metric
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
 from mnist_resnet.jobs.signals import interruptible
@@ -138,6 +139,11 @@ def _a_job(sweep: Path) -> Path:
 def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:
     if result.get("status") != Status.COMPLETED:
         raise UsageError(f"{job}: the job is {result.get('status')}; only a completed job can be evaluated")
+    config = result.get("config")
+    if isinstance(config, dict) and (predicts_numbers(config) or not is_image_classifier(config)):
+        metric = primary_metric(config)
+        reports = f"reports {metric.name}" if metric else "reports metrics of its own"
+        raise UsageError(f"{job}: its task {reports}; only the test accuracy of classified images is computed again")
     try:
         recorded, precision = float(result["last"]["test_accuracy"]), str(result["numerics"]["precision"])
     except (KeyError, TypeError, ValueError):

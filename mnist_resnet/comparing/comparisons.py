@@ -33,7 +33,7 @@ class Finding(StrEnum):
     DIVERGES = "a side diverges more often than not"
     NO_SPREAD = "no spread to judge by"
     TOO_FEW = "too few runs"
-    NOT_AT_SCALE = "not at the report's scale"
+    NOT_AT_SCALE = "not at full scale"
     NO_PAIRS = "can't be decided here"
 
 

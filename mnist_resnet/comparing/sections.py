@@ -226,6 +226,9 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     return lines
 
 
+NOTHING_TESTED = "None of these changes is tested: that takes two seeds or more whose changes differ (seed=1,2,3)."
+"""Said instead of what the words mean, where no effect has a p value."""
+
 CUT_TEXT = (
     " Intervals are cut at what is possible: from the mean seen at the first level (of an interaction: from the sum of "
     "both effects), no error rate falls below 0 or exceeds 100 %, and no loss or time falls below 0."
@@ -250,6 +253,8 @@ def words_text(listed: Sequence[Effect], margin: float | None) -> str:
     """Return what the words beside the effects mean."""
     size = f"{_unsigned(listed[0].metric, margin)} (--smallest-effect)" if margin is not None else DEFAULT_MARGIN
     count = sum(effect.p == effect.p for effect in listed)
+    if not count:
+        return NOTHING_TESTED
     return (
         f"Shown: corrected p below {LEVEL:.2g}, by Holm's method for the number of tests in this table ({count}). "
         f"No difference: none larger than the smallest one of interest, {size}, by two one-sided t tests, corrected "

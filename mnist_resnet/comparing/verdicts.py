@@ -46,7 +46,7 @@ class Verdict(StrEnum):
     TOO_VARIABLE = "too variable to judge"
     NO_SPREAD = "no spread to judge by"
     DIVERGES = "diverges more often than not"
-    NOT_AT_SCALE = "not at the report's scale"
+    NOT_AT_SCALE = "not at full scale"
     ANOTHER_CONFIG = "not the claimed config"
 
 

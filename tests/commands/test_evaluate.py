@@ -158,6 +158,10 @@ def test_record_of_another_network_differs(job: Path, splits: DataSplits, capsys
     assert "beyond what fp32 explains" in capsys.readouterr().out
 
 
+def own_task(*metrics: str) -> dict[str, Any]:
+    return {"task": {"_target_": "my.fit"}, "metrics": {metric: {"better": "lower"} for metric in metrics}}
+
+
 def data(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda result: result["config"]["data"].update(changes)
 
@@ -171,6 +175,9 @@ def data(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (lambda result: result.update(numerics={"precision": "fp7"}), "fp7"),
         (lambda result: result.update(format=99), "format 99"),
         (lambda result: result.update(config=None), "holds no config"),
+        (data(classes=None), "reports test_loss; only the test accuracy"),
+        (lambda result: result["config"].update(own_task("rmse")), "reports rmse; only the test accuracy"),
+        (lambda result: result["config"].update(own_task()), "reports metrics of its own; only the test accuracy"),
         (data(test_size=200), "not those of the record"),
         (data(test_size="all"), "test_size"),
         (data(_target_="os.mkdir"), "_target_=os.mkdir"),

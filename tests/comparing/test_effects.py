@@ -285,6 +285,20 @@ def test_number_of_tests_counts_interactions(tmp_path: Path) -> None:
     assert "for the number of tests in this table (3)" in section.lines[1]
 
 
+@pytest.mark.parametrize("accuracies", [{"adam": [0.99], "sgd": [0.98]}, {"adam": [0.99, 0.99], "sgd": [0.98, 0.98]}])
+def test_changes_without_a_test_are_not_said_to_be_corrected_for_none(
+    accuracies: dict[str, list[float]], tmp_path: Path
+) -> None:
+    for optim, values in accuracies.items():
+        for seed, accuracy in enumerate(values):
+            write_job(tmp_path / f"{optim}{seed}", (accuracy,), seed=seed, choices={"optim": optim})
+    section = effects_section(jobs_frame(load_jobs([tmp_path])[0]), "test_accuracy")
+    assert section is not None
+    assert section.table["p"].tolist() == ["–"]
+    assert any("None of these changes is tested" in line for line in section.lines)
+    assert not any("Holm" in line for line in section.lines)
+
+
 def test_pair_that_did_not_complete_is_not_called_unplanned(tmp_path: Path) -> None:
     for optim, status in (("adam", Status.COMPLETED), ("sgd", Status.DIVERGED)):
         for seed in (1, 2):

@@ -124,7 +124,7 @@ def test_quick_ablation_gives_a_verdict_on_every_claim(train: Train, place: Plac
     ]
     for row in verdicts:
         assert row["n"] == "3"
-        assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at the report's scale")
+        assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at full scale")
 
 
 def test_study_of_variance_says_what_each_source_contributes(train: Train, place: Place) -> None:
@@ -154,7 +154,7 @@ def test_claims_without_a_figure_are_answered_and_seeds_can_be_added(train: Trai
     answered = _table(sweep, "Claims without a figure")
     comparisons = json.loads((sweep / "sweep.json").read_text())["jobs"][0]["config"]["comparisons"]
     assert [row["question"] for row in answered] == [comparison["question"] for comparison in comparisons]
-    assert {row["finding"] for row in answered} == {"not at the report's scale"}
+    assert {row["finding"] for row in answered} == {"not at full scale"}
     for row in answered:
         assert re.match(r"[+-]\d", row["difference"]), f"{row['measure']} is available in the runs"
 
