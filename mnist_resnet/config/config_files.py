@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,7 @@ class ConfigFile:
     @cached_property
     def content(self) -> Any:
         """What YAML reads from the file, which its errors name: it may have been edited since Hydra read it."""
-        with self.path.open(encoding="utf-8") as file:
-            return yaml.safe_load(file)
+        return _read(self.path, self.path.stat().st_mtime_ns)
 
     @property
     def defaults(self) -> Iterator[tuple[str, Any]]:
@@ -125,3 +124,10 @@ def with_inherited(folders: Sequence[Path], group: str, choice: str) -> Iterator
             file = ConfigFile(name, path)
             yield file
             names += [inherited for inherited in file.inherited if inherited not in names]
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, changed: int) -> Any:  # noqa: ARG001 (tells a file from an edited one)
+    """Read a YAML file; each is asked for several times, and parsing takes most of the time of a check."""
+    with path.open(encoding="utf-8") as file:
+        return yaml.safe_load(file)
