@@ -212,6 +212,7 @@ def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) 
         assert_same_job(sweep / job, uninterrupted / job)
 
 
+@pytest.mark.slow
 def test_file_size_limit_only_fails_jobs_and_the_next_launch_resumes(place: Place, uninterrupted: Path) -> None:
     sweep = place.folder / "multirun" / "limited"
     arguments = place.sweep("limited", *OVERRIDES)
@@ -266,6 +267,7 @@ def test_truncated_checkpoint_is_skipped_for_the_previous_one(
     assert "resumes after epoch" in out or "epoch 0/2" in out
 
 
+@pytest.mark.slow
 def test_without_a_readable_checkpoint_the_job_starts_over(place: Place, half_done: Path, uninterrupted: Path) -> None:
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         (half_done / "seed=1" / name).write_bytes(b"no checkpoint")

@@ -98,18 +98,6 @@ def test_every_experiment_trains_a_step(place: Place, run: Run) -> None:
     assert results["report_d_block_norm"]["config"]["model"]["block_norm"] == "after_repeats"
 
 
-@pytest.mark.parametrize("study", [study for study in options("sweep") if study != "variance"])
-def test_every_study_composes_all_its_jobs(study: str, place: Place, run: Run) -> None:
-    ended = run(f"+sweep={study}", "sweep.seeds=[3,8]", "sweep.dry_run=true")
-    assert ended.code == 0, ended.out + ended.err
-    jobs = [line for line in ended.out.splitlines() if " queued " in line]
-    assert len(jobs) >= 2
-    # Long names are truncated and may lack their seed, equally often for both seeds.
-    assert 1 <= len([job for job in jobs if "seed=3" in job]) == len([job for job in jobs if "seed=8" in job])
-    assert len(jobs) % 2 == 0
-    assert {path.name for path in place.folder.iterdir()} == {"images"}
-
-
 def test_debug_step_runs_one_step_of_everything(place: Place, run: Run) -> None:
     ended = run("debug=step", "sweep.keep=model", "trainer.epochs=1")
     assert ended.code == 0, ended.out + ended.err

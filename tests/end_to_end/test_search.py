@@ -84,6 +84,7 @@ def test_second_process_joins_the_search(place: Place) -> None:
     assert len(pids) == 2, "both ran trials"
 
 
+@pytest.mark.slow
 def test_workers_share_the_trials(place: Place) -> None:
     sweep = place.folder / "multirun" / "s"
     workers = ("hydra/launcher=workers", "hydra.launcher.workers=2")

@@ -21,6 +21,8 @@ JOBS_PER_SEED = {
     "lean_ablation": 12,
 }
 
+PLAN = ("sweep.dry_run=true", "sweep.try_recipes=false")
+
 STUDIES = [*JOBS_PER_SEED, "variance"]
 
 Train = Callable[..., CommandResult]
@@ -60,7 +62,7 @@ def test_every_study_is_listed_here() -> None:
 
 @pytest.mark.parametrize("study", JOBS_PER_SEED)
 def test_study_plans_each_config_with_each_seed(study: str, train: Train, place: Place) -> None:
-    names = _planned(train(f"+sweep={study}", "sweep.seeds=[3,17]", "trainer.log_interval=5", "sweep.dry_run=true"))
+    names = _planned(train(f"+sweep={study}", "sweep.seeds=[3,17]", *PLAN))
     assert len(names) == len(set(names)) == 2 * JOBS_PER_SEED[study]
     # Long names are truncated and may lack their seed.
     seeds = [_seed(name) for name in names if "seed=" in name]
@@ -70,7 +72,7 @@ def test_study_plans_each_config_with_each_seed(study: str, train: Train, place:
 
 
 def test_study_of_variance_plans_each_source_alone_and_all_together(train: Train) -> None:
-    names = _planned(train("+sweep=variance", "sweep.seeds=3", "sweep.dry_run=true"))
+    names = _planned(train("+sweep=variance", "sweep.seeds=3", *PLAN))
     assert len(set(names)) == 1 + 4 * 2 + 2
 
 
@@ -78,14 +80,12 @@ def test_study_of_variance_plans_each_source_alone_and_all_together(train: Train
     ("study", "given", "seeds"), [("report_ablation", [], 5), ("seeds", [], 10), ("epochs", ["sweep.seeds=2"], 2)]
 )
 def test_seeds_start_from_the_seed_of_the_report(study: str, given: list[str], seeds: int, train: Train) -> None:
-    names = _planned(train(f"+sweep={study}", *given, "sweep.dry_run=true"))
+    names = _planned(train(f"+sweep={study}", *given, *PLAN))
     assert sorted(map(_seed, names)) == sorted([*range(1, seeds + 1)] * JOBS_PER_SEED[study])
 
 
 def test_command_line_overrides_the_values_of_a_study(train: Train) -> None:
-    names = _planned(
-        train("+sweep=epochs", "trainer.epochs=3", "optim.lr=0.1,0.2", "sweep.seeds=1", "sweep.dry_run=true")
-    )
+    names = _planned(train("+sweep=epochs", "trainer.epochs=3", "optim.lr=0.1,0.2", "sweep.seeds=1", *PLAN))
     assert len(names) == 2
     assert all(f"optim.lr={lr}" in name for lr, name in zip(("0.1", "0.2"), names, strict=True))
 
@@ -169,7 +169,7 @@ def test_a_users_claims_get_verdicts(train: Train, place: Place) -> None:
     arguments = shlex.split(command[1])
     for row in ("table2_row2", "table2_row3"):
         _write(place.folder / "papers/experiment" / f"{row}.yaml", example[1])
-    assert len(_planned(train("--config-dir=papers", *arguments, "sweep.dry_run=true"))) == 10
+    assert len(_planned(train("--config-dir=papers", *arguments, *PLAN))) == 10
     small = (
         example[1].replace("epochs: 20", "epochs: 2").replace("claims:", "model:\n  width: 2\n  blocks: [1]\nclaims:")
     )

@@ -155,6 +155,7 @@ def unresponsive() -> Iterator[UnresponsiveServer]:
     server.close()
 
 
+@pytest.mark.slow
 def test_unreachable_server_is_probed_once_per_sweep(place: Place, unresponsive: UnresponsiveServer) -> None:
     key = {"WANDB_BASE_URL": unresponsive.url, "WANDB_API_KEY": "k" * 40}
     output = " ".join(_train(place, place.sweep("unreachable", *SWEEP, "seed=1"), **key).split())

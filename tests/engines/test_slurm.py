@@ -104,6 +104,7 @@ def test_variables_that_stay_out_of_a_submission(environment: dict[str, str], go
     assert set(unwanted(environment, ["partition", "time"])) == gone
 
 
+@pytest.mark.slow
 def test_typed_partition_counts_and_not_the_one_in_the_environment(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +125,7 @@ def test_the_last_lines_say_why_all_tasks_failed(place: Place, capsys: pytest.Ca
         assert "    no module cuda\n" in output
 
 
+@pytest.mark.slow
 def test_watching_ends_when_all_tasks_of_a_detached_sweep_have_failed(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +147,7 @@ def test_no_resume_is_proposed_while_tasks_are_pending(
     assert "Slurm array" in output
 
 
+@pytest.mark.slow
 def test_tasks_that_never_start_end_the_wait(
     place: Place, cluster: slurm.SlurmCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

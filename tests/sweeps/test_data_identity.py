@@ -59,6 +59,7 @@ def test_what_lies_in_two_folders_is_two_experiments(sweep: Run, place: Place) -
     assert "n = 4" not in done.out
 
 
+@pytest.mark.slow
 def test_the_same_images_elsewhere_are_the_same_job_and_others_at_the_same_place_are_another(
     sweep: Run, place: Place
 ) -> None:

@@ -40,6 +40,7 @@ def test_sweep_is_finished(tmp_path: Path) -> None:
     assert after[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_search_is_finished(tmp_path: Path) -> None:
     sweep = finished("half_done_search", tmp_path)
     found = statuses(sweep)
