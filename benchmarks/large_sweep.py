@@ -45,19 +45,19 @@ def measure(jobs: int) -> dict[str, dict[str, float]]:
     """Return wall and processor seconds, and the largest resident size in MB, of each command on so many jobs."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        launch = [*TRAIN, "-m", *TINY, "tracking=none", f"seed=range(1,{jobs + 1})", f"sweep.name={NAME}"]
+        command = [*TRAIN, "-m", *TINY, "tracking=none", f"seed=range(1,{jobs + 1})", f"sweep.name={NAME}"]
         sweep = folder / "multirun" / NAME
-        measured = {"launch, up to its first job": _launch(launch, folder, sweep)}
+        measured = {"launch, up to its first job": launch(command, folder, sweep)}
         make_up_results(sweep)
         module = [sys.executable, "-m"]
         commands = {
             "status": [*module, "mnist_resnet.sweep", str(sweep)],
             "compare": [*module, "mnist_resnet.compare", str(sweep)],
             "dashboard": [*module, "mnist_resnet.compare", str(sweep), "--format", "html"],
-            "the same launch, all jobs ended": launch,
-            "and again": launch,
+            "the same launch, all jobs ended": command,
+            "and again": command,
         }
-        measured |= {name: _run(command, folder) for name, command in commands.items()}
+        measured |= {name: run(started, folder) for name, started in commands.items()}
         measured["size of the page, MB"] = {"wall": (sweep / "dashboard.html").stat().st_size / 1e6}
         return measured
 
@@ -106,12 +106,12 @@ def _epoch(epoch: int, job: int) -> dict[str, float]:
     }
 
 
-def _launch(command: Sequence[str], folder: Path, sweep: Path) -> dict[str, float]:
+def launch(command: Sequence[str], folder: Path, sweep: Path) -> dict[str, float]:
     """Start a launch, interrupt it when its first job has a folder, and return the time up to there."""
     before, started = _children(), time.perf_counter()
     with (folder / "output").open("w+") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=output, stderr=output)
-        while not any(sweep.glob("seed=*")):
+        while not any(sweep.glob("*seed=*")):
             if process.poll() is not None:
                 raise SystemExit((folder / "output").read_text())
             time.sleep(POLL_SECONDS)
@@ -124,7 +124,8 @@ def _launch(command: Sequence[str], folder: Path, sweep: Path) -> dict[str, floa
     return {"wall": wall, **_used(before)}
 
 
-def _run(command: Sequence[str], folder: Path) -> dict[str, float]:
+def run(command: Sequence[str], folder: Path) -> dict[str, float]:
+    """Run a command and return the time it took."""
     before, started = _children(), time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return {"wall": time.perf_counter() - started, **_used(before)}
