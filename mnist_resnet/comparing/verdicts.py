@@ -19,7 +19,7 @@ from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.transform import count_images
 from mnist_resnet.config.metric import known_metrics
-from mnist_resnet.config.seed_sources import seed_label
+from mnist_resnet.config.seed_sources import SEEDS, seed_label
 from mnist_resnet.job_folder import Status
 
 MIN_RUNS = 3
@@ -248,9 +248,10 @@ def claimed_metric(claim: Claim, job: Job) -> float:
 
 
 def group_name(job: Job, swept: Sequence[str] = ()) -> str:
-    """Return a name for a config without its seed: its experiment, else the swept values, else the sweep or run."""
+    """Return a name for a config without its seeds: its experiment, else the swept values, else the sweep or run."""
     values = {**job.choices, **flatten(job.config), **job.swept}
-    keys = [key for key in dict.fromkeys([*job.swept, *swept]) if key not in ("seed", "experiment") and key in values]
+    unnamed = ("seed", SEEDS, "experiment")
+    keys = [key for key in dict.fromkeys([*job.swept, *swept]) if not is_under(key, unnamed) and key in values]
     parts = [str(job.choices["experiment"])] if job.choices.get("experiment") else []
     parts += [f"{key}={level_text(values[key])}" for key in keys]
     return ", ".join(parts) or job.sweep or job.name

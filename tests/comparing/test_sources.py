@@ -86,6 +86,7 @@ def test_table_has_each_source_and_judges_by_independent_runs(tmp_path: Path) ->
     assert tables["Effects"]["seeds"].tolist() == ["4"]
     assert len(tables["Jobs"]) == len(rows) == 20
     assert tables["Claims"]["n"].tolist() == ["4", "4"]
+    assert tables["Claims"]["config"].tolist() == ["model=stem3x3", "model=stem7x7"]
     assert "Bouthillier" in report.markdown()
     frame = load_sweep(folder)
     assert len(set(frame["seed"])) == 10

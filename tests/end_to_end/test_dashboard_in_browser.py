@@ -262,6 +262,34 @@ def test_filter_acts_on_every_section(browser: Chrome) -> None:
     assert label == "Parallel coordinates of 1 run"
 
 
+def test_filter_acts_on_means_and_spread_of_a_study_of_variance(browser: Chrome, tmp_path: Path) -> None:
+    seeds = [*({"seeds.init": 1 + alone} for alone in range(3)), *({"seeds.order": 2 + alone} for alone in range(2))]
+    together = [{"seeds.init": number, "seeds.order": number} for number in (2, 3)]
+    rows: list[dict[str, Any]] = [
+        {"model": model, "seeds.init": 1, "seeds.order": 1, **own}
+        for model in ("stem3x3", "stem7x7")
+        for own in [*seeds, *together]
+    ]
+    folder = tmp_path / "study"
+    load(browser, write_page(folder, SyntheticSweep(rows=rows, predictions=False)))
+
+    def lines(section: str) -> list[str]:
+        browser.execute_script("document.getElementById(arguments[0]).scrollIntoView()", section)
+        settle(browser)
+        return [row.text for row in browser.find_elements(By.CSS_SELECTOR, f"#{section} tbody tr")]
+
+    assert [line.split()[:2] for line in lines("groups")] == [["stem3x3", "3"], ["stem7x7", "3"]]
+    assert len(lines("spread")) == 2 * 4
+    frame = load_sweep(folder)
+    frame = frame[(frame["model"] == "stem7x7") & (frame["seeds.init"] == frame["seeds.order"])]
+    type_filter(browser, "model = stem7x7, init < 3")
+    (group,) = lines("groups")
+    mean = frame[frame["seeds.init"] < 3]["test_accuracy"].mean()
+    assert group.startswith(f"stem7x7 2 {100 * mean:.2f} "), "without the runs of one source"
+    assert {line.split()[0] for line in lines("spread")} == {"model=stem7x7"}
+    assert "also of those that the filter hides" in browser.find_element(By.ID, "spread").text
+
+
 def test_picked_runs_are_overlaid_with_the_settings_in_which_they_differ(browser: Chrome) -> None:
     boxes = browser.find_elements(By.CSS_SELECTOR, "#table tbody input")
     for number in (0, 9):
@@ -478,6 +506,12 @@ def test_search_shows_its_history_with_pruned_trials_and_its_space(browser: Chro
     assert "expected best of as many random trials" in legend
     browser.find_element(By.CSS_SELECTOR, "#search summary").click()
     assert "optim.lr interval(0.001,0.1)" in browser.find_element(By.ID, "search").text
+    drawn(browser, "parallel")
+    titles = [
+        title.text.split("\n")[-1] for title in browser.find_elements(By.CSS_SELECTOR, "#parallel svg text.title")
+    ]
+    assert titles[:2] == ["optim.lr", "held-out accur…"], "the objective comes first"
+    assert not any(title.startswith("time") for title in titles), "equal in all runs"
 
 
 def test_search_with_several_objectives_shows_its_pareto_front(browser: Chrome, tmp_path: Path) -> None:

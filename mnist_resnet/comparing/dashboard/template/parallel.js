@@ -1,7 +1,12 @@
 // Parallel coordinates: one line per run across factors and results. Dragging along an axis keeps the runs in that range.
 const LEAST_WIDTH = 105; // between two axes
 const PLOT = { height: 340, top: 40, bottom: 14, left: 30, right: 90 };
-const ON_AXES = ["test_error", "train_error", "test_loss", "seconds"];
+const ON_AXES = new Set([
+  ...(data.search ? [data.search.key] : []),
+  ...["test_error", "train_error", "test_loss"],
+  ...data.metrics.map(({ name }) => name),
+  "seconds",
+]);
 const MOST_FAINT = 2000; // hidden runs are drawn faintly up to this number of runs
 
 const svg = (tag, attributes = {}, ...children) => {
@@ -39,20 +44,25 @@ function tickTexts(places, at) {
   return places.map((position, index) => [position, texts(digits)[index]]);
 }
 
+// A result's axis, logarithmic unless some values are negative; none for one that is the same in all runs.
 function resultAxis(item) {
-  const present = jobs.filter((_, number) => isCompleted(number)).map(item.value).filter((value) => value > 0);
+  const all = jobs.filter((_, number) => isCompleted(number)).map(item.value).filter(Number.isFinite);
+  const isLog = all.every((value) => value >= 0);
+  const present = all.filter((value) => value > 0 || !isLog);
   if (!present.length) return null;
-  const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
-  const share = (value) => (value <= 0 ? 0 : high > low ? Math.log(value / low) / Math.log(high / low) : 0.5);
-  const at = (position) => low * (high / low) ** position;
+  const [low, high] = extent(present);
+  if (low === high) return null;
+  const linear = (value) => (value - low) / (high - low);
+  const share = (value) => (!isLog ? linear(value) : value <= 0 ? 0 : Math.log(value / low) / Math.log(high / low));
+  const at = (position) => (isLog ? low * (high / low) ** position : low + (high - low) * position);
   return {
     ...item,
     place: (number) => {
       const value = item.value(jobs[number]);
       return value == null ? null : share(value);
     },
-    ticks: tickTexts((high > low ? [0, 0.25, 0.5, 0.75, 1] : [0.5]), at),
-    between: (from, to) => (from <= 0 ? [0, at(to)] : [at(from), at(to)]),
+    ticks: tickTexts([0, 0.25, 0.5, 0.75, 1], at),
+    between: (from, to) => [from > 0 ? at(from) : isLog ? 0 : low, at(to)],
     share,
   };
 }
@@ -131,14 +141,14 @@ function fillParallel(place, axes) {
   const colouring = axes.find((item) => item.key === view.shade) ?? axes.find((item) => item.factor === undefined);
   axisDistance = Math.max(LEAST_WIDTH, (place.clientWidth - PLOT.left - PLOT.right) / (axes.length - 1));
   const size = { width: axisX(axes.length - 1) + PLOT.right, height: PLOT.height };
-  const titles = distinctlyCut(axes.map(({ name }) => name), 17);
+  const titles = distinctlyCut(axes.map(({ name }) => name), 15);
   const drawn = axes.map((item, index) => [axisMarks(item, index, titles[index]), dragStrip(item, index)]);
   place.replaceChildren(svg("svg", { ...size, "aria-hidden": "true" }, linePaths(axes, colouring), drawn.flat()));
   place.setAttribute("aria-label", `Parallel coordinates of ${plural(shown.filter(isCompleted).length, "run")}`);
 }
 
 function showParallel() {
-  const results = ON_AXES.map(quantity).filter(Boolean).map(resultAxis).filter(Boolean);
+  const results = [...ON_AXES].map(quantity).filter(Boolean).map(resultAxis).filter(Boolean);
   const axes = [...quantities.filter((item) => item.factor !== undefined).map(factorAxis), ...results];
   if (jobs.length < 2 || !results.length || axes.length < 3) return;
   const place = unhide("parallel");
@@ -159,7 +169,7 @@ function showParallel() {
     element(
       "p",
       { class: "quiet" },
-      "One line per run; runs that have not completed are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results are logarithmic; colours go from blue (low) to orange (high).",
+      "One line per run; runs that have not completed are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results that are never negative are logarithmic; colours go from blue (low) to orange (high).",
     ),
   );
   listen(["shown", "shade"], inner.redraw);

@@ -197,9 +197,9 @@ function showGroups() {
 }
 
 function claimsPlot(claims) {
-  const labels = rowLabels(
-    claims.map((claim) => `${claim.group}: ${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`),
-  );
+  const figures = claims.map((claim) => `${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`);
+  const areAlike = new Set(figures).size === 1 && claims.length > 1;
+  const labels = rowLabels(claims.map((claim, row) => (areAlike ? claimGroup(claim) : `${claimGroup(claim)}: ${figures[row]}`)));
   const positive = claims.flatMap((claim) => [...claim.values, claim.value].map(error)).filter((value) => value > 0);
   const floor = Math.min(...positive) / 2;
   const plotted = (accuracy) => Math.max(floor, error(accuracy)); // zero has no place on a log scale
@@ -255,7 +255,7 @@ function claimsPlot(claims) {
       xaxis: valueAxis(
         claims.flatMap((claim) => [...claim.values, ...claim.prediction, ...claim.interval, claim.value].filter(isNumber).map(plotted)),
         true,
-        { title: { text: "error, % (left is better)" } },
+        { title: { text: `error${areAlike ? ` (${figures[0]})` : ""}, % (left is better)` } },
       ),
       yaxis: labels.yaxis,
     }),
@@ -266,8 +266,10 @@ function claimsPlot(claims) {
 
 const formatter = (claim) => (claim.accuracy ? (value) => percent(value) : (value) => significant(value, 4));
 
+const claimGroup = ({ group, sweep }) => (data.sweeps.length > 1 ? `${group} (${sweep})` : group);
+
 const claimName = (claim) => [
-  [claim.group, data.sweeps.length > 1 ? ` (${claim.sweep})` : ""],
+  claimGroup(claim),
   element("div", { class: "quiet" }, `${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`),
 ];
 
