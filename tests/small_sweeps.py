@@ -47,6 +47,10 @@ class CommandResult:
         assert "by a fault of this program" not in self.out, self.out
 
 
+Run = Callable[..., CommandResult]
+"""Runs a small command with the arguments given."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder with images, to run sweeps in.
@@ -67,6 +71,11 @@ class Place:
             *("model.width=2", "model.blocks=[1]", "trainer.precision=fp32", "trainer.threads=1"),
             *("trainer.epochs=2", "tracking=none", "sweep.keep=none"),
         ]
+
+    @property
+    def multirun(self) -> Path:
+        """The folder of sweeps."""
+        return self.folder / "multirun"
 
     def sweep(self, name: str | None, *overrides: str) -> list[str]:
         """Return the arguments of a small sweep; if a key is given several times, the last value counts."""

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +34,7 @@ from mnist_resnet.tracking.console import ProgressConsole
 from tests.small_sweeps import (
     CommandResult,
     Place,
+    Run,
     assert_same_job,
     attempts,
     make_place,
@@ -42,8 +42,6 @@ from tests.small_sweeps import (
     run_in_process,
     statuses,
 )
-
-Run = Callable[..., CommandResult]
 
 
 def test_ctrl_c_ends_a_worker_that_is_just_starting_without_a_traceback(tmp_path: Path) -> None:
@@ -129,20 +127,16 @@ def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     return run
 
 
-def multirun(place: Place) -> Path:
-    return place.folder / "multirun"
-
-
 def test_two_workers_run_each_of_six_jobs_once_with_the_same_bits_as_in_sequence(sweep: Run, place: Place) -> None:
     jobs = ["seed=1,2,3,4,5,6", "sweep.keep=model"]
     done = sweep("side_by_side", *jobs, *WORKERS)
     assert done.code == 0, done.out + done.err
-    folder = multirun(place) / "side_by_side"
+    folder = place.multirun / "side_by_side"
     assert attempts(folder) == {f"seed={seed}": 1 for seed in range(1, 7)}
     assert set(statuses(folder).values()) == {"completed"}
     assert sweep("one_by_one", *jobs).code == 0
     for name in attempts(folder):
-        assert_same_job(folder / name, multirun(place) / "one_by_one" / name)
+        assert_same_job(folder / name, place.multirun / "one_by_one" / name)
     assert len(pd.read_csv(folder / "results.csv")) == 6
     lines = done.out.splitlines()
     for seed in range(1, 7):
@@ -170,7 +164,7 @@ def test_each_worker_sees_one_gpu_and_its_share_of_the_cores(
         ("3", "1", 1),
         ("GPU-a", "1", 1),
     ]
-    assert {result_of(folder)["numerics"]["threads"] for folder in (multirun(place) / "gpus").glob("model*")} == {1}
+    assert {result_of(folder)["numerics"]["threads"] for folder in (place.multirun / "gpus").glob("model*")} == {1}
 
 
 def test_killed_worker_is_replaced_and_only_the_job_that_kills_its_workers_fails(sweep: Run, place: Place) -> None:
@@ -178,7 +172,7 @@ def test_killed_worker_is_replaced_and_only_the_job_that_kills_its_workers_fails
     fates = "+model.fate=raises,dies,dies_once,lives"
     done = sweep("dying", *own, fates, "sweep.retries=1", *WORKERS)
     assert done.code == 1, done.out + done.err
-    folder = multirun(place) / "dying"
+    folder = place.multirun / "dying"
     assert statuses(folder) == {
         "model.fate=dies": "failed",
         "model.fate=dies_once": "completed",
@@ -210,7 +204,7 @@ def test_worker_that_dies_after_its_jobs_result_is_replaced_however_often(
     own = ["tracking._target_=fateful.DiesAfterTheResult", "hydra/launcher=workers", "hydra.launcher.workers=1"]
     done = sweep("short_lived", "seed=1,2", *own)
     assert done.code == 0, done.out + done.err
-    folder = multirun(place) / "short_lived"
+    folder = place.multirun / "short_lived"
     assert statuses(folder) == {"seed=1": "completed", "seed=2": "completed"}
     assert attempts(folder) == {"seed=1": 1, "seed=2": 1}
 
@@ -257,7 +251,7 @@ def test_invalid_settings_are_a_one_line_error_and_start_nothing(
     assert done.code == 2
     assert done.err.startswith(f"error: {message}")
     assert done.err.count("\n") == 1
-    assert not multirun(place).exists()
+    assert not place.multirun.exists()
 
 
 def test_retries_are_checked_and_change_no_signature(sweep: Run, place: Place) -> None:
@@ -275,15 +269,15 @@ def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         own = [f"model._target_={TARGET}", "+model.fate=raises,lives"]
         done = place.start(place.sweep("frozen", *own)).wait()
     assert done.code == 1, done.out
-    for job in multirun(place).glob("frozen/model*"):
+    for job in place.multirun.glob("frozen/model*"):
         shutil.rmtree(job)
-    return multirun(place) / "frozen"
+    return place.multirun / "frozen"
 
 
 @pytest.fixture
 def frozen(unstarted: Path, place: Place) -> Sweep:
     """A copy of the sweep with two jobs that have not started."""
-    return read_sweep(Path(shutil.copytree(unstarted, multirun(place) / "frozen")))
+    return read_sweep(Path(shutil.copytree(unstarted, place.multirun / "frozen")))
 
 
 def write_options(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.small_search import Run
 from tests.small_sweeps import (
     CommandResult,
     Place,
+    Run,
     make_place,
     run_in_process,
 )

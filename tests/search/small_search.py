@@ -1,7 +1,5 @@
 """What the tests of the search share: a space, an objective, samplers."""
 
-from collections.abc import Callable
-
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
@@ -11,10 +9,7 @@ from mnist_resnet.config.objective import Objective
 from mnist_resnet.search.space import Parameter, parse_space
 from tests.small_sweeps import (
     CHECKOUT,
-    CommandResult,
 )
-
-Run = Callable[..., CommandResult]
 
 OBJECTIVE = Objective((BUILT_IN["val_accuracy"],), "last")
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from mnist_resnet.sweeps.folder import read_sweep
-from tests.search.small_search import LR, Run
+from tests.search.small_search import LR
 from tests.small_sweeps import (
     CommandResult,
     Place,
+    Run,
     result_of,
     run_in_process,
     statuses,

@@ -20,9 +20,10 @@ from mnist_resnet.search.study import (
     make_study,
     open_storage,
 )
-from tests.search.small_search import LR, OBJECTIVE, Run
+from tests.search.small_search import LR, OBJECTIVE
 from tests.small_sweeps import (
     Place,
+    Run,
 )
 
 

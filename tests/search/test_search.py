@@ -31,9 +31,10 @@ from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.runner import NoPeers
 from mnist_resnet.tracking.console import ProgressConsole
-from tests.search.small_search import LR, OBJECTIVE, RANDOM, TPE, Run, space_of
+from tests.search.small_search import LR, OBJECTIVE, RANDOM, TPE, space_of
 from tests.small_sweeps import (
     Place,
+    Run,
     attempts,
     result_of,
     statuses,

@@ -1,15 +1,11 @@
 """Tests of a search's folder: it can be resumed, and is not mixed with a sweep's. Real program, tiny networks."""
 
-from collections.abc import Callable
-
 import optuna
 import pytest
 
 from mnist_resnet.resume import resume
 from mnist_resnet.search.study import load_study, open_storage
-from tests.small_sweeps import CommandResult, Place, run_in_process, statuses
-
-Run = Callable[..., CommandResult]
+from tests.small_sweeps import CommandResult, Place, Run, run_in_process, statuses
 
 SEARCH = ("hydra/sweeper=search", "data.val_size=16", "hydra/sweeper/pruner=none", "optim.lr=interval(1e-4,1e-2)")
 

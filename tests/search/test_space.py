@@ -15,9 +15,10 @@ from mnist_resnet.search.study import (
     quiet_optuna,
 )
 from mnist_resnet.sweeps.folder import read_sweep
-from tests.search.small_search import LR, Run, space_of
+from tests.search.small_search import LR, space_of
 from tests.small_sweeps import (
     Place,
+    Run,
 )
 
 

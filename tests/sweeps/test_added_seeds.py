@@ -3,23 +3,16 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mnist_resnet.comparing import sequential
 from mnist_resnet.resume import resume
-from tests.small_sweeps import CommandResult, Place, attempts, make_place, run_in_process, statuses
+from tests.small_sweeps import CommandResult, Place, Run, attempts, run_in_process, statuses
 
-Run = Callable[..., CommandResult]
 AUTO = ("sweep.seeds=auto", "sweep.interval_width=99.9")
 NEVER_NARROW = ("sweep.seeds=auto", "sweep.interval_width=0.000001", "sweep.max_seeds=3")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
 
 
 @pytest.fixture

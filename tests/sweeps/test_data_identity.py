@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +10,7 @@ import pytest
 from mnist_resnet import resume
 from mnist_resnet.data import batches, fingerprint
 from tests.idx_files import write_idx_files
-from tests.small_sweeps import CommandResult, Place, make_place, result_of, run_in_process, statuses
-
-Run = Callable[..., CommandResult]
+from tests.small_sweeps import CommandResult, Place, Run, make_place, result_of, run_in_process, statuses
 
 
 @pytest.fixture

@@ -16,37 +16,13 @@ from mnist_resnet.resume import resume
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import (
     CHECKOUT,
-    CommandResult,
     Place,
+    Run,
     attempts,
-    make_place,
     result_of,
-    run_in_process,
     small_disk,
     statuses,
 )
-
-Run = Callable[..., CommandResult]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
-
-
-@pytest.fixture
-def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a small sweep in this process: `sweep(name, override, …)`."""
-
-    def run(name: str | None, *overrides: str) -> CommandResult:
-        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
-
-    return run
-
-
-def multirun(place: Place) -> Path:
-    return place.folder / "multirun"
-
 
 FAILING = """
 from mnist_resnet.models.resnet import ResNet
@@ -71,7 +47,7 @@ def test_failing_job_does_not_stop_other_jobs(sweep: Run, place: Place, monkeypa
     overrides = _failing(place, monkeypatch)
     done = sweep("fails", *overrides, "+model.blows_up=no,raises,leaves,never")
     assert done.code == 1
-    folder = multirun(place) / "fails"
+    folder = place.multirun / "fails"
     assert statuses(folder) == {
         "model.blows_up=leaves": "failed",
         "model.blows_up=never": "completed",
@@ -92,7 +68,7 @@ def test_sweep_is_resumed_from_its_folder_alone(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep("lent", "seed=1,2,3")
-    folder = multirun(place) / "lent"
+    folder = place.multirun / "lent"
     shutil.rmtree(folder / "seed=2")
     assert resume(folder, []) == 0
     assert "1 of 3 jobs to run, 2 ended already" in capfd.readouterr().out
@@ -101,7 +77,7 @@ def test_sweep_is_resumed_from_its_folder_alone(
 
 def test_untrusted_folder_runs_no_arbitrary_code(sweep: Run, place: Place) -> None:
     sweep("lent", "seed=1,2")
-    folder = multirun(place) / "lent"
+    folder = place.multirun / "lent"
     shutil.rmtree(folder / "seed=2")
     frozen = (folder / "sweep.json").read_text()
     (folder / "sweep.json").write_text(frozen.replace("mnist_resnet.training.schedule.constant", "os.system"))
@@ -136,7 +112,7 @@ def test_failed_jobs_are_run_again(sweep: Run, place: Place, monkeypatch: pytest
     (place.folder / "modules" / "sometimes_failing.py").write_text(FAILING.replace('== "raises"', '== "fixed"'))
     done = sweep("fails", *overrides, "+model.blows_up=no,raises")
     assert done.code == 0
-    result = result_of(multirun(place) / "fails" / "model.blows_up=raises")
+    result = result_of(place.multirun / "fails" / "model.blows_up=raises")
     assert (result["status"], result["error"]) == ("completed", None)
     assert [attempt["status"] for attempt in result["attempts"]] == ["failed", "completed"]
 
@@ -145,7 +121,7 @@ def test_on_failure_stop_starts_no_further_job(sweep: Run, place: Place, monkeyp
     overrides = _failing(place, monkeypatch)
     done = sweep("fails", *overrides, "+model.blows_up=raises,no", "sweep.on_failure=stop", "sweep.try_recipes=false")
     assert done.code == 1
-    assert statuses(multirun(place) / "fails") == {"model.blows_up=raises": "failed"}
+    assert statuses(place.multirun / "fails") == {"model.blows_up=raises": "failed"}
     assert "no further job is started (sweep.on_failure=stop)" in done.out
     assert "model.blows_up=no: queued" in done.out
 
@@ -153,7 +129,7 @@ def test_on_failure_stop_starts_no_further_job(sweep: Run, place: Place, monkeyp
 def test_divergence_is_a_result_and_reports_the_epoch(sweep: Run, place: Place) -> None:
     done = sweep("diverges", "optim.lr=0.001,1e30", "optim=sgd", "trainer.log_interval=1")
     assert done.code == 0
-    result = result_of(multirun(place) / "diverges" / "optim.lr=1e+30")
+    result = result_of(place.multirun / "diverges" / "optim.lr=1e+30")
     assert result["status"] == "diverged"
     assert result["error"]["epoch"] == 0
     assert f"diverged: {result['error']['message']}" in done.out
@@ -162,7 +138,7 @@ def test_divergence_is_a_result_and_reports_the_epoch(sweep: Run, place: Place) 
 
 def test_folder_of_another_job_is_not_touched(sweep: Run, place: Place) -> None:
     sweep("foreign", "seed=1,2")
-    folder = multirun(place) / "foreign"
+    folder = place.multirun / "foreign"
     shutil.rmtree(folder / "seed=2")
     shutil.copytree(folder / "seed=1", folder / "seed=2")
     done = sweep("foreign", "seed=1,2")
@@ -175,7 +151,7 @@ def test_hydra_basic_launcher_runs_the_frozen_jobs(sweep: Run, place: Place, mon
     overrides = [*_failing(place, monkeypatch), "hydra/launcher=basic", "+model.blows_up=no,raises,never"]
     done = sweep("public", *overrides)
     assert done.code == 1
-    folder = multirun(place) / "public"
+    folder = place.multirun / "public"
     assert list(statuses(folder).values()) == ["completed", "completed", "failed"]
     assert "no such layer" in done.out
     assert "3 jobs: 2 completed, 1 failed" in done.out
@@ -209,7 +185,7 @@ def test_frozen_jobs_ignore_later_changes_of_conf(
     done = sweep("frozen", "seed=1,2,3", "model._target_=editing.network", *overrides)
     assert done.code == 0, done.out + done.err
     assert "lr: 0.5" in option.read_text()
-    folder = multirun(place) / "frozen"
+    folder = place.multirun / "frozen"
     assert [result_of(folder / f"seed={seed}")["config"]["optim"]["lr"] for seed in (1, 2, 3)] == [0.003] * 3
     assert [epoch["lr"] for epoch in read_metrics(folder / "seed=3")] == [0.003] * 2
     assert "lr: 0.003" in (folder / "seed=3" / ".hydra" / "config.yaml").read_text()
@@ -219,7 +195,7 @@ def test_results_note_that_the_code_changed_after_freezing(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep("edited", "seed=1,2")
-    folder = multirun(place) / "edited"
+    folder = place.multirun / "edited"
     shutil.rmtree(folder / "seed=2")
     copy = place.folder / "copy"
     for part in ("mnist_resnet", "hydra_plugins"):

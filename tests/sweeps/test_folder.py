@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -17,49 +16,27 @@ from mnist_resnet.job_folder import SWEEP, read_json, read_metrics
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.models.resnet import ResNet
 from tests.small_sweeps import (
-    CommandResult,
     Place,
+    Run,
     assert_same_job,
     attempts,
-    make_place,
     result_of,
     run_in_process,
     statuses,
 )
 
-Run = Callable[..., CommandResult]
-
 LR = "optim.lr=0.02,0.001"
 STEM = "model=stem3x3,stem7x7"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
-
-
-@pytest.fixture
-def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a small sweep in this process: `sweep(name, override, …)`."""
-
-    def run(name: str | None, *overrides: str) -> CommandResult:
-        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
-
-    return run
-
-
-def multirun(place: Place) -> Path:
-    return place.folder / "multirun"
 
 
 def test_named_sweep_has_a_folder_with_its_name_and_readable_job_names(sweep: Run, place: Place) -> None:
     done = sweep("lr_vs_stem", LR, STEM)
     assert done.code == 0, done.out + done.err
-    assert statuses(multirun(place) / "lr_vs_stem") == {
+    assert statuses(place.multirun / "lr_vs_stem") == {
         f"model={stem},optim.lr={lr}": "completed" for stem in ("stem3x3", "stem7x7") for lr in ("0.001", "0.02")
     }
     assert "written to multirun/lr_vs_stem: table.md, results.csv" in done.out
-    table = pd.read_csv(multirun(place) / "lr_vs_stem" / "results.csv")
+    table = pd.read_csv(place.multirun / "lr_vs_stem" / "results.csv")
     assert sorted(zip(table["model"], table["optim.lr"], strict=True)) == [
         ("stem3x3", 0.001),
         ("stem3x3", 0.02),
@@ -78,9 +55,9 @@ def test_two_unnamed_sweeps_in_the_same_second_get_separate_folders(
 
     monkeypatch.setattr("mnist_resnet.sweeps.launch.datetime", StoppedClock)
     assert [sweep(None, "seed=1,2").code for _ in range(2)] == [0, 0]
-    folders = sorted(folder.name for folder in multirun(place).iterdir())
+    folders = sorted(folder.name for folder in place.multirun.iterdir())
     assert folders == ["2026-11-27_18-30-00", "2026-11-27_18-30-00-2"]
-    assert all(len(statuses(multirun(place) / name)) == 2 for name in folders)
+    assert all(len(statuses(place.multirun / name)) == 2 for name in folders)
 
 
 def test_hydra_sweep_dir_is_used_and_holds_hydras_files(sweep: Run, place: Place) -> None:
@@ -93,8 +70,8 @@ def test_hydra_sweep_dir_is_used_and_holds_hydras_files(sweep: Run, place: Place
 
 def test_excluded_combinations_are_left_out(sweep: Run, place: Place) -> None:
     assert sweep("some", LR, STEM, "sweep.exclude=['model=stem7x7,optim.lr=2e-2']").code == 0
-    assert len(statuses(multirun(place) / "some")) == 3
-    assert "model=stem7x7,optim.lr=0.02" not in statuses(multirun(place) / "some")
+    assert len(statuses(place.multirun / "some")) == 3
+    assert "model=stem7x7,optim.lr=0.02" not in statuses(place.multirun / "some")
 
 
 def test_dry_run_lists_jobs_and_writes_nothing(sweep: Run, place: Place) -> None:
@@ -104,12 +81,12 @@ def test_dry_run_lists_jobs_and_writes_nothing(sweep: Run, place: Place) -> None
     assert lines[0] == ["job", "status", "action"]
     assert lines[1] == ["0", "model=stem3x3,optim.lr=0.02", "queued", "run"]
     assert len(lines) == 5
-    assert not multirun(place).exists()
+    assert not place.multirun.exists()
 
 
 def test_dry_run_prints_the_action_for_each_job(sweep: Run, place: Place) -> None:
     sweep("planned", "seed=1,2,3,4")
-    folder = multirun(place) / "planned"
+    folder = place.multirun / "planned"
     _rewrite(folder / "seed=2", status="failed")
     _rewrite(folder / "seed=3", status="running")
     (folder / "seed=4" / "result.json").write_text("{")
@@ -128,17 +105,17 @@ def test_dry_run_prints_the_action_for_each_job(sweep: Run, place: Place) -> Non
 
 def test_repeated_command_skips_completed_jobs(sweep: Run, place: Place) -> None:
     sweep("twice", LR)
-    before = {file: file.stat().st_mtime_ns for file in (multirun(place) / "twice").glob("*=*/**/*")}
+    before = {file: file.stat().st_mtime_ns for file in (place.multirun / "twice").glob("*=*/**/*")}
     done = sweep("twice", LR)
     assert done.code == 0
     assert "0 of 2 jobs to run, 2 ended already" in done.out
-    assert before == {file: file.stat().st_mtime_ns for file in (multirun(place) / "twice").glob("*=*/**/*")}
+    assert before == {file: file.stat().st_mtime_ns for file in (place.multirun / "twice").glob("*=*/**/*")}
 
 
 def test_more_levels_extend_the_sweep_and_only_run_the_new_jobs(sweep: Run, place: Place) -> None:
     sweep("grows", "optim.lr=0.02")
     done = sweep("grows", "optim.lr=0.02,0.001", STEM)
-    folder = multirun(place) / "grows"
+    folder = place.multirun / "grows"
     assert "3 of 4 jobs to run, 1 ended already" in done.out
     (first,) = (name for name in attempts(folder) if "dat=mnist" in name)
     assert "lr=0.02" in first, "if nothing is swept, all overrides form the name"
@@ -155,7 +132,7 @@ def test_more_levels_extend_the_sweep_and_only_run_the_new_jobs(sweep: Run, plac
 def test_names_of_jobs_that_differ_in_unswept_keys_are_distinct(sweep: Run, place: Place) -> None:
     sweep("apart", "seed=1,2")
     sweep("apart", "seed=1,2", "trainer.epochs=1", "trainer.log_interval=1")
-    assert set(statuses(multirun(place) / "apart")) == {
+    assert set(statuses(place.multirun / "apart")) == {
         "seed=1",
         "seed=2",
         "seed=1,trainer.epochs=1",
@@ -166,7 +143,7 @@ def test_names_of_jobs_that_differ_in_unswept_keys_are_distinct(sweep: Run, plac
 def test_numbers_in_names_have_one_spelling_and_an_older_folder_keeps_its_own(sweep: Run, place: Place) -> None:
     decays = ["optim=adamw", "optim.weight_decay=0.0,1e-1"]
     sweep("spelled", *decays)
-    folder = multirun(place) / "spelled"
+    folder = place.multirun / "spelled"
     assert set(statuses(folder)) == {"optim.weight_decay=0", "optim.weight_decay=0.1"}
     older = (folder / SWEEP).read_text().replace('"optim.weight_decay=0"', '"optim.weight_decay=0.0"')
     (folder / SWEEP).write_text(older)
@@ -180,7 +157,7 @@ def test_numbers_in_names_have_one_spelling_and_an_older_folder_keeps_its_own(sw
 
 def test_settings_outside_a_jobs_identity_are_taken_from_the_last_launch(sweep: Run, place: Place) -> None:
     sweep("moved", "seed=1,2", "sweep.keep=none")
-    folder = multirun(place) / "moved"
+    folder = place.multirun / "moved"
     shutil.rmtree(folder / "seed=2")
     images = place.images.rename(place.folder / "elsewhere")
     assert sweep("moved", "seed=1,2", "sweep.keep=model", f"data.root={images}").code == 0
@@ -196,7 +173,7 @@ def test_selected_jobs_are_rerun_and_the_old_attempt_is_kept(
     sweep: Run, place: Place, rerun: str, selected: set[str]
 ) -> None:
     sweep("again", "seed=1,2,3")
-    folder = multirun(place) / "again"
+    folder = place.multirun / "again"
     _rewrite(folder / "seed=3", status="failed", notes=["as it was"])
     done = sweep("again", "seed=1,2,3", f"sweep.rerun={rerun}")
     assert done.code == 0 or rerun in ("['seed=2']", "[0]"), done.out
@@ -219,16 +196,16 @@ def test_unknown_job_cannot_be_rerun(sweep: Run, place: Place) -> None:
     done = sweep("again", "seed=1,2", "sweep.rerun=[7]")
     assert done.code == 2
     assert done.err == "error: sweep.rerun=7: no job of this sweep; sweep.dry_run=true lists them\n"
-    assert set(attempts(multirun(place) / "again").values()) == {1}
+    assert set(attempts(place.multirun / "again").values()) == {1}
 
 
 def test_running_job_cannot_be_rerun(sweep: Run, place: Place) -> None:
     sweep("again", "seed=1,2")
-    with acquire_lease(multirun(place) / "again" / "seed=1", LeaseMonitor()):  # type: ignore[union-attr]
+    with acquire_lease(place.multirun / "again" / "seed=1", LeaseMonitor()):  # type: ignore[union-attr]
         done = sweep("again", "seed=1,2", "sweep.rerun=[0]")
     assert done.code == 2
     assert "sweep.rerun=seed=1: held by process" in done.err
-    assert result_of(multirun(place) / "again" / "seed=1")["status"] == "completed"
+    assert result_of(place.multirun / "again" / "seed=1")["status"] == "completed"
 
 
 def test_more_epochs_resume_from_the_shorter_job_bitwise(sweep: Run, place: Place) -> None:
@@ -240,10 +217,10 @@ def test_more_epochs_resume_from_the_shorter_job_bitwise(sweep: Run, place: Plac
     assert "epoch 0/2" not in done.out
     sweep("fresh", "seed=1,2", "sweep.keep=model", "trainer.epochs=3")
     for seed in (1, 2):
-        longer = multirun(place) / "longer" / f"seed={seed},trainer.epochs=3"
-        assert_same_job(longer, multirun(place) / "fresh" / f"seed={seed}")
+        longer = place.multirun / "longer" / f"seed={seed},trainer.epochs=3"
+        assert_same_job(longer, place.multirun / "fresh" / f"seed={seed}")
         assert any("goes on from the end" in note for note in result_of(longer)["notes"])
-    assert attempts(multirun(place) / "longer")["seed=1"] == 1, "the shorter job is kept as it was"
+    assert attempts(place.multirun / "longer")["seed=1"] == 1, "the shorter job is kept as it was"
 
 
 def test_more_epochs_start_over_and_report_it_without_a_checkpoint(sweep: Run) -> None:
@@ -297,7 +274,7 @@ def test_a_checkpoint_that_the_job_was_to_keep_stays(sweep: Run, place: Place) -
 def test_keep_selects_the_files_that_are_kept(sweep: Run, place: Place, keep: str, kept: set[str]) -> None:
     sweep("kept", "seed=1,2", f"sweep.keep={keep}", "trainer.checkpoint_interval=0")
     for job in ("seed=1", "seed=2"):
-        files = {path.name for path in (multirun(place) / "kept" / job).iterdir()}
+        files = {path.name for path in (place.multirun / "kept" / job).iterdir()}
         assert {name for name in files if "model" in name or "checkpoint" in name} == kept
 
 
@@ -316,7 +293,7 @@ def test_nodes_with_whole_number_keys_work_in_a_sweep_as_in_a_single_run(
     assert alone.code == 0, alone.out + alone.err
     done = sweep("sizes", "seed=1,2", *SIZED)
     assert done.code == 0, done.out + done.err
-    folder = multirun(place) / "sizes"
+    folder = place.multirun / "sizes"
     assert read_json(folder / "seed=1" / "result.json")["config"]["model"]["sizes"] == {1: 2}
     assert result_of(folder / "seed=1")["signature"] == result_of(place.folder / "alone")["signature"]
     assert_same_job(folder / "seed=1", place.folder / "alone")
@@ -327,7 +304,7 @@ def test_node_that_would_be_read_back_as_another_is_refused_before_anything_star
     done = sweep("sizes", "seed=1,2", SIZED[0], "+model.sizes={1:2,a:3}")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.startswith("error: model.sizes={1: 2, 'a': 3}: can't be stored with the job")
-    assert not multirun(place).exists()
+    assert not place.multirun.exists()
 
 
 def test_zero_and_zero_point_zero_are_one_job(sweep: Run, place: Place) -> None:
@@ -343,7 +320,7 @@ def test_job_that_an_older_version_signed_with_its_typed_number_is_the_same_job(
     single = [*place.common, *typed, "hydra.run.dir=alone"]
     sweep("older", *typed)
     run_in_process(single, place, monkeypatch, capfd)
-    (job,) = (result.parent for result in multirun(place).glob("older/*/result.json"))
+    (job,) = (result.parent for result in place.multirun.glob("older/*/result.json"))
     stored = json.loads((job.parent / SWEEP).read_text())
     config = stored["jobs"][0]["config"]
     config["optim"]["weight_decay"] = 0
@@ -377,7 +354,7 @@ def test_float_range_goes_on_with_the_numbers_that_are_frozen(
 ) -> None:
     lr = "optim.lr=range(0.1,0.4,0.1)"
     assert sweep("rates", lr, "trainer.epochs=1").code == 0
-    folder = multirun(place) / "rates"
+    folder = place.multirun / "rates"
     earlier = [f"optim.lr={value}" for value in ("0.1", "0.2", "0.30000000000000004", "0.4")]
     assert sorted(statuses(folder)) == earlier
     frozen_by_hydra_1_3.setattr("mnist_resnet.config.sweep_grammar.range_values", range_values)

@@ -26,6 +26,7 @@ from mnist_resnet.sweeps.status import StatusReader
 from tests.small_sweeps import (
     CommandResult,
     Place,
+    Run,
     assert_same_job,
     make_place,
     result_of,
@@ -41,8 +42,6 @@ OVERRIDES = (
 )
 OTHER_HOST, OTHER_CPU = "elsewhere", "Another Processor"
 REPOSITORY = Path(__file__).parents[2]
-
-Run = Callable[..., CommandResult]
 
 
 @dataclasses.dataclass(frozen=True)
