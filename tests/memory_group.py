@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 CGROUPS = Path("/sys/fs/cgroup")
+LIMITS = ((CGROUPS, "memory.max"), (CGROUPS / "memory", "memory.limit_in_bytes"))
+"""Where groups are made, by version 2 and 1 of the kernel's interface, and the name of a group's limit."""
 
 
 @contextmanager
@@ -18,7 +20,7 @@ def memory_group(limit: int) -> Iterator[Path]:
 
     A process joins it by writing its id to `cgroup.procs`. What is left of it at the end is killed.
     """
-    for parent, name in ((CGROUPS, "memory.max"), (CGROUPS / "memory", "memory.limit_in_bytes")):
+    for parent, name in LIMITS:
         group = parent / f"mnist-resnet-test-{os.getpid()}"
         if not (parent / "cgroup.procs").exists():
             continue
@@ -34,6 +36,11 @@ def memory_group(limit: int) -> Iterator[Path]:
         finally:
             _remove(group)
     pytest.skip("no control group with a memory limit can be made here")
+
+
+def set_limit(group: Path, limit: int) -> None:
+    """Give a group another limit, in bytes."""
+    next(group / name for _, name in LIMITS if (group / name).exists()).write_text(str(limit))
 
 
 def killed_for_memory(group: Path) -> int:
