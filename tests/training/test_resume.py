@@ -186,10 +186,11 @@ def test_truncated_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> 
     for count in (3, 8):
         with pytest.raises(Interrupted):
             resume(config, tmp_path, AtCheck(count))
-    newest = tmp_path / CHECKPOINT
+    # A busy machine writes fewer checkpoints: how old the previous one is depends on that.
+    newest, previous = tmp_path / CHECKPOINT, torch.load(tmp_path / PREVIOUS_CHECKPOINT, weights_only=False)
     newest.write_bytes(newest.read_bytes()[:-1000])
     training, notes = restored(config, tmp_path)
-    assert (training.epoch, len(notes)) == (1, 1)
+    assert ((training.epoch, training.step), len(notes)) == ((previous["epoch"], previous["step"]), 1)
     assert differences(uninterrupted(), resume(config, tmp_path, Interrupt())) == []
 
 
