@@ -203,5 +203,5 @@ def _row(group: Sequence[Job], found: Progress, metric: Metric) -> dict[str, str
         "mean": format_metric(metric, found.runs.mean) if found.runs.n else ABSENT,
         "corrected 95 % interval": interval if known else ABSENT,
         "its width": f"{(100 if metric.is_share else 1) * (high - low):.3g}" if known else ABSENT,
-        "": word,
+        "state": word,
     }

@@ -98,7 +98,7 @@ def test_table_says_how_far_each_config_has_come(tmp_path: Path) -> None:
     jobs, _ = load_jobs([folder])
     report = sweep_report(jobs)
     (section,) = (section for section in report.sections if section.title == "Seeds until the interval is narrow")
-    words = dict(zip(section.table["config"], section.table[""], strict=True))
+    words = dict(zip(section.table["config"], section.table["state"], strict=True))
     assert words["optim.lr=0.001, model=stem3x3"] == "narrow enough"
     assert words["optim.lr=0.02, model=stem7x7"] == "1 of 5 seeds have not ended"
     assert "no wider than 3 points, up to 8 seeds" in section.lines[0]

@@ -698,18 +698,57 @@ def served(folder: Path, policy: str) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe is not in this checkout (npm install --no-save axe-core)")
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+WITH_AXE = pytest.mark.skipif(not AXE.exists(), reason="axe is not in this checkout (npm install --no-save axe-core)")
+DISPLAYS = pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")]
+)
+
+
+def broken_rules(browser: Chrome) -> list[tuple[str, Any]]:
+    """Fill all sections, and return what breaks a rule of accessibility, with its place."""
+    sections = browser.execute_script("return [...document.querySelectorAll('main > section')].map((part) => part.id)")
+    for section in sections:
+        browser.execute_script("document.getElementById(arguments[0]).scrollIntoView()", section)
+        settle(browser)
+    browser.execute_script(AXE.read_text())
+    found = browser.execute_async_script("axe.run().then((results) => arguments[0](results.violations))")
+    return [(entry["id"], node["target"]) for entry in found for node in entry["nodes"]]
+
+
+@WITH_AXE
+@DISPLAYS
 def test_page_follows_the_rules_of_accessibility(browser: Chrome, page: Path, width: int, scheme: str) -> None:
     set_display(browser, width, scheme)
     load(browser, page)
     browser.find_element(By.CSS_SELECTOR, "#table tbody input").click()
-    for section in ("claims", "curves", "effects", "explore", "parallel"):
-        drawn(browser, section)
-    browser.execute_script("document.getElementById('mistakes').scrollIntoView()")
-    browser.execute_script(AXE.read_text())
-    found = browser.execute_async_script("axe.run().then((results) => arguments[0](results.violations))")
-    assert [(entry["id"], node["target"]) for entry in found for node in entry["nodes"]] == []
+    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert broken_rules(browser) == []
+    browser.execute_script("openRun(1)")
+    assert broken_rules(browser) == []
+
+
+@WITH_AXE
+@DISPLAYS
+def test_studies_follow_the_rules_of_accessibility(browser: Chrome, tmp_path: Path, width: int, scheme: str) -> None:
+    set_display(browser, width, scheme)
+    sources = [{"seeds.init": init, "seeds.order": order} for init, order in ((1, 1), (2, 1), (1, 2), (2, 2))]
+    objective = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}
+    added = {"sweep.seeds": "auto", "sweep.interval_width": 1, "sweep.max_seeds": 9}
+    trials = SyntheticSweep(
+        rows=[{"optim.lr": rate} for rate in (0.001, 0.02, 0.003)], base=objective, val=True, predictions=False
+    )
+    pages = [
+        (write_page(tmp_path / "variance", SyntheticSweep(rows=sources, predictions=False)), "spread"),
+        (write_page(tmp_path / "auto", SyntheticSweep(base=added, predictions=False)), "spread"),
+        (
+            write_page(tmp_path / "search", trials, space=[{"key": "optim.lr", "typed": "interval(0.001,0.1)"}]),
+            "search",
+        ),
+    ]
+    for study, part in pages:
+        load(browser, study)
+        assert broken_rules(browser) == [], study.parent.name
+        assert browser.find_element(By.ID, part).text
 
 
 def test_names_are_not_cut_before_what_tells_runs_apart(browser: Chrome, tmp_path: Path) -> None:
