@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -53,6 +54,10 @@ MAX_ATTEMPTS = 10_000
 """Most attempts at a job; a folder with more was made to take time."""
 MAX_RECORD = MEGABYTE
 """Largest record of an attempt, in bytes; they have some 600."""
+TEXTS = {"status", "owner", "host", "boot", "namespace", "launch", "reason", "commit"}
+NUMBERS = {"number", "pid", "process_started", "worker"}
+TIMES = {"started", "ended"}
+"""Entries of an attempt's record that are text, whole numbers, and times with their zone."""
 UNLISTED = {"format", "owner", "boot", "namespace", "process_started"}
 """Entries of an attempt's record that `result.json` does not repeat."""
 
@@ -226,12 +231,24 @@ def read_attempt(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Read a record once; opening the file makes NFS ask the server."""
+    """Read a record once, without entries that are damaged; opening the file makes NFS ask the server."""
     try:
         record = parse_json(read_stored(file, MAX_RECORD))
     except (FileNotFoundError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return {key: value for key, value in record.items() if _is_valid(key, value)} if isinstance(record, dict) else {}
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    if value is None or key not in TEXTS | NUMBERS | TIMES:
+        return True
+    if key in NUMBERS:
+        return isinstance(value, int)
+    if key in TEXTS or not isinstance(value, str):
+        return isinstance(value, str)
+    with suppress(ValueError):
+        return datetime.fromisoformat(value).tzinfo is not None
+    return False
 
 
 @cache

@@ -48,7 +48,7 @@ class CrashedAttempt:
         of_launch = [attempt for attempt in attempts(folder) if attempt.get("launch") == launch]
         crashed = [attempt for attempt in of_launch if "reason" in attempt]
         for attempt in of_launch:
-            if attempt["worker"] == worker and attempt["status"] in UNFINISHED and attempt not in crashed:
+            if attempt.get("worker") == worker and attempt["status"] in UNFINISHED and attempt not in crashed:
                 return cls(folder, attempt["number"], reason, len(crashed) + 1)
         return None
 

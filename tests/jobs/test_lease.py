@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
+from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempt_file, attempts, read_attempt
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt, wait_for_lease
@@ -337,6 +337,21 @@ def test_a_torn_attempt_is_taken_for_a_holder_that_may_live(tmp_path: Path, cont
     assert wait_for(lambda: monitor.state(tmp_path) == "dead")
     acquired(tmp_path, monitor).release("completed")
     assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("started", "yesterday"), ("started", "2026-11-29T10:00:00"), ("ended", ["x"]), ("ended", 3)),
+        *(("status", []), ("host", {}), ("pid", "1"), ("worker", [1])),
+    ],
+)
+def test_a_damaged_entry_of_a_record_counts_as_missing(tmp_path: Path, key: str, value: object) -> None:
+    acquired(tmp_path, facts={"worker": 1}).release("completed")
+    file = attempt_file(tmp_path, 1)
+    file.write_text(json.dumps(read_attempt(file) | {key: value}))
+    assert key not in read_attempt(file)
+    assert [attempt["number"] for attempt in attempts(tmp_path)] == [1]
 
 
 def test_foreign_files_are_left_alone_and_leftovers_of_killed_processes_are_not(tmp_path: Path) -> None:
