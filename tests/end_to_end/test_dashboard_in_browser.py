@@ -728,7 +728,7 @@ def test_page_follows_the_rules_of_accessibility(browser: Chrome, page: Path, wi
 
 
 @WITH_AXE
-@DISPLAYS
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (400, "light")])
 def test_studies_follow_the_rules_of_accessibility(browser: Chrome, tmp_path: Path, width: int, scheme: str) -> None:
     set_display(browser, width, scheme)
     sources = [{"seeds.init": init, "seeds.order": order} for init, order in ((1, 1), (2, 1), (1, 2), (2, 2))]

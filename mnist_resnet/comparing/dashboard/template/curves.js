@@ -83,14 +83,14 @@ function metricValues(metric) {
   return values.map((epochs) => epochs.map(shown));
 }
 
-function bandTrace(curve, hue, floor) {
+function bandTrace(curve, hue, floor, opacity) {
   const points = curve.map((point, epoch) => ({ ...point, epoch })).filter((point) => point.n > 1);
   const above = (value) => (view.log ? Math.max(value, floor) : value);
   return {
     x: [...points.map((point) => point.epoch), ...points.map((point) => point.epoch).reverse()],
     y: [...points.map((point) => above(point.high)), ...points.map((point) => above(point.low)).reverse()],
     fill: "toself",
-    fillcolor: faded(hue, 0.16),
+    fillcolor: faded(hue, opacity),
     line: { width: 0 },
     mode: "lines",
     hoverinfo: "skip",
@@ -125,7 +125,9 @@ function curvesPlot(legend) {
     .filter((group) => group.curve.length);
   const points = drawn.flatMap((group) => group.curve.filter(Boolean));
   const floor = points.filter(({ low }) => low > 0).reduce((least, { low }) => Math.min(least, low), Infinity);
-  const bands = view.band === "none" ? [] : drawn.map(({ curve }, index) => bandTrace(curve, seriesColour(index), floor / 2));
+  const opacity = Math.min(0.16, 0.6 / drawn.length); // many bands over each other would hide the lines
+  const bands =
+    view.band === "none" ? [] : drawn.map(({ curve }, index) => bandTrace(curve, seriesColour(index), floor / 2, opacity));
   showLegend(legend, drawn, found.length, metric);
   return {
     traces: [...bands, ...drawn.map(lineTrace)],

@@ -508,8 +508,12 @@ function fillEffects(place) {
     `${base} is ${Object.entries(levels)
       .map((pair) => pair.join("="))
       .join(", ")}.`;
-  const method =
-    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken.";
+  const tested = [...data.effects.alone, ...data.effects.together, ...data.changes.map(({ metric }) => metric)];
+  const pairing =
+    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation.";
+  const meaning = tested.some(({ p }) => isNumber(p))
+    ? "An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken."
+    : "None of these is tested: that takes two seeds or more whose changes differ (seed=1,2,3).";
   place.replaceChildren(
     ...part(isFiltered(), element("p", {}, `Effects between levels that the shown runs have. ${ALL_RUNS}`)),
     ...part(
@@ -528,7 +532,7 @@ function fillEffects(place) {
       element("h3", {}, "Two factors together"),
       plainTable(columns("interaction"), together.map(effectRow)),
     ),
-    ...part(data.effects.alone.length, element("p", { class: "quiet" }, method)),
+    ...part(data.effects.alone.length, element("p", { class: "quiet" }, `${pairing} ${meaning}`)),
     ...part(
       unpaired.length,
       element(
