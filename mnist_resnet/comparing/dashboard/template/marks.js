@@ -1,5 +1,5 @@
 // Plots of thousands of marks: a picture of them, since each mark of Plotly's is an element, and so many take seconds.
-const MOST_MARKS = 1500;
+const MOST_MARKS = 500;
 const ROUND_PLOTS = { width: 80, height: 100 }; // of axes, titles and legend, in CSS pixels
 
 // Traces and layout in which pictures stand for the marks, if there are many. Names are still shown under the pointer.
