@@ -24,11 +24,11 @@ function axis(more = {}) {
   };
 }
 
-// Ticks at 1, 2, 5 and their multiples by ten; where a short logarithmic axis has too few of them, at equal steps.
+// Ticks at 1, 2, 5 and their multiples by ten, or just at powers of ten in a narrow window; where a short logarithmic axis has too few of them, at equal steps.
 function ticks(low, high, log) {
   const decades = Math.log10(high / low);
   if (log && decades > 4) return { dtick: Math.ceil(decades / 6) };
-  if (log && decades > 1) return { dtick: "D2" };
+  if (log && decades > 1) return { dtick: decades > 2 && matchMedia(NARROW).matches ? 1 : "D2" };
   const size = (high - low) / 6 || 1;
   const unit = 10 ** Math.floor(Math.log10(size));
   const step = unit * [1, 2, 2.5, 5, 10].find((factor) => factor * unit >= size);
