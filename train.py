@@ -35,6 +35,7 @@ def main() -> None:
     sys.argv[1:] = from_python(sys.argv[1:])
     warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
     warnings.filterwarnings("error", r"\s*Running Hydra app with --multirun", UserWarning)
+    warnings.filterwarnings("error", r"Callback NoneType\.", UserWarning)
     try:
         train()
         sys.stdout.flush()

@@ -36,8 +36,14 @@ from mnist_resnet.job_folder import with_moved_targets
 SWEEP_SETTINGS = ("sweep", "hydra.launcher", "hydra.sweeper", "hydra.sweep", "hydra.callbacks")
 """Nodes that are read once for the whole sweep, from the config without the swept overrides."""
 
-JOB_NODES = ("hydra.job.env_set", "hydra.job.chdir", "hydra.job_logging", "hydra.output_subdir", "hydra.verbose")
-"""Nodes that Hydra's own way of running a job reads from each job's config; our launchers don't."""
+JOB_NODES = (
+    *("hydra.job.env_copy", "hydra.job.env_set", "hydra.job.chdir"),
+    *("hydra.job_logging", "hydra.output_subdir", "hydra.verbose"),
+)
+"""Nodes that Hydra's own way of running a job reads from each job's config; our launchers don't.
+
+`env_copy` comes first: Hydra copies the variables' values, which may be secret, to `env_set`.
+"""
 
 OUR_LAUNCHERS = ("hydra_plugins.ablation.SequentialLauncher", "hydra_plugins.workers.WorkersLauncher")
 
@@ -211,7 +217,7 @@ class Composer:
         for key, value in _settings(composed, self._nodes).items():
             typed = self._settings.get(key)
             is_same = typed == value or (typed != typed and value != value)  # nan is the same nan
-            if not is_same and key not in JOB_SETTINGS:
+            if not (is_same and key in self._settings) and key not in JOB_SETTINGS:
                 file = file_that_sets(composed, key) or "what is swept"
                 raise UsageError(
                     f"{key}={as_typed(value)}: set in {file}, where it has no effect; give it on the command line"

@@ -38,7 +38,7 @@ FAULTS = [
     (
         r"In '([^']+)': ConfigTypeError raised while composing config: "
         r"(?:Cannot merge DictConfig with ListConfig|Cannot merge incompatible container types)",
-        "{0}.yaml: is a list; must hold keys with values",
+        "{0}.yaml: is a list, or gives one to a node; must hold keys with values",
     ),
     (
         r"In '([^']+)': ConfigKeyError raised while composing config: Key '[^']+' (?:is )?not in .*?full_key: (\S+)",

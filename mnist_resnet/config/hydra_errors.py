@@ -83,7 +83,7 @@ def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) 
 
 
 def _explain(text: str, error: BaseException) -> str:
-    fault = _fault_in_file(text) or _unknown_setting(text)
+    fault = _fault_in_file(text) or _unknown_setting(text) or _key_without_a_name(text)
     if fault:
         return fault
     for pattern, message in _MESSAGES:
@@ -163,6 +163,7 @@ _MESSAGES = [
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
         "{0}: {1}: no such folder; give an existing one, as in [file:///home/me/conf]",
     ),
+    (r"Callback NoneType\.", "hydra.callbacks: one of them is null; to take one away, write ~hydra.callbacks.NAME"),
     (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; give an existing one"),
     (
         r"Primary config (?:directory|module).*'([^']+)'",
@@ -190,7 +191,7 @@ def _is_open(text: str) -> bool:
 
 
 def _null_key(key: str) -> str:
-    return f"~{key}: is null, and Hydra can't delete a null key; leave it as it is"
+    return f"~{key}: is null, which Hydra can't delete, or one of the swept choices lacks it; leave it as it is"
 
 
 def _no_such_key(key: str, sign: str = "") -> str:
@@ -245,10 +246,31 @@ def _unknown_setting(text: str) -> str | None:
     return _no_such_key(f"{found[2]}.{found[1]}") if found else None
 
 
+def _key_without_a_name(text: str) -> str | None:
+    """Return the message for a key that OmegaConf doesn't take, such as null, which it doesn't name."""
+    if "Incompatible key type" not in text:
+        return None
+    for file in _chosen_files():
+        for key in _keys(file.content):
+            if not isinstance(key, str | int | float):
+                written = "null" if key is None else key
+                return f"{file.name}: {written}: is no key; in quotes it is text: '{written}'"
+    return None
+
+
+def _keys(content: Any) -> Iterator[Any]:
+    """Yield the keys of a file's content, at every depth."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        yield key
+        yield from _keys(value)
+
+
 def _choice_is_no_name() -> str:
     for override in _typed_overrides():
         key, value = override.get_key_element(), override.value()
-        if not isinstance(value, str | list) and "." not in key:
+        if key == "hydra":
+            return f"{override.input_line}: must hold keys with values; set single ones, such as hydra.run.dir=…"
+        if not isinstance(value, str | list) and "." not in key and _options(key):
             options = suggest_option("", _options(key)) if key else ""
             return f"{override.input_line}: must be the name of a choice{options}"
     return "the choice for a config group must be a name"

@@ -155,7 +155,7 @@ SYNTAX = [
 ]
 if not SINCE_1_4:  # which deletes a null key, and takes overrides on both sides of an option
     SYNTAX += [
-        ("~tracking.entity", "~tracking.entity: is null, and Hydra can't delete a null key"),
+        ("~tracking.entity", "~tracking.entity: is null, which Hydra can't delete"),
         (
             "seed=1 -m optim.lr=0.1",
             "optim.lr=0.1: is separated from the other overrides; put options before or after all of them",
