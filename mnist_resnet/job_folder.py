@@ -306,7 +306,7 @@ def _read_object(node: dict[str, Any]) -> dict[Any, Any]:
 
 
 def read_metrics(folder: Path) -> list[Metrics]:
-    """Return the epochs in `metrics.jsonl` in order.
+    """Return the epochs in `metrics.jsonl` in order, with the numbers in them.
 
     Reading stops at the first damaged line, such as one cut off by a crash. What is missing or no file means no
     epochs yet.
@@ -323,7 +323,7 @@ def read_metrics(folder: Path) -> list[Metrics]:
             break
         if not isinstance(epoch, dict):
             break
-        epochs.append(epoch)
+        epochs.append({name: value for name, value in epoch.items() if type(value) in (int, float)})
     return epochs
 
 

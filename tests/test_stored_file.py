@@ -94,6 +94,13 @@ def test_a_sweep_of_a_million_jobs_is_refused_in_one_line(tmp_path: Path, count:
     assert f"lists {count:,} jobs" in remarks[0]
 
 
+def test_an_epoch_has_what_is_a_number_in_it(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text(
+        '{"epoch": 0, "seconds": {"a": 1}, "test_accuracy": 0.5, "lr": "x", "done": true}\n'
+    )
+    assert read_metrics(tmp_path) == [{"epoch": 0, "test_accuracy": 0.5}]
+
+
 def test_strings_control_no_terminal_whether_escaped_or_not() -> None:
     text = '{"a\\u001b[31m": ["b\x9b2J", "\\u202egnp.exe", "line\\nline\\ttab", "é 数"]}'
     assert parse_json(text) == {"a�[31m": ["b�2J", "�gnp.exe", "line\nline\ttab", "é 数"]}

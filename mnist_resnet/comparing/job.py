@@ -36,7 +36,7 @@ class History:
     @cached_property
     def epochs(self) -> list[Metrics]:
         """The metrics of each finished epoch; `metrics.jsonl` is read on first use."""
-        return [_numbers(epoch) for epoch in read_metrics(self.folder)]
+        return read_metrics(self.folder)
 
     @property
     def last(self) -> Metrics:
