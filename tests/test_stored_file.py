@@ -95,9 +95,7 @@ def test_a_sweep_of_a_million_jobs_is_refused_in_one_line(tmp_path: Path, count:
 
 
 def test_an_epoch_has_what_is_a_number_in_it(tmp_path: Path) -> None:
-    (tmp_path / METRICS).write_text(
-        '{"epoch": 0, "seconds": {"a": 1}, "test_accuracy": 0.5, "lr": "x", "done": true}\n'
-    )
+    (tmp_path / METRICS).write_text('{"epoch": 0, "seconds": {"a": 1}, "test_accuracy": 0.5, "lr": "x", "ok": true}\n')
     assert read_metrics(tmp_path) == [{"epoch": 0, "test_accuracy": 0.5}]
 
 
