@@ -225,8 +225,8 @@ def _plot_lean_without_each_part(axes: "Axes") -> None:
     from mnist_resnet import load_sweep
     from mnist_resnet.comparing.changes import changes, short_names
     from mnist_resnet.comparing.factors import distinguishing_factors
-    from mnist_resnet.comparing.levels import level_text
     from mnist_resnet.comparing.statistics import seeds_summary
+    from mnist_resnet.config.levels import level_text
 
     frame = load_sweep(RECORD)
     factors = distinguishing_factors(frame)

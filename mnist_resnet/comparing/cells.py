@@ -5,8 +5,8 @@ from numbers import Integral
 
 import pandas as pd
 
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
 
 HEADINGS = {"best_epoch": "best epoch"}

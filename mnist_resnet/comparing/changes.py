@@ -14,8 +14,8 @@ import pandas as pd
 from mnist_resnet.comparing.effects import Effect, correct, effect
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import with_columns
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import grouped
+from mnist_resnet.config.levels import level_text
 
 MAX_CHANGES = 60
 """Largest number of changes, and of groups, to list; a longer table is of no use."""

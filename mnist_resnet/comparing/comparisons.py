@@ -10,11 +10,11 @@ from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effect, 
 from mnist_resnet.comparing.factors import other_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.measures import MEASURES, Measure, measure_of
 from mnist_resnet.comparing.scale import scale_reduction
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.verdicts import MIN_RUNS
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import declared_metrics
 from mnist_resnet.job_folder import Status
 

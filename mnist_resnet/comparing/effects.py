@@ -12,7 +12,6 @@ import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.frame import with_columns
-from mnist_resnet.comparing.levels import ABSENT, level_text
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import (
     LEVEL,
@@ -25,6 +24,7 @@ from mnist_resnet.comparing.significance import (
     seeds_needed,
 )
 from mnist_resnet.comparing.statistics import spread
+from mnist_resnet.config.levels import ABSENT, level_text
 from mnist_resnet.config.metric import Metric
 
 SMALLEST_SHARE = 0.1

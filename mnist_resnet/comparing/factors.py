@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.config.levels import level_text
 
 NON_FACTORS = ("seeds", "sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""

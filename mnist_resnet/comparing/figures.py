@@ -13,10 +13,10 @@ from mnist_resnet.comparing.effects import Effect, correct, effects, spell_out
 from mnist_resnet.comparing.factors import distinguishing_factors, other_factors, varying_factors
 from mnist_resnet.comparing.frame import epochs_frame, jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.reported import metric_of, summarised
 from mnist_resnet.comparing.statistics import grouped, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
+from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import write_atomically

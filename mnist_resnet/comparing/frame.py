@@ -11,8 +11,8 @@ import pandas as pd
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.levels import flatten
 from mnist_resnet.comparing.reported import describe_metrics
+from mnist_resnet.config.levels import flatten
 from mnist_resnet.config.metric import BEST, Metric
 from mnist_resnet.config.seed_sources import seed_label
 from mnist_resnet.config.signature import NEUTRAL, NEUTRAL_CHOICES, NEUTRAL_VALUES

@@ -19,13 +19,13 @@ from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.expected_best import expected_best
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.searched import searched
 from mnist_resnet.comparing.statistics import grouped
 from mnist_resnet.comparing.transform import count_images, transform_of
 from mnist_resnet.comparing.variance import Term, analyse, told_apart
+from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import Metric
 
 TASK = "data"

@@ -10,10 +10,10 @@ from mnist_resnet.comparing.cells import format_cell, format_metric, format_tabl
 from mnist_resnet.comparing.factors import distinguishing_factors, shared_values, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import QUEUED, Job
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.statistics import FEW_RUNS, grouped_rows, seeds_summary
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import BEST, BUILT_IN, Metric, is_image_classifier
 from mnist_resnet.job_folder import Status
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
-from mnist_resnet.comparing.levels import in_one_spelling
+from mnist_resnet.config.levels import in_one_spelling
 
 
 def label_sweeps(jobs: Sequence[Job]) -> list[str]:

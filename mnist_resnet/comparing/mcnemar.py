@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from mnist_resnet.comparing.distributions import t_tail
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.predictions import read_arrays
 from mnist_resnet.comparing.statistics import all_equal
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import PREDICTIONS, UnreadableFolder
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mnist_resnet.comparing.factors import NON_FACTORS, NUMERICS, is_under
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import flatten
+from mnist_resnet.config.levels import flatten
 from mnist_resnet.config.metric import is_image_classifier
 
 SCALE_KEYS = ("data.train_size", "data.test_size", "data.val_size", "trainer.epochs", "scale.epochs")

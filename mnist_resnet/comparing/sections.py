@@ -20,8 +20,6 @@ from mnist_resnet.comparing.effects import (
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
-from mnist_resnet.comparing.levels import ABSENT as ABSENT_LEVEL
-from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
 from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.report import ABSENT, Section
@@ -29,6 +27,8 @@ from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL
 from mnist_resnet.comparing.statistics import FEW_RUNS
 from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Judgement, Verdict
+from mnist_resnet.config.levels import ABSENT as ABSENT_LEVEL
+from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
 
 MAX_LEVELS = 12

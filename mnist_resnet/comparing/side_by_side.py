@@ -11,10 +11,10 @@ from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.labels import label_sweeps, shown_name
-from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.report import Section
 from mnist_resnet.comparing.scale import HARMLESS_KEYS
 from mnist_resnet.comparing.statistics import Spread, spread
+from mnist_resnet.config.levels import flatten, level_text
 from mnist_resnet.config.metric import BEST, BUILT_IN, Metric
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.factors import distinguishing_factors
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of
 from mnist_resnet.comparing.statistics import CONFIDENCE, Spread, count_test_images, grouped, spread
+from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import Metric
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 

@@ -13,9 +13,9 @@ from mnist_resnet.comparing.balanced import largest_balanced
 from mnist_resnet.comparing.distributions import t_quantile, t_tail
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import with_columns
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.transform import LINEAR, Transform, count_images, transform_of
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import Metric
 
 CONFIDENCE = 0.95

@@ -25,7 +25,6 @@ from mnist_resnet.comparing.jobs_table import (
     unfinished_text,
 )
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.mcnemar import compare_predictions, select_jobs
 from mnist_resnet.comparing.methods import methods_paragraphs
 from mnist_resnet.comparing.pareto import pareto_section
@@ -45,6 +44,7 @@ from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_secti
 from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import grouped_rows
 from mnist_resnet.comparing.verdicts import judgements
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.seed_sources import SEEDS
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import PREDICTIONS, RESULTS, TABLE, UnreadableFolder, write_atomically

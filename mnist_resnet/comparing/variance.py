@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.statistics import CONFIDENCE, ROUNDING, all_equal
+from mnist_resnet.config.levels import level_text
 
 MAX_TERMS = 30
 """Largest number of factors and pairs of them; a longer table is of no use."""

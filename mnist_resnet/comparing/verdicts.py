@@ -13,11 +13,11 @@ from mnist_resnet.comparing.factors import NON_FACTORS, is_under
 from mnist_resnet.comparing.frame import precisions
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.levels import flatten, level_text
 from mnist_resnet.comparing.scale import HARMLESS_KEYS, changed_settings, scale_reduction
 from mnist_resnet.comparing.significance import LEVEL, holm
 from mnist_resnet.comparing.statistics import Spread, spread
 from mnist_resnet.comparing.transform import count_images
+from mnist_resnet.config.levels import flatten, level_text
 from mnist_resnet.config.metric import known_metrics
 from mnist_resnet.config.seed_sources import SEEDS, seed_label
 from mnist_resnet.job_folder import Status

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
-from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.levels import in_one_spelling
 from mnist_resnet.config.names import abbreviated, distinct_names, job_name
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording

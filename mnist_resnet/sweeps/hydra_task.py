@@ -9,11 +9,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.levels import in_one_spelling
 from mnist_resnet.config.names import job_name
 from mnist_resnet.config.printed_command import hydra_path, train_command
 from mnist_resnet.config.signature import distinguishes_jobs

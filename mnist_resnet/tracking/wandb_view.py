@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mnist_resnet.comparing.factors import is_group, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.report import Report
 from mnist_resnet.comparing.reported import metric_of, summarised
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import Metric, is_image_classifier
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.tracking import wandb_mode, wandb_run

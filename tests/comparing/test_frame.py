@@ -9,8 +9,8 @@ import mnist_resnet
 from mnist_resnet.comparing.factors import other_factors, shared_values, varying_factors
 from mnist_resnet.comparing.frame import jobs_frame, load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.verdicts import claims_of
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.job_folder import METRICS
 from tests.made_up_jobs import write_job
 from tests.synthetic_sweep import SyntheticSweep

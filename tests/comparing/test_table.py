@@ -14,11 +14,11 @@ from mnist_resnet.comparing.best_epoch import picked_text
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
-from mnist_resnet.comparing.levels import in_one_spelling
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.statistics import seeds_summary
 from mnist_resnet.comparing.table import sweep_report, write_table
+from mnist_resnet.config.levels import in_one_spelling
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import RESULT, Status
 from tests.made_up_jobs import seeds, write_job

@@ -249,7 +249,7 @@ def test_job_that_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
     unreadable.parent.mkdir(parents=True)
     unreadable.touch()
     _fail_reads(monkeypatch, lambda path: path == unreadable)
-    monkeypatch.setenv("MNIST_RESNET_STALE_AFTER", "3")
+    monkeypatch.setenv("MNIST_RESNET_STALE_AFTER", "6")
     done = sweep("s", "seed=1,2")
     named = "multirun/s/seed=1" if "attempts" in file else "multirun/s/seed=1/result.json"
     reason = f"{named} can't be read at present (Input/output error)"

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_resnet.comparing.factors import varying_factors
-from mnist_resnet.comparing.levels import level_text
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 
 

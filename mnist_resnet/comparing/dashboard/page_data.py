@@ -28,9 +28,9 @@ from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import own_metrics
 from mnist_resnet.comparing.sources import judged_jobs
+from mnist_resnet.config.levels import level_text
 
 
 def page_data(folders: Sequence[Path]) -> dict[str, Any]:

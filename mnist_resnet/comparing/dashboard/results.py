@@ -12,13 +12,13 @@ from mnist_resnet.comparing.effects import Effect, correct, interactions, spell_
 from mnist_resnet.comparing.effects import effects as factor_effects
 from mnist_resnet.comparing.factors import other_factors, varying_factors
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import level_text, levels_text
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
 from mnist_resnet.comparing.sequential import sequential_section
 from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
+from mnist_resnet.config.levels import level_text, levels_text
 
 MAX_INTERACTIONS = 60
 """Largest number of interactions to list; a longer table is of no use."""

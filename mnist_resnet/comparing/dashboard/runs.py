@@ -12,8 +12,8 @@ from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.dashboard.sweeps import environment, settings
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.labels import shown_name
-from mnist_resnet.comparing.levels import level_text
 from mnist_resnet.comparing.reported import own_metrics
+from mnist_resnet.config.levels import level_text
 from mnist_resnet.job_folder import LOG
 from mnist_resnet.stored_file import open_stored
 

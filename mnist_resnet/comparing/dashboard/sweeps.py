@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.levels import flatten, level_text
+from mnist_resnet.config.levels import flatten, level_text
 from mnist_resnet.job_folder import SWEEP, UnreadableFolder, read_json
 
 OMITTED = ("sweep.", "tracking.", "claims")
