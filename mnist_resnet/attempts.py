@@ -244,8 +244,10 @@ def _is_valid(key: str, value: Any) -> bool:
         return True
     if key in NUMBERS:
         return isinstance(value, int)
-    if key in TEXTS or not isinstance(value, str):
-        return isinstance(value, str)
+    if not isinstance(value, str):
+        return False
+    if key in TEXTS:
+        return True
     with suppress(ValueError):
         return datetime.fromisoformat(value).tzinfo is not None
     return False

@@ -1,8 +1,13 @@
-"""Settings for all tests: one thread per process, since threads that wait for each other on busy cores are slow."""
+"""For all tests: one thread per process, since threads that wait for each other on busy cores are slow; a place."""
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.small_sweeps import Place
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,3 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def nothing_allowed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start each test as a new process starts: no target is allowed because an earlier test composed it."""
     monkeypatch.setattr("mnist_resnet.config.allowed_targets._allowed_here", set())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> "Place":
+    """Return a place with few images to train on."""
+    from tests.small_sweeps import make_place  # after the number of threads is set
+
+    return make_place(tmp_path)

@@ -270,9 +270,9 @@ def _choice_is_no_name() -> str:
         key, value = override.get_key_element(), override.value()
         if key == "hydra":
             return f"{override.input_line}: must hold keys with values; set single ones, such as hydra.run.dir=…"
-        if not isinstance(value, str | list) and "." not in key and _options(key):
-            options = suggest_option("", _options(key)) if key else ""
-            return f"{override.input_line}: must be the name of a choice{options}"
+        options = _options(key) if "." not in key else []
+        if options and not isinstance(value, str | list):
+            return f"{override.input_line}: must be the name of a choice{suggest_option('', options)}"
     return "the choice for a config group must be a name"
 
 

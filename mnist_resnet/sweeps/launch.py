@@ -149,9 +149,9 @@ def _launch_jobs(
     settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     launcher = build_launcher(config, settings, context, task_function)
-    jobs = checked_by_launcher(config, partial(_checked, folder, jobs, swept, settings))
+    jobs, planned = checked_by_launcher(config, partial(_checked, folder, jobs, swept, settings))
     if settings.sweep.dry_run:
-        _print_plan(plan(folder or MULTIRUN / "new", jobs, swept, sys.argv), settings)
+        _print_plan(planned, settings)
         return 0, folder
     monitor = LeaseMonitor()
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
@@ -178,8 +178,10 @@ def checked_by_launcher(config: DictConfig, check: Callable[[], Result]) -> Resu
     return check() if runs_here else in_child_process(check)
 
 
-def _checked(folder: Path | None, jobs: list[JobSpec], swept: list[str], settings: JobConfig) -> list[JobSpec]:
-    """Check the jobs that are due, with their data, and return all, each with the hash of its data.
+def _checked(
+    folder: Path | None, jobs: list[JobSpec], swept: list[str], settings: JobConfig
+) -> tuple[list[JobSpec], Sweep]:
+    """Check the jobs that are due, with their data; return all, each with the hash of its data, and the plan.
 
     Raises:
         UsageError: as for `launch`.
@@ -196,7 +198,7 @@ def _checked(folder: Path | None, jobs: list[JobSpec], swept: list[str], setting
     check_disk_space(planned.folder, due)
     if due and settings.sweep.try_recipes:
         try_recipes(due, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)
-    return jobs
+    return jobs, planned
 
 
 def _compose_for_folder(

@@ -40,11 +40,6 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
-
-
-@pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A 20 MiB file system."""
     with small_disk(tmp_path / "disk", "20m") as folder:

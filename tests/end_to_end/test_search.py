@@ -21,11 +21,6 @@ SPACE = (
 """Four trials of three epochs of 12 steps, with frequent checkpoints."""
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted search, with which interrupted ones are compared."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_sweeps import CHECKOUT, CommandResult, Place, attempts, make_place, run_in_process, statuses
+from tests.small_sweeps import CHECKOUT, CommandResult, Place, attempts, run_in_process, statuses
 
 JOBS_PER_SEED = {
     "report_ablation": 5,
@@ -26,11 +26,6 @@ PLAN = ("sweep.dry_run=true", "sweep.try_recipes=false")
 STUDIES = [*JOBS_PER_SEED, "variance"]
 
 Train = Callable[..., CommandResult]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
 
 
 @pytest.fixture

@@ -1,21 +1,8 @@
-"""A place to search in, and a small search there."""
-
-from pathlib import Path
+"""A small search."""
 
 import pytest
 
-from tests.small_sweeps import (
-    CommandResult,
-    Place,
-    Run,
-    make_place,
-    run_in_process,
-)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
+from tests.small_sweeps import CommandResult, Place, Run, run_in_process
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.metric import BUILT_IN
 from mnist_resnet.config.objective import Objective
 from mnist_resnet.search.space import Parameter, parse_space
-from tests.small_sweeps import (
-    CHECKOUT,
-)
+from tests.small_sweeps import CHECKOUT
 
 OBJECTIVE = Objective((BUILT_IN["val_accuracy"],), "last")
 

@@ -9,15 +9,7 @@ import pytest
 
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.search.small_search import LR
-from tests.small_sweeps import (
-    CommandResult,
-    Place,
-    Run,
-    result_of,
-    run_in_process,
-    statuses,
-    without_times,
-)
+from tests.small_sweeps import CommandResult, Place, Run, result_of, run_in_process, statuses, without_times
 
 
 def test_best_config_reproduces_the_best_trial(

@@ -21,10 +21,7 @@ from mnist_resnet.search.study import (
     open_storage,
 )
 from tests.search.small_search import LR, OBJECTIVE
-from tests.small_sweeps import (
-    Place,
-    Run,
-)
+from tests.small_sweeps import Place, Run
 
 
 def test_objective_is_of_the_last_or_the_best_epoch() -> None:

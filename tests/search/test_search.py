@@ -32,13 +32,7 @@ from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.runner import NoPeers
 from mnist_resnet.tracking.console import ProgressConsole
 from tests.search.small_search import LR, OBJECTIVE, RANDOM, TPE, space_of
-from tests.small_sweeps import (
-    Place,
-    Run,
-    attempts,
-    result_of,
-    statuses,
-)
+from tests.small_sweeps import Place, Run, attempts, result_of, statuses
 
 
 def enqueue(folder: Path, *trials: dict[str, Any]) -> None:

@@ -16,10 +16,7 @@ from mnist_resnet.search.study import (
 )
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.search.small_search import LR, space_of
-from tests.small_sweeps import (
-    Place,
-    Run,
-)
+from tests.small_sweeps import Place, Run
 
 
 @pytest.mark.parametrize(

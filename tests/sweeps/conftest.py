@@ -1,15 +1,8 @@
-"""A place to run sweeps in, and a small sweep there."""
-
-from pathlib import Path
+"""A small sweep."""
 
 import pytest
 
-from tests.small_sweeps import CommandResult, Place, Run, make_place, run_in_process
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
+from tests.small_sweeps import CommandResult, Place, Run, run_in_process
 
 
 @pytest.fixture
