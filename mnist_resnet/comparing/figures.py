@@ -124,7 +124,9 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
         texts = tuple(map(level_text, levels))
         named = ", ".join(f"{key}={level}" for key, level in zip(by, texts, strict=True)) or "all jobs"
         colour, style = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
-        axes.plot(values.index, values["mean"], style, color=colour, label=_escape(short.get(texts, named)))
+        marker = "o" if len(values) == 1 else None  # a line of one point can't be seen
+        label_text = _escape(short.get(texts, named))
+        axes.plot(values.index, values["mean"], style, color=colour, marker=marker, label=label_text)
         axes.fill_between(values.index, values["min"], values["max"], alpha=0.2, color=colour, linewidth=0)
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 

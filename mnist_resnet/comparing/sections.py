@@ -283,7 +283,7 @@ def _effect_row(effect: Effect, has_where: bool, has_cells: bool) -> dict[str, s
     return {
         "change": _change_text(effect),
         **({"where": levels_text(effect.where) or "everywhere"} if has_where else {}),
-        "effect": format_change(effect.metric, effect.mean),
+        "effect": format_change(effect.metric, effect.mean) if effect.seeds else ABSENT,
         "95 % interval": ABSENT if effect.low != effect.low else interval,
         "p": p_text(effect.p),
         "corrected p": p_text(effect.adjusted),
@@ -303,6 +303,8 @@ def conclusion_text(effect: Effect) -> str:
         return f"shown, but smaller than {size}"
     if effect.conclusion == Conclusion.UNDECIDED:
         return f"undecided ({undecided_text(effect, size)})"
+    if not effect.seeds:
+        return f"no pair completed ({effect.left_out} planned)"
     if effect.conclusion == Conclusion.NO_INTERVAL:
         return "no interval: one seed" if effect.seeds == 1 else "no interval: all seeds agree exactly"
     return str(effect.conclusion)

@@ -81,6 +81,15 @@ def test_table_names_the_bases_and_lists_effect_and_time_of_each_change(tmp_path
     assert group["training, s"] == "11.2"  # 10 s, and 0.6 s more a seed
 
 
+def test_change_whose_pairs_are_not_completed_is_said_to_be_that(tmp_path: Path) -> None:
+    study(tmp_path)
+    for result in tmp_path.glob("linear-swa-*/result.json"):
+        result.write_text(result.read_text().replace('"completed"', '"running"'))
+    sections = {section.title: section for section in sweep_report(load_jobs([tmp_path])[0]).sections}
+    rows = [row for row in sections["One change at a time"].table.to_dict("records") if row["seeds"] == "0"]
+    assert {(row["effect"], row[""]) for row in rows} == {("–", "no pair completed (3 planned)")}
+
+
 def test_jobs_of_older_versions_lack_only_training_seconds(tmp_path: Path) -> None:
     study(tmp_path)
     for file in tmp_path.glob("*/result.json"):

@@ -196,6 +196,8 @@ function showGroups() {
   });
 }
 
+const HEIGHT_OF_FEW_CLAIMS = 320; // in CSS pixels: the legend has half of it at most, and scrolls in less
+
 function claimsPlot(claims) {
   const figures = claims.map((claim) => `${claim.metric.replace("_", " ")}, ${claim.epoch} epoch`);
   const areAlike = new Set(figures).size === 1 && claims.length > 1;
@@ -248,7 +250,7 @@ function claimsPlot(claims) {
       marks("claimed", stated, { color: colour("c1"), size: 11, symbol: "diamond" }),
     ],
     layout: layout({
-      height: 150 + labels.height,
+      height: Math.max(HEIGHT_OF_FEW_CLAIMS, 150 + labels.height),
       annotations: labels.annotations,
       showlegend: true,
       legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
