@@ -104,11 +104,11 @@ class StreamedItems:
             pin_memory=torch.device(self.device).type == "cuda",
             worker_init_fn=_ignore_stops,
         )
-        read, readers = 0, list[BaseProcess]()
+        batches, readers, read = iter(list[Batch | str]()), list[BaseProcess](), 0
         try:
             batches, readers = _started(loader)
-            for batch in batches:
-                yield _checked(batch)
+            for _ in chunks:
+                yield _checked(_next(batches, readers))
                 read += 1
         except (RuntimeError, EOFError, OSError) as error:
             # Of a batch that a process had ready when it ended, its tensors can't be opened.
@@ -118,6 +118,9 @@ class StreamedItems:
             # A cluster's signal to all processes of a job came before they ignored it, while this one has a checkpoint
             # to write: it reads the rest, which are the same bits.
             yield from (self.read(chunk, seed) for chunk in chunks[read:])
+        finally:
+            if any(reader.exitcode for reader in readers):
+                _end(batches, readers)
 
     def _items(self, seed: int) -> "_Items":
         return _Items(self, seed, self.example)
@@ -202,19 +205,53 @@ def _ignore_stops(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _started(loader: DataLoader[Any]) -> tuple[Iterator[Any], list[BaseProcess]]:
+def _started(loader: DataLoader[Any]) -> tuple[Iterator[Batch | str], list[BaseProcess]]:
     """Start a loader's processes, and return its batches and them.
 
-    PyTorch's handler of SIGCHLD would raise in the middle of a step when one of them dies; without it, that is noticed
-    when a batch is waited for.
+    PyTorch's handler of SIGCHLD would raise in the middle of a step when one of them dies, or of whatever runs later:
+    see `_next`. A loader of somebody else's may have set it before.
     """
     before, handler = multiprocessing.active_children(), signal.getsignal(signal.SIGCHLD)
+    if getattr(handler, "__module__", None) == "torch.utils.data._utils.signal_handling":
+        handler = signal.SIG_DFL
     try:
         batches = iter(loader)
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)
     return batches, [process for process in multiprocessing.active_children() if process not in before]
+
+
+def _next(batches: Iterator[Batch | str], readers: Sequence[BaseProcess]) -> Batch | str:
+    """Wait for the next batch, and raise RuntimeError when a process that reads was killed.
+
+    PyTorch looks for dead ones every five seconds, but takes locks then that a killed one may have held.
+    """
+
+    def check(*_signal: object) -> None:
+        if any(reader.exitcode for reader in readers):
+            raise RuntimeError("a DataLoader worker was killed")
+
+    if not readers or threading.current_thread() is not threading.main_thread():
+        return next(batches)
+    before = signal.signal(signal.SIGCHLD, check)
+    try:
+        check()
+        return next(batches)
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
+def _end(batches: Iterator[Any], readers: Sequence[BaseProcess]) -> None:
+    """End the processes of a loader of which one was killed.
+
+    PyTorch would take locks that the killed one may have held, and wait for them without end.
+    """
+    batches._shutdown = True  # type: ignore[attr-defined]
+    if hasattr(batches, "_pin_memory_thread_done_event"):
+        batches._pin_memory_thread_done_event.set()
+    for reader in readers:
+        reader.kill()
 
 
 def _has_ended(reader: BaseProcess) -> bool:

@@ -1,5 +1,6 @@
 """Data that are streamed: read by PyTorch's `DataLoader` while training, to the same bits however it is read."""
 
+import inspect
 import json
 import multiprocessing
 import os
@@ -7,7 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.schema import Config, check
@@ -149,9 +153,11 @@ def _signal_to_readers(number: signal.Signals) -> Batch:
     """Send a signal to the process that reads ahead, and return the batches that follow the first one."""
     items = streamed(Digits(noisy=True), Digits(), loader_workers=1).train
     batches = items.batches([[number] for number in range(12)], seed=1)
+    before = multiprocessing.active_children()
     read = [next(batches)]
     for reader in multiprocessing.active_children():
-        os.kill(int(reader.pid or 0), number)
+        if reader not in before:
+            os.kill(int(reader.pid or 0), number)
     read += list(batches)
     return torch.cat([inputs for inputs, _ in read]), items.read(range(12), seed=1)[0]
 
@@ -166,6 +172,32 @@ def test_a_reader_that_is_killed_is_named() -> None:
     message = r"data\.train: process \d+, one of data\.loader_workers=1, was ended by SIGKILL; if memory ran out"
     with pytest.raises(UsageError, match=message):
         _signal_to_readers(signal.SIGKILL)
+
+
+def _with_a_reader() -> tuple[Iterator[Batch], BaseProcess]:
+    before = multiprocessing.active_children()
+    batches = streamed(Digits(), Digits(), loader_workers=1).train.batches([[number] for number in range(12)])
+    next(batches)
+    (reader,) = (process for process in multiprocessing.active_children() if process not in before)
+    return batches, reader
+
+
+def test_a_reader_that_is_killed_does_not_end_what_runs_meanwhile() -> None:
+    list(DataLoader(TensorDataset(torch.zeros(2)), num_workers=1))  # PyTorch watches its readers from the first one on
+    _batches, reader = _with_a_reader()
+    reader.kill()
+    subprocess.run(["sleep", "0.1"], check=True)
+
+
+def test_a_lock_that_a_killed_reader_held_is_not_waited_for() -> None:
+    batches, reader = _with_a_reader()
+    inspect.getgeneratorlocals(batches)["batches"]._workers_done_event._cond.acquire()  # type: ignore[arg-type]
+    reader.kill()
+    reader.join()
+    end = threading.Thread(target=batches.close, daemon=True)  # type: ignore[attr-defined]
+    end.start()
+    end.join(30)
+    assert not end.is_alive()
 
 
 @pytest.mark.slow
