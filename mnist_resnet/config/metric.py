@@ -59,6 +59,11 @@ class Metric:
         return not (value < lowest or value > highest)
 
     @property
+    def possible(self) -> str:
+        """What the scale makes of its values, in words."""
+        return "a share, and so a fraction between 0 and 1" if self.is_share else f"{self.scale}, and so not below 0"
+
+    @property
     def error(self) -> str:
         """What it lacks to one, in words: the test error of the test accuracy."""
         return f"{self.label.removesuffix('accuracy').strip()} error".strip()

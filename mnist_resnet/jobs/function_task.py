@@ -222,10 +222,7 @@ def _number(name: str, value: Any, metric: Metric | None) -> float:
     except (TypeError, ValueError):
         raise ValueError(f"report: {name}={value!r} is not a number") from None
     if metric is not None and not metric.allows(number):
-        possible = (
-            "a share, and so a fraction between 0 and 1" if metric.is_share else f"{metric.scale}, and so not below 0"
-        )
-        raise ValueError(f"report: {name}={number:g} is declared {possible}")
+        raise ValueError(f"report: {name}={number:g} is declared {metric.possible}")
     return number
 
 

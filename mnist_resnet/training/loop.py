@@ -18,6 +18,7 @@ from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.evaluation import evaluate, prepare
+from mnist_resnet.training.own_metrics import check_scales
 from mnist_resnet.training.training_run import Training
 
 
@@ -158,6 +159,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
             measured = evaluate(training, split, stop)
             if not math.isfinite(measured["loss"]):
                 raise Diverged(training.epoch, training.step - 1, measured["loss"], f"{name} loss")
+            check_scales(name, measured, training.declared)
             metrics |= {f"{name}_{key}": value for key, value in measured.items()}
     evaluation = time.perf_counter() - started
     return metrics | {

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mnist_resnet.config.metric import Metric
 from mnist_resnet.errors import UsageError
 
 
@@ -29,6 +30,21 @@ def own_values(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> di
             reset()
         values |= _numbers(name, metric(logits, labels))
     return values
+
+
+def check_scales(split: str, values: Mapping[str, float], declared: Mapping[str, Metric]) -> None:
+    """Check the values of a split's metrics against what `metrics` declares of `SPLIT_NAME`.
+
+    Raises:
+        UsageError: a value contradicts the declared scale.
+    """
+    for name, value in values.items():
+        metric = declared.get(f"{split}_{name}")
+        if metric is not None and not metric.allows(value):
+            raise UsageError(
+                f"training.metrics: {metric.name}={value:g} is declared {metric.possible}; change "
+                f"metrics.{metric.name}.scale, or what computes it"
+            )
 
 
 def _numbers(name: str, value: Any) -> dict[str, float]:

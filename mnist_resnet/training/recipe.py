@@ -18,7 +18,7 @@ from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
 from mnist_resnet.training.numerics import resolve
-from mnist_resnet.training.own_metrics import own_values
+from mnist_resnet.training.own_metrics import check_scales, own_values
 from mnist_resnet.training.training_run import Training, predict
 
 DEVICE = "cpu"
@@ -79,7 +79,9 @@ def _evaluate(training: Training) -> None:
     for name, metric in training.metrics.items():
         with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of two images, not every class has one
-            own_values({name: metric}, logits, labels)
+            values = own_values({name: metric}, logits, labels)
+            for split in ("val", "test"):
+                check_scales(split, values, training.declared)
 
 
 @torch.no_grad()

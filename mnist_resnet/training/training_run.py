@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mnist_resnet.config.build import build
+from mnist_resnet.config.metric import declared_metrics
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits
 from mnist_resnet.data.targets import count_right, positions
@@ -70,6 +71,7 @@ class Training:
         augment: augments normalised training images, float32 [batch, channels, height, width].
         loss: the training loss; evaluations always use cross entropy. Its parameters are trained with the network's.
         metrics: by name, what is computed of the logits and labels of each evaluation, beside loss and accuracy.
+        declared: what the config declares of metrics, by their names with the split: `test_f1`.
         components: what else of the run's components changes while it trains.
         own_step: the step that the config names, in place of the plain one.
         forward: `predict`, or a compiled version of it.
@@ -133,6 +135,7 @@ class Training:
         for name, node in config.training.metrics.items():
             with building(f"training.metrics.{name}"):
                 self.metrics[name] = on_device(build(node.node()), numerics.device)
+        self.declared = declared_metrics(config.model_dump())
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=numerics.device)
