@@ -53,7 +53,9 @@ def variance_section(frame: pd.DataFrame, name: str) -> Section | None:
         return None
     kept = told_apart(completed[factors])
     lost = [factor for factor in factors if factor not in kept]
-    lines = [f"{', '.join(lost)}: all completed runs share one level, so that nothing is told of it."] if lost else []
+    of_what = "it" if len(lost) == 1 else "them"
+    lost_text = f"{', '.join(lost)}: all completed runs share one level, so that nothing is told of {of_what}."
+    lines = [lost_text] if lost else []
     if len(kept) < 2:
         return Section(VARIANCE, [*lines, "No analysis: it takes two factors that vary between completed runs."])
     metric = metric_of(frame, name)

@@ -45,6 +45,9 @@ ONE_BY_ONE = "One change at a time"
 PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within", "above", "below"))
 """Reasons that the table itself shows."""
 
+EQUAL_CELLS = "equal in all of them: "
+"""Said before the p value of a test of the cells, or the reason why there is none."""
+
 EPOCH_BY_EPOCH = (
     "All epochs of all completed runs. Accuracy varies from one epoch to the next, so a claim may come from a single "
     "lucky or unlucky epoch: the count says how often a figure at least as far from our mean occurred."
@@ -79,10 +82,9 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     for (verdict, reason), groups in reasons.items():
         lines.append(f"{verdict.capitalize()} ({'; '.join(dict.fromkeys(groups))}): {reason}.")
     by_epoch = [_epochs_row(judgement, counts) for judgement in judgements if (counts := judgement.epoch_counts)]
-    return [
-        Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object)),
-        Section("Claims, epoch by epoch", [EPOCH_BY_EPOCH], pd.DataFrame(by_epoch, dtype=object)),
-    ]
+    claims = Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object))
+    epochs = Section("Claims, epoch by epoch", [EPOCH_BY_EPOCH], pd.DataFrame(by_epoch, dtype=object))
+    return [claims, epochs] if by_epoch else [claims]
 
 
 def _metric_text(metric: Metric) -> str:
@@ -159,9 +161,10 @@ def effects_section(
     listed = correct(spell_out(together if one_by_one else found))
     lines = [effects_text(metric_of(frame, metric)), words_text(listed, margin)] if listed else []
     lines += _cells_lines(found) + _undetermined(alone)
-    lines += [f"Each change that can be told is under “{ONE_BY_ONE}”."] if one_by_one else []
+    if one_by_one and any(effect.seeds for effect in alone):
+        lines.append(f"Each change that can be told is under “{ONE_BY_ONE}”.")
     lines += [
-        f"{lacking} jobs lack {factor}, which newer code records: they have no part in its effect."
+        f"Jobs that lack {factor}, which newer code records, have no part in its effect ({lacking})."
         for factor in few_levels
         if (lacking := int((frame[factor].map(level_text) == ABSENT_LEVEL).sum()))
     ]
@@ -220,8 +223,8 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
             test = "no test, since all seeds show exactly the same differences between them"
         why = "they differ" if effect.is_mixed or effect.unjudged else "the design has holes"
         lines.append(
-            f"{_change_text(effect)} is known in {len(effect.within)} combinations of the other factors; equal in "
-            f"all of them: {test}. Since {why}, no average over them is an effect."
+            f"{_change_text(effect)} is known in {len(effect.within)} combinations of the other factors; "
+            f"{EQUAL_CELLS}{test}. Since {why}, no average over them is an effect."
         )
     return lines
 

@@ -144,9 +144,9 @@ def _part(title: str, build: Callable[[], Sequence[Section | None]]) -> list[Sec
 
 
 def _completed_runs(frame: pd.DataFrame, factors: Sequence[str]) -> list[int]:
-    """Return the number of completed runs of each config that has any."""
-    completed = frame[frame["status"] == "completed"]
-    return [len(rows) for rows in grouped_rows(completed, factors)] if len(completed) else []
+    """Return the number of completed runs of each config."""
+    completed = (frame["status"] == "completed").tolist()
+    return [sum(completed[row] for row in rows) for rows in grouped_rows(frame, factors)]
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class EpochCounts:
         """The counts as text; empty if no value is claimed."""
         if not self.side:
             return ""
-        return f"{self.side} in {self.hits} of {self.epochs} epochs, {self.runs_hit} of {self.runs} runs"
+        return f"{self.side} in {self.hits} of {_count(self.epochs, 'epoch')}, {self.runs_hit} of {_count(self.runs, 'run')}"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Judgement:
         if not others or self.verdict in (Verdict.NOT_STATED, Verdict.NOT_AT_SCALE, Verdict.ANOTHER_CONFIG):
             return str(self.verdict)
         counts = ", ".join(f"{count} {status}" for status, count in others.items())
-        return f"{self.verdict} ({len(statuses) - others.total()} of {len(statuses)} runs; {counts})"
+        return f"{self.verdict} ({len(statuses) - others.total()} of {_count(len(statuses), 'run')}; {counts})"
 
 
 def judgements(jobs: Sequence[Job]) -> list[Judgement]:
@@ -361,6 +361,10 @@ def _count_epochs(claim: Claim, jobs: Sequence[Job], measured: Spread) -> EpochC
 
 def _figure(claim: Claim, value: float) -> str:
     return f"{100 * value:.2f}" if claim.metric.is_share else f"{value:.4g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _is_number(value: object) -> bool:

@@ -458,7 +458,7 @@ def test_key_that_older_code_lacks_is_no_level(tmp_path: Path) -> None:
             write_job(tmp_path / f"{name}{seed}", (0.9 + seed / 100,), seed=seed, choices=choices)
     (section,) = [s for s in sweep_report(load_jobs([tmp_path])[0]).sections if s.title == "Effects"]
     assert section.table["change"].tolist() == ["sampler: none → balanced"]
-    assert "2 jobs lack sampler, which newer code records: they have no part in its effect." in section.lines
+    assert "Jobs that lack sampler, which newer code records, have no part in its effect (2)." in section.lines
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -488,6 +488,37 @@ def test_factorial_with_seeds_has_an_analysis_of_variance_and_a_paragraph_on_met
     assert "type II" in methods
     assert "Holm" in methods
     assert "Dodge" not in methods
+
+
+@pytest.mark.parametrize(
+    ("completed", "said"),
+    [
+        (0, None),
+        (1, "Effects are mean differences between runs paired by seed"),
+        (2, "with 0 to 2 seeds"),
+    ],
+)
+def test_methods_name_no_test_that_an_unfinished_sweep_does_not_contain(
+    completed: int, said: str | None, tmp_path: Path
+) -> None:
+    for row, rate in enumerate((0.0005, 0.001, 0.02)):
+        for seed in (1, 2):
+            done = seed <= completed and row < 3 - completed
+            claims = [{"metric": "test_accuracy", "value": 0.85, "words": "about 85 %"}]
+            write_job(
+                tmp_path / f"{rate}{seed}",
+                (0.9 + seed / 100,),
+                seed=seed,
+                status=Status.COMPLETED if done else Status.INTERRUPTED,
+                config={"optim.lr": rate, "claims": claims},
+                overrides=[f"optim.lr={rate}"],
+            )
+    report = sweep_report(load_jobs([tmp_path])[0])
+    assert "Claims" in [section.title for section in report.sections]
+    assert all(len(section.table) for section in report.sections if section.title == "Claims, epoch by epoch")
+    assert report.methods[1:] == [], "no reference of a test"
+    assert (said in report.methods[0]) if said else not report.methods
+    assert "was compared" not in report.markdown().split("## Methods")[-1]
 
 
 def test_several_data_sets_are_aggregated(tmp_path: Path) -> None:
