@@ -79,7 +79,8 @@ class EpochCounts:
         """The counts as text; empty if no value is claimed."""
         if not self.side:
             return ""
-        return f"{self.side} in {self.hits} of {_count(self.epochs, 'epoch')}, {self.runs_hit} of {_count(self.runs, 'run')}"
+        epochs, runs = _count(self.epochs, "epoch"), _count(self.runs, "run")
+        return f"{self.side} in {self.hits} of {epochs}, {self.runs_hit} of {runs}"
 
 
 @dataclass(frozen=True)
