@@ -193,7 +193,7 @@ def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = Non
             interval = ABSENT if seconds.low != seconds.low else f"{seconds.low:+.3g} to {seconds.high:+.3g}"
             row |= {"training, s": f"{seconds.mean:+.3g}", "its 95 % interval": interval}
         rows.append({"from": BASE_NAMES[change.base]} | row)
-    return Section(ONE_BY_ONE, lines, pd.DataFrame(rows, dtype=object))
+    return Section(ONE_BY_ONE, lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
 
 
 def _undetermined(found: Sequence[Effect]) -> list[str]:

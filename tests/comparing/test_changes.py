@@ -88,6 +88,7 @@ def test_change_whose_pairs_are_not_completed_is_said_to_be_that(tmp_path: Path)
     sections = {section.title: section for section in sweep_report(load_jobs([tmp_path])[0]).sections}
     rows = [row for row in sections["One change at a time"].table.to_dict("records") if row["seeds"] == "0"]
     assert {(row["effect"], row[""]) for row in rows} == {("–", "no pair completed (3 planned)")}
+    assert {(row["training, s"], row["its 95 % interval"]) for row in rows} == {("–", "–")}
 
 
 def test_jobs_of_older_versions_lack_only_training_seconds(tmp_path: Path) -> None:
