@@ -87,12 +87,12 @@ class CostModel:
 def seconds_taken(record: Mapping[str, Any]) -> float | None:
     """Return the duration of a job in seconds, from the record of its last attempt.
 
-    None if that attempt did not complete the job, or if an earlier attempt did a part of it.
+    None if that attempt did not complete the job, if an earlier attempt did a part of it, or if a time is missing.
     """
-    if record.get("status") != Status.COMPLETED or record.get("number") != 1 or not record.get("ended"):
+    started, ended = record.get("started"), record.get("ended")
+    if record.get("status") != Status.COMPLETED or record.get("number") != 1 or not (started and ended):
         return None
-    started, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
-    return (ended - started).total_seconds()
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
 
 def epochs_of(config: Mapping[str, Any]) -> int:

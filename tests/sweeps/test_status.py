@@ -64,6 +64,15 @@ def test_status_shows_each_job_and_who_runs_it(sweep: Path) -> None:
     assert "interrupted: seed=4: its process died" in shown
 
 
+@pytest.mark.parametrize("key", ["started", "ended", "host", "pid", "worker", "number"])
+def test_an_attempt_may_lack_any_entry(sweep: Path, key: str) -> None:
+    for file in sweep.glob("*/attempts/*.json"):
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps({name: value for name, value in record.items() if name != key}))
+    assert StatusReader(sweep).read().counts["completed"] == 1
+    assert "6 jobs: " in text(sweep)
+
+
 def test_sweep_without_running_jobs_says_how_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = SyntheticSweep(factors=SEEDS, statuses={5: None}, predictions=False).write(tmp_path / "my sweep")
     assert sweep_command([str(folder)]) == 0
