@@ -107,7 +107,9 @@ def test_experiment_matches_the_reports_row(
     assert bool(config.claims) == (row != "report_printed")
 
 
-@pytest.mark.parametrize(("scale", "epochs", "trained"), [("full", 10, 10), ("quick", 10, 2), ("quick", 30, 6), ("tenth", 10, 10)])
+@pytest.mark.parametrize(
+    ("scale", "epochs", "trained"), [("full", 10, 10), ("quick", 10, 2), ("quick", 30, 6), ("tenth", 10, 10)]
+)
 def test_scale_multiplies_epochs(scale: str, epochs: int, trained: int) -> None:
     assert small(f"scale={scale}", f"trainer.epochs={epochs}").epochs == trained
 
