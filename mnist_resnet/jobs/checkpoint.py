@@ -67,17 +67,18 @@ class Checkpoints:
         self._may_write, self._report = may_write, report
         self._last = time.monotonic()
         self._writer = _BackgroundWriter()
-        self._is_verified = self._is_hopeless = False
+        self._is_offered = self._is_verified = self._is_hopeless = False
         for left_over in folder.glob(f".{CHECKPOINT}.*"):
             left_over.unlink(missing_ok=True)
 
     @property
     def seconds_at_risk(self) -> float | None:
         """How much work a crash costs at most, in seconds; None if that is a number of steps, or all of it."""
-        return None if self.every or self._is_hopeless else self.interval
+        return None if self.every or self._is_hopeless or not self._is_offered else self.interval
 
     def check(self, state: Callable[[], State]) -> None:
         """Report at once if the state can't be restored; call it before the first step."""
+        self._is_offered = True
         self._packed(state, copied=lambda tensor: tensor)
 
     def epoch_ended(self, state: Callable[[], State]) -> None:

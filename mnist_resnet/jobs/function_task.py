@@ -4,6 +4,7 @@ import math
 import operator
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from mnist_resnet.config.metric import Metric, declared_metrics, primary_metric
@@ -16,6 +17,7 @@ from mnist_resnet.jobs.read_config import ReadConfig
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.task_run import TaskRun
 from mnist_resnet.stored_file import append_stored
+from mnist_resnet.tracking.console import duration
 from mnist_resnet.tracking.guarded import GuardedTracker
 
 Function = Callable[[ReadConfig, "Run"], object]
@@ -55,12 +57,15 @@ class FunctionTask:
         """Call the function; all that it reports and saves goes through its `Run`."""
         function = self._build()
         seed_everything(run.config.seed)
-        config = ReadConfig(run.job.config)
+        config = ReadConfig(deepcopy(run.job.config))  # a function that changes its own leaves the record as it is
         own = Run(run)
         with run.checkpoints.closing():
-            function(config, own)
+            returned = function(config, own)
         if not own.history:
-            raise UsageError(f"{run.config.task.target}: returned without a report; call run.report(step, metrics)")
+            what = "" if returned is None else f" a {type(returned).__name__}"
+            raise UsageError(
+                f"{run.config.task.target}: returned{what} without a report; call run.report(step, metrics)"
+            )
         if run.config.sweep.keep == "checkpoint" and own._state is not None:
             run.keep_checkpoint(own._packed)
         run.writer.note(*(f"{key}: nothing read it" for key in config.unread(IGNORED)))
@@ -89,8 +94,9 @@ class Run:
         self._saves = 0
         self._declared = declared_metrics(run.job.config)
         self._primary = primary_metric(run.job.config)
-        self._has_begun = False
-        self._reported_at = time.monotonic()
+        self._has_begun = self._has_resumed = False
+        self._said: set[str] = set()
+        self._began_at = self._reported_at = time.monotonic()
 
     @property
     def device(self) -> str:
@@ -109,6 +115,7 @@ class Run:
         """
         if self._has_begun:
             raise ValueError("run.resume(): must come before anything is saved or reported")
+        self._has_resumed = True
         restored, lines = self._run.load_state()
         if restored is not None:
             self.history = list(restored["history"])
@@ -126,6 +133,7 @@ class Run:
                 function that returns them. It is copied if a checkpoint is due (`task.checkpoint_interval`).
 
         Raises:
+            ValueError: It is None, which `resume` returns where there is no state.
             Interrupted: The job must stop. The state has been saved; let this pass.
         """
         self._begin()
@@ -133,6 +141,8 @@ class Run:
         self._saves += 1
         if self._saves == 1:
             self._run.checkpoints.check(self._packed)
+            if not self._has_resumed:
+                self._say("run.resume() was not called: a job that is interrupted starts over")
         self._run.checkpoints.step_ended(self._saves, self._packed)
         try:
             self._run.stop.check()
@@ -157,6 +167,9 @@ class Run:
         if self._primary and not math.isfinite(line.get(self._primary.name, 0.0)):
             raise Diverged(None, int(line["step"]), line[self._primary.name], self._primary.name)
         self.history.append(line)
+        interval = self._run.checkpoints.interval
+        if not self._saves and self._reported_at - self._began_at >= interval:
+            self._say(f"nothing saved in {duration(interval)}: a job that is interrupted before run.save starts over")
         for callback in self._run.callbacks:
             callback.epoch(line)
 
@@ -174,6 +187,13 @@ class Run:
         with append_stored(self.folder / LOG) as file:
             file.write(f"{line}\n")
 
+    def _say(self, line: str) -> None:
+        """Show a line once, and record it."""
+        if line not in self._said:
+            self._said.add(line)
+            self._run.console.log(f"  {line}")
+            self._run.writer.note(line)
+
     def _begin(self) -> None:
         """Tell everybody that the job begins, once it is known whether it goes on from a state."""
         if self._has_begun:
@@ -185,6 +205,8 @@ class Run:
 
     def _line(self, step: int, metrics: Mapping[str, Any]) -> Metrics:
         step = _step(step)
+        if not isinstance(metrics, Mapping):
+            raise ValueError(f"report: metrics are numbers by name, such as {{'loss': 0.1}}, and not {metrics!r}")
         if self.history and step <= self.history[-1]["step"]:
             raise ValueError(
                 f"report(step={step}): steps count upwards, and the last one was {self.history[-1]['step']}"
@@ -200,6 +222,10 @@ class Run:
 
     def _packed(self) -> State:
         state = self._state() if callable(self._state) else self._state
+        if state is None:
+            raise ValueError(
+                "run.save: the state is None, which run.resume() returns where there is none; save another"
+            )
         return {"state": state, "history": self.history, "random": random_states(self._torch_device())}
 
     def _torch_device(self) -> str:

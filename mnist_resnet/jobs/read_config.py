@@ -26,10 +26,17 @@ class ReadConfig(Mapping[str, Any]):
         return self._nodes.get(key, self._content[key])
 
     def __getattr__(self, key: str) -> Any:
-        if key.startswith("_") or key not in self._content:
+        if key.startswith("_"):  # asked for by pickle and copy, too, before there is any content
+            raise AttributeError(key)
+        if key not in self._content:
             known = ", ".join(map(str, self._content))
             raise AttributeError(f"the config has no key {self._path}{key}; there are {known}")
         return self[key]
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if not key.startswith("_"):
+            raise AttributeError(f"the config is the job's record: {self._path}{key} can't be set")
+        super().__setattr__(key, value)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._content)

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from mnist_resnet.jobs.function_task import Run
@@ -73,6 +75,36 @@ def hold_a_lock(_: ReadConfig, run: Run) -> None:
 
 def stay_silent(_: ReadConfig, __: Run) -> None:
     """Report nothing."""
+
+
+def change_config(config: ReadConfig, run: Run, sizes: list[int]) -> None:
+    """Change what can be changed in the config, and in a copy of it that another process could get."""
+    config.task.sizes.append(3)
+    sizes.append(3)
+    run.report(0, {"loss": len(pickle.loads(pickle.dumps(config)).task.sizes)})
+    config.task.rate = 0.3
+
+
+def start_over(_: ReadConfig, run: Run) -> None:
+    """Save, and never ask for what was saved."""
+    run.report(0, {"loss": 1.0})
+    run.save(0)
+
+
+def save_nothing(_: ReadConfig, run: Run) -> None:
+    """Save a state that can't be told from none."""
+    run.save(lambda: None)
+
+
+def report_a_number(_: ReadConfig, run: Run) -> None:
+    """Report a metric without a name."""
+    run.report(0, 0.5)  # type: ignore[arg-type]
+
+
+def generate(_: ReadConfig, run: Run) -> Iterator[int]:
+    """Report in a generator, which nobody runs."""
+    run.report(0, {"loss": 1.0})
+    yield 0
 
 
 def report_often(_: ReadConfig, run: Run, reports: int) -> None:

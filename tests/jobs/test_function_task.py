@@ -152,8 +152,32 @@ def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
     assert load_sweep(tmp_path)["error"][0] == "loss nan in step 1"
     locked = run(job("hold_a_lock"), tmp_path / "lock")
     assert "state.lock is of type mnist_resnet.jobs.function_task.Run, which can't be restored" in locked["notes"][0]
-    silent = run(job("stay_silent"), tmp_path / "silent")
-    assert "stay_silent: returned without a report" in silent["error"]["message"]
+    over = run(job("start_over"), tmp_path / "over")
+    assert over["notes"][0] == "run.resume() was not called: a job that is interrupted starts over"
+    unsaved = run(job("report_often", reports=3, checkpoint_interval=1e-9), tmp_path / "unsaved")
+    assert unsaved["notes"][0].startswith("nothing saved in 0.0 s: a job that is interrupted before run.save starts")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("stay_silent", "stay_silent: returned without a report"),
+        ("generate", "generate: returned a generator without a report"),
+        ("report_a_number", "report: metrics are numbers by name, such as {'loss': 0.1}, and not 0.5"),
+        ("save_nothing", "run.save: the state is None"),
+    ],
+)
+def test_a_function_that_can_not_be_a_job_fails_with_the_reason(tmp_path: Path, function: str, message: str) -> None:
+    result = run(job(function), tmp_path / "wrong")
+    assert result["status"] == "failed"
+    assert message in result["error"]["message"]
+
+
+def test_a_function_can_not_change_the_record_of_its_job(tmp_path: Path) -> None:
+    result = run(job("change_config", sizes=[1, 2]), tmp_path / "changed")
+    assert result["config"]["task"]["sizes"] == [1, 2]
+    assert read_metrics(tmp_path / "changed")[0]["loss"] == 3
+    assert result["error"]["message"] == "the config is the job's record: task.rate can't be set"
 
 
 @pytest.mark.parametrize(
