@@ -81,12 +81,12 @@ class Composer:
         self._resolved: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[str, Any] | None] = {}
         self._is_group: dict[str, bool] = {}
         refuse_ambiguous_values(config)
+        refuse_ignored_choices(config)
         for plugin in PLUGINS:
             key = plugin.replace("/", ".")
             node = OmegaConf.select(config, key)
             if not isinstance(node, DictConfig):
                 raise UsageError(f"{key}={node}: must be a node with a _target_; choose one with {plugin}=…")
-        refuse_ignored_choices(config)
         for override in typed_overrides(config, "hydra"):
             if override_key(override) in SINGLE_RUN_SETTINGS:
                 raise UsageError(f"{override}: {SINGLE_RUN_SETTINGS[override_key(override)]}")
@@ -295,6 +295,8 @@ def _with_file(composed: DictConfig, typed: Sequence[str], message: str) -> str:
     if found is None or any(f"{found[1]}.".startswith(f"{key}.") for key in values):
         return message
     file = own_file_that_sets(composed, found[1])
+    if file is None and message.endswith(": must be given"):  # then the rest of its node was given
+        file = own_file_that_sets(composed, found[1].rpartition(".")[0])
     return f"{file}: {message}" if file else message
 
 

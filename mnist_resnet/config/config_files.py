@@ -60,26 +60,40 @@ class ConfigFile:
         paths = [file if file.startswith("/") else f"{group}/{file}" for file in files]
         return [f"{path.strip('/').removesuffix('.yaml')}.yaml" for path in paths] if group else []
 
+    @property
+    def header(self) -> list[str]:
+        """The lines in which Hydra looks for a package."""
+        return [*takewhile(lambda line: not line.strip() or HEADER.fullmatch(line), self.text.splitlines())]
+
     @cached_property
     def package(self) -> str:
         """The node to which the file's keys belong, such as `optim`; empty for the whole config."""
-        lines = takewhile(lambda line: not line.strip() or HEADER.fullmatch(line), self.text.splitlines())
-        named = [found[1] for line in lines if (found := PACKAGE.fullmatch(line))]
+        named = [found[1] for line in self.header if (found := PACKAGE.fullmatch(line))]
         package = named[-1] if named else self.name.rpartition("/")[0].replace("/", ".")
         return "" if package == "_global_" else package
+
+    @property
+    def _placed(self) -> Iterator[str]:
+        """The nodes inside of the package in which the defaults list places a choice, as in `/model@teacher: lean`."""
+        yield from (entry.partition("@")[2] for entry, _ in self.defaults if "@" in entry)
 
     def sets(self, key: str) -> bool:
         """Return whether the file gives a value to a key of the whole config, such as `hydra.sweep.dir`."""
         within = f"{self.package}." if self.package else ""
+        if key == self.package or any(f"{key}.".startswith(f"{within}{node}.") for node in self._placed):
+            return True
         if not key.startswith(within) or not isinstance(self.content, dict):
             return False
         node = self.content
         if not within and key in map(str, node):  # with a dot in it, or a number
             return True
         for part in key.removeprefix(within).split("."):
-            if not isinstance(node, dict) or part not in node:
+            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+            elif isinstance(node, dict) and part in node:
+                node = node[part]
+            else:
                 return False
-            node = node[part]
         return True
 
 

@@ -1,4 +1,4 @@
-"""Refuses defaults lists in config files that Hydra would read in another way than they look, or in silence."""
+"""Refuses defaults lists and package lines that Hydra would read in another way than they look, or in silence."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -15,11 +15,23 @@ from mnist_resnet.errors import UsageError
 NAME = re.compile(r"[\w./-]+")
 """What may be a choice's name."""
 
+NO_SPACE = re.compile(r"((?:\w+ )?[\w@./-]+) ?:(\S+)")
+"""An entry that YAML reads as text, as no space follows the colon."""
+
+PACKAGE_LINE = re.compile(r"#\s*@package\b")
+"""What is meant to be a package line, wherever it is; in a longer text of YAML it would be indented."""
+
 NEEDED = [name for name in Config.model_fields if name not in {*JobConfig.model_fields, "seed", "seeds", "scale"}]
 """Config groups of the image classifier, each with exactly one choice."""
 
 PLUGINS = ("hydra/launcher", "hydra/sweeper")
 """Config groups that are chosen once for the whole sweep."""
+
+NEEDED_BY_HYDRA = (
+    *PLUGINS,
+    *("hydra/job_logging", "hydra/hydra_logging", "hydra/help", "hydra/hydra_help", "hydra/output"),
+)
+"""Hydra's own config groups, each with exactly one choice, which can't be swept."""
 
 
 def refuse_ignored_choices(composed: DictConfig) -> None:
@@ -36,9 +48,10 @@ def refuse_ignored_choices(composed: DictConfig) -> None:
     files = [*config_files(composed)]
     main = [file for file in files if "/" not in file.name]
     ours = {_group(key): choice for file in main for key, choice in file.defaults if key.startswith("override ")}
-    typed = {override.partition("=")[0] for override in typed_overrides(composed, "hydra")}
+    of_hydra = typed_overrides(composed, "hydra")
+    typed = {override.partition("=")[0] for override in of_hydra}
     needed = NEEDED if is_image_classifier(composed) else []
-    refuse_no_choice(typed_overrides(composed, "task"), needed)
+    refuse_no_choice([*of_hydra, *typed_overrides(composed, "task")], [*needed, *NEEDED_BY_HYDRA])
     for file in files[len(main) :]:
         refuse_faulty_defaults(file, [str(group) for group in composed.hydra.runtime.choices], needed)
         for key, choice in file.defaults:
@@ -60,8 +73,10 @@ def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str], needed: Co
 
     Raises:
         UsageError: an entry is no choice, or one that only one version of Hydra takes; a group is chosen twice, or
-            outside of the defaults list, or has no choice or several where it needs one.
+            outside of the defaults list, or has no choice or several where it needs one; or the package is named twice,
+            or below the file's first lines.
     """
+    _refuse_ignored_package_line(file)
     seen: dict[str, str] = {}
     for key, choice in file.defaults:
         _refuse_faulty_entry(file.name, key, choice)
@@ -99,7 +114,16 @@ def refuse_no_choice(overrides: Iterable[str], needed: Collection[str]) -> None:
             raise UsageError(f"{override}: {key[1:]} needs one choice; write {key[1:]}=CHOICE")
         if key in needed and choice.startswith("[") and "," in choice:
             levels = choice.strip("[]").replace(" ", "")
-            raise UsageError(f"{override}: {key} needs one choice; a sweep over several is -m {key}={levels}")
+            cure = f"write {key}=CHOICE" if key in NEEDED_BY_HYDRA else f"a sweep over several is -m {key}={levels}"
+            raise UsageError(f"{override}: {key} needs one choice; {cure}")
+
+
+def _refuse_ignored_package_line(file: ConfigFile) -> None:
+    lines = [line for line in file.text.splitlines() if PACKAGE_LINE.match(line)]
+    if len(lines) > 1:
+        raise UsageError(f"{file.name}: '{lines[0]}' and '{lines[1]}': Hydra takes one package a file; keep one line")
+    if lines and lines[0] not in file.header:
+        raise UsageError(f"{file.name}: '{lines[0]}': Hydra doesn't read it there; make it the first line")
 
 
 def _is_one(choice: Any) -> bool:
@@ -108,6 +132,11 @@ def _is_one(choice: Any) -> bool:
 
 def _refuse_faulty_entry(file: str, key: str, choice: Any) -> None:
     entry = f"{key}: {choice}" if key else str(choice)
+    joined = NO_SPACE.fullmatch(entry) if not key else None
+    if joined:
+        raise UsageError(
+            f"{file}: '{entry}' in defaults: write '{joined[1]}: {joined[2]}', with a space after the colon"
+        )
     listed = choice if key and isinstance(choice, list) else [choice]
     if not all(isinstance(one, str) or (key and one is None) for one in listed):
         raise UsageError(

@@ -49,6 +49,11 @@ FAULTS = [
         r"In '([^']+)': Could not load '([^']+?)\.?'",
         "{0}.yaml: {1}.yaml: no such file; defaults names files of the same folder, or 'override /GROUP: CHOICE'",
     ),
+    (r"Duplicate _self_ defined in (\S+)", "{0}.yaml: _self_ is twice in defaults; keep one"),
+    (
+        r"In '([^']+)': Overriding hydra\.searchpath is only supported",
+        "{0}.yaml: hydra.searchpath: has no effect in a chosen file; give it on the command line",
+    ),
 ]
 """Regular expressions on Hydra's text, and the message shown instead, with the groups filled in."""
 

@@ -21,7 +21,13 @@ from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
 from mnist_resnet.config.config_files import CONF, ConfigFile, with_inherited
-from mnist_resnet.config.defaults_lists import NEEDED, PLUGINS, refuse_faulty_defaults, refuse_no_choice
+from mnist_resnet.config.defaults_lists import (
+    NEEDED,
+    NEEDED_BY_HYDRA,
+    PLUGINS,
+    refuse_faulty_defaults,
+    refuse_no_choice,
+)
 from mnist_resnet.config.file_errors import (
     circular_defaults,
     defaults_fault,
@@ -47,6 +53,9 @@ DICTIONARIES = ("hydra.launcher.slurm.parameters", "hydra.launcher.ray.resources
 
 Hydra refuses keys that an empty dictionary does not have, but takes any value for null.
 """
+
+FREE_NODES = ("hydra.job.env_set", "hydra.callbacks")
+"""Nodes with keys of the user's choice, to which Hydra adds one only after a `+`."""
 
 
 def user_message(error: BaseException) -> str | None:
@@ -118,7 +127,7 @@ def _fault_in_file(text: str) -> str | None:
     needed = [] if is_own_study else NEEDED
     for file in _chosen_files():
         refuse_faulty_defaults(file, groups, needed)
-    refuse_no_choice(sys.argv[1:], needed)
+    refuse_no_choice(sys.argv[1:], [*needed, *NEEDED_BY_HYDRA])
     return defaults_fault(text, groups, _chosen_files())
 
 
@@ -157,12 +166,20 @@ _MESSAGES = [
         r"Error merging override (\S+) (?:Cannot merge DictConfig with ListConfig|Cannot merge incompatible container)",
         "{0}: must be a list, as in [1,2]",
     ),
+    (
+        r"Error merging override (\S+) \w+ \(DictConfig\) does not support deletion",
+        "{0}: Hydra's own keys can't be deleted; leave it out",
+    ),
+    (r"Error merging override (\S+) Invalid type assigned: ", "{0}: must be a node with keys and values"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
     (r"Error in call to target '.*? full_key: (hydra\.\S+) (.+)", "{0}: {1}"),
     (
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
         "{0}: {1}: no such folder; give an existing one, as in [file:///home/me/conf]",
     ),
+    (r"Could not delete 'hydra'\. No match", "~hydra: Hydra's own keys can't be deleted; leave it out"),
+    (r"Could not delete '([^']+)'\. No match", "~{0}: nothing is chosen there; leave it out"),
+    (r"The value of '([^']+)' is (.*?) and not (.*?)\.(?: |$)", "~{0}={2}: the value is {1}; write ~{0}"),
     (r"Callback NoneType\.", "hydra.callbacks: one of them is null; to take one away, write ~hydra.callbacks.NAME"),
     (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; give an existing one"),
     (
@@ -196,6 +213,8 @@ def _null_key(key: str) -> str:
 
 def _no_such_key(key: str, sign: str = "") -> str:
     node, _, last = key.rpartition(".")
+    if node in FREE_NODES and not sign:
+        return f"{key}: is a new key; add it: ++{key}=…"
     if node in DICTIONARIES:
         return f"{sign}{key}: give the whole dictionary, as in '{node}={{{last}: …}}'"
     if _options(key):

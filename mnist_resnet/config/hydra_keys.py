@@ -11,7 +11,7 @@ from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.config_files import own_file_that_sets
 from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.typed_overrides import typed_overrides
-from mnist_resnet.config.unread_keys import is_read
+from mnist_resnet.config.unread_keys import is_read, unread_keys
 from mnist_resnet.config.validation_errors import as_typed, near_key
 from mnist_resnet.errors import UsageError
 
@@ -49,10 +49,9 @@ def refuse_unread_hydra_keys(composed: DictConfig) -> None:
         del content["hydra"][key]
     del content["hydra"]["job"]["override_dirname"], content["hydra"]["sweep"]["subdir"]
     undeclared = list(_undeclared(composed.hydra, "hydra"))
-    for key in undeclared:
-        if not is_read(key, content, undeclared):
-            near = near_key(key, _declared(composed.hydra, "hydra"))
-            raise UsageError(f"{key}: nothing reads it; {f'did you mean {near}?' if near else _refer(key)}")
+    for key in unread_keys(undeclared, content):
+        near = near_key(key, _declared(composed.hydra, "hydra"))
+        raise UsageError(f"{key}: nothing reads it; {f'did you mean {near}?' if near else _refer(key)}")
     for key, value, file in _given(composed):
         reason = _reason(key, content)
         if reason:

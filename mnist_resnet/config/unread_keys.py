@@ -40,10 +40,11 @@ def refuse_unread_keys(composed: DictConfig) -> None:
     content: Any = OmegaConf.to_container(composed, resolve=False)
     # These repeat what was typed, which reads nothing by itself.
     del content["hydra"]["overrides"], content["hydra"]["job"]["override_dirname"]
-    while read := [key for key in undeclared if is_read(key, content, undeclared)]:
-        undeclared = [key for key in undeclared if key not in read]
-    if undeclared:
-        raise UsageError(_unread(undeclared[0], composed))
+    unread = unread_keys(undeclared, content)
+    if unread and is_read(unread[0], content, [unread[0]]):
+        raise UsageError(f"{' and '.join(unread)}: are read by each other only; leave them out")
+    if unread:
+        raise UsageError(_unread(unread[0], composed))
 
 
 def has_undeclared_keys(composed: DictConfig) -> bool:
@@ -58,6 +59,19 @@ def _undeclared_keys(composed: DictConfig) -> Iterator[str]:
     regularization = composed.get("regularization")
     if isinstance(regularization, DictConfig):
         yield from (f"regularization.{key!s}" for key in regularization if key not in Regularization.model_fields)
+
+
+def unread_keys(keys: list[str], content: dict[str, Any]) -> list[str]:
+    """Return those of these keys that nothing reads; first those to which the others of them don't refer either.
+
+    Args:
+        keys: keys of the whole config.
+        content: the config, unresolved.
+    """
+    unread = keys
+    while read := [key for key in unread if is_read(key, content, unread)]:
+        unread = [key for key in unread if key not in read]
+    return sorted(unread, key=lambda key: is_read(key, content, [key]))
 
 
 def is_read(key: str, content: dict[str, Any], unread: list[str]) -> bool:

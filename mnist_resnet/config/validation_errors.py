@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -43,15 +43,17 @@ SHORTEST_STEM = 4
 
 def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     """Return a one-line message on the first validation error of `container`."""
-    first, *others = error.errors(include_url=False)
+    first, *others = problems = error.errors(include_url=False)
+    if first["type"] == "missing":  # a typo in its name is the cause of both
+        typos = [other for other in others if other["type"] == "extra_forbidden" and _node(other) == _node(first)]
+        first = next(iter(typos), first)
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])  # raised by one of our validators, whose messages are complete
     path = config_path(first, container)
     key = ".".join(map(str, path))
     if first["type"] == "extra_forbidden":
-        root: Any = container
-        node = reduce(lambda node, part: node[part], path[:-1], root)
-        return f"{key}: no such key{suggest_key(key, flatten(node, key[: -len(str(path[-1]))]))}"
+        beside = [problem for problem in problems if _node(problem) == _node(first)]
+        return f"{key}: no such key{suggest_key(key, _known_keys(beside, path, container))}"
     if first["type"] == "missing":
         return f"{key}: {_requirement(first)}"
     # For a key with a union type, pydantic reports one error per alternative.
@@ -80,7 +82,10 @@ def suggest_key(key: str, known: Iterable[str]) -> str:
         return f"; did you mean {node}.{similar[0]}?" if similar else f"; one of {', '.join(siblings)}"
     # Whole keys are compared where the node is unknown; in a known one they are alike by its name.
     similar = same or difflib.get_close_matches(key, others, n=1, cutoff=SIMILARITY_CUTOFF)
-    return f"; did you mean {' or '.join(similar)}?" if similar else "; --cfg job shows all keys, --help the groups"
+    shown = "hydra" if key.startswith("hydra.") else "job"
+    return (
+        f"; did you mean {' or '.join(similar)}?" if similar else f"; --cfg {shown} shows all keys, --help the groups"
+    )
 
 
 def near_key(key: str, known: Iterable[str]) -> str | None:
@@ -126,6 +131,26 @@ def config_path(problem: ErrorDetails, container: Mapping[str, Any]) -> list[str
             continue
         path.append(part)
     return path
+
+
+def _known_keys(beside: Iterable[ErrorDetails], path: Sequence[str | int], container: dict[str, Any]) -> Iterable[str]:
+    """Return the keys of the node in which one at `path` is unknown: those given and those lacking.
+
+    Args:
+        beside: the problems in that node.
+        path: keys and positions.
+        container: the config.
+    """
+    root: Any = container
+    node = reduce(lambda node, part: node[part], path[:-1], root)
+    lacking = {problem["loc"][-1]: None for problem in beside if problem["type"] == "missing"}
+    unknown = [problem["loc"][-1] for problem in beside if problem["type"] == "extra_forbidden"]
+    known = lacking | {name: value for name, value in node.items() if name not in unknown}
+    return flatten(known, ".".join(map(str, [*path[:-1], ""])))
+
+
+def _node(problem: ErrorDetails) -> tuple[str | int, ...]:
+    return problem["loc"][:-1]
 
 
 def _requirement(problem: ErrorDetails) -> str:

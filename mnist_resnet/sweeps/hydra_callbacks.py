@@ -66,7 +66,8 @@ def _checked_job(config: DictConfig) -> JobSpec:
     if config.sweep.get("seeds") != "auto":
         refuse_without_added_seeds(overrides)
     for override in typed_overrides(config, "hydra"):
-        if override.lstrip("+~").startswith((*(f"{plugin}=" for plugin in PLUGINS), *SWEEP_NODES)):
+        key = override.lstrip("+~").partition("=")[0]
+        if key in PLUGINS or f"{key}.".startswith(SWEEP_NODES):
             raise UsageError(f"{override}: is for a sweep; add -m, or leave it out")
     refuse_ambiguous_values(config)
     refuse_ignored_choices(config)

@@ -160,7 +160,7 @@ def test_valid_values_pass(key: str, value: Any) -> None:
             "claims.0.metric=loss: must be train_accuracy,",
         ),
         ({"claims": [{"metric": "test_loss", "words": ""}]}, "claims.0.value: must be given"),
-        ({"claims": [{"metric": "test_loss", "value": 1.0, "word": ""}]}, "claims.0.words: must be given"),
+        ({"claims": [{"metric": "test_loss", "value": 1.0, "word": ""}]}, "claims.0.word: no such key; did you mean"),
         ({"scale": {"epochs": 1.0, "epoch": 1}}, "scale.epoch: no such key; did you mean scale.epochs?"),
         ({"seed": True}, "seed=true: must be a whole number"),
         ({"seed": "1"}, "seed='1': must be a whole number"),

@@ -86,6 +86,7 @@ VALUES = [
     ("+sweep=report_ablation sweep.seeds=[]", "sweep.seeds=[]: must be"),
     ("+sweep=report_ablation sweep.seeds=[1,x]", "sweep.seeds=[1, 'x']: must be"),
     ("+sweep=report_ablation sweep.seeds=null", "sweep.seeds=null: must be"),
+    ("claims=[{metric:x,valu:3,words:x}]", "claims.0.valu: no such key; did you mean claims.0.value?"),
     ("claims=[1]", "claims.0=1: must be a node with keys and values"),
     ("model.width=4096", "GB are free; make room, or keep less"),
 ]
@@ -112,6 +113,8 @@ KEYS = [
     ("optim={foo:1}", "optim.foo: no such key; one of lr, betas, eps, weight_decay"),
     ("~foo", "~foo: no such key"),
     ("~optim.lr", "optim.lr: must be given"),
+    ("~seed=3", "~seed=3: the value is 1; write ~seed"),
+    ("~sweep", "~sweep: nothing is chosen there; leave it out"),
     ("~model", "~model: model needs one choice; write model=CHOICE"),
     ("optim.lr=0.1 optim.lr=0.2", "optim.lr: given 2 times; give it once"),
     ("model=stem3x3 model=stem7x7", "model: given 2 times"),
