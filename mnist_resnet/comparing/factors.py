@@ -1,5 +1,6 @@
 """Finds the factors that differ between jobs, and the values that all jobs share."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -56,11 +57,10 @@ def other_factors(frame: pd.DataFrame, factor: str) -> list[str]:
 
     An experiment's name stands for several factors at once. It therefore never counts as another factor; and if
     `factor` is the experiment, only factors that vary within an experiment count. Sweeps that differ in `factor` are
-    compared by it, so their names don't count either.
+    compared by it, so their names don't count either; nor do they where another factor tells the sweeps apart.
     """
     rest = [other for other in varying_factors(frame) if other not in (factor, "experiment")]
-    if "sweep" in rest and frame[factor].map(level_text).groupby(frame["sweep"]).nunique().max() == 1:
-        # a setting that differs between two sweeps alone: the sweeps' names are no second difference
+    if "sweep" in rest and (_is_shared_within_sweeps(frame, factor) or _tells_sweeps_apart(frame, rest)):
         rest.remove("sweep")
     if factor != "experiment":
         return rest
@@ -68,6 +68,26 @@ def other_factors(frame: pd.DataFrame, factor: str) -> list[str]:
     return [
         other for other in rest if experiments[other].agg(lambda column: column.map(level_text).nunique()).max() > 1
     ]
+
+
+def unlisted_factors(frame: pd.DataFrame, listed: Sequence[str]) -> list[str]:
+    """Return the factors besides these that two jobs must agree in if they are to differ in some of these alone."""
+    rest = [factor for factor in varying_factors(frame) if factor not in (*listed, "experiment")]
+    return [factor for factor in rest if factor != "sweep" or not _tells_sweeps_apart(frame, listed)]
+
+
+def _tells_sweeps_apart(frame: pd.DataFrame, factors: Sequence[str]) -> bool:
+    """Return whether one of these factors alone says which sweep a job is of: the name is then no further factor."""
+    sweeps = frame["sweep"].nunique()
+    return any(
+        frame[factor].map(level_text).nunique() == sweeps and _is_shared_within_sweeps(frame, factor)
+        for factor in factors
+        if factor != "sweep"
+    )
+
+
+def _is_shared_within_sweeps(frame: pd.DataFrame, factor: str) -> bool:
+    return bool(frame[factor].map(level_text).groupby(frame["sweep"]).nunique().max() == 1)
 
 
 def distinguishing_factors(frame: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ from mnist_resnet.comparing.effects import (
     spell_out,
     undecided_text,
 )
-from mnist_resnet.comparing.factors import other_factors, varying_factors
+from mnist_resnet.comparing.factors import other_factors, unlisted_factors, varying_factors
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
@@ -155,8 +155,7 @@ def effects_section(
     ]
     if not alone:
         return None
-    rest = [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")]
-    together = interactions(frame, few_levels, metric, rest, margin)
+    together = interactions(frame, few_levels, metric, unlisted_factors(frame, few_levels), margin)
     found = [effect for effect in [*alone, *together] if effect.seeds]
     listed = correct(spell_out(together if one_by_one else found))
     lines = [effects_text(metric_of(frame, metric)), words_text(listed, margin)] if listed else []

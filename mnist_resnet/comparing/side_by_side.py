@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from mnist_resnet.comparing.balanced import largest_balanced
@@ -27,6 +28,7 @@ class SideBySide:
         pairs: one row for each job that both completed, alike in all settings but `changes`: `name`, `first`, `second`
             in the metric's own unit, and `difference` (second minus first; of an accuracy, that of the error rate).
         difference: summary of each seed's mean difference, over the seeds and configs of the largest part without gaps.
+        interval: 95 % interval of the mean difference, cut at what is possible from the first sweep's mean.
         changes: one row for each setting that differs between the sweeps: `what`, `first`, `second`. A config key
             counts if it has one value within each sweep.
     """
@@ -35,6 +37,7 @@ class SideBySide:
     second: str
     pairs: pd.DataFrame
     difference: Spread
+    interval: tuple[float, float]
     changes: pd.DataFrame
 
 
@@ -55,11 +58,12 @@ def side_by_side_section(comparison: SideBySide, metric: Metric) -> Section:
     difference = comparison.difference
     if difference.n:
         what = "Change of the error rate, percentage points" if metric.counts_errors else "Change"
-        mean, low, high = (format_change(metric, value) for value in (difference.mean, *difference.interval))
+        mean, low, high = (format_change(metric, value) for value in (difference.mean, *comparison.interval))
         interval = f", 95 % interval {low} to {high}" if difference.varies else ""
+        cut = ", cut at what is possible" if difference.varies and comparison.interval != difference.interval else ""
         lines.append(
             f"{what}, second less first: {mean}{interval} (mean over each seed's jobs; {difference.n} "
-            f"seed{'s' * (difference.n != 1)}, paired t)."
+            f"seed{'s' * (difference.n != 1)}, paired t{cut})."
         )
     lines += [f"{row.what}: {row.first} → {row.second}" for row in comparison.changes.itertuples()]
     if comparison.changes.empty:
@@ -95,11 +99,17 @@ def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job]
     ]
     pairs = pd.DataFrame(rows, columns=["name", "first", "second", "seed", "cell"])
     # as in all tables: of an accuracy, the change is that of the error rate
-    sign = -1 if metric.counts_errors else 1
-    pairs["difference"] = sign * (pairs["second"] - pairs["first"])
-    table = pairs.pivot_table(index="seed", columns="cell", values="difference", sort=False)
-    by_seed = largest_balanced(table).mean(axis="columns")
-    return SideBySide(first, second, pairs.drop(columns=["seed", "cell"]), spread(by_seed), changes)
+    figures = pairs[["first", "second"]]
+    figures = 1 - figures if metric.counts_errors else figures
+    pairs = pairs.assign(start=figures["first"], difference=figures["second"] - figures["first"])
+    differences, starts = (
+        pairs.pivot_table(index="seed", columns="cell", values=name, sort=False) for name in ("difference", "start")
+    )
+    balanced = largest_balanced(differences)
+    start = starts.reindex_like(balanced).to_numpy(dtype=float).mean() if balanced.size else float("nan")
+    difference = spread(balanced.mean(axis="columns"))
+    low, high = np.clip(difference.interval, *(end - start for end in metric.ends)).tolist()
+    return SideBySide(first, second, pairs[["name", "first", "second", "difference"]], difference, (low, high), changes)
 
 
 def _shared_keys(jobs: Sequence[Job], others: Sequence[Job]) -> set[str]:
@@ -137,7 +147,7 @@ def _settings(jobs: Sequence[Job]) -> dict[str, str]:
     """Return what a sweep's jobs share: config keys with a single value, then all environment and numerics values."""
     values = {key: level_text(value) for key, value in shared_values(jobs_frame(jobs)).items()}
     for title, records in (
-        ("environment", [job.environment for job in jobs]),
+        ("environment", [flatten(job.environment) for job in jobs]),
         ("numerics", [job.numerics for job in jobs]),
     ):
         for key in dict.fromkeys(key for record in records for key in record):

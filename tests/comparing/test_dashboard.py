@@ -23,6 +23,7 @@ from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.significance import holm
 from mnist_resnet.comparing.verdicts import judgements
 from mnist_resnet.job_folder import LOG, METRICS, PREDICTIONS, RESULT, SWEEP, Status
+from tests.made_up_jobs import write_job
 from tests.synthetic_sweep import SyntheticSweep
 
 MALICIOUS = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -287,6 +288,19 @@ def test_two_sweeps_are_paired_with_a_list_of_changes(tmp_path: Path) -> None:
     assert (pair["first"], pair["second"], pair["count"]) == ("before", "after", 12)
     assert ["environment.torch", "2.14.0", "2.15.0"] in pair["changes"]
     assert data["factors"][0] == {"key": "sweep", "levels": ["before", "after"], "numeric": False}
+
+
+def test_two_sweeps_without_accuracies_are_compared_by_their_own_metric(tmp_path: Path) -> None:
+    for name, loss in (("before", 0.5), ("after", 0.25)):
+        for seed in (1, 2):
+            last = {"epoch": 0, "train_loss": 0.1, "test_loss": loss * seed}
+            config = {"data.classes": None, "optim.lr": loss}
+            job = write_job(tmp_path / name / f"s{seed}", seed=seed, sweep=name, config=config, last=last, best=None)
+            (job / METRICS).write_text(json.dumps(last))
+    data = data_of(page([tmp_path / "before", tmp_path / "after"], tmp_path / "page.html"))
+    (pair,) = data["pairs"]
+    assert (pair["count"], pair["mean"], data["effect_unit"]["what"]) == (2, -0.375, "test loss")
+    assert pair["interval"][0] >= -0.75, "a loss of 0.75 can't fall by more"
 
 
 def test_sweeps_with_the_same_name_are_labelled_by_folder(tmp_path: Path) -> None:

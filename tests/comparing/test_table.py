@@ -302,12 +302,13 @@ def test_equal_configs_of_two_sweeps_are_paired_and_changes_listed(tmp_path: Pat
     lasts = {"before": (0.90, 0.92, 0.91), "after": (0.91, 0.94, 0.92)}
     for sweep, commit in (("before", "aaa"), ("after", "bbb")):
         for seed, last in enumerate(lasts[sweep]):
-            write_job(tmp_path / sweep / f"s{seed}", (last,), seed=seed, sweep=sweep, environment={"commit": commit})
-    write_job(tmp_path / "after" / "s9", (0.5,), seed=9, sweep="after", environment={"commit": "bbb"})
+            environment = {"commit": "same", "configs": {"conf": {"commit": commit}}}
+            write_job(tmp_path / sweep / f"s{seed}", (last,), seed=seed, sweep=sweep, environment=environment)
+    write_job(tmp_path / "after" / "s9", (0.5,), seed=9, sweep="after", environment=environment)
     jobs, _ = load_jobs([tmp_path / "before", tmp_path / "after"])
     (found,) = side_by_side(jobs)
     assert found.difference.values == pytest.approx((-0.01, -0.02, -0.01))  # of the error rate, as in all tables
-    assert found.changes.to_numpy().tolist() == [["environment.commit", "aaa", "bbb"]]
+    assert found.changes.to_numpy().tolist() == [["environment.configs.conf.commit", "aaa", "bbb"]]
     assert "Change of the error rate, percentage points, second less first: -1.33" in sweep_report(jobs).markdown()
 
 
@@ -353,7 +354,18 @@ def test_sweeps_that_differ_in_one_setting_are_paired_and_show_its_effect(tmp_pa
     sections = {section.title: section for section in sweep_report(jobs).sections}
     changes = dict(sections["Effects"].table[["change", "effect"]].to_numpy().tolist())
     assert changes["model.width: 64 → 32"] == "+1.75"  # the sign of the line side by side
+    # the sweeps' names are the width again, so that there are no holes: both rates are run at both widths
+    assert list(changes) == ["optim.lr: 0.1 → 0.2", *list(changes)[1:2], "optim.lr: 0.1 → 0.2 × model.width: 64 → 32"]
     assert any("second less first: +1.75" in line for line in sections["wide and narrow, side by side"].lines)
+
+
+def test_interval_of_two_sweeps_is_cut_at_what_is_possible(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "wide", "wide", {0.1: [0.9, 0.5]}, **{"model.width": 64})
+    write_sweep(tmp_path / "narrow", "narrow", {0.1: [0.1, 0.45]}, **{"model.width": 32})
+    jobs = load_jobs([tmp_path / "wide", tmp_path / "narrow"])[0]
+    assert side_by_side(jobs)[0].interval == pytest.approx((-0.3, 0.7))  # from an error rate of 0.3
+    lines = [line for section in sweep_report(jobs).sections for line in section.lines]
+    assert any("+42.50, 95 % interval -30.00 to +70.00" in line and "cut" in line for line in lines)
 
 
 def test_seeds_that_lack_a_config_do_not_mix_configs_into_the_spread(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mnist_resnet.comparing.dashboard.mistakes import mistakes
 from mnist_resnet.comparing.dashboard.pairs import pairs
 from mnist_resnet.comparing.dashboard.results import (
     claims,
+    compared,
     effect_unit,
     effects,
     groups,
@@ -28,7 +29,7 @@ from mnist_resnet.comparing.factors import is_group, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
-from mnist_resnet.comparing.reported import own_metrics
+from mnist_resnet.comparing.reported import metric_of, own_metrics
 from mnist_resnet.comparing.sources import judged_jobs
 from mnist_resnet.config.levels import level_text
 
@@ -72,5 +73,5 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "front": front(jobs),
         "space": space(jobs),
         "mistakes": misread,
-        "pairs": pairs(jobs, sweeps),
+        "pairs": pairs(judged, metric_of(frame, compared(frame))),
     }

@@ -5,24 +5,26 @@ from typing import Any
 
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.side_by_side import side_by_side
+from mnist_resnet.config.metric import Metric
 
 MAX_PAIRS = 500
 """Largest number of pairs listed for two sweeps."""
 
 
-def pairs(jobs: Sequence[Job], sweeps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compare the first sweep with each other one: changes of the test error (second minus first), and of settings."""
-    if len(sweeps) < 2:
-        return []
+def pairs(jobs: Sequence[Job], metric: Metric) -> list[dict[str, Any]]:
+    """Compare the first sweep with each other one: changes of a metric (second minus first), and of settings.
+
+    Of an accuracy, the change is that of the error rate.
+    """
     return [
         {
-            "first": sweeps[0]["label"],
-            "second": sweep["label"],
+            "first": comparison.first,
+            "second": comparison.second,
             "count": len(comparison.pairs),
             "pairs": comparison.pairs.head(MAX_PAIRS).to_numpy().tolist(),
             "mean": comparison.difference.mean,
-            "interval": [comparison.difference.low, comparison.difference.high],
+            "interval": list(comparison.interval),
             "changes": comparison.changes.to_numpy().tolist(),
         }
-        for sweep, comparison in zip(sweeps[1:], side_by_side(jobs), strict=True)
+        for comparison in side_by_side(jobs, metric)
     ]

@@ -10,7 +10,7 @@ from mnist_resnet.comparing.changes import BASE_NAMES, Change, changes, short_na
 from mnist_resnet.comparing.comparisons import Answer, answers
 from mnist_resnet.comparing.effects import Effect, correct, interactions, spell_out
 from mnist_resnet.comparing.effects import effects as factor_effects
-from mnist_resnet.comparing.factors import other_factors, varying_factors
+from mnist_resnet.comparing.factors import other_factors, unlisted_factors, varying_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
 from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
@@ -148,9 +148,7 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
         found for factor in few_levels for found in factor_effects(frame, factor, other_factors(frame, factor), metric)
     ]
     count = sum(steps[first] * steps[second] for first, second in combinations(few_levels, 2))
-    rest = (
-        [factor for factor in varying_factors(frame) if factor not in (*few_levels, "experiment")] if few_levels else []
-    )
+    rest = unlisted_factors(frame, few_levels) if few_levels else []
     together = interactions(frame, few_levels, metric, rest) if count <= MAX_INTERACTIONS else []
     listed = correct(spell_out([found for found in [*alone, *together] if found.seeds]))
     return {

@@ -1,13 +1,13 @@
 // Comparison of sweeps: paired configs, and what changed.
 function pairsTable(pair) {
+  const { what, unit, factor } = data.effect_unit;
+  const value = metricText({ share: factor === 100 });
   const visible = new Set(shown.map((number) => jobs[number].name));
-  const rows = pair.pairs.filter(([name]) => visible.has(name)).map(([name, first, second, difference]) => [
-    name,
-    percent(first),
-    percent(second),
-    signed(difference == null ? null : 100 * difference),
-  ]);
-  return plainTable([words("config"), ...heads(pair.first, pair.second, "change of error, points")], rows);
+  const rows = pair.pairs
+    .filter(([name]) => visible.has(name))
+    .map(([name, first, second, difference]) => [name, value(first), value(second), effectText(difference)]);
+  const changed = ["change of", [what, unit].filter(Boolean).join(", ")].join(" ");
+  return plainTable([words("config"), ...heads(pair.first, pair.second, changed)], rows);
 }
 
 // The pairs whose run of the first sweep, or one of the same name, is shown.
@@ -20,9 +20,10 @@ function shownPairs(pair) {
 
 function differenceText(pair) {
   if (!pair.count) return "No job completed in both, alike in all that they share.";
-  const share = (end) => (end == null ? null : 100 * end);
-  const mean = `${plural(pair.count, "job")} completed in both. The test error changed by ${signed(share(pair.mean))} percentage points on average`;
-  return pair.interval[0] == null ? `${mean}.` : `${mean}, 95 % interval ${between(pair.interval.map(share), signed)}.`;
+  const { what, unit } = data.effect_unit;
+  const inUnit = unit === "points" ? " percentage points" : unit && ` ${unit}`;
+  const mean = `${plural(pair.count, "job")} completed in both. The ${what} changed by ${effectText(pair.mean)}${inUnit} on average`;
+  return pair.interval[0] == null ? `${mean}.` : `${mean}, 95 % interval ${between(pair.interval, effectText)}.`;
 }
 
 function showSweeps() {
