@@ -287,6 +287,10 @@ def test_filter_acts_on_means_and_spread_of_a_study_of_variance(browser: Chrome,
     mean = frame[frame["seeds.init"] < 3]["test_accuracy"].mean()
     assert group.startswith(f"stem7x7 2 {100 * mean:.2f} "), "without the runs of one source"
     assert {line.split()[0] for line in lines("spread")} == {"model=stem7x7"}
+    type_filter(browser, "init > 0")
+    lines("explore")
+    (importance,) = browser.find_elements(By.CSS_SELECTOR, "#explore [aria-label^='Importance']")
+    assert "seeds." not in str(importance.get_attribute("aria-label")), "one source at a time is no factorial"
     assert "also of those that the filter hides" in browser.find_element(By.ID, "spread").text
 
 
@@ -492,6 +496,23 @@ def test_of_keys_typed_at_once_the_last_one_is_drawn(browser: Chrome) -> None:
     settle(browser)
     assert 0 < browser.execute_script("return drawings") <= visible
     assert [row.text.split()[0] for row in browser.find_elements(By.CSS_SELECTOR, "#curves tbody tr")] == ["0.02"]
+    script = """
+        drawings = 0;
+        const field = document.querySelector("#filters input");
+        field.value += ", seed > 0, colour = 1";
+        field.dispatchEvent(new Event("input"));"""
+    browser.execute_script(script)
+    settle(browser)
+    assert browser.execute_script("return drawings") == 0, "the same runs are left"
+    assert "nothing is named “colour”" in browser.find_element(By.ID, "count").text
+
+
+def test_names_at_marks_lie_over_no_other_name_or_mark(browser: Chrome) -> None:
+    script = "return placesOfNames(arguments[0], arguments[1], [400, 300])"
+    marks = [[100, 100], [112, 100], [395, 150], *[[200, 250]] * 5]
+    places = browser.execute_script(script, marks, ["a name of a group"] * len(marks))
+    assert places[:3] == ["top center", "bottom center", "middle left"]
+    assert sorted(map(str, places[3:])) == ["None", "bottom center", "middle left", "middle right", "top center"]
 
 
 def test_search_shows_its_history_with_pruned_trials_and_its_space(browser: Chrome, tmp_path: Path) -> None:

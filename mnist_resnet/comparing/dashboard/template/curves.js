@@ -13,10 +13,13 @@ const METRICS = {
 const LONG_BANDS = { range: "lowest to highest run", half: "middle half of the runs", none: "none" };
 const isError = (metric) => ["test_accuracy", "train_accuracy", "val_accuracy"].includes(metric);
 
-// The factors that group the curves: those chosen, else the first that has few levels or can be cut into ranges.
+// The factors that group the curves: those chosen, else the first that has few levels or can be cut into ranges. Seeds
+// of single sources are varied one at a time, so that a level of one of them is no group.
 function grouping() {
   if (view.by) return view.by.filter((index) => factors[index]);
-  const first = factors.findIndex((factor) => factor.levels.length <= MOST_CURVES || factor.numeric);
+  const first = factors.findIndex(
+    ({ key, levels, numeric }) => !key.startsWith("seeds.") && (levels.length <= MOST_CURVES || numeric),
+  );
   return first < 0 ? [] : [first];
 }
 
@@ -160,7 +163,7 @@ function showLegend(place, drawn, count, metric) {
   const half = view.band === "half";
   const ends = half ? ["lower quartile", "upper quartile"] : ["lowest", "highest"];
   const heads = several ? ["runs at the last epoch", "mean there", ...ends] : ["last epoch"];
-  const by = view.curves ? "run" : grouping().map((index) => factors[index].key).join(", ");
+  const by = view.curves ? "run" : grouping().map((index) => factors[index].key).join(", ") || "runs";
   place.replaceChildren(
     drawn.length
       ? plainTable([{ head: by }, ...heads.map((head) => ({ head, number: true }))], rows)

@@ -75,15 +75,18 @@ function writeAddress() {
 let shown = [];
 const listeners = [];
 
-// Calls `act` when one of these fields of the view changes; "shown" stands for all filters together.
+// Calls `act` when one of these fields of the view changes; "filtered" stands for any filter, "shown" for the runs that
+// are left: most keys of a condition leave the same ones.
 const listen = (fields, act) => listeners.push({ fields, act });
 
 function setView(change) {
   Object.assign(view, change);
   const fields = Object.keys(change);
   if (fields.some((name) => FILTERS.includes(name) || (name === "picked" && view.only))) {
+    const before = shown;
     filterJobs();
-    fields.push("shown");
+    const isSame = shown.length === before.length && shown.every((number, index) => number === before[index]);
+    fields.push("filtered", ...(isSame ? [] : ["shown"]));
   }
   writeAddress();
   for (const listener of listeners) if (listener.fields.some((name) => fields.includes(name))) listener.act();

@@ -243,7 +243,7 @@ function importances() {
   // errors, losses and times differ by factors
   const scale = values.every((value) => value > 0) ? values.map(Math.log) : values;
   return quantities
-    .filter(isFactor)
+    .filter((item) => isFactor(item) && !item.key.startsWith("seeds.")) // varied one at a time: see “Spread between seeds”
     .map((item) => [item.name, importance(item, numbers, scale)])
     .filter(([, share]) => share != null)
     .sort(([, a], [, b]) => b - a);
@@ -304,26 +304,24 @@ function showExplore() {
   const kind = () => (view.plot === "contour" && numericFactors().length < 2 ? "scatter" : view.plot);
   const figure = plot(() => (makers[kind()] ?? scatterPlot)());
   const controls = element("div", { class: "controls" }, exploreControls());
-  const bars = element("div");
-  const figureOf = (found) => plot(() => importancePlot(found));
+  let found = [];
+  const importancePart = element(
+    "div",
+    { hidden: true },
+    element("h3", {}, "Importance"),
+    plot(() => importancePlot(found)),
+    element(
+      "p",
+      { class: "quiet" },
+      "The share of the variance between the shown runs that completed which lies between a factor's levels, each factor alone, less what chance would give. Shares of factors that act together may add up to more or less than 100 %.",
+    ),
+  );
   const fillBars = () => {
-    const found = importances();
-    for (const old of bars.querySelectorAll(".plot")) forget(old);
-    bars.replaceChildren(
-      ...(found.length
-        ? [
-            element("h3", {}, "Importance"),
-            figureOf(found),
-            element(
-              "p",
-              { class: "quiet" },
-              "The share of the variance between the shown runs that completed which lies between a factor's levels, each factor alone, less what chance would give. Shares of factors that act together may add up to more or less than 100 %.",
-            ),
-          ]
-        : []),
-    );
+    found = importances();
+    importancePart.hidden = !found.length;
+    if (found.length) importancePart.querySelector(".plot").redraw();
   };
-  whenSeen(bars, fillBars);
+  const bars = whenSeen(element("div", {}, importancePart), fillBars);
   const hasPartial = jobs.some(
     (job, number) => !isCompleted(number) && results.some((item) => item.key !== "trial" && item.value(job) != null),
   );

@@ -172,5 +172,5 @@ function showParallel() {
       "One line per run; runs that have not completed are left out. Drag along an axis to show only the runs in that range, on all of the page; click it to show all again. The filter above the table does the same by keyboard: test error < 2. Axes of results that are never negative are logarithmic; colours go from blue (low) to orange (high).",
     ),
   );
-  listen(["shown", "shade"], inner.redraw);
+  listen(["shown", "shade", "ranges"], inner.redraw);
 }

@@ -184,8 +184,10 @@ async function loadPlotly() {
 async function draw(place, make) {
   await (library ??= loadPlotly());
   if (!fillers.has(place)) return; // its dialog was closed meanwhile
-  const { description, ...made } = make();
+  const { description, ...made } = make(place.clientWidth);
   const { traces, layout: plotLayout } = withPictures(made.traces, made.layout, place.clientWidth);
+  await nextTask(); // keys and clicks are taken between the two halves of the work
+  if (!fillers.has(place) || waiting.has(place)) return; // it is drawn anew in any case
   place.setAttribute("aria-label", description);
   const name = description.replace(/\W+/g, "-").slice(0, 60);
   const config = {
@@ -197,6 +199,8 @@ async function draw(place, make) {
   place.style.height = `${plotLayout.height}px`;
   await Plotly.react(place, traces, plotLayout, config);
 }
+
+const nextTask = () => new Promise((resolve) => setTimeout(resolve));
 
 // Returns an element for a plot; `make` returns {traces, layout, description}.
 function plot(make, attributes = {}) {

@@ -56,15 +56,21 @@ function partOf(group, numbers) {
 const hasTimes = (group) => group.test_accuracy?.mean != null && group.training_seconds?.mean != null;
 const hasAccuracy = (group) => group.test_accuracy?.mean != null;
 const MOST_LABELS = 16;
+const TIMES_HEIGHT = 420; // in CSS pixels
 
 function groupName(group) {
   const longName = group.levels.map((name, index) => `${leaf(factors[groupKeys[index]].key)}=${name}`).join(", ") || "all";
   return group.short ? (group.short.length === 1 ? `${group.short}: ${longName}` : group.short) : longName;
 }
 
-// Names of groups with just the factors in which they differ from each other.
+// Names of groups with just the factors in which they differ from each other; a sweep's name is none where a setting
+// tells the sweeps apart.
 function tellingNames(groups) {
-  const telling = groupKeys.flatMap((_, index) => (new Set(groups.map(({ levels }) => levels[index])).size > 1 ? [index] : []));
+  const count = (...indices) => new Set(groups.map(({ levels }) => JSON.stringify(indices.map((index) => levels[index])))).size;
+  const differing = groupKeys.flatMap((_, index) => (count(index) > 1 ? [index] : []));
+  const isSaid = (index) =>
+    differing.some((other) => other !== index && count(other) === count(index) && count(other, index) === count(index));
+  const telling = differing.filter((index) => factors[groupKeys[index]].key !== "sweep" || !isSaid(index));
   return groups.map((group) =>
     group.short || !telling.length
       ? groupName(group)
@@ -72,8 +78,27 @@ function tellingNames(groups) {
   );
 }
 
+// Where each mark's name stands, so that none lies over another name or mark; null for one without room.
+function placesOfNames(marks, names, [width, height]) {
+  const taken = marks.map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]);
+  const isFree = (box) => taken.every((other) => box[0] >= other[2] || other[0] >= box[2] || box[1] >= other[3] || other[1] >= box[3]);
+  const isInside = ([left, top, right, bottom]) => left >= 0 && top >= 0 && right <= width && bottom <= height;
+  return marks.map(([x, y], index) => {
+    const [half, high, off] = [3 * names[index].length, 12, 7];
+    const boxes = [
+      ["top center", [x - half, y - off - high, x + half, y - off]],
+      ["bottom center", [x - half, y + off, x + half, y + off + high]],
+      ["middle right", [x + off, y - high / 2, x + off + 2 * half, y + high / 2]],
+      ["middle left", [x - off - 2 * half, y - high / 2, x - off, y + high / 2]],
+    ];
+    const found = boxes.find(([, box]) => isInside(box) && isFree(box));
+    if (found) taken.push(found[1]);
+    return found ? found[0] : null;
+  });
+}
+
 // Accuracy against training time for each group of seeds, with the group's name at its mark while there are few.
-function timesPlot() {
+function timesPlot(width) {
   const groups = shownGroups().filter(hasTimes);
   const names = groups.map(groupName);
   const labels = distinctlyCut(tellingNames(groups), 28);
@@ -87,16 +112,31 @@ function timesPlot() {
     width: 3,
   });
   const seconds = groups.map((group) => group.training_seconds.mean);
+  const accuracies = groups.map((group) => 100 * group.test_accuracy.mean);
+  const reach = (metric, factor) =>
+    groups.flatMap(({ [metric]: { mean, low, high } }) => [mean, low ?? mean, high ?? mean].map((end) => factor * end));
+  const [across, up] = [reach("training_seconds", 1), reach("test_accuracy", 100)];
+  const axes = [
+    valueAxis(across, spansDecades(across), { title: { text: "training, seconds" } }),
+    valueAxis(up, false, { title: { text: "test accuracy, %" } }),
+  ];
+  const size = [width - ROUND_PLOTS.width, TIMES_HEIGHT - ROUND_PLOTS.height];
+  const [right, top] = axes.map(({ type, range: [from, to] }) => (value) => ((type === "log" ? Math.log10(value) : value) - from) / (to - from));
+  const places = placesOfNames(
+    seconds.map((x, index) => [right(x) * size[0], (1 - top(accuracies[index])) * size[1]]),
+    labels,
+    size,
+  );
   return {
     traces: [
       {
         x: seconds,
-        y: groups.map((group) => 100 * group.test_accuracy.mean),
+        y: accuracies,
         error_x: bars("training_seconds", 1),
         error_y: bars("test_accuracy", 100),
-        text: labels.map(inert),
+        text: labels.map((label, index) => (places[index] ? inert(label) : "")),
         customdata: names.map(inert),
-        textposition: "top center",
+        textposition: places.map((place) => place ?? "top center"),
         textfont: { size: 10 },
         type: "scatter",
         mode: groups.length <= MOST_LABELS ? "markers+text" : "markers",
@@ -105,14 +145,10 @@ function timesPlot() {
       },
     ],
     layout: layout({
-      height: 420,
+      height: TIMES_HEIGHT,
       hovermode: "closest",
-      xaxis: valueAxis(
-        groups.flatMap(({ training_seconds: { mean, low, high } }) => [mean, low ?? mean, high ?? mean]),
-        spansDecades(seconds),
-        { title: { text: "training, seconds" } },
-      ),
-      yaxis: axis({ title: { text: "test accuracy, %" } }),
+      xaxis: axes[0],
+      yaxis: axes[1],
     }),
     description: "Test accuracy against seconds of training: mean of each group with 95 % intervals",
   };
@@ -512,7 +548,7 @@ function fillEffects(place) {
       .join(", ")}.`;
   const tested = [...data.effects.alone, ...data.effects.together, ...data.changes.map(({ metric }) => metric)];
   const pairing =
-    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation.";
+    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. Intervals are cut at what is possible, such as an error rate of 0.";
   const meaning = tested.some(({ p }) => isNumber(p))
     ? "An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken."
     : "None of these is tested: that takes two seeds or more whose changes differ (seed=1,2,3).";

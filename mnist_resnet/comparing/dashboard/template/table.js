@@ -130,7 +130,6 @@ function fillTable() {
   const body = document.querySelector("#table tbody");
   body.replaceChildren(...order.slice(0, rowsAtMost).map(row));
   if (body.firstChild) body.firstChild.querySelector(".name").tabIndex = 0;
-  showCount();
   const more = order.length - Math.min(order.length, rowsAtMost);
   const all = () => {
     rowsAtMost = rowsAtMost === ROWS_AT_ONCE ? 10 * ROWS_AT_ONCE : Infinity;
@@ -272,12 +271,14 @@ function showTable() {
   const fill = () => {
     fillHead();
     fillTable();
-    showChips();
   };
   fill();
+  showCount();
+  showChips();
   listen(["shown", "sort", "hidden"], fill);
+  listen(["filtered"], showCount);
+  listen(["filtered", "picked"], showChips);
   listen(["picked"], () => {
-    showChips();
     for (const line of body.children)
       line.querySelector("input").checked = view.picked.includes(Number(line.dataset.number));
   });
