@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mnist_resnet.comparing.changes import changes, short_names
+from mnist_resnet.comparing.dashboard.page_data import page_data
+from mnist_resnet.comparing.dashboard.static_view import static_view
 from mnist_resnet.comparing.figures import write_figures
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
@@ -132,3 +134,7 @@ def test_change_is_listed_in_one_table_alone(tmp_path: Path) -> None:
     listed = sections["Effects"].table
     assert len(listed) == 0 or all("×" in change for change in listed["change"])
     assert "Each change that can be told is under “One change at a time”." in sections["Effects"].lines
+    data = page_data([tmp_path])
+    assert data["effects"]["alone"] == []
+    assert len(data["changes"]) == len(sections["One change at a time"].table)
+    assert "A: schedule: linear → constant" in static_view(data)

@@ -658,6 +658,16 @@ def test_narrow_window_does_not_scroll_sideways(browser: Chrome, page: Path) -> 
     assert browser.execute_script("return document.getElementById('run').scrollWidth") <= 360
 
 
+def test_page_before_any_run_has_reported_has_no_empty_plot(browser: Chrome, tmp_path: Path) -> None:
+    queued = SyntheticSweep(statuses=dict.fromkeys(range(12)), claims=[CLAIM], predictions=False)
+    load(browser, write_page(tmp_path / "queued", queued))
+    browser.execute_script("document.getElementById('claims').scrollIntoView()")
+    settle(browser)
+    assert "0 of 3" in browser.find_element(By.ID, "claims").text
+    assert "No run has reported anything yet" in browser.find_element(By.ID, "curves").text
+    assert browser.find_elements(By.CSS_SELECTOR, ".plot") == []
+
+
 def test_two_sweeps_are_shown_side_by_side(browser: Chrome, page: Path) -> None:
     load(browser, page.parent / "both.html")
     section = browser.find_element(By.ID, "sweeps").text

@@ -44,6 +44,7 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
     numbers = {id(job): number for number, job in enumerate(jobs)}
     sweeps = describe_sweeps(jobs, labels)
     misread, unreadable_predictions = mistakes(jobs)
+    changed = one_at_a_time(judged_frame)
     answered, unusable_questions = questions(judged)
     shared = shared_values(frame) if jobs else {}
     return {
@@ -66,9 +67,9 @@ def page_data(folders: Sequence[Path]) -> dict[str, Any]:
         "spread": spread_tables(jobs, frame),
         "claims": claims(jobs),
         "questions": answered,
-        "effects": effects(judged_frame),
+        "effects": effects(judged_frame, one_by_one=bool(changed)),
         "effect_unit": effect_unit(frame),
-        "changes": one_at_a_time(judged_frame),
+        "changes": changed,
         "search": search(jobs),
         "front": front(jobs),
         "space": space(jobs),

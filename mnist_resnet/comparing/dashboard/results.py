@@ -133,10 +133,11 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def effects(frame: pd.DataFrame) -> dict[str, Any]:
+def effects(frame: pd.DataFrame, one_by_one: bool = False) -> dict[str, Any]:
     """Return the effects on the test error of single factors (`alone`) and the interactions of two (`together`).
 
-    `unpaired` names factors that never change alone, `left_out` those with more than `MAX_LEVELS` levels.
+    `unpaired` names factors that never change alone, `left_out` those with more than `MAX_LEVELS` levels. `one_by_one`
+    says that `one_at_a_time` lists every change of a single factor already.
     """
     factors = (
         [factor for factor in varying_factors(frame) if factor not in ("experiment", "sweep")] if len(frame) else []
@@ -150,7 +151,7 @@ def effects(frame: pd.DataFrame) -> dict[str, Any]:
     count = sum(steps[first] * steps[second] for first, second in combinations(few_levels, 2))
     rest = unlisted_factors(frame, few_levels) if few_levels else []
     together = interactions(frame, few_levels, metric, rest) if count <= MAX_INTERACTIONS else []
-    listed = correct(spell_out([found for found in [*alone, *together] if found.seeds]))
+    listed = correct(spell_out([found for found in [*([] if one_by_one else alone), *together] if found.seeds]))
     return {
         "alone": [_effect(found) for found in listed if len(found.factors) == 1],
         "together": [_effect(found) for found in listed if len(found.factors) == 2],

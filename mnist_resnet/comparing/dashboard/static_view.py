@@ -36,7 +36,7 @@ def static_view(data: Mapping[str, Any]) -> str:
         _runs(data),
         _curves(data),
         _claims(data["claims"]),
-        _effects(data["effects"]["alone"], data["effect_unit"]),
+        _effects(data),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -70,11 +70,14 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     return _table("Claims against measurement", ["runs", "claim", "n", "verdict"], rows) if rows else ""
 
 
-def _effects(effects: Sequence[Mapping[str, Any]], unit: Mapping[str, Any]) -> str:
+def _effects(data: Mapping[str, Any]) -> str:
     """Return a table and a picture of the effects on the first metric, or on its error."""
+    unit = data["effect_unit"]
+    listed = [("", effect) for effect in data["effects"]["alone"]]
+    listed += [(f"{change['base']}: ", change["metric"]) for change in data["changes"]]
     named = [
-        (f"{effect['factors'][0]}: {' → '.join(effect['levels'][0])}{_where(effect)}", effect)
-        for effect in effects
+        (f"{base}{effect['factors'][0]}: {' → '.join(effect['levels'][0])}{_where(effect)}", effect)
+        for base, effect in listed
         if _finite([effect["mean"]])
     ]
     if not named:

@@ -1,6 +1,7 @@
 // Training curves: mean and range of the shown runs for each level of some factors, or a curve for each run.
 const MOST_CURVES = 12;
 const BINS = 4;
+const UNFINISHED = ["queued", "running", "interrupted"];
 const METRICS = {
   test_accuracy: "error on test images, %",
   train_accuracy: "error on training images, %",
@@ -191,7 +192,11 @@ function groupingChoice() {
 }
 
 function showCurves() {
-  if (!Object.values(data.curves).some((runs) => runs.some((epochs) => epochs.length))) return;
+  if (!Object.values(data.curves).some((runs) => runs.some((epochs) => epochs.length))) {
+    if (jobs.some(({ status }) => UNFINISHED.includes(status)))
+      unhide("curves").append(element("p", {}, "No run has reported anything yet: curves begin with the first epoch."));
+    return;
+  }
   const place = unhide("curves");
   const legend = element("div");
   const figure = plot(() => curvesPlot(legend));

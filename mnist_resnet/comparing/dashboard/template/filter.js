@@ -15,7 +15,7 @@ const RESULTS = [
     (job) => (share ? scaled(job[name]) : job[name]),
   ]),
   ["seconds", "time, s", (job) => job.seconds],
-  ["epochs", "epochs", (job) => job.done],
+  ["epochs", "epochs", (job) => job.done || null],
   ["trial", "number of the run", (job) => job.index],
 ];
 const scaled = (share) => (share == null ? null : Number((100 * share).toPrecision(6)));

@@ -284,7 +284,7 @@ function claimsPlot(claims) {
         line: { width: 3, color: colour("c0") },
       }),
       marks("claimed", stated, { color: colour("c1"), size: 11, symbol: "diamond" }),
-    ],
+    ].filter(({ x }) => x.some(isNumber)),
     layout: layout({
       height: Math.max(HEIGHT_OF_FEW_CLAIMS, 150 + labels.height),
       annotations: labels.annotations,
@@ -374,7 +374,8 @@ function fillClaims(place) {
   for (const old of place.querySelectorAll(".plot")) forget(old);
   const visible = new Set(shown);
   const claims = data.claims.filter(({ members }) => members.some((number) => visible.has(number)));
-  const drawable = claims.filter((claim) => claim.accuracy && (claim.n || claim.value != null));
+  const measured = claims.some((claim) => claim.accuracy && claim.n);
+  const drawable = claims.filter((claim) => measured && claim.accuracy && (claim.n || claim.value != null));
   const part = (condition, ...content) => (condition ? content : []);
   place.replaceChildren(
     ...part(claims.length < data.claims.length, element("p", {}, `${claims.length} of ${data.claims.length} claims are about shown runs.`)),
@@ -422,6 +423,7 @@ function showClaims() {
 const effectHead = [data.effect_unit.what, data.effect_unit.unit].filter(Boolean).join(", ");
 
 const effectName = (effect) =>
+  (effect.base ? `${effect.base}: ` : "") +
   effect.factors
     .map((factor, index) => `${factor}: ${effect.levels[index][0]} → ${effect.levels[index][1]}`)
     .join(" × ") + (effect.where ? `, where ${effect.where}` : "");
@@ -535,6 +537,7 @@ function fillEffects(place) {
   const { unpaired, left_out: leftOut } = data.effects;
   const [alone, together] = [data.effects.alone, data.effects.together].map((effects) => effects.filter(isAboutShown));
   const changes = data.changes.filter(({ metric }) => isAboutShown(metric));
+  const drawn = [...alone, ...changes.map(({ base, metric }) => ({ ...metric, base }))].filter(({ mean }) => isNumber(mean));
   const columns = (head) => [
     prose(head),
     prose("effect"),
@@ -548,17 +551,17 @@ function fillEffects(place) {
       .join(", ")}.`;
   const tested = [...data.effects.alone, ...data.effects.together, ...data.changes.map(({ metric }) => metric)];
   const pairing =
-    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation. Intervals are cut at what is possible, such as an error rate of 0.";
+    "Runs are paired by seed and by the levels of all other factors; each seed's mean over those cells is one observation.";
   const meaning = tested.some(({ p }) => isNumber(p))
-    ? "An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken."
+    ? "An effect counts as shown if its p value, corrected for the number of effects (Holm), is below 0.05; where cells disagree or the design has holes, each is listed and no average is taken. Intervals are cut at what is possible, such as an error rate of 0."
     : "None of these is tested: that takes two seeds or more whose changes differ (seed=1,2,3).";
   place.replaceChildren(
     ...part(isFiltered(), element("p", {}, `Effects between levels that the shown runs have. ${ALL_RUNS}`)),
     ...part(
-      alone.length,
-      plot(() => effectsPlot(alone)),
-      plainTable(columns("factor"), alone.map(effectRow)),
+      drawn.length,
+      plot(() => effectsPlot(drawn)),
     ),
+    ...part(alone.length, plainTable(columns("factor"), alone.map(effectRow))),
     ...part(
       changes.length,
       element("h3", {}, "One change at a time"),
@@ -570,7 +573,7 @@ function fillEffects(place) {
       element("h3", {}, "Two factors together"),
       plainTable(columns("interaction"), together.map(effectRow)),
     ),
-    ...part(data.effects.alone.length, element("p", { class: "quiet" }, `${pairing} ${meaning}`)),
+    ...part(tested.some(({ mean }) => isNumber(mean)), element("p", { class: "quiet" }, `${pairing} ${meaning}`)),
     ...part(
       unpaired.length,
       element(
@@ -585,7 +588,7 @@ function fillEffects(place) {
 
 function showEffects() {
   const { alone, unpaired, left_out: leftOut } = data.effects;
-  if (!alone.length && !unpaired.length && !leftOut.length) return;
+  if (!alone.length && !data.changes.length && !unpaired.length && !leftOut.length) return;
   const place = unhide("effects");
   whenSeen(place, () => fillEffects(place));
   listen(["shown"], place.redraw);
