@@ -108,7 +108,8 @@ def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job]
     balanced = largest_balanced(differences)
     start = starts.reindex_like(balanced).to_numpy(dtype=float).mean() if balanced.size else float("nan")
     difference = spread(balanced.mean(axis="columns"))
-    low, high = np.clip(difference.interval, *(end - start for end in metric.ends)).tolist()
+    least, most = (end - start for end in metric.ends)
+    low, high = np.clip(difference.interval, least, most).tolist()
     return SideBySide(first, second, pairs[["name", "first", "second", "difference"]], difference, (low, high), changes)
 
 
