@@ -54,6 +54,7 @@ from mnist_resnet.sweeps.folder import (
 )
 from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
 from mnist_resnet.sweeps.hydra_job import refuse_hydra_job_settings
+from mnist_resnet.sweeps.public_launchers import check_public_launcher
 from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 from mnist_resnet.tracking.console import plain_console, show_log
@@ -241,6 +242,8 @@ def build_launcher(
     )
     if hasattr(launcher, "search"):
         refuse_hydra_job_settings(config, context, name)
+    else:
+        check_public_launcher(config)
     return launcher
 
 

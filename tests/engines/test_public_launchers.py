@@ -38,12 +38,16 @@ def assert_sweep(launch: Launch, reference: Path, code: int) -> None:
     assert all((folder / "sweep.json").exists() for folder in launch.folder.parent.iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["joblib", "submitit_local", "ray"])
-def test_two_jobs(name: str, sandbox: Sandbox, reference: Path) -> None:
+def skip_unless_installed(name: str) -> None:
     package = EXTRAS[name][0].replace("-", "_")
     if find_spec(f"hydra_plugins.{package}") is None:
         pytest.skip(f"{EXTRAS[name][0]} is not installed (pip install -e '.[{EXTRAS[name][1]}]')")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["joblib", "submitit_local", "ray"])
+def test_two_jobs(name: str, sandbox: Sandbox, reference: Path) -> None:
+    skip_unless_installed(name)
 
     def inside(*command: str) -> list[str]:
         # A Ray cluster started by the launcher would listen on the machine's network address.
@@ -126,3 +130,33 @@ def test_missing_engine_error_names_the_extra(
         f"error: hydra.launcher.engine={engine}: needs {package}, which is missing: pip install -e '.[{engine}]'\n"
     )
     assert (done.code, done.err) == (2, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "message"),
+    [
+        ("joblib", "hydra.launcher.n_jobs=0", "hydra/launcher=joblib: n_jobs == 0 in Parallel has no meaning"),
+        ("joblib", "hydra.launcher.prefer=x", "hydra/launcher=joblib: prefer=x is not a valid backend hint"),
+        ("joblib", "++hydra.launcher.foo=3", "hydra.launcher.foo: no such key; one of n_jobs, "),
+        ("submitit_local", "++hydra.launcher.foo=3", "hydra.launcher.foo: no such key; one of submitit_folder, "),
+        ("ray", "+hydra.launcher.ray.init.addres=x", "hydra.launcher.ray.init.addres: no such key; did you mean"),
+        ("ray", "+hydra.launcher.ray.remote.foo=3", "hydra/launcher=ray: Invalid option keyword foo"),
+    ],
+)
+def test_dry_run_refuses_what_a_launcher_would(
+    name: str,
+    setting: str,
+    message: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    skip_unless_installed(name)
+    before = [*sandbox.place.multirun.glob("*")]
+    words = ["-m", *sandbox.place.common, TWO, f"hydra/launcher={name}", "sweep.dry_run=true"]
+    planned = run_in_process(words, sandbox.place, monkeypatch, capfd)
+    assert (planned.code, planned.err) == (0, "")
+    refused = run_in_process([*words, setting], sandbox.place, monkeypatch, capfd)
+    assert refused.err.startswith(f"error: {message}")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert [*sandbox.place.multirun.glob("*")] == before
