@@ -56,12 +56,23 @@ def use_fused_optimizer(optimizer: Optimizer) -> None:
             group["fused"] = True
 
 
+def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a tensor with its elements in the order of a parameter's in memory: itself, or a copy.
+
+    The fused kernels for CPUs take this for granted of gradients and averages, and go wrong without a word where it is
+    not so (torch 2.14, see `findings/`).
+    """
+    if tensor.shape != parameter.shape or tensor.stride() == parameter.stride():
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
+
 @cache
 def _use_memory_order() -> None:
-    """Let the fused kernels work on channels-last weights on a CPU without copying them.
+    """Let the fused kernels work on channels-last weights on a CPU without a copy of the gradient.
 
-    They copy each tensor that isn't contiguous, and back (`FusedAdamKernel.cpp` of torch 2.14), which takes longer than
-    the update. With its dimensions in the order of memory, the same tensor is contiguous.
+    They copy a gradient that isn't contiguous, which takes longer than the update (torch 2.14). With its dimensions in
+    the order of memory, the same tensor is contiguous.
     """
     adam.adam = _in_memory_order(adam.adam)
     sgd.sgd = _in_memory_order(sgd.sgd)
@@ -69,21 +80,25 @@ def _use_memory_order() -> None:
 
 def _in_memory_order(update: Callable[..., None]) -> Callable[..., None]:
     @wraps(update)
-    def call(*lists: list[Tensor | None], **options: Any) -> None:
-        # What is missing is made in the shape of the others, as in the first step of SGD with momentum.
-        is_complete = all(tensor is not None for tensors in lists for tensor in tensors)
-        if options.get("fused") and is_complete:
-            lists = tuple(
-                [tensor if tensor is None else _memory_order(tensor) for tensor in tensors] for tensors in lists
-            )
+    def call(parameters: list[Tensor], gradients: list[Tensor], *states: list[Any], **options: Any) -> None:
+        lists = [parameters, gradients, *states]
+        if options.get("fused"):
+            lists[1] = list(map(laid_out_as, parameters, gradients))
+            # What is missing is made in the shape of the others, as in the first step of SGD with momentum.
+            if all(tensor is not None for state in states for tensor in state):
+                lists = list(map(_memory_order, lists))
         update(*lists, **options)
 
     return call
 
 
-def _memory_order(tensor: Tensor) -> Tensor:
-    """Return a view of a channels-last tensor on a CPU that is contiguous; others as they are."""
-    if tensor.device.type != "cpu" or tensor.dim() != 4 or tensor.is_contiguous():
-        return tensor
-    ordered = tensor.permute(0, 2, 3, 1)
-    return ordered if ordered.is_contiguous() else tensor
+def _memory_order(tensors: list[Tensor]) -> list[Tensor]:
+    """Return views of channels-last tensors on a CPU that are contiguous, and others as they are."""
+    return [
+        tensor.permute(0, 2, 3, 1) if tensor.device.type == "cpu" and _is_channels_last(tensor) else tensor
+        for tensor in tensors
+    ]
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.permute(0, 2, 3, 1).is_contiguous()

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from mnist_resnet.training.memory_format import laid_out_as
+
 CASTABLE = (Tensor, dict, list, tuple, int, float, complex, type(None))
 """Types that PyTorch's `load_state_dict` can copy; it takes a string or a NumPy array for a list of values."""
 
@@ -15,7 +17,7 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load what `state_dict` returned, with the types and dtypes that it has.
 
     PyTorch casts the tensors in a parameter's state to the parameter's dtype, which changes masks, counts and float64
-    moments.
+    moments; and it keeps the order in memory that they were saved in, which may be another device's.
     """
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
         optimizer.load_state_dict(state)
@@ -27,7 +29,8 @@ def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
         loaded = optimizer.state.get(parameter, {})
         for key, saved in state["state"].get(number, {}).items():
             if key in loaded and key != "step":  # PyTorch has the step count where the optimiser wants it
-                loaded[key] = _as_saved(saved, loaded[key], parameter.device)
+                value = _as_saved(saved, loaded[key], parameter.device)
+                loaded[key] = laid_out_as(parameter, value) if isinstance(value, Tensor) else value
 
 
 def _castable(state: Any) -> Any:
