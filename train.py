@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from mnist_resnet.config import hydra_internals, hydra_versions
 from mnist_resnet.config.python_values import from_python
+from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
 from mnist_resnet.errors import Refused, UsageError
 
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
@@ -37,6 +38,7 @@ def main() -> None:
     warnings.filterwarnings("error", r"\s*Running Hydra app with --multirun", UserWarning)
     warnings.filterwarnings("error", r"Callback NoneType\.", UserWarning)
     try:
+        refuse_beside_rerun(sys.argv[1:])
         train()
         sys.stdout.flush()
     except BrokenPipeError:
@@ -55,7 +57,7 @@ def main() -> None:
 def _exit_with(error: Exception) -> NoReturn:
     from mnist_resnet.config.hydra_errors import user_message
 
-    message = user_message(error)
+    message = rerun_fault(error) or user_message(error)
     if message is None or SHOW_TRACEBACK:
         raise error
     print(f"error: {message}", file=sys.stderr)

@@ -54,6 +54,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
     from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
     from mnist_resnet.config.missing_values import asked_values, refuse_unanswered
+    from mnist_resnet.config.rerun import is_rerun
     from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
     from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.validation_errors import as_typed
@@ -61,7 +62,8 @@ def _checked_job(config: DictConfig) -> JobSpec:
     from mnist_resnet.sweeps.added_seeds import refuse_without_added_seeds
 
     overrides = typed_overrides(config, "task")
-    refuse_repeated_keys(override.partition("=")[0] for override in [*overrides, *typed_overrides(config, "hydra")])
+    if not is_rerun():
+        refuse_repeated_keys(one.partition("=")[0] for one in [*overrides, *typed_overrides(config, "hydra")])
     refuse_search_settings(overrides)
     if config.sweep.get("seeds") != "auto":
         refuse_without_added_seeds(overrides)

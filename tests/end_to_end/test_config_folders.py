@@ -1,6 +1,7 @@
 """Faults in the files of a user's own config folder end with one line that names the file, and exit code 2."""
 
 import json
+import pickle
 import shlex
 from pathlib import Path
 from typing import Any
@@ -533,10 +534,39 @@ def test_finished_run_is_not_called_completed_again(commands: Commands) -> None:
 def test_rerun_of_a_finished_job_says_that_nothing_was_run(commands: Commands) -> None:
     callback = "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
     assert commands.run(f"hydra.run.dir=here {callback}").code == 0
-    arguments = ["--experimental-rerun", "here/.hydra/config.pickle"]
-    with pytest.warns(UserWarning, match="Experimental rerun"):
-        again = run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
+    again = rerun(commands, "here/.hydra/config.pickle")
     assert again.out.startswith("completed before, so nothing was run: ")
+    assert again.err == ""
+
+
+@pytest.mark.skipif(not SINCE_1_4, reason="Hydra 1.3 reruns from a pickled config")
+def test_rerun_of_a_jobs_folder_takes_the_jobs_overrides(commands: Commands) -> None:
+    assert commands.run("hydra.run.dir=here seed=3").code == 0
+    assert rerun(commands, "here").out.startswith("completed before, so nothing was run: ")
+    assert rerun(commands, "here", "hydra.run.dir=there").code == 0
+    config = json.loads((commands.here.folder / "there" / "result.json").read_text())["config"]
+    assert config["seed"] == 3
+
+
+@pytest.mark.parametrize("what", ["nowhere", "a_folder", "no_config"])
+def test_rerun_of_something_else_is_refused(what: str, commands: Commands) -> None:
+    (commands.here.folder / "a_folder").mkdir()
+    (commands.here.folder / "no_config").write_bytes(pickle.dumps({"seed": 1}))
+    refused = rerun(commands, what)
+    assert refused.err.startswith(f"error: --experimental-rerun {what}: can't be read; name a ")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def test_rerun_ignores_nothing_beside_it(commands: Commands) -> None:
+    refused = rerun(commands, "here", "-m")
+    takes = "does not support --multirun" if SINCE_1_4 else "Hydra 1.3 takes nothing beside it; leave out -m"
+    assert takes in refused.err
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def rerun(commands: Commands, what: str, *beside: str) -> CommandResult:
+    arguments = ["--experimental-rerun", what, *beside]
+    return run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
 
 
 def test_hydras_launcher_sets_the_environment_of_jobs(commands: Commands) -> None:
