@@ -71,7 +71,7 @@ class ComponentState:
         for part in self._parts():
             if is_generator(part.value):
                 generators[part.path] = _generator_state(part.value)
-            elif _has_state(part.value) and not part.is_covered:
+            elif has_state(part.value) and not part.is_covered:
                 states[part.path] = part.value.state_dict()
             else:
                 continue
@@ -169,7 +169,7 @@ def _walk(part: Part, seen: set[int]) -> Iterator[Part]:
     if isinstance(value, nn.Module):
         for name, module in value.named_children():
             yield from _walk(Part(f"{part.path}.{name}", module, True), seen)
-    is_covered = part.is_covered or (_has_state(value) and not isinstance(value, nn.Module))
+    is_covered = part.is_covered or (has_state(value) and not isinstance(value, nn.Module))
     for name, inner in _attributes(value).items():
         below = is_covered and not isinstance(value, UNCOVERED_BELOW)
         yield from _walk(Part(f"{part.path}.{name}", inner, below), seen)
@@ -225,7 +225,7 @@ def _set_attribute(value: Any, name: str, content: Any) -> None:
 def _plain(part: Part) -> dict[str, Any]:
     """Return those attributes that are plain values, unless a `state_dict` speaks for the object."""
     value = part.value
-    is_own = isinstance(value, nn.Module | FunctionType) or not (part.is_covered or _has_state(value))
+    is_own = isinstance(value, nn.Module | FunctionType) or not (part.is_covered or has_state(value))
     if not is_own or isinstance(value, partial | MethodType) or not _has_attributes(value):
         return {}
     return {name: content for name, content in _attributes(value).items() if _is_plain(content)}
@@ -239,7 +239,8 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _has_state(value: Any) -> bool:
+def has_state(value: Any) -> bool:
+    """Return whether an object saves and restores its own state."""
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 

@@ -1,6 +1,7 @@
 """Evaluations of the network in training: loss, accuracy and metrics of a split, and log-probabilities."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,9 @@ from torch.nn.functional import log_softmax
 from mnist_resnet.data.split import AnySplit
 from mnist_resnet.data.targets import count_right, summed_loss
 from mnist_resnet.job_folder import Metrics
+from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.packed_state import NotRestorable
+from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.training.averaging import ImageAveraging
 from mnist_resnet.training.own_metrics import own_values
@@ -17,6 +21,32 @@ from mnist_resnet.training.training_run import Training
 MAX_EVALUATED = 500
 """Images that an evaluation passes through the network at once on a CPU. A layer of the report's network takes 100 KB
 for each of them in bf16, and three such tensors are needed at a time."""
+
+
+@contextmanager
+def undone_if_stopped(training: Training) -> Iterator[None]:
+    """Undo what an evaluation has changed if it is stopped: it is repeated when the job goes on.
+
+    A network may draw random numbers or count while it is evaluated.
+    """
+    models, device = (training.model, training.averaging.model), training.numerics.device
+    buffers = [(buffer, buffer.clone()) for model in models for buffer in model.buffers()]
+    random = random_states(device)
+    try:
+        restore = training.components.snapshot()
+    except NotRestorable:  # there are no checkpoints then
+        restore = _nothing
+    try:
+        yield
+    except Interrupted:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        restore()
+        set_random_states(random, device)
+        raise
+
+
+def _nothing() -> None: ...
 
 
 @torch.no_grad()

@@ -76,14 +76,22 @@ def _with_total(value: Any, total: int) -> Any:
 
 def _called(made: Any, optimizer: Optimizer, total: int) -> Any:
     """Call a schedule that still lacks its optimiser, and those among its arguments before it."""
-    if isinstance(made, list):
-        return [_called(inner, optimizer, total) for inner in made]
     if not isinstance(made, partial):
         return made
-    keywords = {key: _called(value, optimizer, total) for key, value in made.keywords.items()}
+    keywords = {key: _inner(value, optimizer, total) for key, value in made.keywords.items()}
     takes = inspect.signature(made.func).parameters
     if TOTAL_STEPS in takes and TOTAL_STEPS not in keywords:
         keywords[TOTAL_STEPS] = total
     if "optimizer" in takes:
         return made.func(*made.args, optimizer=optimizer, **keywords)
     return made.func(optimizer, *made.args, **keywords)
+
+
+def _inner(value: Any, optimizer: Optimizer, total: int) -> Any:
+    """Call a schedule among the arguments of one; other functions, such as the factors of LambdaLR, are arguments."""
+    if isinstance(value, list):
+        return [_inner(inner, optimizer, total) for inner in value]
+    if not isinstance(value, partial):
+        return value
+    is_schedule = {"optimizer", TOTAL_STEPS} & inspect.signature(value.func).parameters.keys()
+    return _called(value, optimizer, total) if is_schedule else value

@@ -17,7 +17,7 @@ from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.tracking.callback import Callback
 from mnist_resnet.training.async_metrics import AsyncMetrics
 from mnist_resnet.training.combined_optimizer import set_mode
-from mnist_resnet.training.evaluation import evaluate, prepare
+from mnist_resnet.training.evaluation import evaluate, prepare, undone_if_stopped
 from mnist_resnet.training.own_metrics import check_scales
 from mnist_resnet.training.training_run import Training
 
@@ -39,7 +39,8 @@ def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkp
     try:
         while training.epoch < training.config.epochs:
             train_epoch(training, callbacks, checkpoints, stop)
-            metrics = epoch_metrics(training, stop)
+            with undone_if_stopped(training):
+                metrics = epoch_metrics(training, stop)
             training.history.append(metrics)
             training.batch_losses.append(training.losses.cpu().clone())
             training.schedule_steps.epoch_ended(metrics)

@@ -13,9 +13,6 @@ from mnist_resnet.training.numerics import Numerics
 FUSED = (SGD, Adam, AdamW)
 """Optimisers with a fused kernel in PyTorch, on CPUs and CUDA."""
 
-TAKES_ROWS_ONLY = {"torch.optim.LBFGS"}
-"""Optimisers that flatten gradients by `view`, which fails on weights stored channels-last."""
-
 
 def use_channels_last(model: nn.Module, numerics: Numerics) -> None:
     """Store convolution weights channels-last where that is faster; PyTorch then lays out feature maps the same way.

@@ -19,13 +19,14 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
 from mnist_resnet.training.averaging import Averaging
-from mnist_resnet.training.component_state import ComponentState
+from mnist_resnet.training.component_state import ComponentState, has_state
 from mnist_resnet.training.components import building, on_device, trained_parameters, without_parameters
 from mnist_resnet.training.cuda_graph import Update
 from mnist_resnet.training.eager_optimizer import use_eager_optimizers
 from mnist_resnet.training.learning_rate import ScheduleSteps, build_schedule
-from mnist_resnet.training.memory_format import TAKES_ROWS_ONLY, use_channels_last, use_fused_optimizer
+from mnist_resnet.training.memory_format import use_channels_last, use_fused_optimizer
 from mnist_resnet.training.numerics import Numerics
+from mnist_resnet.training.optimizer import build_optimizer, takes_channels_last
 from mnist_resnet.training.optimizer_state import load_optimizer_state
 from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.parameter_groups import parameter_groups
@@ -94,16 +95,16 @@ class Training:
             self.model = _network(config).to(numerics.device)
             if any(map(is_lazy, self.model.parameters())):  # their shapes follow from the images
                 self.model.eval()(splits.train.batch(slice(0, 1))[0])
-        if config.optim.target not in TAKES_ROWS_ONLY:
+        use_eager_optimizers()
+        if takes_channels_last(config.optim):
             use_channels_last(self.model, numerics)
         with building("loss"):
             self.loss: LossFunction = on_device(build(config.loss.node()), numerics.device)
         trained = trained_parameters(self.model, self.loss, config.model.target)
         groups = config.optim.groups
         parameters = parameter_groups(trained, groups) if groups else [parameter for _, parameter in trained]
-        use_eager_optimizers()
         with building("optim"):
-            self.optimizer: Optimizer = build(config.optim.node())(parameters)
+            self.optimizer: Optimizer = build_optimizer(config.optim, parameters)
         use_fused_optimizer(self.optimizer)
         self.steps_per_epoch = -(-len(splits.train) // config.data.batch_size)
         total_steps = config.epochs * self.steps_per_epoch
@@ -130,7 +131,10 @@ class Training:
             with building("training.step"):
                 self.own_step = on_device(build(config.training.step.node()), numerics.device)
             others |= {"training.step": self.own_step}
-        self.components = ComponentState(own | others, covered=set(own), device=numerics.device)
+        # A schedule is only stepped, and need not have a state_dict.
+        self._has_schedule_state = has_state(self.schedule)
+        covered = set(own) - (set() if self._has_schedule_state else {"schedule"})
+        self.components = ComponentState(own | others, covered, device=numerics.device)
         self.metrics: dict[str, Any] = {}
         for name, node in config.training.metrics.items():
             with building(f"training.metrics.{name}"):
@@ -187,7 +191,7 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "schedule": self.schedule.state_dict() if self._has_schedule_state else {},
             "averaging": self.averaging.state_dict(),
             "components": self.components.state(),
             "random": random_states(self.numerics.device),
@@ -205,7 +209,8 @@ class Training:
         """Restore what `state` returned, possibly in another process."""
         self.model.load_state_dict(state["model"])
         load_optimizer_state(self.optimizer, state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        if self._has_schedule_state:
+            self.schedule.load_state_dict(state["schedule"])
         self.averaging.load_state_dict(state.get("averaging", {}))  # missing in checkpoints of older versions
         self.components.restore(state.get("components", {}))  # the same
         set_random_states(state["random"], self.numerics.device)

@@ -11,8 +11,8 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
+from torch.nn.functional import cross_entropy, dropout
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mnist_resnet.config.allowed_targets import allow
@@ -185,6 +185,46 @@ def fading(optimizer: Optimizer, total_steps: int) -> LambdaLR:
     return LambdaLR(optimizer, functools.partial(Fading().factor, 0.9))
 
 
+class Bare:
+    """A schedule that is none of PyTorch's, and has no `state_dict`."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer, self.steps = optimizer, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.01 / (1 + self.steps)
+
+
+def smaller(step: int, factor: float) -> float:
+    return float(factor**step)
+
+
+class Around(SGD):
+    """An optimiser that takes another one first, and parameters by name; it flattens weights by `view`."""
+
+    def __init__(self, optimizer: Callable[..., Optimizer], params: Any, lr: float, pull: float = 0.9) -> None:
+        super().__init__(params, lr)
+        self.inner, self.pull = optimizer(params, lr=lr), pull
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        self.inner.step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.view(-1).mul_(self.pull)
+
+
+class Unpaced(SGD):
+    """An optimiser without a learning rate."""
+
+    def __init__(self, parameters: Any, lr: float) -> None:
+        super().__init__(parameters, lr)
+        for group in self.param_groups:
+            del group["lr"]
+
+
 class Careful(Optimizer):
     """An optimiser whose state holds what PyTorch's own don't: tuples, a string, a mask, float64."""
 
@@ -228,6 +268,22 @@ KINDS: dict[str, dict[str, dict[str, Any]]] = {
     "schedule with a closure": {"schedule": {"_target_": f"{HERE}.drifting", "_partial_": True}},
     "schedule with a bound method": {"schedule": {"_target_": f"{HERE}.fading", "_partial_": True}},
     "NumPy float32 learning rates": {"schedule": {"_target_": f"{HERE}.float32_rate", "_partial_": True}},
+    "schedule without a state_dict": {"schedule": {"_target_": f"{HERE}.Bare", "_partial_": True}},
+    "factors of a schedule": {
+        "schedule": {
+            "_target_": "torch.optim.lr_scheduler.LambdaLR",
+            "_partial_": True,
+            "lr_lambda": {"_target_": f"{HERE}.smaller", "_partial_": True, "factor": 0.9},
+        }
+    },
+    "optimiser around another one": {
+        "optim": {
+            "_target_": f"{HERE}.Around",
+            "_partial_": True,
+            "lr": 0.01,
+            "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True},
+        }
+    },
     "optimiser with tuples": {"optim": {"_target_": f"{HERE}.Careful", "_partial_": True, "lr": 0.01}},
 }
 
@@ -249,6 +305,39 @@ def test_run_stopped_in_mid_epoch_ends_with_the_same_bits(kind: str, tmp_path: P
     assert differences(expected, resumed) == []
     one, other = (training.components.state() for training in (expected, resumed))
     assert different_tensors(one["states"], other["states"], "states") == []
+
+
+class Restless(nn.Module):
+    """A network that draws and counts whenever it is used: in evaluations, too."""
+
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output, self.calls, self.own = nn.Linear(28 * 28, 10), 0, random.Random(1)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen += 1
+        factor = 1 + 0.1 * (self.calls % 3) + 0.1 * (int(self.seen) % 5) + self.own.random()
+        return self.output(dropout(images.flatten(1) * factor, 0.3, training=True))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("count", [5, 7, 13])
+def test_a_stopped_evaluation_is_repeated_with_the_same_draws(count: int, tmp_path: Path) -> None:
+    config = with_own({"model": {"_target_": f"{HERE}.Restless"}})
+    with pytest.raises(Interrupted):
+        resume(config, tmp_path, AtCheck(count))
+    expected, resumed = trained(config), resume(config, tmp_path, Interrupt())
+    assert differences(expected, resumed) == []
+    assert expected.model.calls == resumed.model.calls
+
+
+def test_an_optimiser_without_a_learning_rate_is_refused() -> None:
+    config = with_own({"optim": {"_target_": f"{HERE}.Unpaced", "_partial_": True, "lr": 0.01}})
+    with pytest.raises(UsageError, match=r"^optim\._target_=.*Unpaced: its groups have no lr, the learning rate that"):
+        new_training(config)
 
 
 def test_state_of_a_component_matters_for_the_bits(tmp_path: Path) -> None:
