@@ -3,18 +3,21 @@
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mnist_resnet.comparing.changes import changes, short_names
-from mnist_resnet.comparing.effects import Effect, correct, effects, spell_out
-from mnist_resnet.comparing.factors import distinguishing_factors, other_factors, varying_factors
+from mnist_resnet.comparing.changes import Change, changes, short_names
+from mnist_resnet.comparing.effect_family import effect_family
+from mnist_resnet.comparing.effects import Effect
+from mnist_resnet.comparing.factors import distinguishing_factors
 from mnist_resnet.comparing.frame import epochs_frame, jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.reported import metric_of, summarised
-from mnist_resnet.comparing.statistics import grouped, seeds_summary
+from mnist_resnet.comparing.sources import judged_jobs
+from mnist_resnet.comparing.statistics import grouped, grouped_rows, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
@@ -86,26 +89,41 @@ def draw(jobs: Sequence[Job], by: Sequence[str] | None = None) -> Mapping[str, "
     Raises:
         UsageError: matplotlib is not installed.
     """
-    frame = jobs_frame(jobs)
-    factors = list(by) if by is not None else varying_factors(frame)
+    independent = judged_jobs(jobs)
+    frame = jobs_frame(independent)
     # one run has no interval to draw
     judged = [
-        judgement for judgement in judgements(jobs) if judgement.measured.n > 1 and judgement.claim.value is not None
+        judgement
+        for judgement in judgements(independent)
+        if judgement.measured.n > 1 and judgement.claim.value is not None
     ]
-    alone = [name for name in factors if name not in ("experiment", "sweep", "seed")]
     metric = next((name for name in summarised(frame) if frame[name].notna().any()), "seconds")
-    found = [effect for factor in alone for effect in effects(frame, factor, other_factors(frame, factor), metric)]
-    with_interval = [effect for effect in correct(spell_out(found)) if effect.low == effect.low]
+    groups = list(by) if by is not None else distinguishing_factors(frame)
+    with_interval = [effect for effect in _listed_effects(frame, metric, by) if effect.low == effect.low]
     figures = {}
     if any(job.history.epochs for job in jobs):
-        figures["curves"] = curves(jobs, factors if by is not None else distinguishing_factors(frame), metric)
+        figures["curves"] = curves(jobs, groups, metric)
     if judged:
         figures["claims"] = claims(judged)
-    if frame["training_seconds"].notna().any():
-        figures["times"] = times(frame, factors if by is not None else distinguishing_factors(frame), metric)
+    timed = frame[(frame["status"] == "completed") & frame["training_seconds"].notna() & frame[metric].notna()]
+    if len(timed) and len(grouped_rows(timed, groups)) > 1:
+        figures["times"] = times(frame, groups, metric)
     if with_interval:
         figures["effects"] = effect_intervals(with_interval, metric_of(frame, metric))
     return figures
+
+
+def _listed_effects(frame: pd.DataFrame, metric: str, by: Sequence[str] | None) -> list[Effect]:
+    """Return the effects of single factors with the p values that the table shows."""
+    found = changes(frame, metric) if by is None else []
+    listed = effect_family(frame, metric, by).listed if not found else [_in_place(change) for change in found]
+    return [effect for effect in listed if len(effect.factors) == 1]
+
+
+def _in_place(change: Change) -> Effect:
+    """Return a change's effect on the metric, with the levels that it starts from."""
+    levels = {key: level_text(level) for key, level in change.levels.items() if key not in change.metric.factors}
+    return replace(change.metric, where=levels)
 
 
 def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") -> "Figure":

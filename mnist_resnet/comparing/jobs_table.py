@@ -156,6 +156,8 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     if all(len(rows) < 2 for rows in grouped_rows(frame, by)):
         return None
     summary = seeds_summary(frame, by, [*all_metrics, "training_seconds"])
+    if not summary["n"].any():
+        return Section("Over seeds", ["No job has completed: means and intervals are of completed jobs."])
     is_pooled = bool((summary["averaged"] > 1).any())
     rows = [
         _seeds_row(row, by, metric_of(frame, metric), is_pooled)
@@ -165,7 +167,7 @@ def seeds_section(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     lines = [
         _figures_text(frame, all_metrics),
         *filter(None, [picked_text(frame)]),
-        *([TRAINING_SECONDS] if frame["training_seconds"].notna().any() else []),
+        *([TRAINING_SECONDS] if any("training, s" in row for row in rows) else []),
     ]
     if is_pooled:
         others = ", ".join(name for name in varying_factors(frame) if name not in (*by, "experiment"))

@@ -7,17 +7,8 @@ import pandas as pd
 from mnist_resnet.comparing.cells import format_change, format_metric
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
 from mnist_resnet.comparing.comparisons import Answer
-from mnist_resnet.comparing.effects import (
-    SMALLEST_SHARE,
-    Conclusion,
-    Effect,
-    correct,
-    effects,
-    interactions,
-    spell_out,
-    undecided_text,
-)
-from mnist_resnet.comparing.factors import other_factors, unlisted_factors, varying_factors
+from mnist_resnet.comparing.effect_family import MAX_INTERACTIONS, MAX_LEVELS, effect_family
+from mnist_resnet.comparing.effects import SMALLEST_SHARE, Conclusion, Effect, undecided_text
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
@@ -30,9 +21,6 @@ from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Ju
 from mnist_resnet.config.levels import ABSENT as ABSENT_LEVEL
 from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
-
-MAX_LEVELS = 12
-"""Largest number of levels for which each level of a factor is compared with the first; for more, see the plots."""
 
 DEFAULT_MARGIN = f"{SMALLEST_SHARE:.0%} of the first level's mean (of its error rate, for accuracies)".replace(
     "%", " %"
@@ -142,34 +130,24 @@ def effects_section(
 ) -> Section | None:
     """Return the effects of single factors and the interactions of two; None if no factor varies.
 
-    An experiment's name stands for several factors at once, and is a factor only if `by` names it. `one_by_one` says
-    that `changes_section` lists every change already, in each combination of the other factors.
+    `one_by_one` says that `changes_section` lists every change already, in each combination of the other factors.
     """
-    factors = by if by is not None else [name for name in varying_factors(frame) if name not in ("experiment", "sweep")]
-    factors = [factor for factor in factors if factor != "seed"]
-    few_levels = [factor for factor in factors if frame[factor].map(level_text).nunique() <= MAX_LEVELS]
-    alone = [
-        effect
-        for factor in few_levels
-        for effect in effects(frame, factor, other_factors(frame, factor), metric, margin)
-    ]
-    if not alone:
+    family = effect_family(frame, metric, by, margin, one_by_one)
+    if not family.alone:
         return None
-    together = interactions(frame, few_levels, metric, unlisted_factors(frame, few_levels), margin)
-    found = [effect for effect in [*alone, *together] if effect.seeds]
-    listed = correct(spell_out(together if one_by_one else found))
+    found, listed = [effect for effect in [*family.alone, *family.together] if effect.seeds], family.listed
     lines = [effects_text(metric_of(frame, metric)), words_text(listed, margin)] if listed else []
-    lines += _cells_lines(found) + _undetermined(alone)
-    if one_by_one and any(effect.seeds for effect in alone):
+    lines += _cells_lines(found) + _undetermined(family.alone)
+    if one_by_one and any(effect.seeds for effect in family.alone):
         lines.append(f"Each change that can be told is under “{ONE_BY_ONE}”.")
     lines += [
         f"Jobs that lack {factor}, which newer code records, have no part in its effect ({lacking})."
-        for factor in few_levels
+        for factor in family.factors
         if (lacking := int((frame[factor].map(level_text) == ABSENT_LEVEL).sum()))
     ]
-    lines += [
-        f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in factors if factor not in few_levels
-    ]
+    lines += [f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in family.many_levels]
+    if family.crowded:
+        lines.append(f"Interactions are left out, since there are more than {MAX_INTERACTIONS} ({family.crowded}).")
     return Section("Effects", lines, pd.DataFrame(_effect_rows(listed), dtype=object))
 
 

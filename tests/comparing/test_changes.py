@@ -2,19 +2,22 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mnist_resnet.comparing.changes import changes, short_names
 from mnist_resnet.comparing.dashboard.page_data import page_data
 from mnist_resnet.comparing.dashboard.static_view import static_view
-from mnist_resnet.comparing.figures import write_figures
+from mnist_resnet.comparing.figures import draw, write_figures
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.config.combinations import within_one_change
 from tests.made_up_jobs import write_job
+from tests.synthetic_sweep import SyntheticSweep
 
 GROUPS = {
     ("linear", "ema"): (0.99, 10.0),
@@ -104,8 +107,45 @@ def test_jobs_of_older_versions_lack_only_training_seconds(tmp_path: Path) -> No
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
 def test_accuracy_is_plotted_against_time(tmp_path: Path) -> None:
-    written = write_figures(study(tmp_path / "jobs"), tmp_path / "figures", "svg")
+    jobs = study(tmp_path / "jobs")
+    written = write_figures(jobs, tmp_path / "figures", "svg")
     assert "times.svg" in [path.name for path in written]
+    one_group = [job for job in jobs if job.folder.name.startswith("linear-swa")]
+    for job in one_group[1:]:
+        job.result["status"] = "interrupted"
+    assert {*draw(one_group)} == {"curves"}, "one point is no comparison"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
+def test_plots_and_tables_show_the_effects_of_the_same_runs_and_tests(tmp_path: Path) -> None:
+    alone = [
+        {"seeds.init": 1, "seeds.order": 1},
+        {"seeds.init": 2, "seeds.order": 1},
+        {"seeds.init": 1, "seeds.order": 2},
+    ]
+    together = [{"seeds.init": seed, "seeds.order": seed} for seed in (2, 3)]
+    rows: list[dict[str, Any]] = [
+        {"model": model, **own} for model in ("stem3x3", "stem7x7") for own in [*alone, *together]
+    ]
+    folder = SyntheticSweep(rows=rows, predictions=False).write(tmp_path / "sweep")
+    jobs, _ = load_jobs([folder])
+    (effects,) = (section.table for section in sweep_report(jobs).sections if section.title == "Effects")
+    (interval,) = effects["95 % interval"]
+    ends = np.asarray(draw(jobs)["effects"].axes[0].lines[0].get_xdata(), dtype=float)
+    assert interval == " to ".join(f"{end:+.2f}" for end in ends)
+    assert effects["seeds"].tolist() == ["3"], "not the runs that differ in one source of randomness"
+
+
+def test_interactions_that_are_too_many_to_list_have_no_part_in_the_correction(tmp_path: Path) -> None:
+    levels = range(9)
+    for rate, decay in ((rate, decay) for rate in levels for decay in levels):
+        config = {"optim.lr": 0.1 + rate, "optim.weight_decay": 0.1 + decay}
+        write_job(tmp_path / f"{rate}-{decay}", (0.9 + rate / 200 + decay / 300,), config=config)
+    jobs, _ = load_jobs([tmp_path])
+    (section,) = (section for section in sweep_report(jobs).sections if section.title == "Effects")
+    assert "Interactions are left out, since there are more than 60 (64)." in section.lines
+    data = page_data([tmp_path])["effects"]
+    assert (len(section.table), len(data["alone"]), data["together"], data["crowded"]) == (16, 16, [], 64)
 
 
 def test_design_keeps_combinations_one_change_from_all_first_or_all_last_levels() -> None:

@@ -528,6 +528,9 @@ def test_methods_name_no_test_that_an_unfinished_sweep_does_not_contain(
     report = sweep_report(load_jobs([tmp_path])[0])
     assert "Claims" in [section.title for section in report.sections]
     assert all(len(section.table) for section in report.sections if section.title == "Claims, epoch by epoch")
+    over_seeds = next(section for section in report.sections if section.title == "Over seeds")
+    assert len(over_seeds.table) > 0 or over_seeds.lines[0].startswith("No job has completed")
+    assert bool(completed) == (len(over_seeds.table) > 0)
     assert report.methods[1:] == [], "no reference of a test"
     assert (said in report.methods[0]) if said else not report.methods
     assert "was compared" not in report.markdown().split("## Methods")[-1]

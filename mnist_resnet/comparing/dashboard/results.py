@@ -1,27 +1,23 @@
 """Results of the sweep for the page: groups of seeds, claims, effects; computed by the other modules of `comparing`."""
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from mnist_resnet.comparing.changes import BASE_NAMES, Change, changes, short_names
 from mnist_resnet.comparing.comparisons import Answer, answers
-from mnist_resnet.comparing.effects import Effect, correct, interactions, spell_out
-from mnist_resnet.comparing.effects import effects as factor_effects
-from mnist_resnet.comparing.factors import other_factors, unlisted_factors, varying_factors
+from mnist_resnet.comparing.effect_family import effect_family
+from mnist_resnet.comparing.effects import Effect
+from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
-from mnist_resnet.comparing.sections import MAX_LEVELS, conclusion_text
+from mnist_resnet.comparing.sections import conclusion_text
 from mnist_resnet.comparing.sequential import sequential_section
 from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import Spread, seeds_summary
 from mnist_resnet.comparing.verdicts import Judgement, judgements
 from mnist_resnet.config.levels import level_text, levels_text
-
-MAX_INTERACTIONS = 60
-"""Largest number of interactions to list; a longer table is of no use."""
 
 MAX_GROUPS = 300
 """Largest number of groups of seeds to list."""
@@ -136,27 +132,16 @@ def _answer(answer: Answer) -> dict[str, Any]:
 def effects(frame: pd.DataFrame, one_by_one: bool = False) -> dict[str, Any]:
     """Return the effects on the test error of single factors (`alone`) and the interactions of two (`together`).
 
-    `unpaired` names factors that never change alone, `left_out` those with more than `MAX_LEVELS` levels. `one_by_one`
-    says that `one_at_a_time` lists every change of a single factor already.
+    `unpaired` names factors that never change alone, `left_out` those with too many levels, `crowded` is the number of
+    interactions if there are too many. `one_by_one` says that `one_at_a_time` lists every change of a single factor.
     """
-    factors = (
-        [factor for factor in varying_factors(frame) if factor not in ("experiment", "sweep")] if len(frame) else []
-    )
-    metric = compared(frame)
-    steps = {factor: frame[factor].map(level_text).nunique() - 1 for factor in factors}
-    few_levels = [factor for factor in factors if steps[factor] < MAX_LEVELS]
-    alone = [
-        found for factor in few_levels for found in factor_effects(frame, factor, other_factors(frame, factor), metric)
-    ]
-    count = sum(steps[first] * steps[second] for first, second in combinations(few_levels, 2))
-    rest = unlisted_factors(frame, few_levels) if few_levels else []
-    together = interactions(frame, few_levels, metric, rest) if count <= MAX_INTERACTIONS else []
-    listed = correct(spell_out([found for found in [*([] if one_by_one else alone), *together] if found.seeds]))
+    family = effect_family(frame, compared(frame), one_by_one=one_by_one)
     return {
-        "alone": [_effect(found) for found in listed if len(found.factors) == 1],
-        "together": [_effect(found) for found in listed if len(found.factors) == 2],
-        "unpaired": list(dict.fromkeys(found.factors[0] for found in alone if not found.seeds)),
-        "left_out": [factor for factor in factors if factor not in few_levels],
+        "alone": [_effect(found) for found in family.listed if len(found.factors) == 1],
+        "together": [_effect(found) for found in family.listed if len(found.factors) == 2],
+        "unpaired": list(dict.fromkeys(found.factors[0] for found in family.alone if not found.seeds)),
+        "left_out": family.many_levels,
+        "crowded": family.crowded,
     }
 
 

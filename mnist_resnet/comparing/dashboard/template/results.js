@@ -534,7 +534,7 @@ const isAboutShown = (effect) =>
 
 function fillEffects(place) {
   for (const old of place.querySelectorAll(".plot")) forget(old);
-  const { unpaired, left_out: leftOut } = data.effects;
+  const { unpaired, left_out: leftOut, crowded } = data.effects;
   const [alone, together] = [data.effects.alone, data.effects.together].map((effects) => effects.filter(isAboutShown));
   const changes = data.changes.filter(({ metric }) => isAboutShown(metric));
   const drawn = [...alone, ...changes.map(({ base, metric }) => ({ ...metric, base }))].filter(({ mean }) => isNumber(mean));
@@ -583,6 +583,7 @@ function fillEffects(place) {
       ),
     ),
     ...part(leftOut.length, element("p", {}, `Left out, since they have too many levels: ${leftOut.join(", ")}.`)),
+    ...part(crowded, element("p", {}, `The ${crowded} interactions are left out: too many to list.`)),
   );
 }
 
