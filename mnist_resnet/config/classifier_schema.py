@@ -240,6 +240,14 @@ class TrainingParts(Section):
     step: Component | None = None
     metrics: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Component] = Field(default_factory=dict)
 
+    @field_validator("metrics")
+    @classmethod
+    def metrics_have_names_of_their_own(cls, metrics: dict[str, Component]) -> dict[str, Component]:
+        """Reject the names of what is measured anyway: `test_accuracy` would be something else."""
+        for name in metrics.keys() & {"loss", "accuracy"}:
+            raise ValueError(f"training.metrics.{name}: test_{name} is measured anyway; choose another name")
+        return metrics
+
 
 class Trainer(Section):
     """Training settings: length, device, numerics, and intervals of logs and checkpoints."""

@@ -1,6 +1,6 @@
 """Metrics that a config names beside loss and accuracy (`training.metrics`), on all images of an evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -9,7 +9,9 @@ from mnist_resnet.config.metric import Metric
 from mnist_resnet.errors import UsageError
 
 
-def own_values(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float]:
+def own_values(
+    metrics: Mapping[str, Any], logits: Tensor, labels: Tensor, taken: Collection[str] = ()
+) -> dict[str, float]:
     """Return the values of metrics by name.
 
     A metric is called once, with the logits and labels of all images. One of torchmetrics is reset before. A value with
@@ -20,15 +22,19 @@ def own_values(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> di
         metrics: by name, the callables.
         logits: float32 [n, classes].
         labels: as the data have them, int64 [n] for classes.
+        taken: names of values of other metrics.
 
     Raises:
-        UsageError: a metric returns something else than numbers.
+        UsageError: a metric returns something else than numbers, or two have a value of the same name.
     """
     values: dict[str, float] = {}
     for name, metric in metrics.items():
         if callable(reset := getattr(metric, "reset", None)):
             reset()
-        values |= _numbers(name, metric(logits, labels))
+        numbers = _numbers(name, metric(logits, labels))
+        if twice := numbers.keys() & {*values, *taken}:
+            raise UsageError(f"training.metrics.{name}: another metric has a value named {min(twice)}, too; rename one")
+        values |= numbers
     return values
 
 

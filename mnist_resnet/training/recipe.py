@@ -76,10 +76,11 @@ def _evaluate(training: Training) -> None:
     _, labels = training.splits.test.batch(slice(0, 2))
     logits = _logits(training, training.averaging.model)
     summed_loss(logits, labels, training.splits.test.kind)
+    values: dict[str, float] = {}
     for name, metric in training.metrics.items():
         with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of two images, not every class has one
-            values = own_values({name: metric}, logits, labels)
+            values |= own_values({name: metric}, logits, labels, taken=values)
             for split in ("val", "test"):
                 check_scales(split, values, training.declared)
 

@@ -131,14 +131,16 @@ class Training:
             with building("training.step"):
                 self.own_step = on_device(build(config.training.step.node()), numerics.device)
             others |= {"training.step": self.own_step}
+        self.metrics: dict[str, Any] = {}
+        for name, node in config.training.metrics.items():
+            with building(f"training.metrics.{name}"):
+                self.metrics[name] = metric = on_device(build(node.node()), numerics.device)
+            if not hasattr(metric, "reset"):  # else it begins anew in each evaluation
+                others[f"training.metrics.{name}"] = metric
         # A schedule is only stepped, and need not have a state_dict.
         self._has_schedule_state = has_state(self.schedule)
         covered = set(own) - (set() if self._has_schedule_state else {"schedule"})
         self.components = ComponentState(own | others, covered, device=numerics.device)
-        self.metrics: dict[str, Any] = {}
-        for name, node in config.training.metrics.items():
-            with building(f"training.metrics.{name}"):
-                self.metrics[name] = on_device(build(node.node()), numerics.device)
         self.declared = declared_metrics(config.model_dump())
         self.epoch = self.step = 0
         self.losses = torch.zeros(self.steps_per_epoch, device=numerics.device)

@@ -185,6 +185,17 @@ def fading(optimizer: Optimizer, total_steps: int) -> LambdaLR:
     return LambdaLR(optimizer, functools.partial(Fading().factor, 0.9))
 
 
+class Shown:
+    """A metric without `reset`, which goes on from what it has seen."""
+
+    def __init__(self) -> None:
+        self.best, self.generator = 0.0, numpy.random.default_rng(9)
+
+    def __call__(self, logits: Tensor, _: Tensor) -> dict[str, float]:
+        self.best = max(self.best, logits.max().item()) + 0.1
+        return {"best": self.best, "noise": self.generator.normal()}
+
+
 class Bare:
     """A schedule that is none of PyTorch's, and has no `state_dict`."""
 
@@ -268,6 +279,7 @@ KINDS: dict[str, dict[str, dict[str, Any]]] = {
     "schedule with a closure": {"schedule": {"_target_": f"{HERE}.drifting", "_partial_": True}},
     "schedule with a bound method": {"schedule": {"_target_": f"{HERE}.fading", "_partial_": True}},
     "NumPy float32 learning rates": {"schedule": {"_target_": f"{HERE}.float32_rate", "_partial_": True}},
+    "metric that counts": {"training": {"step": None, "metrics": {"shown": {"_target_": f"{HERE}.Shown"}}}},
     "schedule without a state_dict": {"schedule": {"_target_": f"{HERE}.Bare", "_partial_": True}},
     "factors of a schedule": {
         "schedule": {
