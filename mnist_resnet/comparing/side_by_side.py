@@ -60,10 +60,11 @@ def side_by_side_section(comparison: SideBySide, metric: Metric) -> Section:
         what = "Change of the error rate, percentage points" if metric.counts_errors else "Change"
         mean, low, high = (format_change(metric, value) for value in (difference.mean, *comparison.interval))
         interval = f", 95 % interval {low} to {high}" if difference.varies else ""
+        test = ", paired t" if difference.varies else ", no interval"
         cut = ", cut at what is possible" if difference.varies and comparison.interval != difference.interval else ""
         lines.append(
             f"{what}, second less first: {mean}{interval} (mean over each seed's jobs; {difference.n} "
-            f"seed{'s' * (difference.n != 1)}, paired t{cut})."
+            f"seed{'s' * (difference.n != 1)}{test}{cut})."
         )
     lines += [f"{row.what}: {row.first} → {row.second}" for row in comparison.changes.itertuples()]
     if comparison.changes.empty:

@@ -123,7 +123,7 @@ def _share_interval(f: float, df: int, residual: int) -> tuple[float, float]:
         def excess(noncentrality: float, wanted: float = share) -> float:
             return float(stats.ncf.cdf(f, df, residual, noncentrality)) - wanted
 
-        highest = max(10.0, 4 * df * f + 100)
+        highest = 8 * df * f + 100  # with one degree of freedom left for the error, the end is near 5 · df · F
         noncentrality = 0.0 if stats.f.cdf(f, df, residual) <= share else float(brentq(excess, 1e-9, highest))
         ends.append(noncentrality / (noncentrality + df + residual + 1))
     return ends[0], ends[1]

@@ -130,3 +130,12 @@ def test_mixed_model_finds_effects_that_are_not_there_in_a_design_with_a_hole() 
             fitted = formulas.mixedlm("value ~ C(a) + C(b)", data, groups=data["seed"]).fit(reml=True)
         found += fitted.pvalues["C(a)[T.y]"] < 0.05
     assert found / studies > 0.09
+
+
+def test_share_has_an_interval_where_one_degree_of_freedom_is_left_for_the_error() -> None:
+    levels = pd.DataFrame({"model": ["a", "a", "b", "b"], "rate": [1, 2, 1, 2]})
+    found = analyse([1.0, 2.0, 4.0, 8.0, 1.01], pd.concat([levels, levels[:1]]), [1, 1, 1, 1, 1])
+    assert found.reason == ""
+    for term in found.terms:
+        noncentrality = term.high / (1 - term.high) * (1 + 1 + 1)
+        assert stats.ncf.cdf(term.f, 1, 1, noncentrality) == pytest.approx(0.025, abs=1e-6)
