@@ -12,6 +12,9 @@ from mnist_resnet.config.levels import level_text
 NON_FACTORS = ("seeds", "sweep", "tracking", "metrics", "claims", "comparisons", "hydra", "data.root", "data.verify")
 """Config keys, with all keys below them, that do not change the experiment: tracking, file locations, claims."""
 
+DATA = "data_sha256"
+"""Column with the hash of the data that a job saw."""
+
 DATA_ROOT = "data.root"
 """Key that a sweep may vary on purpose, to compare what lies in several folders."""
 
@@ -37,7 +40,8 @@ def varying_factors(frame: pd.DataFrame) -> list[str]:
 
     Left out are the seed and everything that another factor implies: a key in the package of a varying group if each
     option has one value of it (`model=stem7x7` implies `model.stem`), and a key that copies another one
-    (`model.dropout` is `regularization.dropout`). With several sweeps, `sweep` is the first factor.
+    (`model.dropout` is `regularization.dropout`). Data that differ without a key that says so are a factor. With
+    several sweeps, `sweep` is the first factor.
     """
     swept = frame.attrs.get("swept", [])
     candidates = [column for column in _candidates(frame) if column in swept or not is_under(column, NUMERICS)]
@@ -49,6 +53,8 @@ def varying_factors(frame: pd.DataFrame) -> list[str]:
     for column in [*swept, *(column for column in _groups_first(codes) if column not in swept)]:
         if column in swept or not (_is_implied(column, codes) or _is_copy(column, frame, codes)):
             kept.append(column)
+    if _has_unexplained_data(frame, codes):
+        kept.append(DATA)
     return (["sweep"] if frame["sweep"].nunique() > 1 else []) + kept
 
 
@@ -128,7 +134,14 @@ def _candidates(frame: pd.DataFrame) -> list[str]:
 
 
 def _compares_data(frame: pd.DataFrame) -> bool:
-    return DATA_ROOT in frame.attrs.get("swept", []) and frame["data_sha256"].nunique() > 1
+    return DATA_ROOT in frame.attrs.get("swept", []) and frame[DATA].nunique() > 1
+
+
+def _has_unexplained_data(frame: pd.DataFrame, codes: dict[str, Any]) -> bool:
+    """Return whether jobs saw other data though the config says the same of them: a source's content has changed."""
+    if DATA not in frame or frame[DATA].nunique() < 2:
+        return False
+    return not codes or bool(frame[DATA].groupby(list(codes.values())).nunique().max() > 1)
 
 
 def _groups_first(columns: dict[str, Any]) -> list[str]:

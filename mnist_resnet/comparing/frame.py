@@ -125,7 +125,7 @@ def _row(job: Job, columns: Sequence[str], metrics: Mapping[str, Metric]) -> dic
         "folder": str(job.folder),
         "index": job.result.get("index"),
         "signature": job.signature,
-        "data_sha256": job.result.get("data_sha256"),
+        "data_sha256": _text(str(job.result.get("data_sha256") or "")[:12]),
         "epochs": job.result.get("epochs"),
         "epochs_completed": done,
         "seconds": job.result.get("seconds") if job.completed else _seconds(job),

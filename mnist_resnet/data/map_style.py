@@ -6,6 +6,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from mnist_resnet.errors import UsageError
+
 
 class MapStyle(Protocol):
     """What a map-style data set offers."""
@@ -24,7 +26,15 @@ def item_tensors(item: Any) -> tuple[Tensor, Tensor]:
 
     Returns:
         The input as it is, and the target as int64, or as float32 [numbers].
+
+    Raises:
+        UsageError: The item is no pair, or a part of it is no number.
     """
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        what = f"{len(item)} values" if isinstance(item, tuple | list) else f"a {type(item).__name__}"
+        raise UsageError(
+            f"data: an item is {what}, not a pair of an input and a target; wrap the data set in one that returns pairs"
+        )
     inputs, target = map(_tensor, item)
     if target.is_floating_point():
         return inputs, target.to(torch.float32).reshape(-1) if target.ndim == 0 else target.to(torch.float32)
@@ -49,4 +59,10 @@ def _tensor(value: Any) -> Tensor:
     if hasattr(value, "getbands"):  # a PIL image
         array = numpy.array(value)
         return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
-    return torch.as_tensor(numpy.asarray(value))
+    try:
+        return torch.as_tensor(numpy.asarray(value))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"data: a part of an item is a {type(value).__name__}, neither a tensor nor an array, number or image; "
+            f"convert it in the data set"
+        ) from None

@@ -111,6 +111,16 @@ def test_malformed_claims_are_ignored(tmp_path: Path) -> None:
     assert claims_of(load_jobs([folder])[0][0]) == []
 
 
+def test_data_that_changed_under_the_same_config_are_a_factor(tmp_path: Path) -> None:
+    for seed, (lr, data) in enumerate([(0.01, "a"), (0.01, "a"), (0.02, "b")]):
+        write_job(tmp_path / str(seed), seed=seed, config={"optim.lr": lr}, data_sha256=data * 64)
+    assert varying_factors(load_sweep(tmp_path)) == ["optim.lr"]
+    write_job(tmp_path / "edited", seed=3, config={"optim.lr": 0.01}, data_sha256="c" * 64)
+    frame = load_sweep(tmp_path)
+    assert varying_factors(frame) == ["optim.lr", "data_sha256"]
+    assert set(frame["data_sha256"]) == {"a" * 12, "b" * 12, "c" * 12}
+
+
 def test_a_config_group_that_older_jobs_lack_is_no_factor(tmp_path: Path) -> None:
     write_job(tmp_path / "old", seed=1)
     new: dict[str, object] = {"training.step": None, "training.metrics": {}}

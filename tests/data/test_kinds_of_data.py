@@ -244,3 +244,17 @@ def test_pytorchs_data_sets_that_fit_no_tensor_are_refused_with_what_to_do() -> 
         in_memory(Pictures(5), Pictures(2))
     with pytest.raises(UsageError, match=r"data.train: 1000000000 items .* more than half of this machine's memory"):
         in_memory(Pictures(10**9, size=100), Pictures(2))
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"image": 1.0, "label": 1}, "data: an item is a dict, not a pair of an input and a target; wrap"),
+        ((1.0, 1, 2), "data: an item is 3 values, not a pair"),
+        (None, "data: an item is a NoneType, not a pair"),
+        (([1.0, 2.0], "cat"), "data: a part of an item is a str, neither a tensor nor an array"),
+    ],
+)
+def test_items_that_are_no_pairs_of_numbers_are_refused(item: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        in_memory([item], [item])
