@@ -182,7 +182,7 @@ def _finding(paired: Effect, higher_is_better: bool) -> tuple[Finding, str]:
     if not paired.seeds:
         return Finding.NO_PAIRS, "no two completed jobs differ in this factor alone"
     if paired.seeds < MIN_RUNS:
-        return Finding.TOO_FEW, f"{paired.seeds} seeds have a pair, and a finding needs {MIN_RUNS}"
+        return Finding.TOO_FEW, f"{paired.seeds} of the {MIN_RUNS} seeds with a pair that a finding needs"
     if paired.is_mixed:
         cells = ", ".join(f"{cell.mean:+.3g}" for cell in paired.within)
         return Finding.MIXED, f"its effect differs between the combinations of the others: {cells}"

@@ -11,6 +11,7 @@ from mnist_resnet.comparing.comparisons import Finding, answers
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.measures import MEASURES
+from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.job_folder import BATCH_LOSSES, Status
 from tests.made_up_jobs import write_job, write_losses
 
@@ -41,8 +42,12 @@ def study(tmp_path: Path, better: list[float], worse: list[float], **more: objec
     ],
 )
 def test_findings(tmp_path: Path, better: list[float], worse: list[float], expected: Finding) -> None:
-    found, remarks = answers(study(tmp_path, better, worse))
+    jobs = study(tmp_path, better, worse)
+    found, remarks = answers(jobs)
     assert ([answer.finding for answer in found], remarks) == ([expected], [])
+    methods = " ".join(sweep_report(jobs).methods)
+    assert ("Claims without a figure were decided" in methods) == (len(better) == len(worse) == 3)
+    assert "Published figures" not in methods
 
 
 def test_quick_study_is_not_at_scale(tmp_path: Path) -> None:
