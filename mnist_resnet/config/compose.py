@@ -86,7 +86,7 @@ class Composer:
             key = plugin.replace("/", ".")
             node = OmegaConf.select(config, key)
             if not isinstance(node, DictConfig):
-                raise UsageError(f"{key}={node}: must be a node with a _target_; choose one with {plugin}=…")
+                raise UsageError(f"{key}={as_typed(node)}: must be a node with a _target_; choose one with {plugin}=…")
         for override in typed_overrides(config, "hydra"):
             if override_key(override) in SINGLE_RUN_SETTINGS:
                 raise UsageError(f"{override}: {SINGLE_RUN_SETTINGS[override_key(override)]}")

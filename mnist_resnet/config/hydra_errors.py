@@ -151,6 +151,7 @@ _MESSAGES = [
         r"Sweeping over Hydra's configuration is not supported : '([^=]+)=",
         "{0}: can't be swept, it is a setting of the whole sweep",
     ),
+    (r"Only one of --run, --multirun, --cfg", "--cfg and --info show the config of a single run; leave out -m"),
     (r"Running Hydra app with --multirun", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
@@ -169,6 +170,10 @@ _MESSAGES = [
     (
         r"Error merging override (\S+) \w+ \(DictConfig\) does not support deletion",
         "{0}: Hydra's own keys can't be deleted; leave it out",
+    ),
+    (
+        r"Error merging override (.+?) Unexpected type annotation: ",
+        "{0}: a list or dictionary can't hold a sweep; sweep over whole values, or over a key of it",
     ),
     (r"Error merging override (\S+) Invalid type assigned: ", "{0}: must be a node with keys and values"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
@@ -194,6 +199,11 @@ def _parse_error(override: str) -> str:
     key, equals, _ = override.partition("=")
     if not equals:
         return f"{override}: not key=value{suggest_key(key, _known_keys()) if key.strip() else ''}"
+    squeezed = f"{key.strip()}={override.partition('=')[2].strip()}"
+    if squeezed != override:
+        return f"{override}: can't be read; leave out the spaces around it and its =: {squeezed}"
+    if ",," in override:
+        return f"{override}: lacks a value between two commas; write several values as in {key}=a,b"
     if override.endswith(","):
         return f"{override}: ends in a comma; write several values without a space, as in {key}=a,b"
     close = "close brackets and quotes, and " if _is_open(override) else ""
