@@ -164,7 +164,9 @@ def expected_best_section(jobs: Sequence[Job], frame: pd.DataFrame) -> Section |
             "trials": f"{entry.trials}",
             "seconds": f"{seconds * entry.trials:.3g}",
             "expected best": format_metric(found.metric, entry.mean),
-            "95 % range": f"{format_metric(found.metric, entry.low)} to {format_metric(found.metric, entry.high)}",
+            "95 % range": ABSENT  # all trials are one search alone
+            if entry.trials == len(best)
+            else f"{format_metric(found.metric, entry.low)} to {format_metric(found.metric, entry.high)}",
         }
         for entry in best
         if entry.trials in ROUND_NUMBERS or entry.trials == len(best)

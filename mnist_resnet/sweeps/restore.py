@@ -85,7 +85,7 @@ def check_not_recorded(folder: Path, jobs: Sequence[JobSpec]) -> None:
     done = _with_result(recorded) - _with_result(here)
     repeated = sum(job.identity in done for job in jobs)
     results = f"{record} has results of {repeated} of these {len(jobs)} jobs"
-    command = f"python -m mnist_resnet.restore {shlex.quote(str(record))}"
+    command = restore_command(record)
     known = {job.identity for job in recorded.jobs}
     if is_new and repeated < len(jobs) and any(job.identity in known for job in jobs):
         raise UsageError(f"{folder}: {results}; to go on with it: {command}; to start anew, take another sweep.name")
@@ -101,10 +101,18 @@ def refuse_record(folder: Path) -> None:
     Raises:
         UsageError: it lies in a folder of records.
     """
-    if folder.resolve().parent.name == RECORDS:
-        raise UsageError(
-            f"{folder}: a record, and no job may run in it; to go on with it: python -m mnist_resnet.restore {folder}"
-        )
+    if is_record(folder):
+        raise UsageError(f"{folder}: a record, and no job may run in it; to go on with it: {restore_command(folder)}")
+
+
+def is_record(folder: Path) -> bool:
+    """Return whether a folder lies in a folder of records."""
+    return folder.resolve().parent.name == RECORDS
+
+
+def restore_command(record: Path) -> str:
+    """Return the command that makes a sweep's folder of a record again."""
+    return f"python -m mnist_resnet.restore {shlex.quote(str(record))}"
 
 
 def _with_result(sweep: Sweep) -> set[str]:

@@ -14,6 +14,7 @@ from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import Status
 from mnist_resnet.sweeps.cost import epochs_of
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE
+from mnist_resnet.sweeps.restore import is_record, restore_command
 from mnist_resnet.sweeps.status import JobStatus, SweepStatus
 from mnist_resnet.tracking.console import duration
 
@@ -44,11 +45,13 @@ def status_text(status: SweepStatus) -> RenderableType:
 
 
 def resume_hint(status: SweepStatus) -> str | None:
-    """Return a line with the command that resumes the sweep; None if a job is running or none is left."""
+    """Return a line with the command that goes on with the sweep; None if a job is running or none is left."""
+    folder = status.sweep.folder
     if status.counts[Status.RUNNING] or not (status.left or status.counts[Status.FAILED]):
         return None
-    folder = shlex.quote(str(status.sweep.folder))
-    return f"no job is running; to resume: python -m mnist_resnet.resume {folder}"
+    if is_record(folder):
+        return f"a record, in which no job runs; to go on with it: {restore_command(folder)}"
+    return f"no job is running; to resume: python -m mnist_resnet.resume {shlex.quote(str(folder))}"
 
 
 def _parts(status: SweepStatus) -> Iterator[RenderableType]:

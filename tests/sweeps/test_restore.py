@@ -248,6 +248,16 @@ def test_no_job_runs_in_a_record(
     assert sorted(Path(record).rglob("*")) == before
 
 
+def test_status_of_a_record_names_the_command_that_goes_on_with_it(
+    other: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = f"multirun/records/{NAME}"
+    assert sweep_command.main([record]) == 0
+    said = capsys.readouterr().out
+    assert f"to go on with it: python -m mnist_resnet.restore {record}" in said
+    assert "mnist_resnet.resume" not in said
+
+
 def test_no_sweep_is_launched_in_a_record(
     other: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
