@@ -12,6 +12,34 @@ IMAGE_CLASSIFIER = "mnist_resnet.training.image_classifier"
 BEST = "best_"
 """Prefix of a metric's value in the best epoch."""
 
+RESERVED = frozenset(
+    [
+        "step",
+        "epoch",
+        "seed",
+        "name",
+        "sweep",
+        "status",
+        "folder",
+        "index",
+        "signature",
+        "data_sha256",
+        "epochs",
+        "epochs_completed",
+        "seconds",
+        "training_seconds",
+        "images_per_second",
+        "parameters",
+        "numerics",
+        "processor",
+        "code",
+        "error",
+        "best_epoch",
+        "best_picked_on",
+    ]
+)
+"""Names of what is recorded of every job, which no metric of a training function can have."""
+
 
 @dataclass(frozen=True)
 class Metric:

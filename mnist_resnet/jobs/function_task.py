@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from mnist_resnet.config.metric import Metric, declared_metrics, primary_metric
+from mnist_resnet.config.levels import flatten
+from mnist_resnet.config.metric import RESERVED, Metric, declared_metrics, primary_metric
 from mnist_resnet.config.schema import JobConfig
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LOG, Metrics
@@ -21,9 +22,6 @@ from mnist_resnet.tracking.console import duration
 from mnist_resnet.tracking.guarded import GuardedTracker
 
 Function = Callable[[ReadConfig, "Run"], object]
-
-RESERVED = ("step", "epoch", "seconds")
-"""Keys of a report that are not the function's to set."""
 
 
 class FunctionTask:
@@ -51,7 +49,13 @@ class FunctionTask:
         """Do nothing: the function loads its data itself."""
 
     def check_recipe(self, config: JobConfig) -> None:
-        """Do nothing: only the function knows what a trial of it would take."""
+        """Check the declared names of metrics: only the function knows what a trial of it would take.
+
+        Raises:
+            UsageError: One stands for something else.
+        """
+        for name in RESERVED & config.metrics.keys():
+            raise UsageError(f"metrics.{name}: {name} is recorded of every job; choose another name for the metric")
 
     def run(self, run: TaskRun) -> None:
         """Call the function; all that it reports and saves goes through its `Run`."""
@@ -68,6 +72,8 @@ class FunctionTask:
             )
         if run.config.sweep.keep == "checkpoint" and own._state is not None:
             run.keep_checkpoint(own._packed)
+        reported = set().union(*own.history)
+        run.writer.note(*(f"metrics.{name}: was never reported" for name in run.config.metrics if name not in reported))
         run.writer.note(*(f"{key}: nothing read it" for key in config.unread(IGNORED)))
 
 
@@ -93,6 +99,7 @@ class Run:
         self._state: State | Callable[[], State] | None = None
         self._saves = 0
         self._declared = declared_metrics(run.job.config)
+        self._keys = {*run.job.choices, *flatten(run.job.config)}
         self._primary = primary_metric(run.job.config)
         self._has_begun = self._has_resumed = False
         self._said: set[str] = set()
@@ -217,6 +224,8 @@ class Run:
         for name, value in metrics.items():
             if not isinstance(name, str) or not name.strip() or name in RESERVED:
                 raise ValueError(f"report: {name!r} is not the name of a metric; choose another one")
+            if name in self._keys:
+                raise ValueError(f"report: {name!r} is a group or a key of the config; choose another name")
             line[name] = _number(name, value, self._declared.get(name))
         return line | {"seconds": seconds}
 

@@ -12,13 +12,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.comparing.frame import JOB_COLUMNS, load_sweep
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.metric import RESERVED
+from mnist_resnet.config.schema import check_job
 from mnist_resnet.config.signature import signature
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import read_metrics, write_metrics
@@ -26,6 +28,7 @@ from mnist_resnet.jobs.preflight import preflight
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
+from mnist_resnet.jobs.task import load_task
 from mnist_resnet.tracking.console import ProgressConsole
 from tests.small_training import REPOSITORY
 
@@ -38,7 +41,7 @@ def job(function: str = "descend", metrics: dict[str, Any] | None = None, **argu
     container["task"] |= {"_target_": f"tests.jobs.descent.{function}", **arguments}
     container |= {"metrics": LOSS if metrics is None else metrics, "net": {"width": 3, "depth": 2}}
     allow(container)
-    return JobSpec(f"{function}{arguments}", container, [], arguments, {}, signature(container))
+    return JobSpec(f"{function}{arguments}", container, [], arguments, {"net": "small"}, signature(container))
 
 
 def run(spec: JobSpec, folder: Path) -> dict[str, Any]:
@@ -191,6 +194,9 @@ def test_a_function_can_not_change_the_record_of_its_job(tmp_path: Path) -> None
         (1, "  ", "report: ' ' is not the name of a metric"),
         (1, 3, "report: 3 is not the name of a metric"),
         (1, "seconds", "report: 'seconds' is not the name of a metric"),
+        (1, "error", "report: 'error' is not the name of a metric"),
+        (1, "net.width", "report: 'net.width' is a group or a key of the config"),
+        (1, "net", "report: 'net' is a group or a key of the config"),
     ],
 )
 def test_a_report_without_a_step_or_a_name_is_refused(tmp_path: Path, step: Any, name: Any, message: str) -> None:
@@ -214,6 +220,15 @@ def test_a_value_that_contradicts_its_declaration_is_refused(
     declared = {"loss": {"better": "lower", "scale": scale, "unit": "", "pick": "last", "heading": ""}}
     result = run(job("report_once", metrics=declared, step=0, name="loss", value=value), tmp_path / "once")
     assert (result["status"], result["error"]["message"]) == ("failed", message)
+
+
+def test_names_of_metrics_are_checked_before_the_job_and_after_it(tmp_path: Path) -> None:
+    assert set(JOB_COLUMNS) < RESERVED
+    config = check_job(job(metrics={"error": LOSS["loss"]}).config)
+    with pytest.raises(UsageError, match=r"^metrics\.error: error is recorded of every job; choose another name"):
+        load_task(config).check_recipe(config)
+    result = run(job("report_once", step=0, name="lss"), tmp_path / "misspelt")
+    assert "metrics.loss: was never reported" in result["notes"]
 
 
 def test_values_that_have_no_logarithm_are_judged_as_they_are(tmp_path: Path) -> None:
