@@ -93,9 +93,16 @@ class SearchSpec:
         return replace(job, config_folders=self.config_folders)
 
     def shared_config(self, values: Mapping[str, Any]) -> SharedConfig:
-        """Return the shared config of the trial with these values."""
+        """Return the shared config of the trial with these values.
+
+        Raises:
+            ValueError: There is none.
+        """
         groups = [parameter.override(values[parameter.name]) for parameter in self.space if parameter.is_group]
-        return next(shared for shared in self.commons if shared.groups == groups)
+        for shared in self.commons:
+            if shared.groups == groups:
+                return shared
+        raise ValueError(f"no config for {', '.join(groups) or 'the trials'}")
 
     def check_trusted(self, trusted: Sequence[str]) -> None:
         """Check that a stored spec runs trusted targets only, and interpolates nothing but its own values.
@@ -165,6 +172,9 @@ def read_spec(folder: Path) -> SearchSpec:
     try:
         content["space"] = [read_parameter(parameter) for parameter in content["space"]]
         content["commons"] = [SharedConfig(**shared) for shared in content["commons"]]
-        return SearchSpec(**content)
+        spec = SearchSpec(**content)
+        for values in corners(spec.space):
+            spec.shared_config(values)
+        return spec
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFolder(f"{folder / SEARCH}: can't be read ({wording(error)})") from None

@@ -1,9 +1,15 @@
 """Tests of a search's folder: it can be resumed, and is not mixed with a sweep's. Real program, tiny networks."""
 
+import json
+import shutil
+from pathlib import Path
+
 import optuna
 import pytest
 
+from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.resume import resume
+from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import load_study, open_storage
 from tests.small_sweeps import CommandResult, Place, Run, run_in_process, statuses
 
@@ -64,3 +70,13 @@ def test_settings_of_a_search_are_refused_without_a_search(
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert f"{setting}: is for a search; add -m hydra/sweeper=search, or leave it out" in done.err
     assert not (place.folder / "multirun").exists()
+
+
+@pytest.mark.parametrize("part", ["space", "commons"])
+def test_a_folder_whose_space_and_configs_do_not_fit_is_refused(tmp_path: Path, part: str) -> None:
+    folder = Path(shutil.copytree(Path(__file__).parents[1] / "frozen_sweeps" / "half_done_search", tmp_path / "s"))
+    content = json.loads((folder / "search.json").read_text())
+    del content[part][1]
+    (folder / "search.json").write_text(json.dumps(content))
+    with pytest.raises(UnreadableFolder, match=r"search\.json: can't be read \(no config for"):
+        read_spec(folder)
