@@ -151,7 +151,7 @@ _MESSAGES = [
         r"Sweeping over Hydra's configuration is not supported : '([^=]+)=",
         "{0}: can't be swept, it is a setting of the whole sweep",
     ),
-    (r"Only one of --run, --multirun, --cfg", "--cfg and --info show the config of a single run; leave out -m"),
+    (r"Only one of --run, --multirun, --cfg", "--run, -m, --cfg, --info and --shell-completion: give one of them"),
     (r"Running Hydra app with --multirun", "hydra.mode=RUN: contradicts -m; leave one of them out"),
     (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
@@ -159,7 +159,11 @@ _MESSAGES = [
     (r"Could not override '(hydra/sweeper/[^']+)'", "{0}: belongs to a search; add hydra/sweeper=search"),
     (r"Multiple values for (\S+)\. To override", "+{0}: already has a default; leave out the +"),
     (
-        r"Cannot find primary config '([^']+)'",
+        rf"Cannot find primary config '[^']*'.*provider=main, path=file://(?!{re.escape(str(CONF))} )(\S+)",
+        "--config-path {0}: holds no such config; to add a folder beside conf/, use --config-dir",
+    ),
+    (
+        r"Cannot find primary config '([^']*)'",
         "--config-name {0}: no such config; leave it out to use config.yaml",
     ),
     (r"no viable alternative at input '(.+?)' full_key: (\S+)", "{1}: can't be read at {0}; close its brackets"),
