@@ -10,6 +10,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from mnist_resnet.data.map_style import infinite
 from mnist_resnet.errors import UsageError
 
 
@@ -24,8 +25,8 @@ class LabelledImages:
             labels as 1 or 0; or float32 [n, numbers], numbers to predict. float32 [n] is stored as [n, 1].
 
     Raises:
-        UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, a label is negative,
-            or a number to predict is not finite.
+        UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, or a label is
+            negative.
     """
 
     pixels: Tensor
@@ -41,7 +42,8 @@ class LabelledImages:
         if self.labels.dtype == torch.float32 and self.labels.ndim == 1:
             object.__setattr__(self, "labels", self.labels.unsqueeze(1))
         if self.labels.is_floating_point():
-            _require_finite(self.labels)
+            if self.labels.dtype != torch.float32 or self.labels.ndim != 2:
+                _refuse(self.labels, "labels", "int64 [n], or float32 [n, labels]")
         elif self.labels.dtype != torch.int64 or self.labels.ndim < 1:
             _refuse(self.labels, "labels", "int64 [n]")
         if len(self.pixels) != len(self.labels):
@@ -77,7 +79,8 @@ class DataSet:
             stored. Of all other images a job records a hash, by which two jobs are told apart.
 
     Raises:
-        UsageError: A part is not a `LabelledImages`, or training and test images differ in shape.
+        UsageError: A part is not a `LabelledImages`, an input or a label is not finite, or training and test images
+            differ in shape.
     """
 
     train: LabelledImages
@@ -88,6 +91,7 @@ class DataSet:
         for name, part in (("train", self.train), ("test", self.test)):
             if not isinstance(part, LabelledImages):
                 raise UsageError(f"data set: {name} must be LabelledImages, not {type(part).__name__}")
+            _require_finite(name, part)
         train, test = list(self.train.pixels.shape[1:]), list(self.test.pixels.shape[1:])
         if train != test:
             raise UsageError(f"data set: training images are {train}, test images {test}; they must be the same")
@@ -102,11 +106,19 @@ def _require_tensor(tensor: Tensor, name: str, expected: str) -> None:
         raise UsageError(f"data set: {name} must be a tensor, {expected}, not {type(tensor).__name__}")
 
 
-def _require_finite(labels: Tensor) -> None:
-    if labels.dtype != torch.float32 or labels.ndim != 2:
-        _refuse(labels, "labels", "int64 [n], or float32 [n, labels]")
-    if not bool(labels.isfinite().all()):
-        raise UsageError("data set: a label is NaN or infinite; leave such examples out")
+def _require_finite(name: str, part: LabelledImages) -> None:
+    if all(map(_is_finite, (part.pixels, part.labels))):
+        return
+    items = zip(part.pixels, part.labels, strict=True)
+    index, problem = next((index, problem) for index, item in enumerate(items) if (problem := infinite(item)))
+    raise UsageError(f"data.{name}: item {index} {problem}")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite as float32, without a copy of them."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(torch.stack(tensor.aminmax()).to(torch.float32).isfinite().all())
 
 
 def _refuse(tensor: Tensor, name: str, expected: str) -> NoReturn:

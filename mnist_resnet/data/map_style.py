@@ -48,6 +48,14 @@ def difference(item: tuple[Tensor, Tensor], first: tuple[Tensor, Tensor]) -> str
     return f"is {_form(item)}, item 0 {_form(first)}; add a transform that makes them one size and type"
 
 
+def infinite(item: tuple[Tensor, Tensor]) -> str | None:
+    """Say which part of an item holds a float that is not finite; None if none does."""
+    for name, part in zip(("input", "target"), item, strict=True):
+        if part.is_floating_point() and not bool(part.to(torch.float32).isfinite().all()):
+            return f"has a NaN or an infinity in its {name}, as float32; replace it there, or leave the item out"
+    return None
+
+
 def _form(item: tuple[Tensor, Tensor]) -> str:
     inputs, target = (f"{str(part.dtype).removeprefix('torch.')} {list(part.shape)}" for part in item)
     return f"{inputs} with target {target}"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mnist_resnet.data.map_style import MapStyle, difference, item_tensors
+from mnist_resnet.data.map_style import MapStyle, difference, infinite, item_tensors
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.jobs.signals import GRACE, HANDLED
@@ -195,7 +195,7 @@ class _Items:
                 item = item_tensors(self._source[index])
         except Exception as error:
             return f"data.{self._name}: item {index} can't be read: {wording(error)}"
-        problem = difference(item, self._first) if self._first else None
+        problem = (difference(item, self._first) if self._first else None) or infinite(item)
         return f"data.{self._name}: item {index} {problem}" if problem else item
 
 

@@ -39,8 +39,6 @@ def check_targets(labels: Tensor, classes: int | None) -> None:
     if kind == "numbers":
         if not labels.is_floating_point():
             raise UsageError(f"{key}: the targets are classes, int64; set their number, or make them float32 numbers")
-        if not bool(labels.isfinite().all()):
-            raise UsageError(f"{key}: a target is NaN or infinite; leave such examples out")
     elif kind == "yes_or_no":
         if not bool(((labels == 0) | (labels == 1)).all()):
             raise UsageError(

@@ -29,6 +29,17 @@ def test_invalid_tensors_are_a_one_line_error(pixels: Tensor, labels: Tensor, sa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_inputs_and_targets_that_are_not_finite_are_named_by_split_and_item(value: float) -> None:
+    good = LabelledImages(torch.zeros(4, 3, dtype=torch.float64), torch.zeros(4, 2))
+    inputs, targets = good.pixels.clone(), good.labels.clone()
+    inputs[2, 1], targets[3, 0] = value, torch.tensor(value)
+    with pytest.raises(UsageError, match=r"^data\.test: item 2 has a NaN or an infinity in its input, as float32"):
+        DataSet(good, LabelledImages(inputs, good.labels))
+    with pytest.raises(UsageError, match=r"^data\.train: item 3 has a NaN or an infinity in its target"):
+        DataSet(LabelledImages(good.pixels, targets), good)
+
+
 def test_training_and_test_images_must_have_the_same_shape() -> None:
     train = LabelledImages(PIXELS, LABELS)
     assert len(DataSet(train, train).test) == 4

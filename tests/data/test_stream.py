@@ -138,6 +138,11 @@ def test_item_that_can_not_be_used_is_named(wrong: str, message: str, workers: i
 
 
 def test_what_can_not_be_streamed_is_refused_before_training() -> None:
+    fine, broken = TensorDataset(torch.ones(4, 1), torch.ones(4)), TensorDataset(torch.ones(4, 1), torch.ones(4) / 0)
+    with pytest.raises(UsageError, match=r"^data\.test: item 0 has a NaN or an infinity in its target"):
+        streamed(fine, broken)
+    with pytest.raises(UsageError, match=r"^data\.train: item 2 has a NaN or an infinity in its input"):
+        streamed(TensorDataset(torch.tensor([[1.0], [1.0], [torch.nan]]), torch.ones(3)), fine).train.read([1, 2])
     with pytest.raises(UsageError, match=r"data.train: item 0 differs when it is read again .* global generator"):
         streamed(Digits(wrong="own generator"), Digits())
     with pytest.raises(UsageError, match=r"data\.train: has no items"):
