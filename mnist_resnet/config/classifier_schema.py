@@ -176,7 +176,7 @@ class WeightAveraging(Component):
 class Data(Component):
     """The data set; keys not declared here are arguments of the source that `_target_` names.
 
-    `classes` is the number of classes, or of yes-or-no labels; null says that the targets are numbers.
+    `classes` is the number of classes, 2 or more, or of yes-or-no labels; null says that the targets are numbers.
     """
 
     settings = frozenset(
@@ -202,7 +202,7 @@ class Data(Component):
     test_batch_size: int = Field(1000, ge=1)
     balanced: bool = False
     shuffle: bool = True  # the default is for sweeps frozen before this key existed
-    classes: Annotated[int, Field(ge=2)] | None = 10
+    classes: Annotated[int, Field(ge=1)] | None = 10
     channels: int = Field(1, ge=1)
     mean: float | list[float] = 0.1307
     std: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = 0.3081

@@ -21,8 +21,8 @@ class LabelledImages:
     Attributes:
         pixels: uint8 [n, channels, height, width], 0 to 255; or inputs of any other kind, such as floats [n, features]
             or tokens, int64 [n, tokens].
-        labels: int64 [n] or [n, tokens], classes counted from 0; or float32 [n, labels], each of several yes-or-no
-            labels as 1 or 0; or float32 [n, numbers], numbers to predict. float32 [n] is stored as [n, 1].
+        labels: int64 [n] or [n, tokens], classes counted from 0; or float32 [n, labels], yes-or-no labels as 1 or
+            0; or float32 [n, numbers], numbers to predict. float32 [n] is stored as [n, 1].
 
     Raises:
         UsageError: A tensor has the wrong dtype or shape, the lengths differ, there is no image, or a label is

@@ -46,6 +46,11 @@ def check_targets(labels: Tensor, classes: int | None) -> None:
             )
         if labels.shape[1:] != (classes,):
             raise UsageError(f"{key}: there are {positions(labels)} yes-or-no labels")
+    elif classes == 1:
+        raise UsageError(
+            f"{key}: the targets are classes, int64; set their number, 2 or more, or make them one yes-or-no label "
+            f"each, float32 [n] of zeros and ones"
+        )
     elif int(labels.min()) < 0 or int(labels.max()) >= (classes or 0):
         wrong = int(labels.max()) if int(labels.min()) >= 0 else int(labels.min())
         raise UsageError(f"{key}: there is a label {wrong}; labels count from 0")

@@ -49,6 +49,12 @@ def yes_or_no() -> DataSet:
     return _split(inputs, (inputs > 0.5).float())
 
 
+def one_yes_or_no() -> DataSet:
+    """Floats [n, 4], and whether their mean is above one half."""
+    inputs = torch.rand(150, 4, generator=torch.Generator().manual_seed(2))
+    return _split(inputs, (inputs.mean(1) > 0.5).float())
+
+
 def numbers() -> DataSet:
     """Floats [n, 4], and for each two numbers: their sum, and three times the first less the last."""
     inputs = torch.rand(150, 4, generator=torch.Generator().manual_seed(3))
@@ -81,6 +87,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "yes-or-no labels": {
         "data": {"_target_": f"{HERE}.yes_or_no", "classes": 4},
         "model": {"_target_": f"{HERE}.linear", "inputs": 4, "outputs": 4},
+        "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
+    },
+    "one yes-or-no label": {
+        "data": {"_target_": f"{HERE}.one_yes_or_no", "classes": 1},
+        "model": {"_target_": f"{HERE}.linear", "inputs": 4, "outputs": 1},
         "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
     },
     "numbers": {
@@ -129,6 +140,7 @@ def test_loss_of_numbers_is_the_mean_squared_error_whatever_is_trained() -> None
         ("numbers", "loss", {"_target_": "torch.nn.CrossEntropyLoss"}, "is for classes, and data.classes=null"),
         ("numbers", "data", {"classes": 2}, "data.classes=2: the targets are floats other than 0 and 1; data.classes="),
         ("more than 256 classes", "data", {"classes": None}, "data.classes=null: the targets are classes, int64"),
+        ("more than 256 classes", "data", {"classes": 1}, "data.classes=1: .* 2 or more, or make them one yes-or-no"),
         ("more than 256 classes", "data", {"classes": 298}, "data.classes=298: there is a label 298"),
         ("numbers", "data", {"balanced": True}, "data.balanced=true: is for data with one class each"),
         ("numbers", "model", {"outputs": 1}, r"model: returns \[2, 1\] for targets \[2, 2\]"),
