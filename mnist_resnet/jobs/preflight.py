@@ -1,4 +1,4 @@
-"""Preflight checks for a job: every target exists and accepts its arguments."""
+"""Preflight checks for a job: every target exists and accepts its arguments, in our own functions by their types."""
 
 import inspect
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from mnist_resnet.config.allowed_targets import check_allowed
 from mnist_resnet.config.schema import Config, JobConfig, check_job
 from mnist_resnet.errors import UsageError
+from mnist_resnet.jobs.arguments import check_types
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
 from mnist_resnet.jobs.task import load_task, task_arguments
 from mnist_resnet.jobs.working_directory import keeping_working_directory
@@ -35,8 +36,8 @@ def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> l
         For each config a hash of its data; None if the config says all about them, or they were not checked.
 
     Raises:
-        UsageError: A device is missing, a `_target_` can't be found or takes other arguments, or the data can't be
-            loaded or don't fit.
+        UsageError: A device is missing, a `_target_` can't be found or takes other arguments or, if it is ours, other
+            types of them, or the data can't be loaded or don't fit.
     """
     show_log(plain_console())
     with keeping_working_directory(LOG.info):
@@ -111,6 +112,7 @@ def _check_call(key: str, node: str) -> None:
     except TypeError as error:
         takes = ", ".join(name for name in signature.parameters if name not in ("args", "kwargs"))
         raise UsageError(f"{shown}: {error}; it takes {takes or 'nothing'}") from None
+    check_types(key, content["_target_"], arguments, signature)
 
 
 def _found(shown: str, target: str) -> Callable[..., Any]:

@@ -40,12 +40,13 @@ class CheckBeforeRun(Callback):
 
 def _check_run(config: DictConfig) -> None:
     """Check first what was typed, which is fast, then what requires PyTorch."""
-    from mnist_resnet.config.compose import as_hydras_config
+    from mnist_resnet.config.compose import as_hydras_config, naming_the_file
 
     job = _checked_job(config)
     with as_hydras_config(config):
         folder = Path(config.hydra.run.dir)
-    _check_folder(folder, job)
+    with naming_the_file(config, job.overrides):
+        _check_folder(folder, job)
 
 
 def _checked_job(config: DictConfig) -> JobSpec:

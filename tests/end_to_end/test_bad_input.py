@@ -59,6 +59,16 @@ VALUES = [
     ("averaging=precise_batch_norm averaging.batches=0", "averaging.batches=0: must be 1 or more"),
     ("data.shuffle=false +data.balanced=true", "data.shuffle=false: has no effect with data.balanced=true"),
     ("data.shuffle=2", "data.shuffle=2: must be true or false"),
+    ("data.verify=x data.root=/nowhere", "data.verify=x: must be true or false"),
+    ("data.verify=null data.root=/nowhere", "data.verify=null: must be true or false"),
+    ("augmentation=affine augmentation.scale=[0.1,0.2]", "augmentation.scale=[0.1, 0.2]: must be a number"),
+    ("training=composed training.step.micro_batches=2.5", "training.step.micro_batches=2.5: must be a whole number"),
+    ("tracking=none tracking.timeout=soon", "tracking.timeout=soon: must be a number"),
+    ("tracking=none tracking.project=3", "tracking.project=3: must be text"),
+    (
+        "training=composed training.step.closure=twice",
+        "training.step.closure=twice: must be 'optimizer' or 'again'",
+    ),
     ("scale.epochs=2", "scale.epochs=2: must be 1 or less"),
     (
         "tracking.project=team/mnist",
@@ -323,7 +333,8 @@ def limit() -> Iterator[None]:
 def arguments(typed: str, place: Place) -> list[str]:
     """Return the arguments of a command line that uses existing images, so that it has only the tested error."""
     words = shlex.split(typed.replace("FILE", str(place.folder / "file")))
-    words.insert(1 if "-m" in words[:1] else 0, "data.verify=false")
+    if "data.verify=" not in typed:
+        words.insert(1 if "-m" in words[:1] else 0, "data.verify=false")
     if any("with_launcher" in word for word in words):
         words += ["--config-dir", str(place.folder / "conf")]
     return words
