@@ -6,7 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnist_resnet.config.metric import Metric, best_of, is_image_classifier, predicts_numbers, primary_metric
+from mnist_resnet.config.metric import (
+    Metric,
+    best_of,
+    is_image_classifier,
+    last_values,
+    predicts_numbers,
+    primary_metric,
+)
 from mnist_resnet.job_folder import Metrics, Status, divergence, read_metrics
 
 QUEUED = "queued"
@@ -38,13 +45,13 @@ class History:
         """The metrics of each finished epoch; `metrics.jsonl` is read on first use."""
         return read_metrics(self.folder)
 
-    @property
+    @cached_property
     def last(self) -> Metrics:
-        """The metrics of the last epoch; empty before the first epoch has ended."""
+        """The metrics of the last epoch, or the last value of those that it lacks; empty before the first has ended."""
         # result.json is written only when the status changes, so metrics.jsonl is newer while a job runs
         if self.completed or not self.epochs:
             return _numbers(self.result.get("last") or {})
-        return self.epochs[-1]
+        return last_values(self.epochs)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -70,7 +77,7 @@ class History:
         return {**best_value(epochs, key=lambda epoch: epoch[key]), "picked_on": picked_on} if epochs else {}
 
     def value(self, metric: Metric) -> float | None:
-        """Return the value that the job is judged by: of its last report, or the best one; None before there is one."""
+        """Return the value that the job is judged by: the last one reported, or the best one; None if there is none."""
         if metric.pick == "last":
             return self.last.get(metric.name)
         values = [epoch[metric.name] for epoch in self.epochs if metric.name in epoch]

@@ -1,6 +1,6 @@
 """Metrics by name: what a job reports, which direction is better, and how its values are shown and averaged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -209,6 +209,11 @@ def objective_metrics(config: Mapping[str, Any]) -> list[Metric]:
 def best_of(values: list[float], metric: Metric) -> float:
     """Return the best of some values of a metric that has a direction."""
     return min(values) if metric.better == "lower" else max(values)
+
+
+def last_values(lines: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the value of each metric that was reported last: a report need not have all of them."""
+    return {name: value for line in lines for name, value in line.items()}
 
 
 def _declared(name: str, entry: Mapping[str, Any]) -> Metric:

@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mnist_resnet.config.metric import BUILT_IN, Metric, best_of, declared_metrics, named, objective_metrics
+from mnist_resnet.config.metric import (
+    BUILT_IN,
+    Metric,
+    best_of,
+    declared_metrics,
+    last_values,
+    named,
+    objective_metrics,
+)
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 
@@ -114,11 +122,11 @@ class Objective:
         ]
 
     def _judged(self, history: Sequence[Metrics]) -> Metrics | None:
-        """Return the line of the epoch by which a trial is judged."""
+        """Return the metrics by which a trial is judged: the last values, or those of the best epoch."""
         first = self.metrics[0]
         lines = [line for line in history if first.name in line]
         if self.epoch == "last" or first.scale == "seconds":
-            return lines[-1] if lines else None
+            return last_values(history) if lines else None
         best = best_of([line[first.name] for line in lines], first) if lines else None
         return next((line for line in lines if line[first.name] == best), None)
 

@@ -3,7 +3,7 @@
 import math
 import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -72,9 +72,18 @@ class FunctionTask:
             )
         if run.config.sweep.keep == "checkpoint" and own._state is not None:
             run.keep_checkpoint(own._packed)
-        reported = set().union(*own.history)
+        reported = {name: int(line["step"]) for line in own.history for name in line}
         run.writer.note(*(f"metrics.{name}: was never reported" for name in run.config.metrics if name not in reported))
+        run.writer.note(*_missing_in_the_last(own, reported))
         run.writer.note(*(f"{key}: nothing read it" for key in config.unread(IGNORED)))
+
+
+def _missing_in_the_last(run: "Run", reported: Mapping[str, int]) -> Iterator[str]:
+    """Say of metrics that the last report lacks which value counts, by the last step with each."""
+    last = run.history[-1]
+    for name, step in reported.items():
+        if name not in last and getattr(run._declared.get(name), "pick", "last") == "last":
+            yield f"{name}: not in the last report, of step {int(last['step'])}; its last value, of step {step}, counts"
 
 
 IGNORED = ("seed", "task", "tracking", "sweep", "metrics", "comparisons", "claims", "scale")

@@ -17,6 +17,7 @@ from mnist_resnet.config.metric import (
     Metric,
     best_of,
     is_image_classifier,
+    last_values,
     predicts_numbers,
     primary_metric,
 )
@@ -248,7 +249,7 @@ def _summary_of_reports(history: list[Metrics], primary: Metric | None) -> dict[
         best = next(line for line in having if line[primary.name] == value) | {"picked_on": primary.name}
     return {
         "epochs_completed": len(history),
-        "last": history[-1],
+        "last": last_values(history),
         "best": best,
         "seconds": sum(line["seconds"] for line in history),
     }

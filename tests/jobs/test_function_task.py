@@ -64,7 +64,8 @@ def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_number
     result = run(job(stop_after=step), tmp_path / "stopped")
     assert (result["status"], len(result["attempts"])) == ("completed", 2)
     assert without_seconds(tmp_path / "stopped") == without_seconds(tmp_path / "whole")
-    assert result["notes"] == ["net.depth: nothing read it"]
+    lacking = "has_torch: not in the last report, of step 9; its last value, of step 8, counts"
+    assert result["notes"] == [lacking, "net.depth: nothing read it"]
 
 
 def test_readers_of_a_function_that_end_with_a_stop_do_not_fail_the_job(tmp_path: Path) -> None:
@@ -140,9 +141,10 @@ def test_declared_metrics_have_headings_direction_and_scale_in_the_report_and_ot
     histories = [read_metrics(tmp_path / str(rate)) for rate in (0.1, 0.3)]
     assert sorted(frame["loss"]) == sorted(min(line["loss"] for line in history) for history in histories)
     assert list(frame["steps"]) == [9, 9]
+    assert list(frame["has_torch"]) == [1, 1], "the last value, which the last report lacks"
     assert "test_accuracy" not in frame
     report = sweep_report(load_jobs([tmp_path])[0]).markdown()
-    assert re.search(r"\| task.rate \| loss, % \| steps \| width \| seconds \|", report)
+    assert re.search(r"\| task.rate \| loss, % \| has_torch \| steps \| width \| seconds \|", report)
     assert "Change of the best loss, %, paired by seed" in report
     with pytest.raises(UsageError, match="test_accuracy: these jobs have no such metric; choose from loss"):
         sweep_report(load_jobs([tmp_path])[0], metrics=["test_accuracy"])
