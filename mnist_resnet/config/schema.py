@@ -27,7 +27,8 @@ from mnist_resnet.config.classifier_schema import (
     WeightAveraging,
     kind_of_model,
 )
-from mnist_resnet.config.metric import is_image_classifier
+from mnist_resnet.config.levels import flatten
+from mnist_resnet.config.metric import BUILT_IN, RESERVED, is_image_classifier
 from mnist_resnet.config.objective import CONSTRAINT
 from mnist_resnet.config.section import Component, Section, check_device
 from mnist_resnet.config.signature import NEUTRAL
@@ -170,6 +171,18 @@ class JobConfig(BaseModel):
     metrics: dict[str, MetricDeclaration] = {}
     comparisons: list[Comparison] = []
     claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def metrics_have_names_of_their_own(self) -> "JobConfig":
+        """Reject declared metrics that are named as what is recorded of every job, or as a key of the config."""
+        of_the_task = BUILT_IN.keys() if self.claimed_metrics else ()
+        keys = flatten(self.model_extra or {})
+        for name in self.metrics:
+            if name in RESERVED.difference(of_the_task):
+                raise ValueError(f"metrics.{name}: {name} is recorded of every job; choose another name for the metric")
+            if name in keys:
+                raise ValueError(f"metrics.{name}: {name} is a key of the config; choose another name for the metric")
+        return self
 
     @model_validator(mode="after")
     def metrics_are_known(self) -> "JobConfig":

@@ -49,13 +49,7 @@ class FunctionTask:
         """Do nothing: the function loads its data itself."""
 
     def check_recipe(self, config: JobConfig) -> None:
-        """Check the declared names of metrics: only the function knows what a trial of it would take.
-
-        Raises:
-            UsageError: One stands for something else.
-        """
-        for name in RESERVED & config.metrics.keys():
-            raise UsageError(f"metrics.{name}: {name} is recorded of every job; choose another name for the metric")
+        """Do nothing: only the function knows what a trial of it would take."""
 
     def run(self, run: TaskRun) -> None:
         """Call the function; all that it reports and saves goes through its `Run`."""

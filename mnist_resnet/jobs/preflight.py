@@ -102,10 +102,13 @@ def _check_call(key: str, node: str) -> None:
     check_allowed(content)
     arguments = {name: value for name, value in content.items() if name not in SETTINGS}
     shown = f"{key}._target_={content['_target_']}"
+    found = _found(shown, content["_target_"])
     try:
-        signature = inspect.signature(_found(shown, content["_target_"]))
+        signature = inspect.signature(found)
     except ValueError:
         return  # some callables written in C have no signature
+    if key == "task":
+        _check_is_a_task(shown, found, signature, arguments)
     try:
         bind = signature.bind_partial if content.get("_partial_") else signature.bind
         bind(*content.get("_args_", []), **arguments)
@@ -113,6 +116,19 @@ def _check_call(key: str, node: str) -> None:
         takes = ", ".join(name for name in signature.parameters if name not in ("args", "kwargs"))
         raise UsageError(f"{shown}: {error}; it takes {takes or 'nothing'}") from None
     check_types(key, content["_target_"], arguments, signature)
+
+
+def _check_is_a_task(shown: str, found: object, signature: inspect.Signature, arguments: Iterable[str]) -> None:
+    """Check that what a task names takes the config and the run, before its own arguments."""
+    takes = list(signature.parameters)
+    try:
+        signature.bind_partial("config", "run")
+        is_a_task = not inspect.isclass(found) and not {*takes[:2]} & {*arguments}
+    except TypeError:
+        is_a_task = False
+    if not is_a_task:
+        what = "is a class" if inspect.isclass(found) else f"takes {', '.join(takes) or 'nothing'}"
+        raise UsageError(f"{shown}: {what}; a task is a function that is called with (config, run) first of all")
 
 
 def _found(shown: str, target: str) -> Callable[..., Any]:

@@ -111,3 +111,14 @@ def report_often(_: ReadConfig, run: Run, reports: int) -> None:
     """Report after each of many short steps."""
     for step in range(reports):
         run.report(step, {"loss": 1 / (step + 1)})
+
+
+class Descent:
+    """A trainer as a class, which no task is."""
+
+    def __init__(self, rate: float = 0.1) -> None:
+        self.rate = rate
+
+
+def rate_first(rate: float, run: Run) -> None:
+    """Take an argument of the config where a task gets the config itself."""

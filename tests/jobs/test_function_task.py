@@ -28,7 +28,6 @@ from mnist_resnet.jobs.preflight import preflight
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt, Interrupted
-from mnist_resnet.jobs.task import load_task
 from mnist_resnet.tracking.console import ProgressConsole
 from tests.small_training import REPOSITORY
 
@@ -226,9 +225,11 @@ def test_a_value_that_contradicts_its_declaration_is_refused(
 
 def test_names_of_metrics_are_checked_before_the_job_and_after_it(tmp_path: Path) -> None:
     assert set(JOB_COLUMNS) < RESERVED
-    config = check_job(job(metrics={"error": LOSS["loss"]}).config)
+    config = job().config
     with pytest.raises(UsageError, match=r"^metrics\.error: error is recorded of every job; choose another name"):
-        load_task(config).check_recipe(config)
+        check_job(config | {"metrics": {"error": LOSS["loss"]}})
+    with pytest.raises(UsageError, match=r"^metrics\.net\.width: net\.width is a key of the config; choose another"):
+        check_job(config | {"metrics": {"net.width": LOSS["loss"]}})
     result = run(job("report_once", step=0, name="lss"), tmp_path / "misspelt")
     assert "metrics.loss: was never reported" in result["notes"]
 
@@ -249,6 +250,11 @@ def test_values_that_have_no_logarithm_are_judged_as_they_are(tmp_path: Path) ->
         (
             {"_target_": "tests.jobs.descent.report_often"},
             "report_often: missing a required argument: 'reports'; it takes",
+        ),
+        ({"_target_": "tests.jobs.descent.Descent"}, "Descent: is a class; a task is a function that is called with"),
+        (
+            {"_target_": "tests.jobs.descent.rate_first", "rate": 0.1},
+            "rate_first: takes rate, run; a task is a function",
         ),
         ({"rte": 0.1}, r"task\._target_=tests\.jobs\.descent\.descend: got an unexpected keyword argument 'rte'"),
         ({"device": "gpu"}, "task.device=gpu: must be auto, cpu, mps, cuda or cuda:N"),
