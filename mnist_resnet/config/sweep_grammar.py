@@ -5,7 +5,6 @@ Hydra 1.3 adds up a float range's steps with binary rounding errors: `range(0.1,
 """
 
 import json
-import logging
 import math
 import random
 import re
@@ -25,8 +24,6 @@ from omegaconf import OmegaConf
 
 from mnist_resnet.config.validation_errors import suggest_option
 from mnist_resnet.errors import UsageError
-
-LOG = logging.getLogger("mnist_resnet")
 
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
 """Numbers as most people type them; Hydra's grammar knows more forms."""
@@ -99,19 +96,25 @@ def levels(override: Override) -> list[str]:
     Raises:
         UsageError: the sweep has no values.
     """
-    value: Any = override.value()
-    if isinstance(value, RangeSweep):
-        numbers = [*range_values(value)]
-        if value.shuffle:
-            random.shuffle(numbers)
-        listed = [(str(number), number) for number in numbers]
-    else:
-        texts = _matching_options(value, override) if isinstance(value, Glob) else override.sweep_string_iterator()
-        parser = OverridesParser.create()
-        listed = [(text, parser.parse_override(f"{override.key_or_group}={text}").value()) for text in texts]
+    listed = _listed(override)
     if not listed:
         raise UsageError(f"{override.input_line}: gives no value to sweep over")
-    return _without_duplicates(listed, override)
+    return list(_counted(listed))
+
+
+def repeated_levels(arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader) -> Iterator[str]:
+    """Yield a line about each level that what was typed, or a sweeper's `params`, lists several times.
+
+    Args:
+        arguments: as for `parse_sweep`.
+        params: as for `parse_sweep`.
+        loader: as for `parse_sweep`.
+    """
+    for override in parse_sweep(arguments, params, loader):
+        counts = _counted(_listed(override)) if override.is_discrete_sweep() else {}
+        for level, count in counts.items():
+            if count > 1:
+                yield f"{override.input_line}: lists {level} {count} times; it runs once"
 
 
 def typed_value(override: str, parser: OverridesParser) -> tuple[str, Any]:
@@ -200,22 +203,31 @@ def _options(loader: ConfigLoader, group: str, folder: str = "") -> Iterator[str
         yield from _options(loader, f"{group}/{inner}", f"{folder}{inner}/")
 
 
-def _without_duplicates(listed: Sequence[tuple[str, Any]], override: Override) -> list[str]:
-    """Return each level once, in the form in which it comes first, and say which are repeated.
+def _listed(override: Override) -> list[tuple[str, Any]]:
+    """Return a discrete sweep's levels as text, each with its value."""
+    value: Any = override.value()
+    if isinstance(value, RangeSweep):
+        numbers = [*range_values(value)]
+        if value.shuffle:
+            random.shuffle(numbers)
+        return [(str(number), number) for number in numbers]
+    texts = _matching_options(value, override) if isinstance(value, Glob) else override.sweep_string_iterator()
+    parser = OverridesParser.create()
+    return [(text, parser.parse_override(f"{override.key_or_group}={text}").value()) for text in texts]
+
+
+def _counted(listed: Sequence[tuple[str, Any]]) -> dict[str, int]:
+    """Return how often each level is listed, by the form in which it comes first.
 
     Args:
         listed: Each level as text, and its value.
-        override: What was typed.
     """
     first: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for level, value in listed:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         counts[first.setdefault(repr(float(value)) if number else json.dumps(value), level)] += 1
-    for level, count in counts.items():
-        if count > 1:
-            LOG.warning("%s: lists %s %d times; it runs once", override.input_line, level, count)
-    return list(first.values())
+    return counts
 
 
 def _params_as_overrides(params: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -84,7 +84,8 @@ def search(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: starts jobs in batches, but a search "
             f"gives each worker one trial at a time; take sequential or workers"
         )
-    checked_by_launcher(config, partial(_check, folder or MULTIRUN, corner_jobs, spec.trials - started, settings))
+    check = partial(_check, folder or MULTIRUN, corner_jobs, spec.trials - started, settings)
+    checked_by_launcher(config, context.config_loader, check)
     if settings.sweep.dry_run:
         _print_plan(spec, trials, alone)
         return 0

@@ -1,5 +1,6 @@
 """Launches a sweep: composes, checks and freezes all jobs before any runs, then runs and summarizes them."""
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import JobConfig, check_job
+from mnist_resnet.config.sweep_grammar import repeated_levels
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import MAX_JOBS, SEARCH, SWEEP
@@ -58,6 +60,8 @@ from mnist_resnet.sweeps.public_launchers import check_public_launcher
 from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
 from mnist_resnet.tracking.console import plain_console, show_log
+
+LOG = logging.getLogger("mnist_resnet")
 
 Result = TypeVar("Result")
 
@@ -150,7 +154,7 @@ def _launch_jobs(
     settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     launcher = build_launcher(config, settings, context, task_function)
-    jobs, planned = checked_by_launcher(config, partial(_checked, folder, jobs, swept, settings))
+    jobs, planned = checked_by_launcher(config, context.config_loader, partial(_checked, folder, jobs, swept, settings))
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
         return 0, folder
@@ -173,10 +177,17 @@ def _launch_jobs(
     return run_sweep(sweep, start, settings.sweep.detach), sweep.folder
 
 
-def checked_by_launcher(config: DictConfig, check: Callable[[], Result]) -> Result:
-    """Return what `check` returns; in a process of its own where this one will run no job, and so needs no PyTorch."""
+def checked_by_launcher(config: DictConfig, loader: ConfigLoader, check: Callable[[], Result]) -> Result:
+    """Return what `check` returns; in a process of its own where this one will run no job, and so needs no PyTorch.
+
+    What is to be said about a command line that is not refused is said afterwards.
+    """
     runs_here = config.hydra.runtime.choices["hydra/launcher"] in RUN_HERE
-    return check() if runs_here else in_child_process(check)
+    checked = check() if runs_here else in_child_process(check)
+    params = config.hydra.sweeper.get("params") or {}
+    for line in repeated_levels(typed_overrides(config, "task"), params, loader):
+        LOG.warning("%s", line)
+    return checked
 
 
 def _checked(

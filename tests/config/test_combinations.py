@@ -1,6 +1,5 @@
 """Combinations of a sweep's overrides, and their exclusion."""
 
-import logging
 import re
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from mnist_resnet.config.combinations import Combination, combinations, without_
 from mnist_resnet.config.compose import make_job_spec
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
+from mnist_resnet.config.sweep_grammar import refuse_repeated_keys, repeated_levels
 from mnist_resnet.errors import UsageError
 from tests.small_training import REPOSITORY, resolved
 
@@ -88,13 +87,14 @@ def test_levels_of_each_kind_of_override(argument: str, levels: list[str]) -> No
     assert combined(argument)[0] == [[level] for level in levels]
 
 
-def test_repeated_levels_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("mnist_resnet")
-    with caplog.at_level(logging.WARNING, "mnist_resnet"):
-        logger.addHandler(caplog.handler)  # the program's own console may have taken the log over
-        combined("optim.lr=1e-3,0.001,0.1,1.0E-3")
-        logger.removeHandler(caplog.handler)
-    assert caplog.messages[0] == "optim.lr=1e-3,0.001,0.1,1.0E-3: lists 0.001 3 times; it runs once"
+def test_repeated_levels_are_reported() -> None:
+    with initialize_config_dir(str(REPOSITORY / "conf"), **VERSION_BASE):
+        typed = ["optim.lr=1e-3,0.001,0.1,1.0E-3", "seed=1", "data.val_size=interval(1,2)"]
+        lines = [*repeated_levels(typed, {"model.width": [2, 2]}, GlobalHydra.instance().config_loader())]
+    assert lines == [
+        "model.width=2,2: lists 2 2 times; it runs once",
+        "optim.lr=1e-3,0.001,0.1,1.0E-3: lists 0.001 3 times; it runs once",
+    ]
 
 
 @pytest.mark.parametrize(
