@@ -33,27 +33,31 @@ class ScheduleSteps:
     """Steps a schedule at the end of each batch or epoch, whichever it is made for.
 
     Args:
-        schedule: the schedule.
+        schedule: the schedule. If its `step` asks for an `epoch`, as timm's do, it gets the number of its steps so far.
         interval: `step` or `epoch`. A `ReduceLROnPlateau` is stepped after each epoch, whatever this is.
         has_accuracy: whether epochs have an accuracy beside a loss.
 
     Raises:
-        UsageError: A `ReduceLROnPlateau` waits for an accuracy, and there is none.
+        UsageError: A `ReduceLROnPlateau` waits for an accuracy, and there is none; or the schedule's `step` asks for
+            something else, or would do nothing.
     """
 
     def __init__(self, schedule: LRScheduler, interval: str, has_accuracy: bool) -> None:
         self._schedule, self._plateau = schedule, isinstance(schedule, ReduceLROnPlateau)
         if isinstance(schedule, ReduceLROnPlateau) and schedule.mode == "max" and not has_accuracy:
             raise UsageError("schedule.mode=max: waits for an accuracy, which numbers have not; take min")
+        if getattr(schedule, "t_in_epochs", True) is False:
+            raise UsageError("schedule.t_in_epochs=false: leave it out; schedule.interval says when a step is taken")
         self._is_by_epoch = self._plateau or interval == "epoch"
+        self._is_told_where = not self._plateau and _asks_where_it_is(schedule)
 
-    def batch_ended(self) -> None:
-        """Step the schedule if it is stepped after each batch."""
+    def batch_ended(self, done: int) -> None:
+        """Step the schedule if it is stepped after each batch, of which so many are done in the run."""
         if not self._is_by_epoch:
-            self._schedule.step()
+            self._step(done)
 
-    def epoch_ended(self, metrics: Metrics) -> None:
-        """Step the schedule if it is stepped after each epoch.
+    def epoch_ended(self, metrics: Metrics, done: int) -> None:
+        """Step the schedule if it is stepped after each epoch, of which so many are done.
 
         A `ReduceLROnPlateau` gets the loss (`mode=max`: the accuracy) on the held-out images or, without any, of
         training: the test images decide nothing.
@@ -63,7 +67,29 @@ class ScheduleSteps:
             measured = "accuracy" if self._schedule.mode == "max" else "loss"
             self._schedule.step(metrics[f"{split}_{measured}"])
         elif self._is_by_epoch:
+            self._step(done)
+
+    def _step(self, done: int) -> None:
+        if self._is_told_where:
+            self._schedule.step(done)
+        else:
             self._schedule.step()
+
+
+def _asks_where_it_is(schedule: LRScheduler) -> bool:
+    """Return whether a schedule's `step` must be given an `epoch`.
+
+    Raises:
+        UsageError: It must be given something else.
+    """
+    arguments = inspect.signature(schedule.step).parameters.values()
+    asked = [one.name for one in arguments if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if asked not in ([], ["epoch"]):
+        raise UsageError(
+            f"schedule: {type(schedule).__name__}.step asks for {', '.join(asked)}; it may ask for nothing, or for "
+            f"epoch, the number of its steps so far. By a metric there is torch.optim.lr_scheduler.ReduceLROnPlateau"
+        )
+    return bool(asked)
 
 
 def _with_total(value: Any, total: int) -> Any:

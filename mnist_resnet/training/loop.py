@@ -43,7 +43,7 @@ def train(training: Training, callbacks: Sequence[Callback], checkpoints: Checkp
                 metrics = epoch_metrics(training, stop)
             training.history.append(metrics)
             training.batch_losses.append(training.losses.cpu().clone())
-            training.schedule_steps.epoch_ended(metrics)
+            training.schedule_steps.epoch_ended(metrics, training.epoch + 1)
             training.epoch, training.step, training.seconds = training.epoch + 1, 0, 0.0
             training.correct.zero_()
             for callback in callbacks:
@@ -76,7 +76,7 @@ def train_epoch(training: Training, callbacks: Sequence[Callback], checkpoints: 
     for indices in split.upcoming(order, config.data.batch_size, training.step, drawn):
         loss = update(indices)
         training.lr = training.optimizer.param_groups[0]["lr"]
-        training.schedule_steps.batch_ended()
+        training.schedule_steps.batch_ended(training.epoch * training.steps_per_epoch + training.step + 1)
         training.averaging.update()
         training.losses[training.step] = loss
         training.step += 1

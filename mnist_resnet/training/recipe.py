@@ -66,7 +66,7 @@ def _step(training: Training, indices: Tensor) -> None:
     with _naming(config, "optim"):
         training.optimizer.step()
     with _naming(config, "schedule"):
-        training.schedule_steps.batch_ended()
+        training.schedule_steps.batch_ended(1)
     with _naming(config, "averaging"):
         training.averaging.update()
 

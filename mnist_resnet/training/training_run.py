@@ -112,7 +112,7 @@ class Training:
             self.schedule: LRScheduler = build_schedule(
                 config.schedule, self.optimizer, self.steps_per_epoch, config.epochs
             )
-        self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval, self.has_accuracy)
+            self.schedule_steps = ScheduleSteps(self.schedule, config.schedule.interval, self.has_accuracy)
         with building("averaging"):
             self.averaging: Averaging = build(config.averaging.node())(self.model, total_steps=total_steps)
         # Augmentations fill uncovered areas with the normalised value of a black pixel, float32 [channels, 1, 1].

@@ -26,7 +26,14 @@ ROWS = [
     *("optim=muon model=timm_vit", "optim=muon_pytorch_optimizer", "optim=lbfgs training=lbfgs"),
     *("optim=adamw_without_decay_of_vectors", "training=clipped", "training=mixup", "training=cutmix"),
     *("schedule=pytorch_onecycle", "schedule=pytorch_cosine", "schedule=warm_restarts", "schedule=sequential"),
-    *("schedule=plateau", "loss=focal", "loss=class_weights", "augmentation=torchvision_v2", "augmentation=kornia"),
+    *(
+        "schedule=plateau",
+        "schedule=timm_cosine",
+        "loss=focal",
+        "loss=class_weights",
+        "augmentation=torchvision_v2",
+        "augmentation=kornia",
+    ),
     "training=measured data.val_size=20",
 ]
 

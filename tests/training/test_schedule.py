@@ -1,12 +1,15 @@
 """Learning-rate schedules, step by step, compared with their formulas."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hydra.utils import instantiate
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
+from mnist_resnet.errors import UsageError
+from mnist_resnet.training.learning_rate import ScheduleSteps
 from tests.small_training import resolved, small, trained
 
 STEPS = 20
@@ -80,3 +83,41 @@ def test_schedule_spans_the_scaled_epochs_and_the_last_rate_is_recorded() -> Non
         [0.0005 * (1 + math.cos(math.pi * step / 8)) for step in (3, 7)]
     )
     assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+class Counted:
+    """A schedule that is told how many steps it has done, as timm's are."""
+
+    def __init__(self, **attributes: bool) -> None:
+        self.told: list[int] = []
+        vars(self).update(attributes)
+
+    def step(self, epoch: int, metric: float | None = None) -> None:
+        assert metric is None
+        self.told.append(epoch)
+
+
+class Measured:
+    def step(self, metric: float) -> None:
+        raise AssertionError(metric)
+
+
+@pytest.mark.parametrize(("interval", "told"), [("step", [7]), ("epoch", [3])])
+def test_a_schedule_that_asks_for_an_epoch_gets_the_number_of_its_steps(interval: str, told: list[int]) -> None:
+    schedule: Any = Counted()
+    steps = ScheduleSteps(schedule, interval, has_accuracy=True)
+    steps.batch_ended(7)
+    steps.epoch_ended({}, 3)
+    assert schedule.told == told
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (Measured(), r"^schedule: Measured\.step asks for metric; it may ask for nothing, or for epoch"),
+        (Counted(t_in_epochs=False), r"^schedule\.t_in_epochs=false: leave it out; schedule\.interval says when"),
+    ],
+)
+def test_a_schedule_that_could_not_be_stepped_is_refused(schedule: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ScheduleSteps(schedule, "epoch", has_accuracy=True)
