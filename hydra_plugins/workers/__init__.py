@@ -25,9 +25,10 @@ class WorkersLauncher(Launcher):
 
         Raises:
             SystemExit: the application is not ours.
-            UsageError: a setting is invalid, its engine is not available on this machine, or the sweeper is not ours.
+            UsageError: a setting is invalid or another engine's, its engine is not available on this machine, or the
+                sweeper is not ours.
         """
-        from mnist_resnet.config.launcher_schema import check_launcher
+        from mnist_resnet.config.launcher_schema import check_launcher, refuse_other_engines
         from mnist_resnet.launchers.submit import build_engine
         from mnist_resnet.sweeps.hydra_job import refuse_other_applications, refuse_other_sweepers
 
@@ -38,6 +39,7 @@ class WorkersLauncher(Launcher):
             for key, value in self._unchecked_settings.items()
         }
         self.settings = check_launcher(resolved)
+        refuse_other_engines(config, self.settings.engine)
         if self.settings.engine != "local" or config.sweep.detach:
             # Check that the engine is available before the jobs are composed; their devices are not known yet.
             build_engine({"cpu"}, self.settings, config.sweep.detach)

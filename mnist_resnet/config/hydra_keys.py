@@ -77,14 +77,19 @@ def _refer(key: str) -> str:
     return f"leave it out, or refer to it in another key, as in ${{{key}}}"
 
 
-def _given(composed: DictConfig) -> Iterator[tuple[str, Any, str | None]]:
-    """Yield keys of Hydra's node with value and file: those typed, then those that the user's own files set."""
+def typed_values(composed: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of Hydra's node that were typed, with their values."""
     parser = OverridesParser.create()
     for override in typed_overrides(composed, "hydra"):
         key = override_key(override)
         if key.startswith("hydra.") and not override.startswith("~"):
             value: Any = parser.parse_override(override).value()
-            yield from ((name, inner, None) for name, inner in flatten({key: value}).items())
+            yield from flatten({key: value}).items()
+
+
+def _given(composed: DictConfig) -> Iterator[tuple[str, Any, str | None]]:
+    """Yield keys of Hydra's node with value and file: those typed, then those that the user's own files set."""
+    yield from ((key, value, None) for key, value in typed_values(composed))
     for key in READ_BY_REFERENCE:
         file = own_file_that_sets(composed, key)
         if file:

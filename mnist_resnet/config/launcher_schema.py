@@ -3,11 +3,16 @@
 import re
 from typing import Annotated, Any, Literal
 
+from omegaconf import DictConfig
 from pydantic import Field, ValidationError, field_validator
 
+from mnist_resnet.config.hydra_keys import typed_values
 from mnist_resnet.config.section import Section
-from mnist_resnet.config.validation_errors import first_problem
+from mnist_resnet.config.validation_errors import as_typed, first_problem
 from mnist_resnet.errors import UsageError
+
+ENGINES = ("slurm", "ray")
+"""Engines with a node of settings."""
 
 
 class Slurm(Section):
@@ -80,3 +85,18 @@ def check_launcher(node: dict[str, Any]) -> Workers:
         return _WithLauncher.model_validate(container).hydra.launcher
     except ValidationError as error:
         raise UsageError(first_problem(error, container)) from None
+
+
+def refuse_other_engines(composed: DictConfig, engine: str) -> None:
+    """Reject typed settings of an engine that isn't chosen. A file may have them for the commands that choose it.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for key, value in typed_values(composed):
+        other = key.removeprefix("hydra.launcher.").partition(".")[0]
+        if other in ENGINES and other != engine and key.startswith("hydra.launcher."):
+            raise UsageError(
+                f"{key}={as_typed(value)}: has no effect with hydra.launcher.engine={engine}; add "
+                f"hydra.launcher.engine={other}, or leave it out"
+            )
