@@ -11,6 +11,7 @@ from mnist_resnet.config import hydra_internals, hydra_versions
 from mnist_resnet.config.python_values import from_python
 from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
 from mnist_resnet.errors import Refused, UsageError
+from mnist_resnet.sweeps.hydra_callbacks import refuse_without_check
 
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
 # Make Hydra raise its errors instead of printing five lines and exiting with 1; `_exit_with` prints them in one line.
@@ -39,6 +40,7 @@ def main() -> None:
     warnings.filterwarnings("error", r"Callback NoneType\.", UserWarning)
     try:
         refuse_beside_rerun(sys.argv[1:])
+        refuse_without_check(sys.argv[1:])
         train()
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,19 +1,38 @@
 """Hydra callback that checks a single run before Hydra creates its folder."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from mnist_resnet.config.job_spec import JobSpec
 
 SWEEP_NODES = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.")
 """Nodes of Hydra's that a single run does not read."""
 
 SWEEP_ONLY_SETTINGS: dict[str, Any] = {"name": None, "exclude": [], "rerun": [], "dry_run": False, "detach": False}
 """Keys of `sweep` that a single run does not have, with their default values."""
+
+
+CHECK = "hydra.callbacks.check"
+"""The key of `CheckBeforeRun` in `conf/config.yaml`."""
+
+
+def refuse_without_check(arguments: Iterable[str]) -> None:
+    """Reject a command line that takes the check of single runs away, or replaces it.
+
+    Raises:
+        UsageError: it does.
+    """
+    for argument in arguments:
+        key = argument.lstrip("+~").partition("=")[0]
+        if f"{key}.".startswith(f"{CHECK}."):
+            raise UsageError(f"{argument}: it checks a run before it starts, and stays as it is; leave this out")
 
 
 class CheckBeforeRun(Callback):
@@ -49,7 +68,7 @@ def _check_run(config: DictConfig) -> None:
         _check_folder(folder, job)
 
 
-def _checked_job(config: DictConfig) -> JobSpec:
+def _checked_job(config: DictConfig) -> "JobSpec":
     from mnist_resnet.config.combinations import refuse_search_settings
     from mnist_resnet.config.compose import resolve_job
     from mnist_resnet.config.defaults_lists import PLUGINS, refuse_ignored_choices
@@ -84,7 +103,7 @@ def _checked_job(config: DictConfig) -> JobSpec:
     return job
 
 
-def _check_folder(folder: Path, job: JobSpec) -> None:
+def _check_folder(folder: Path, job: "JobSpec") -> None:
     from mnist_resnet.jobs.disk_space import check_disk_space
     from mnist_resnet.jobs.preflight import check_writable, preflight
 
@@ -105,7 +124,7 @@ def _refuse_links(folder: Path) -> None:
         raise UsageError(f"hydra.run.dir={folder}: no job can run there ({error.strerror})") from None
 
 
-def _check_no_other_job(folder: Path, job: JobSpec) -> None:
+def _check_no_other_job(folder: Path, job: "JobSpec") -> None:
     from mnist_resnet.jobs.result import read_result
 
     result = read_result(folder)
