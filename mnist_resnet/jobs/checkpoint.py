@@ -67,7 +67,7 @@ class Checkpoints:
         self._may_write, self._report = may_write, report
         self._last = time.monotonic()
         self._writer = _BackgroundWriter()
-        self._is_offered = self._is_verified = self._is_hopeless = False
+        self._is_offered = self._has_stepped = self._is_verified = self._is_hopeless = False
         for left_over in folder.glob(f".{CHECKPOINT}.*"):
             left_over.unlink(missing_ok=True)
 
@@ -77,7 +77,7 @@ class Checkpoints:
         return None if self.every or self._is_hopeless or not self._is_offered else self.interval
 
     def check(self, state: Callable[[], State]) -> None:
-        """Report at once if the state can't be restored; call it before the first step."""
+        """Report at once if the state can't be restored; where there is one before the first step, call it then."""
         self._is_offered = True
         self._packed(state, copied=lambda tensor: tensor)
 
@@ -87,7 +87,13 @@ class Checkpoints:
             self._save(state)
 
     def step_ended(self, step: int, state: Callable[[], State]) -> None:
-        """Save the state in the background if a checkpoint is due; call it after each step of an epoch, from 1."""
+        """Save the state in the background if a checkpoint is due; call it after each step of an epoch, from 1.
+
+        What the first step has added to the state, such as an optimiser's, is checked at once.
+        """
+        if not self._has_stepped:
+            self._has_stepped = True
+            self.check(state)
         if step % self.every == 0 if self.every else self._is_time():
             self._save(state)
 

@@ -149,11 +149,9 @@ class Run:
         self._begin()
         self._state = state
         self._saves += 1
-        if self._saves == 1:
-            self._run.checkpoints.check(self._packed)
-            if not self._has_resumed:
-                self._say("run.resume() was not called: a job that is interrupted starts over")
         self._run.checkpoints.step_ended(self._saves, self._packed)
+        if not self._has_resumed:
+            self._say("run.resume() was not called: a job that is interrupted starts over")
         try:
             self._run.stop.check()
         except Interrupted:

@@ -260,7 +260,7 @@ def test_a_minute_counts_from_the_last_one_in_the_middle_of_an_epoch(
         now[0] += 7.0
         with keep.closing():
             keep.step_ended(step, lambda step=step: saved.append(step) or numbered(step)())  # type: ignore[misc,func-returns-value]
-    assert saved[:3] == [9, 18, 27]
+    assert saved[:4] == [1, 9, 18, 27], "the first step's is only checked"
 
 
 def one_that_reports(folder: Path) -> tuple[Checkpoints, list[str]]:
@@ -288,6 +288,17 @@ def test_a_state_that_can_not_be_restored_is_named_once_and_before_the_first_ste
     assert len(lines) == 1
     assert list(tmp_path.iterdir()) == []
     assert keep.seconds_at_risk is None
+
+
+def test_what_the_first_step_adds_to_the_state_is_checked_then(tmp_path: Path) -> None:
+    lines: list[str] = []
+    keep = keeper(tmp_path, interval=1e6, report=lines.append)
+    keep.check(lambda: {"optimizer": {}})
+    assert lines == []
+    for step in (1, 2):
+        keep.step_ended(step, lambda: {"optimizer": {"state": iter("ab")}})
+    (line,) = lines
+    assert "starts over: optimizer.state is of type builtins.str_" in line
 
 
 def test_the_first_one_is_read_back_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
