@@ -25,7 +25,7 @@ from mnist_resnet.config.missing_values import asked_values, refuse_unanswered
 from mnist_resnet.config.resolved_config import may_refer_to, resolved_container, with_plain_values
 from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.config.stored_form import checked, read_back, with_floats
-from mnist_resnet.config.sweep_grammar import as_written, typed_value
+from mnist_resnet.config.sweep_grammar import as_written, refuse_inner_sweep, typed_value
 from mnist_resnet.config.typed_overrides import typed_overrides
 from mnist_resnet.config.unread_keys import has_undeclared_keys, refuse_unread_keys
 from mnist_resnet.config.validation_errors import as_typed
@@ -90,6 +90,7 @@ class Composer:
         for override in typed_overrides(config, "hydra"):
             if override_key(override) in SINGLE_RUN_SETTINGS:
                 raise UsageError(f"{override}: {SINGLE_RUN_SETTINGS[override_key(override)]}")
+            refuse_inner_sweep(self._parser.parse_override(override))
         refuse_unread_hydra_keys(config)
         ours = OmegaConf.select(config, "hydra.launcher._target_") in OUR_LAUNCHERS
         self._nodes = (*SWEEP_SETTINGS, *(JOB_NODES if ours else ()))

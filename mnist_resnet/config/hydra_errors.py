@@ -4,7 +4,9 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -37,6 +39,7 @@ from mnist_resnet.config.file_errors import (
 )
 from mnist_resnet.config.hydra_versions import VERSION_BASE
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.sweep_grammar import INNER_SWEEP
 from mnist_resnet.config.validation_errors import partial_key, suggest_key, suggest_option
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
@@ -53,6 +56,9 @@ DICTIONARIES = ("hydra.launcher.slurm.parameters", "hydra.launcher.ray.resources
 
 Hydra refuses keys that an empty dictionary does not have, but takes any value for null.
 """
+
+NOT_SWEPT = r"(?:hydra[/.]|sweep\.)"
+"""With what the keys begin that act on a whole sweep."""
 
 FREE_NODES = ("hydra.job.env_set", "hydra.callbacks")
 """Nodes with keys of the user's choice, to which Hydra adds one only after a `+`."""
@@ -78,11 +84,7 @@ def user_message(error: BaseException) -> str | None:
             return str(fault)
         except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words are shown
             return text
-    # Hydra 1.4 notes at what its plugins raise which of them it was building.
-    building = [note for note in getattr(error, "__notes__", ()) if note.startswith("full_key: hydra.")]
-    if not building:
-        return None
-    return _unknown_setting(f"{error} {building[0]}") or f"{building[0].removeprefix('full_key: ')}: {error}"
+    return _no_such_variable(error) or _while_building(error)
 
 
 def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) -> str | None:
@@ -103,6 +105,9 @@ def _explain(text: str, error: BaseException) -> str:
     if found:
         key = found.group(1)
         return _null_key(key) if key in _known_keys() else _no_such_key(key, "~")
+    found = re.search(r"package '([^']+)' not found in config", text)
+    if found:
+        return _not_shown(found.group(1))
     found = re.search(r"Could not override '([^']+)'", text)
     if found:
         return _no_such_key(_first_unknown(found.group(1)))
@@ -153,6 +158,15 @@ _MESSAGES = [
     ),
     (r"Only one of --run, --multirun, --cfg", "--run, -m, --cfg, --info and --shell-completion: give one of them"),
     (r"Running Hydra app with --multirun", "hydra.mode=RUN: contradicts -m; leave one of them out"),
+    (
+        rf"(?:Ambiguous value for argument|Sweep parameters) '({NOT_SWEPT}.+?)' (?:1\.|requires --multirun)",
+        "{0}: takes one value, it can't be swept (a list is [a,b])",
+    ),
+    (
+        r"Expecting one subcommand from \[.*\] to be set",
+        "--shell-completion: must be followed by install=SHELL, uninstall=SHELL or query=SHELL, as in install=bash",
+    ),
+    (r"No completion plugin for '(.*)' found, available : (.*)", "--shell-completion: {0}: no such shell; one of {1}"),
     (r"Ambiguous value for argument '(.+?)' 1\.", "{0}: several values make a sweep; add -m (one list is [a,b])"),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0}: several values make a sweep; add -m"),
     (r"Could not append to config\. An item is already at '([^']+)'", "+{0}: already exists; leave out the +"),
@@ -177,7 +191,7 @@ _MESSAGES = [
     ),
     (
         r"Error merging override (.+?) Unexpected type annotation: ",
-        "{0}: a list or dictionary can't hold a sweep; sweep over whole values, or over a key of it",
+        f"{{0}}: {INNER_SWEEP}",
     ),
     (r"Error merging override (\S+) Invalid type assigned: ", "{0}: must be a node with keys and values"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
@@ -201,6 +215,8 @@ _MESSAGES = [
 
 def _parse_error(override: str) -> str:
     key, equals, _ = override.partition("=")
+    if not equals and _options(key):
+        return f"{override}: not key=value; write {key}=CHOICE{suggest_option('', _options(key))}"
     if not equals:
         return f"{override}: not key=value{suggest_key(key, _known_keys()) if key.strip() else ''}"
     squeezed = f"{key.strip()}={override.partition('=')[2].strip()}"
@@ -223,6 +239,13 @@ def _is_open(text: str) -> bool:
 
 def _null_key(key: str) -> str:
     return f"~{key}: is null, which Hydra can't delete, or one of the swept choices lacks it; leave it as it is"
+
+
+def _not_shown(key: str) -> str:
+    known = _known_keys()
+    if any(f"{other}.".startswith(f"{key}.") for other in known):
+        return f"--package {key}: is null, or no part of what this --cfg shows; --cfg all shows all keys"
+    return f"--package {key}: no such key{suggest_key(key, known)}"
 
 
 def _no_such_key(key: str, sign: str = "") -> str:
@@ -327,6 +350,23 @@ def _is_raised_by_hydra(error: BaseException) -> bool:
         last = last.tb_next
     raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
     return isinstance(error, ValueError | AssertionError) and raised_in.partition(".")[0] == "hydra"
+
+
+def _no_such_variable(error: BaseException) -> str | None:
+    """Return the message if Hydra looked something up in the environment when it raised the error."""
+    for frame, called in pairwise(frame for frame, _ in walk_tb(error.__traceback__)):
+        if frame.f_globals.get("__name__", "").startswith("hydra.") and called.f_globals.get("__name__") == "os":
+            variable = frame.f_locals.get("key")
+            return f"hydra.job.env_copy: {variable}: no such environment variable; export it, or leave it out"
+    return None
+
+
+def _while_building(error: BaseException) -> str | None:
+    """Return the message for what a plugin raised; Hydra 1.4 notes which of them it was building."""
+    building = [note for note in getattr(error, "__notes__", ()) if note.startswith("full_key: hydra.")]
+    if not building:
+        return None
+    return _unknown_setting(f"{error} {building[0]}") or f"{building[0].removeprefix('full_key: ')}: {error}"
 
 
 def _typed_overrides() -> list[Override]:

@@ -10,6 +10,8 @@
 - `FileConfigSource.is_config` (Hydra 1.4): raises an error for any file that ends in `.yml`, so that one of another
   tool ends every listing of its folder;
 - `Hydra.format_config_groups`: has no option for the order of the groups;
+- `Hydra.show_cfg` and `Hydra.show_info`: print half an answer before an error, or end the program with a line and an
+  exit code of their own;
 - `CompletionPlugin._query`: completes no level after the first one of a sweep;
 - `ArgumentParser.error` (argparse's, as Hydra builds its parser itself): prints its usage over several lines;
 - `grammar_functions.choice`: refuses null, which a list of levels may contain.
@@ -18,8 +20,10 @@ Read elsewhere: `Callbacks.callbacks`, by `callbacks`.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -27,6 +31,7 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.grammar_functions import choice
 from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import CompletionPlugin
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -47,6 +52,7 @@ NOT_OFFERED = {("hydra/sweeper", "basic")}
 
 GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
+SHOW_CFG, SHOW_INFO = Hydra.show_cfg, Hydra.show_info
 COMPLETE = CompletionPlugin._query
 IS_CONFIG = FileConfigSource.is_config
 LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
@@ -58,6 +64,8 @@ def replace() -> None:
     argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
     ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
+    Hydra.show_cfg = _whole(SHOW_CFG)  # type: ignore[method-assign]
+    Hydra.show_info = _whole(SHOW_INFO)  # type: ignore[method-assign]
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
     if SINCE_1_4:
         ConfigLoaderImpl._load_configuration = _load_configuration  # type: ignore[attr-defined]
@@ -141,6 +149,22 @@ def _format_config_groups(hydra_app: Hydra, predicate: Callable[[str], bool]) ->
     lines = FORMAT_CONFIG_GROUPS(hydra_app, predicate).splitlines(keepends=True)
     position = {group: index for index, group in enumerate(GROUP_ORDER)}
     return "".join(sorted(lines, key=lambda line: position.get(line.partition(":")[0], len(position))))
+
+
+def _whole(show: Callable[..., None]) -> Callable[..., None]:
+    """Let a method of Hydra's print its answer once that is complete, and raise an error instead of ending."""
+
+    def shown(*arguments: Any, **options: Any) -> None:
+        answer, error = StringIO(), StringIO()
+        with redirect_stdout(answer), redirect_stderr(error):
+            try:
+                show(*arguments, **options)
+            except SystemExit:
+                raise HydraException(error.getvalue()) from None
+        print(answer.getvalue(), end="")
+        print(error.getvalue(), end="", file=sys.stderr)
+
+    return shown
 
 
 def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:

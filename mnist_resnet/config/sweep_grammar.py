@@ -31,6 +31,8 @@ NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
 NO_TEXT = re.compile(r"([\w.]+)=.*?: (must be (?:text|a folder's path)\b.*)")
 """Messages about a value that is no text."""
 
+INNER_SWEEP = "a list or dictionary can't hold a sweep; sweep over whole values, or over a key of it"
+
 MAX_LEVELS = 1_000_000
 """Most values of one range, and most combinations of a sweep's values: memory and time for more run out."""
 
@@ -75,8 +77,20 @@ def parse_sweep(arguments: Sequence[str], params: Mapping[str, Any], loader: Con
         value: Any = override.value()
         if isinstance(value, ChoiceSweep) and any(isinstance(level, Sweep | Glob) for level in value.list):
             raise UsageError(f"{override.input_line}: a list can't hold a range or glob; write its values out")
+        refuse_inner_sweep(override)
         by_key[override.get_key_element().lstrip("+")] = override
     return list(by_key.values())
+
+
+def refuse_inner_sweep(override: Override) -> None:
+    """Reject a sweep inside of a list or dictionary, such as a glob, which OmegaConf takes for a node of its own.
+
+    Raises:
+        UsageError: there is one.
+    """
+    value: Any = override.value()
+    if any(isinstance(inner, Sweep | Glob) for level in getattr(value, "list", [value]) for inner in _inner(level)):
+        raise UsageError(f"{override.input_line}: {INNER_SWEEP}")
 
 
 def refuse_repeated_keys(keys: Iterable[str]) -> None:
@@ -228,6 +242,13 @@ def _counted(listed: Sequence[tuple[str, Any]]) -> dict[str, int]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         counts[first.setdefault(repr(float(value)) if number else json.dumps(value), level)] += 1
     return counts
+
+
+def _inner(value: Any) -> Iterator[Any]:
+    """Yield what a list or dictionary holds, at every depth."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield inner
+        yield from _inner(inner)
 
 
 def _params_as_overrides(params: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

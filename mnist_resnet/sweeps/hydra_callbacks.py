@@ -75,7 +75,7 @@ def _checked_job(config: DictConfig) -> "JobSpec":
     from mnist_resnet.config.hydra_keys import refuse_unread_hydra_keys
     from mnist_resnet.config.missing_values import asked_values, refuse_unanswered
     from mnist_resnet.config.rerun import is_rerun
-    from mnist_resnet.config.sweep_grammar import refuse_repeated_keys
+    from mnist_resnet.config.sweep_grammar import refuse_inner_sweep, refuse_repeated_keys, sweep_parser
     from mnist_resnet.config.typed_overrides import typed_overrides
     from mnist_resnet.config.validation_errors import as_typed
     from mnist_resnet.config.yaml_values import refuse_ambiguous_values
@@ -84,6 +84,8 @@ def _checked_job(config: DictConfig) -> "JobSpec":
     overrides = typed_overrides(config, "task")
     if not is_rerun():
         refuse_repeated_keys(one.partition("=")[0] for one in [*overrides, *typed_overrides(config, "hydra")])
+    for parsed in sweep_parser().parse_overrides([*overrides, *typed_overrides(config, "hydra")]):
+        refuse_inner_sweep(parsed)
     refuse_search_settings(overrides)
     if config.sweep.get("seeds") != "auto":
         refuse_without_added_seeds(overrides)

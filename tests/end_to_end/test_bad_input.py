@@ -186,6 +186,24 @@ if not SINCE_1_4:  # which deletes a null key, and takes overrides on both sides
     ]
 
 SINGLE_RUNS = [
+    ("hydra.job.env_copy=[NOWHERE]", "hydra.job.env_copy: NOWHERE: no such environment variable; export it, or leave"),
+    ("hydra.job.env_copy=[{a:1}]", "hydra.job.env_copy: {'a': 1}: no such environment variable"),
+    (
+        "-cn experiment/lean",
+        "--config-name experiment/lean: is a choice of the group experiment; write experiment=lean",
+    ),
+    ("--config-name=sweep/seeds", "--config-name sweep/seeds: is a choice of the group sweep; write +sweep=seeds"),
+    ("--cfg all -p nowhere", "--package nowhere: no such key; --cfg job shows all keys"),
+    ("--cfg job -p optim.foo", "--package optim.foo: no such key; one of lr, betas, eps, weight_decay"),
+    ("--cfg job -p hydra.run", "--package hydra.run: is null, or no part of what this --cfg shows; --cfg all shows"),
+    ("model --help", "model: not key=value; write model=CHOICE; one of lean, lean_stem5x5, stem3x3, stem7x7"),
+    ("foo -sc", "--shell-completion: must be followed by install=SHELL, uninstall=SHELL or query=SHELL"),
+    ("install=tcsh -sc", "--shell-completion: tcsh: no such shell; one of bash fish zsh"),
+    ("experiment=nope --info searchpath", "experiment=nope: no such choice; one of lean"),
+    ("'optim.betas=[0.9,glob(x)]'", "optim.betas=[0.9,glob(x)]: a list or dictionary can't hold a sweep; sweep over"),
+    ("hydra/job_logging=none,default", "hydra/job_logging=none,default: takes one value, it can't be swept"),
+    ("hydra.verbose=true,false", "hydra.verbose=true,false: takes one value, it can't be swept"),
+    ("sweep.name=a,b", "sweep.name=a,b: takes one value, it can't be swept"),
     ("optim.lr=0.1,0.2", "optim.lr=0.1,0.2: several values make a sweep; add -m"),
     ("model=stem3x3,stem7x7", "model=stem3x3,stem7x7: several values make a sweep; add -m"),
     ("seed=range(1,3)", "seed=range(1,3): several values make a sweep; add -m"),
@@ -210,6 +228,12 @@ SWEEPS = [
     ("optim.lrr=0.1,0.2", "optim.lrr: no such key; did you mean optim.lr?"),
     ("seed=1,2 model.stem=5x5", "model.stem=5x5: must be '3x3' or '7x7'"),
     ("seed=1,2 seed=3", "seed: given 2 times"),
+    ("'optim.betas=[0.9,glob(x)]'", "optim.betas=[0.9,glob(x)]: a list or dictionary can't hold a sweep; sweep over"),
+    ("'optim={betas:[0.9,glob(x)]},{lr:1}'", "optim={betas:[0.9,glob(x)]},{lr:1}: a list or dictionary can't hold a"),
+    (
+        "hydra/launcher=workers 'hydra.launcher.slurm.setup=[glob(x)]'",
+        "hydra.launcher.slurm.setup=[glob(x)]: a list or dictionary can't hold a sweep",
+    ),
     ("seed=1,1 optim.lr=abc", "optim.lr=abc: must be a number"),
     ("seed=1,1 trainer.device=cuda:99", "trainer.device=cuda:99: not on this machine"),
     ("seed=1,1,01", "seed='01': must be a whole number"),
@@ -348,7 +372,7 @@ def assert_refused(ended: CommandResult, message: str, folder: Path) -> None:
     assert message in ended.err
     assert ended.err.count("\n") == 1
     assert ended.err.endswith("\n")
-    assert "Traceback" not in ended.out
+    assert ended.out == ""
     assert ended.code == 2
     assert list(folder.iterdir()) == []
 
