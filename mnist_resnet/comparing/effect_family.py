@@ -24,6 +24,7 @@ class EffectFamily:
     Attributes:
         factors: factors whose levels are compared.
         many_levels: factors left out, since they have more than `MAX_LEVELS` levels.
+        intervals: factors left out, since a search tried any numbers of an interval, which are no levels.
         alone: the change of each single factor, as it is estimated.
         together: the interactions of each two factors, likewise.
         crowded: number of interactions left out, since there are more than `MAX_INTERACTIONS`.
@@ -32,6 +33,7 @@ class EffectFamily:
 
     factors: list[str]
     many_levels: list[str]
+    intervals: list[str]
     alone: list[Effect]
     together: list[Effect]
     crowded: int
@@ -47,11 +49,14 @@ def effect_family(
 ) -> EffectFamily:
     """Return the effects of single factors and the interactions of two.
 
-    An experiment's name stands for several factors at once, and is a factor only if `by` names it. `one_by_one` says
+    An experiment's name stands for several factors at once, and is a factor only if `by` names it, as is what was
+    searched over an interval. `one_by_one` says
     that every change of a single factor is listed elsewhere, in each combination of the other factors.
     """
     candidates = varying_factors(frame) if len(frame) else []
-    chosen = by if by is not None else [name for name in candidates if name not in ("experiment", "sweep")]
+    intervals = [name for name in candidates if name in frame.attrs.get("intervals", ()) and by is None]
+    no_factors = ("experiment", "sweep", *intervals)
+    chosen = by if by is not None else [name for name in candidates if name not in no_factors]
     levels = {factor: frame[factor].map(level_text).nunique() for factor in chosen if factor != "seed"}
     factors = [factor for factor in levels if levels[factor] <= MAX_LEVELS]
     alone = [
@@ -66,6 +71,7 @@ def effect_family(
     return EffectFamily(
         factors=factors,
         many_levels=[factor for factor in levels if factor not in factors],
+        intervals=intervals,
         alone=alone,
         together=together,
         crowded=count if is_crowded else 0,

@@ -12,6 +12,7 @@ from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.labels import label_sweeps
 from mnist_resnet.comparing.reported import describe_metrics
+from mnist_resnet.comparing.searched import searched_intervals
 from mnist_resnet.config.levels import flatten
 from mnist_resnet.config.metric import BEST, Metric
 from mnist_resnet.config.seed_sources import seed_label
@@ -74,6 +75,7 @@ def jobs_frame(jobs: Sequence[Job]) -> pd.DataFrame:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     frame.attrs |= reported | {"metrics": {name: _as_measured(metric, frame) for name, metric in metrics.items()}}
     frame.attrs["swept"] = list(dict.fromkeys(key for job in jobs for key in job.swept))
+    frame.attrs["intervals"] = searched_intervals(jobs)
     return frame
 
 

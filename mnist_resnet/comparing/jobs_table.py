@@ -72,8 +72,10 @@ def status_text(job: Job) -> str:
 
 
 def reports_text(job: Job) -> str:
-    """Return how far a job has come, such as `3 of 10 epochs` or `3 reports`."""
+    """Return how far a job has come, such as `3 of 10 epochs`, `its last epoch` or `3 reports`."""
     done = len(job.history.epochs)
+    if is_image_classifier(job.config) and done == job.result.get("epochs"):
+        return "its last epoch"
     if is_image_classifier(job.config):
         return f"{done} of {job.result.get('epochs') or '?'} epochs"
     return f"{done} report{'s' * (done != 1)}"

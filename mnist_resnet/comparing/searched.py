@@ -6,7 +6,10 @@ from pathlib import Path
 
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.config.metric import Metric, best_of, objective_metrics
-from mnist_resnet.job_folder import SEARCH
+from mnist_resnet.job_folder import SEARCH, UnreadableFolder, read_json
+
+INTERVAL = "interval("
+"""What is typed for a range in which each number may be tried."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,21 @@ def search_folder(jobs: Sequence[Job]) -> Path | None:
     folders = {job.folder.parent for job in jobs}
     folder = folders.pop() if len(folders) == 1 else None
     return folder if folder is not None and (folder / SEARCH).exists() else None
+
+
+def search_space(folder: Path) -> list[list[str]]:
+    """Return each key that a search's folder lists, with its range as it was typed; empty if it can't be read."""
+    try:
+        parameters = read_json(folder / SEARCH)["space"]
+        return [[str(parameter["key"]), str(parameter["typed"])] for parameter in parameters]
+    except (UnreadableFolder, OSError, LookupError, TypeError):
+        return []
+
+
+def searched_intervals(jobs: Sequence[Job]) -> list[str]:
+    """Return the keys that were searched over an interval; empty unless all jobs are trials of searches."""
+    spaces = [search_space(folder) for folder in {job.folder.parent for job in jobs}]
+    return list({key: None for space in spaces for key, typed in space if INTERVAL in typed}) if all(spaces) else []
 
 
 def _value(job: Job, metric: Metric, epoch: str) -> float | None:

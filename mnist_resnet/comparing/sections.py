@@ -146,6 +146,7 @@ def effects_section(
         if (lacking := int((frame[factor].map(level_text) == ABSENT_LEVEL).sum()))
     ]
     lines += [f"{factor} has more than {MAX_LEVELS} levels and is left out." for factor in family.many_levels]
+    lines += [f"{factor} was searched over an interval, and has no levels to compare." for factor in family.intervals]
     if family.crowded:
         lines.append(f"Interactions are left out, since there are more than {MAX_INTERACTIONS} ({family.crowded}).")
     return Section("Effects", lines, pd.DataFrame(_effect_rows(listed), dtype=object))

@@ -1,6 +1,6 @@
 """Compares two sweeps: configs that both completed, paired, and what changed between the sweeps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,12 +137,22 @@ def _value(job: Job, metric: Metric) -> float:
 
 def _changes(jobs: Sequence[Job], others: Sequence[Job]) -> pd.DataFrame:
     before, after = (_settings(side) for side in (jobs, others))
+    changed = {key: (value, after[key]) for key, value in before.items() if key in after and value != after[key]}
     rows = [
-        {"what": key, "first": value, "second": after[key]}
-        for key, value in before.items()
-        if key in after and value != after[key]
+        {"what": key, "first": first, "second": second}
+        for key, (first, second) in changed.items()
+        if not _is_of_our_code(key, changed)
     ]
     return pd.DataFrame(rows, columns=["what", "first", "second"])
+
+
+def _is_of_our_code(key: str, changed: Mapping[str, tuple[str, str]]) -> bool:
+    """Return whether a change is that of our code again, in whose repository a package or a config folder lies."""
+    of_code = f"environment.{key.rpartition('.')[2]}"
+    return key.startswith(_IN_A_REPOSITORY) and changed[key] == changed.get(of_code)
+
+
+_IN_A_REPOSITORY = ("environment.configs.", "environment.packages.")
 
 
 def _settings(jobs: Sequence[Job]) -> dict[str, str]:

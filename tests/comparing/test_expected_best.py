@@ -1,5 +1,6 @@
 """The expected best value of fewer trials, checked against all subsets of a small search."""
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mnist_resnet.comparing.expected_best import expected_best
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.table import sweep_report
-from mnist_resnet.job_folder import SEARCH
+from mnist_resnet.job_folder import FORMAT, SEARCH
 from tests.synthetic_sweep import SyntheticSweep
 
 VALUES = [0.5, 0.7, 0.6, 0.9, 0.8, 0.6]
@@ -38,8 +39,12 @@ def test_all_trials_are_one_search_which_has_no_range(tmp_path: Path) -> None:
     rows = [{"optim.lr": lr} for lr in (0.001, 0.02, 0.003)]
     base = {"sweep.objective": "val_accuracy", "sweep.objective_epoch": "last"}
     folder = SyntheticSweep(rows=rows, base=base, val=True, predictions=False).write(tmp_path / "found")
-    (folder / SEARCH).write_text("{}")
+    space = [{"key": "optim.lr", "typed": "tag(log, interval(1e-3, 1e-1))"}]
+    (folder / SEARCH).write_text(json.dumps({"format": FORMAT, "space": space}))
     sections = {section.title: section.table for section in sweep_report(*load_jobs([folder])).sections}
     ranges = sections["Expected best value by number of trials"]["95 % range"].tolist()
     assert [" to " in text for text in ranges] == [True, True, False]
     assert ranges[-1] == "–"
+    assert "Effects" not in sections, "numbers of an interval are no levels"
+    (folder / SEARCH).unlink()
+    assert "Effects" in [section.title for section in sweep_report(*load_jobs([folder])).sections]

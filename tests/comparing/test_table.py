@@ -61,6 +61,11 @@ def test_status_is_a_column_unless_all_jobs_completed(tmp_path: Path) -> None:
     assert any("12 jobs: 9 completed" in line for line in header_lines(jobs))
 
 
+def test_a_job_that_ended_between_its_last_epoch_and_its_result_says_so(tmp_path: Path) -> None:
+    write_job(tmp_path / "job", (0.9,), status=Status.INTERRUPTED)
+    assert sweep_table(load_jobs([tmp_path])[0])["status"].tolist() == ["interrupted after its last epoch"]
+
+
 def test_shared_values_and_numerics_are_listed_above_the_table(sweep: Path) -> None:
     lines = " ".join(header_lines(load_jobs([sweep])[0]))
     assert "optim=adam" in lines
@@ -310,6 +315,15 @@ def test_equal_configs_of_two_sweeps_are_paired_and_changes_listed(tmp_path: Pat
     assert found.difference.values == pytest.approx((-0.01, -0.02, -0.01))  # of the error rate, as in all tables
     assert found.changes.to_numpy().tolist() == [["environment.configs.conf.commit", "aaa", "bbb"]]
     assert "Change of the error rate, percentage points, second less first: -1.33" in sweep_report(jobs).markdown()
+
+
+def test_a_commit_that_code_and_config_folders_share_is_listed_once(tmp_path: Path) -> None:
+    for sweep, commit in (("before", "aaa"), ("after", "bbb")):
+        environment = {"commit": commit, "configs": {"conf": {"commit": commit}, "mine": {"commit": f"{commit}c"}}}
+        write_job(tmp_path / sweep / "s1", seed=1, sweep=sweep, environment=environment)
+    jobs, _ = load_jobs([tmp_path / "before", tmp_path / "after"])
+    (found,) = side_by_side(jobs)
+    assert found.changes["what"].tolist() == ["environment.commit", "environment.configs.mine.commit"]
 
 
 def test_changed_config_is_listed(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
 """A search for the plots of it: the objective in each trial, what fewer trials would have found, the Pareto front."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mnist_resnet.comparing.dashboard.curves import rounded
 from mnist_resnet.comparing.expected_best import expected_best
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.pareto import common_objective, pareto_front
-from mnist_resnet.comparing.searched import search_folder, searched
+from mnist_resnet.comparing.searched import search_folder, search_space, searched
 from mnist_resnet.config.metric import Metric
-from mnist_resnet.job_folder import SEARCH, UnreadableFolder, read_json
 
 
 def search(jobs: Sequence[Job]) -> dict[str, Any] | None:
@@ -54,15 +52,7 @@ def front(jobs: Sequence[Job]) -> dict[str, Any] | None:
 def space(jobs: Sequence[Job]) -> list[list[str]]:
     """Return each searched key with its range as it was typed; empty for other sweeps."""
     folder = search_folder(jobs)
-    return _space(folder) if folder else []
-
-
-def _space(folder: Path) -> list[list[str]]:
-    try:
-        parameters = read_json(folder / SEARCH)["space"]
-        return [[str(parameter["key"]), str(parameter["typed"])] for parameter in parameters]
-    except (UnreadableFolder, OSError, LookupError, TypeError):
-        return []
+    return search_space(folder) if folder else []
 
 
 def _heading(metric: Metric) -> str:
