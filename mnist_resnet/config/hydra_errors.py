@@ -355,7 +355,8 @@ def _is_raised_by_hydra(error: BaseException) -> bool:
 def _no_such_variable(error: BaseException) -> str | None:
     """Return the message if Hydra looked something up in the environment when it raised the error."""
     for frame, called in pairwise(frame for frame, _ in walk_tb(error.__traceback__)):
-        if frame.f_globals.get("__name__", "").startswith("hydra.") and called.f_globals.get("__name__") == "os":
+        asked = called.f_globals.get("__name__"), called.f_code.co_name
+        if frame.f_globals.get("__name__", "").startswith("hydra.") and asked == ("os", "__getitem__"):
             variable = frame.f_locals.get("key")
             return f"hydra.job.env_copy: {variable}: no such environment variable; export it, or leave it out"
     return None
