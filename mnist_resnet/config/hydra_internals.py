@@ -12,7 +12,7 @@
 - `Hydra.format_config_groups`: has no option for the order of the groups;
 - `Hydra.show_cfg` and `Hydra.show_info`: print half an answer before an error, or end the program with a line and an
   exit code of their own;
-- `CompletionPlugin._query`: completes no level after the first one of a sweep;
+- `CompletionPlugin._query`: completes no level after the first one of a sweep, and no file of a `--config-dir`;
 - `ArgumentParser.error` (argparse's, as Hydra builds its parser itself): prints its usage over several lines;
 - `grammar_functions.choice`: refuses null, which a list of levels may contain.
 
@@ -24,12 +24,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.grammar_functions import choice
 from hydra._internal.hydra import Hydra
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import CompletionPlugin
@@ -168,7 +171,11 @@ def _whole(show: Callable[..., None]) -> Callable[..., None]:
 
 
 def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
-    """Replace Hydra's method, which completes no level after the first one of a sweep: `model=lean,st`."""
+    """Replace Hydra's method, which completes no level after the first one of a sweep: `model=lean,st`.
+
+    It doesn't look into a `--config-dir` of the line either.
+    """
+    _look_into_typed_folder(plugin, line.split())
     earlier, space, word = line.rpartition(" ")
     key, equals, levels = word.partition("=")
     chosen, comma, last = levels.rpartition(",")
@@ -177,6 +184,17 @@ def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> l
     found = COMPLETE(plugin, config_name, f"{earlier}{space}{key}{equals}{last}")
     others = [choice.removeprefix(f"{key}{equals}") for choice in found]
     return [f"{key}{equals}{chosen},{choice}" for choice in others if choice not in chosen.split(",")]
+
+
+def _look_into_typed_folder(plugin: CompletionPlugin, words: list[str]) -> None:
+    for word, following in pairwise([*words, ""]):
+        option, equals, joined = word.partition("=")
+        folder = Path(joined if equals else following).expanduser()
+        if option in ("--config-dir", "-cd") and folder.is_dir():
+            loader: Any = plugin.config_loader
+            search_path = loader.get_search_path()
+            search_path.prepend("command-line", f"file://{folder.absolute()}", SearchPathQuery(provider="schema"))
+            plugin.config_loader = type(loader)(config_search_path=search_path)
 
 
 def _raise_argument_error(_: argparse.ArgumentParser, message: str) -> NoReturn:

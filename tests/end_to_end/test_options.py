@@ -225,6 +225,8 @@ def test_import_of_pytorch_is_detected(tmp_path: Path) -> None:
         ("-m model=lean,st", "model=lean,stem3x3 model=lean,stem7x7"),
         ("-m seed=1,2 optim=adam,", "optim=adam,adamw optim=adam,sgd"),
         ("-m seed=1,", ""),
+        (f"--config-dir {MY_CONF} model=perc", "model=perceptron"),
+        (f"--config-dir={MY_CONF} -m model=lean,perc", "model=lean,perceptron"),
     ],
 )
 def test_each_level_of_a_sweep_is_completed(typed: str, completed: str, tmp_path: Path) -> None:
