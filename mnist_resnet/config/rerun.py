@@ -9,7 +9,11 @@ from mnist_resnet.errors import UsageError
 
 OPTION = "--experimental-rerun"
 
-RERUN = "a job's folder" if SINCE_1_4 else "a config.pickle that Hydra's PickleJobInfoCallback has written"
+RERUN = (
+    "the folder of a single run (a job of a sweep is run again by sweep.rerun)"
+    if SINCE_1_4
+    else "a config.pickle that Hydra's PickleJobInfoCallback has written"
+)
 """What the option names."""
 
 READERS = ("_get_rerun_overrides", "_get_rerun_conf")

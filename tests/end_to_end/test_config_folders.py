@@ -558,6 +558,15 @@ def test_rerun_of_a_jobs_folder_takes_the_jobs_overrides(commands: Commands) -> 
     assert config["seed"] == 3
 
 
+@pytest.mark.skipif(not SINCE_1_4, reason="Hydra 1.3 reruns from a pickled config")
+def test_rerun_of_a_sweeps_job_names_the_way(commands: Commands) -> None:
+    (commands.here.folder / "job" / ".hydra").mkdir(parents=True)
+    (commands.here.folder / "job" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    refused = rerun(commands, "job")
+    assert "name the folder of a single run (a job of a sweep is run again by sweep.rerun)" in refused.err
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize("what", ["nowhere", "a_folder", "no_config"])
 def test_rerun_of_something_else_is_refused(what: str, commands: Commands) -> None:
     (commands.here.folder / "a_folder").mkdir()
