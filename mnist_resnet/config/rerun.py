@@ -10,7 +10,7 @@ from mnist_resnet.errors import UsageError
 OPTION = "--experimental-rerun"
 
 RERUN = (
-    "the folder of a single run (a job of a sweep is run again by sweep.rerun)"
+    "a single run's folder (a job of a sweep is run again by sweep.rerun)"
     if SINCE_1_4
     else "a config.pickle that Hydra's PickleJobInfoCallback has written"
 )

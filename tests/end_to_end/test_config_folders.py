@@ -563,7 +563,7 @@ def test_rerun_of_a_sweeps_job_names_the_way(commands: Commands) -> None:
     (commands.here.folder / "job" / ".hydra").mkdir(parents=True)
     (commands.here.folder / "job" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
     refused = rerun(commands, "job")
-    assert "name the folder of a single run (a job of a sweep is run again by sweep.rerun)" in refused.err
+    assert "name a single run's folder (a job of a sweep is run again by sweep.rerun)" in refused.err
     assert (refused.code, refused.err.count("\n")) == (2, 1)
 
 
