@@ -44,8 +44,7 @@ class Recommendation:
     @cached_property
     def job(self) -> JobSpec:
         """The trial's job."""
-        name = self.trial.user_attrs[JOB]
-        return next(job for job in read_sweep(self.trials.folder).jobs if job.name == name)
+        return read_sweep(self.trials.folder).job_named(self.trial.user_attrs.get(JOB))
 
     @cached_property
     def config(self) -> BestConfig | None:

@@ -51,12 +51,30 @@ def open_storage(folder: Path) -> JournalStorage:
     try:
         refuse_links(folder, [JOURNAL])
         _cut_torn_line(file)
-        return JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
+        storage = JournalStorage(JournalFileBackend(str(file), lock_obj=_lock(file)))
+        for study in storage.get_all_studies():
+            for trial in storage.get_all_trials(study._study_id, deepcopy=False):
+                _check(trial)
+        return storage
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, RefusedFile):
             raise
         # Optuna replays what the lines say: on others than its own it raises whatever comes of it.
         raise UnreadableFolder(f"{file}: can't be read ({wording(error)})") from None
+
+
+def _check(trial: FrozenTrial) -> None:
+    """Check what Optuna takes from its journal as it is."""
+    reported = [*(trial.values or ()), *trial.intermediate_values.values()]
+    if not all(isinstance(value, int | float) for value in reported):
+        raise ValueError(f"a value of trial {trial.number} is no number")
+    for attributes, key, kind in (
+        (trial.user_attrs, JOB, str),
+        (trial.user_attrs, REMARK, str),
+        (trial.system_attrs, FIXED, dict),
+    ):
+        if not isinstance(attributes.get(key, kind()), kind):
+            raise ValueError(f"{key} of trial {trial.number} is of type {type(attributes[key]).__name__}")
 
 
 def _cut_torn_line(file: Path) -> None:

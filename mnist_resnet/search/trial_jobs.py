@@ -68,7 +68,7 @@ class TrialJobs:
 
     def update(self, trial: FrozenTrial) -> JobSpec:
         """Return the job of an unfinished trial, with this launch's values for settings that change no metric."""
-        stored = next(job for job in read_sweep(self._folder).jobs if job.name == trial.user_attrs[JOB])
+        stored = read_sweep(self._folder).job_named(trial.user_attrs.get(JOB))
         current = self._spec.make_job(trial.params)
         if current.identity == stored.identity:
             return self._freeze(current)

@@ -30,7 +30,7 @@ def _record(number: int, job_name: str, states: TrialStates, storage: JournalSto
     """
     sweep = states.sweep()
     assert sweep is not None
-    job = next(job for job in sweep.jobs if job.name == job_name)
+    job = sweep.job_named(job_name)
     study = load_study(storage)
     if states.job_state(sweep, job).status != Status.COMPLETED:
         study.tell(number, state=TrialState.PRUNED)

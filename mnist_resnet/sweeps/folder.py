@@ -71,6 +71,17 @@ class Sweep:
         """Return the job folder of `job`."""
         return self.folder / job.name
 
+    def job_named(self, name: object) -> JobSpec:
+        """Return the job of this name.
+
+        Raises:
+            UnreadableFolder: There is none, though something in the folder speaks of it.
+        """
+        for job in self.jobs:
+            if job.name == name:
+                return job
+        raise UnreadableFolder(f"{self.folder / SWEEP}: lacks the job {name}, which a trial of {JOURNAL} has")
+
     def write(self) -> None:
         """Write `sweep.json` to disk durably; called before any work on its jobs."""
         write_atomically(self.folder / SWEEP, to_json(self.content, indent=1) + "\n")

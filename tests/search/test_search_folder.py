@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.resume import resume
+from mnist_resnet.resume import main, resume
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.study import load_study, open_storage
 from tests.small_sweeps import CommandResult, Place, Run, run_in_process, statuses
@@ -74,9 +74,38 @@ def test_settings_of_a_search_are_refused_without_a_search(
 
 @pytest.mark.parametrize("part", ["space", "commons"])
 def test_a_folder_whose_space_and_configs_do_not_fit_is_refused(tmp_path: Path, part: str) -> None:
-    folder = Path(shutil.copytree(Path(__file__).parents[1] / "frozen_sweeps" / "half_done_search", tmp_path / "s"))
+    folder = _half_done(tmp_path / "s")
     content = json.loads((folder / "search.json").read_text())
     del content[part][1]
     (folder / "search.json").write_text(json.dumps(content))
     with pytest.raises(UnreadableFolder, match=r"search\.json: can't be read \(no config for"):
         read_spec(folder)
+
+
+def _half_done(folder: Path) -> Path:
+    return Path(shutil.copytree(Path(__file__).parents[1] / "frozen_sweeps" / "half_done_search", folder))
+
+
+def test_a_job_that_only_the_study_knows_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = _half_done(tmp_path / "s")
+    content = json.loads((folder / "sweep.json").read_text())
+    name = content["jobs"].pop(0)["name"]
+    (folder / "sweep.json").write_text(json.dumps(content))
+    assert main([str(folder)]) == 1
+    assert f"no table: {folder}/sweep.json: lacks the job {name}, which a trial" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"values":[0.1]', '"values":{"a":1}', "a value of trial . is no number"),
+        ('"intermediate_value":0.105', '"intermediate_value":"a"', "can't be read"),
+        ('{"job":"optim.lr=0.00287,schedule=linear"}', '{"job":3}', "job of trial . is of type int"),
+    ],
+)
+def test_a_journal_that_holds_something_else_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    journal = _half_done(tmp_path / "s") / "study.journal"
+    assert old in journal.read_text()
+    journal.write_text(journal.read_text().replace(old, new))
+    with pytest.raises(UnreadableFolder, match=rf"study\.journal: .*{message}"):
+        open_storage(journal.parent)
