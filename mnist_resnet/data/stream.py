@@ -119,7 +119,7 @@ class StreamedItems:
             # to write: it reads the rest, which are the same bits.
             yield from (self.read(chunk, seed) for chunk in chunks[read:])
         finally:
-            if any(reader.exitcode for reader in readers):
+            if read < len(chunks) or any(reader.exitcode for reader in readers):
                 _end(batches, readers)
 
     def _items(self, seed: int) -> "_Items":
@@ -243,9 +243,10 @@ def _next(batches: Iterator[Batch | str], readers: Sequence[BaseProcess]) -> Bat
 
 
 def _end(batches: Iterator[Any], readers: Sequence[BaseProcess]) -> None:
-    """End the processes of a loader of which one was killed.
+    """End the processes of a loader that is left before its end, or of which one was killed.
 
-    PyTorch would take locks that the killed one may have held, and wait for them without end.
+    PyTorch would take locks that the killed one may have held, and wait for them without end; and it would wait ten
+    seconds for others, which read ahead and ignore SIGTERM.
     """
     batches._shutdown = True  # type: ignore[attr-defined]
     if hasattr(batches, "_pin_memory_thread_done_event"):

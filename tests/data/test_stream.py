@@ -29,7 +29,7 @@ from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.data.stream import Batch, streamed
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import read_metrics
-from mnist_resnet.jobs.signals import HANDLED, Interrupt, Interrupted
+from mnist_resnet.jobs.signals import GRACE, HANDLED, Interrupt, Interrupted
 from tests.small_training import REPOSITORY, differences, resolved, trained, without_times
 from tests.training.test_resume import AtCheck, resume
 
@@ -192,6 +192,13 @@ def test_a_reader_that_is_killed_does_not_end_what_runs_meanwhile() -> None:
     _batches, reader = _with_a_reader()
     reader.kill()
     subprocess.run(["sleep", "0.1"], check=True)
+
+
+def test_readers_end_with_what_reads_from_them() -> None:
+    batches, reader = _with_a_reader()
+    batches.close()  # type: ignore[attr-defined]
+    reader.join(GRACE)
+    assert not reader.is_alive()
 
 
 def test_a_lock_that_a_killed_reader_held_is_not_waited_for() -> None:
