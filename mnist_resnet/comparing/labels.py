@@ -17,7 +17,7 @@ def label_sweeps(jobs: Sequence[Job]) -> list[str]:
 
 def shown_name(job: Job) -> str:
     """Return a job's name with numbers spelled as levels are: an older folder's may say `1000000.0` for 1000000."""
-    return ",".join(map(in_one_spelling, job.name.split(",")))
+    return ",".join(in_one_spelling(part, exactly=False) for part in job.name.split(","))
 
 
 def _label(job: Job, namesakes: list[Path]) -> str:

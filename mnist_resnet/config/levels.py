@@ -29,8 +29,8 @@ def level_text(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def in_one_spelling(override: str) -> str:
-    """Return `key=value` with a float spelled as levels are, if that is the same number: 1000000 for 1e6."""
+def in_one_spelling(override: str, exactly: bool = True) -> str:
+    """Return `key=value` with a float spelled as levels are: 1000000 for 1e6; `exactly`, if that is the same number."""
     key, _, text = override.partition("=")
     if not {*text} & {*".eE"}:
         return override  # of whole numbers there is one spelling
@@ -39,7 +39,7 @@ def in_one_spelling(override: str) -> str:
     except ValueError:
         return override
     spelled = level_text(number)
-    return f"{key}={spelled}" if float(spelled) == number else override
+    return f"{key}={spelled}" if float(spelled) == number or not exactly else override
 
 
 def levels_text(levels: Mapping[str, object]) -> str:
