@@ -195,10 +195,15 @@ def test_a_reader_that_is_killed_does_not_end_what_runs_meanwhile() -> None:
 
 
 def test_readers_end_with_what_reads_from_them() -> None:
-    batches, reader = _with_a_reader()
-    batches.close()  # type: ignore[attr-defined]
-    reader.join(GRACE)
-    assert not reader.is_alive()
+    before = multiprocessing.active_children()
+    items = streamed(Digits(wrong="size"), Digits(), loader_workers=1).train
+    with pytest.raises(UsageError, match="item 17") as kept:  # and with it, what has read
+        list(items.batches([[number] for number in range(40)]))
+    readers = [process for process in multiprocessing.active_children() if process not in before]
+    for reader in readers:
+        reader.join(GRACE)
+    assert kept.traceback
+    assert not any(reader.is_alive() for reader in readers)
 
 
 def test_a_lock_that_a_killed_reader_held_is_not_waited_for() -> None:
