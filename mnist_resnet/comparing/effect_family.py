@@ -50,8 +50,8 @@ def effect_family(
     """Return the effects of single factors and the interactions of two.
 
     An experiment's name stands for several factors at once, and is a factor only if `by` names it, as is what was
-    searched over an interval. `one_by_one` says
-    that every change of a single factor is listed elsewhere, in each combination of the other factors.
+    searched over an interval. `one_by_one` says that every change of a single factor is listed elsewhere, in each
+    combination of the other factors.
     """
     candidates = varying_factors(frame) if len(frame) else []
     intervals = [name for name in candidates if name in frame.attrs.get("intervals", ()) and by is None]

@@ -80,9 +80,10 @@ def _evaluate(training: Training) -> None:
     for name, metric in training.metrics.items():
         with _naming(training.config, f"training.metrics.{name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of two images, not every class has one
-            values |= own_values({name: metric}, logits, labels, taken=values)
+            measured = own_values({name: metric}, logits, labels, taken=values)
             for split in ("val", "test"):
-                check_scales(split, values, training.declared)
+                check_scales(split, measured, training.declared)
+            values |= measured
 
 
 @torch.no_grad()
