@@ -158,7 +158,13 @@ def drawn(browser: Chrome, section: str) -> WebElement:
 
 
 def settle(browser: Chrome) -> None:
-    """Wait until all parts that are in view have been filled: what is filled moves what is below it."""
+    """Wait until all parts that are in view have been filled: what is filled moves what is below it.
+
+    After a scroll, which parts are in view is known two frames later.
+    """
+    browser.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))"
+    )
     is_filled = "return !isFilling && ![...waiting].some((place) => inView.has(place))"
     WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(is_filled))
 

@@ -118,7 +118,9 @@ def _opens_code(before: str) -> bool:
 def _as_command(setting: str) -> str:
     """Return a command with a setting as it stands in running text, and with what makes it valid."""
     if setting.lstrip("'").startswith("hydra.launcher."):
-        return f"python train.py -m hydra/launcher=workers {_quoted(setting)}"
+        return _launch(_quoted(setting))
+    if setting.startswith("sweep.seeds="):
+        return f"python train.py +sweep=lean_ablation {setting}"
     if setting == "sweep.detach=true":
         return f"python train.py -m hydra/launcher=workers {setting}"
     if "(" in setting and not re.search(r"=\W?(range|sort|shuffle|glob)\(", setting):
@@ -142,7 +144,15 @@ def commands_of_conf() -> Iterator[Command]:
             node = f"hydra.launcher.{section[1]}"
         if example := CONF_EXAMPLE.match(line):
             setting = f"{node}.{example[1]}={example[2]}"
-            yield Command(f'python train.py -m hydra/launcher=workers "{setting}"', f"{file.name}:{number}")
+            yield Command(_launch(f'"{setting}"'), f"{file.name}:{number}")
+
+
+def _launch(setting: str) -> str:
+    """Return a sweep's command with a launcher's setting, and with the engine that reads it."""
+    engine = re.match(r"\W?hydra\.launcher\.(slurm|ray)\.", setting)
+    return (
+        f"python train.py -m hydra/launcher=workers {f'hydra.launcher.engine={engine[1]} ' if engine else ''}{setting}"
+    )
 
 
 def commands_of_help() -> Iterator[Command]:
