@@ -279,7 +279,10 @@ def naming_the_file(composed: DictConfig, typed: Sequence[str]) -> Iterator[None
     try:
         yield
     except UsageError as error:
-        raise UsageError(_with_file(composed, typed, as_written(str(error), [*sys.argv[1:], *typed]))) from None
+        named = _with_file(composed, typed, as_written(str(error), [*sys.argv[1:], *typed]))
+        if named == str(error):
+            raise
+        raise UsageError(named) from None
     except OmegaConfBaseException as error:
         missing = isinstance(error, MissingMandatoryValue)
         reason = f"has no value; add {error.full_key}=…" if missing else str(error.msg).splitlines()[0]
@@ -288,6 +291,29 @@ def naming_the_file(composed: DictConfig, typed: Sequence[str]) -> Iterator[None
         if named == text:
             raise
         raise UsageError(named) from None
+
+
+@contextmanager
+def naming_the_jobs_file(
+    jobs: Sequence[JobSpec], config: DictConfig, loader: ConfigLoader, index: int
+) -> Iterator[None]:
+    """Name the user's file, as `naming_the_file` does, in errors about a job of a sweep; it is composed again for that.
+
+    Args:
+        jobs: the sweep's jobs.
+        config: the config composed without the swept overrides.
+        loader: Hydra's config loader.
+        index: which of the jobs the block checks.
+
+    Raises:
+        UsageError: the block raised it.
+    """
+    try:
+        yield
+    except UsageError:
+        overrides, swept = jobs[index].overrides, [*jobs[index].swept]
+        with naming_the_file(Composer(config, loader).compose_shared(overrides, swept), overrides):
+            raise
 
 
 def _with_file(composed: DictConfig, typed: Sequence[str], message: str) -> str:

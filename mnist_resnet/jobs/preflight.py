@@ -6,6 +6,7 @@ import logging
 import os
 import pydoc
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mnist_resnet.config.schema import Config, JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.arguments import check_types
 from mnist_resnet.jobs.downloads import DownloadNeeded, downloads
-from mnist_resnet.jobs.task import load_task, task_arguments
+from mnist_resnet.jobs.task import Task, load_task, task_arguments
 from mnist_resnet.jobs.working_directory import keeping_working_directory
 from mnist_resnet.tracking.console import plain_console, show_log
 
@@ -25,12 +26,23 @@ SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 """Keys that Hydra's `instantiate` consumes itself."""
 
 
-def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> list[str | None]:
+NamingErrors = Callable[[int], AbstractContextManager[None]]
+"""Makes the context in which the config with an index is checked, which may add to its errors."""
+
+
+def _as_they_are(_: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def preflight(
+    configs: Iterable[dict[str, Any]], may_download: bool = True, naming: NamingErrors = _as_they_are
+) -> list[str | None]:
     """Check resolved configs against this machine, the code that they name, and the data; nothing is built.
 
     Args:
         configs: Resolved configs.
         may_download: Whether to download missing data; otherwise they are left unchecked, with a line that says so.
+        naming: See `NamingErrors`.
 
     Returns:
         For each config a hash of its data; None if the config says all about them, or they were not checked.
@@ -41,21 +53,27 @@ def preflight(configs: Iterable[dict[str, Any]], may_download: bool = True) -> l
     """
     show_log(plain_console())
     with keeping_working_directory(LOG.info):
-        return _preflight(configs, may_download)
+        return _preflight(configs, may_download, naming)
 
 
-def _preflight(configs: Iterable[dict[str, Any]], may_download: bool) -> list[str | None]:
+def _preflight(configs: Iterable[dict[str, Any]], may_download: bool, naming: NamingErrors) -> list[str | None]:
     checked = [(checked, load_task(checked)) for checked in map(check_job, configs)]
-    for config, task in checked:
-        task.check_machine(config)
-        for key, node in _nodes(config):
-            _check_call(key, json.dumps(node))
+    for index, (config, task) in enumerate(checked):
+        with naming(index):
+            task.check_machine(config)
+            for key, node in _nodes(config):
+                _check_call(key, json.dumps(node))
     try:
         with downloads(may_download):
-            return [task.check_data(config) for config, task in checked]
+            return [_check_data(config, task, naming(index)) for index, (config, task) in enumerate(checked)]
     except DownloadNeeded:
         LOG.info("the data are not checked: a launch downloads them first")
         return [None] * len(checked)
+
+
+def _check_data(config: JobConfig, task: Task, named: AbstractContextManager[None]) -> str | None:
+    with named:
+        return task.check_data(config)
 
 
 def check_writable(key: str, folder: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.allowed_targets import trust
+from mnist_resnet.config.compose import naming_the_jobs_file
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder
 from mnist_resnet.config.objective import objective_of
@@ -21,7 +22,7 @@ from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import JOURNAL, SEARCH, SWEEP, UnreadableFolder
 from mnist_resnet.jobs.disk_space import check_disk_space
-from mnist_resnet.jobs.preflight import check_writable, preflight
+from mnist_resnet.jobs.preflight import NamingErrors, check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.rehearsal import describe, rehearse
@@ -84,8 +85,10 @@ def search(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}: starts jobs in batches, but a search "
             f"gives each worker one trial at a time; take sequential or workers"
         )
-    check = partial(_check, folder or MULTIRUN, corner_jobs, spec.trials - started, settings)
-    checked_by_launcher(config, context.config_loader, check)
+    loader = context.config_loader
+    naming = partial(naming_the_jobs_file, corner_jobs, config, loader)
+    check = partial(_check, folder or MULTIRUN, corner_jobs, spec.trials - started, settings, naming)
+    checked_by_launcher(config, loader, check)
     if settings.sweep.dry_run:
         _print_plan(spec, trials, alone)
         return 0
@@ -156,13 +159,15 @@ def _freeze(folder: Path, spec: SearchSpec) -> Path:
     return folder
 
 
-def _check(folder: Path, corner_jobs: Sequence[JobSpec], trials: int, settings: JobConfig) -> None:
+def _check(
+    folder: Path, corner_jobs: Sequence[JobSpec], trials: int, settings: JobConfig, naming: NamingErrors
+) -> None:
     """Check the jobs at the corners of the space, with their data.
 
     Raises:
         UsageError: as for `search`.
     """
-    preflight((job.config for job in corner_jobs), may_download=not settings.sweep.dry_run)
+    preflight((job.config for job in corner_jobs), not settings.sweep.dry_run, naming)
     _check_disk_space(folder, corner_jobs, trials)
     if settings.sweep.try_recipes:
         try_recipes(corner_jobs, settings.sweep.on_failure, may_download=not settings.sweep.dry_run)

@@ -23,7 +23,7 @@ from mnist_resnet.config.combinations import (
     refuse_search_settings,
     without_excluded,
 )
-from mnist_resnet.config.compose import Composer, compose_job
+from mnist_resnet.config.compose import Composer, compose_job, naming_the_jobs_file
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import new_sweep_folder, sweep_folder
 from mnist_resnet.config.partial_keys import refuse_partial_key
@@ -35,7 +35,7 @@ from mnist_resnet.job_folder import MAX_JOBS, SEARCH, SWEEP
 from mnist_resnet.jobs.child_process import in_child_process
 from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.disk_space import check_disk_space
-from mnist_resnet.jobs.preflight import check_writable, preflight
+from mnist_resnet.jobs.preflight import NamingErrors, check_writable, preflight
 from mnist_resnet.sweeps.added_seeds import (
     next_round,
     refuse_sources_with_added_seeds,
@@ -154,7 +154,9 @@ def _launch_jobs(
     settings = check_job(jobs[0].config)
     check_writable("hydra.sweep.dir", folder or MULTIRUN / "new")
     launcher = build_launcher(config, settings, context, task_function)
-    jobs, planned = checked_by_launcher(config, context.config_loader, partial(_checked, folder, jobs, swept, settings))
+    loader = context.config_loader
+    naming = partial(naming_the_jobs_file, jobs, config, loader)
+    jobs, planned = checked_by_launcher(config, loader, partial(_checked, folder, jobs, swept, settings, naming))
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
         return 0, folder
@@ -191,7 +193,7 @@ def checked_by_launcher(config: DictConfig, loader: ConfigLoader, check: Callabl
 
 
 def _checked(
-    folder: Path | None, jobs: list[JobSpec], swept: list[str], settings: JobConfig
+    folder: Path | None, jobs: list[JobSpec], swept: list[str], settings: JobConfig, naming: NamingErrors
 ) -> tuple[list[JobSpec], Sweep]:
     """Check the jobs that are due, with their data; return all, each with the hash of its data, and the plan.
 
@@ -201,7 +203,7 @@ def _checked(
     monitor = LeaseMonitor()
     planned = plan(folder, jobs, swept, sys.argv) if folder and (folder / SWEEP).exists() else None
     if planned is None or not _is_finished(planned, settings, monitor):
-        data = preflight((job.config for job in jobs), may_download=not settings.sweep.dry_run)
+        data = preflight((job.config for job in jobs), not settings.sweep.dry_run, naming)
         jobs = [replace(job, data_sha256=sha256) for job, sha256 in zip(jobs, data, strict=True)]
         planned = plan(folder or MULTIRUN / "new", jobs, swept, sys.argv)
     refuse_sweep_links(planned.folder, planned.jobs)

@@ -71,6 +71,7 @@ FILES = {
     "experiment/no_choice": f"{GLOBAL}defaults:\n  - override /model:\n",
     "experiment/two_choices": f"{GLOBAL}defaults:\n  - override /model: [lean, stem3x3]\n",
     "experiment/no_text": f"{GLOBAL}tracking:\n  project: 3\n",
+    "experiment/no_device": f"{GLOBAL}trainer:\n  device: cuda:99\n",
     "optim/asking": "defaults:\n  - adam\nlr: ???\n",
     "optim/mine": "defaults:\n  - adam\neps: tiny\n",
     "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
@@ -209,6 +210,13 @@ SWEPT_FILES = [
         "-m seed=1,2 sweep.name=2024_01_01",
         "sweep.name=2024_01_01: must be text; in quotes it is text: 'sweep.name=\"2024",
     ),
+    ("-m experiment=plain,no_text", "experiment/no_text.yaml: tracking.project=3: must be text"),
+    ("-m experiment=plain,no_text sweep.dry_run=true", "experiment/no_text.yaml: tracking.project=3: must be text"),
+    (
+        "-m hydra/sweeper=search data.val_size=16 experiment=no_text,plain",
+        "experiment/no_text.yaml: tracking.project=3",
+    ),
+    ("-m experiment=plain,no_device", "experiment/no_device.yaml: trainer.device=cuda:99: "),
     (
         "-m hydra/sweeper=search data.val_size=16 experiment=no_number,plain",
         "experiment/no_number.yaml: optim.lr=fast:",
