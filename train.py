@@ -12,7 +12,7 @@ from mnist_resnet.config.config_name import refuse_choice_as_config
 from mnist_resnet.config.python_values import from_python
 from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
 from mnist_resnet.errors import Refused, UsageError
-from mnist_resnet.sweeps.hydra_callbacks import refuse_without_check
+from mnist_resnet.sweeps.run_check import check_run
 
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
 # Make Hydra raise its errors instead of printing five lines and exiting with 1; `_exit_with` prints them in one line.
@@ -34,14 +34,12 @@ def train(config: DictConfig) -> None:
 
 def main() -> None:
     """Run Hydra; print a one-line message and exit with code 2 if the user's input is invalid."""
-    hydra_internals.replace()
+    hydra_internals.replace(check_run)
     sys.argv[1:] = from_python(sys.argv[1:])
     warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
     warnings.filterwarnings("error", r"\s*Running Hydra app with --multirun", UserWarning)
-    warnings.filterwarnings("error", r"Callback NoneType\.", UserWarning)
     try:
         refuse_beside_rerun(sys.argv[1:])
-        refuse_without_check(sys.argv[1:])
         refuse_choice_as_config(sys.argv[1:])
         train()
         sys.stdout.flush()

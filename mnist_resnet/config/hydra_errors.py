@@ -195,6 +195,10 @@ _MESSAGES = [
     ),
     (r"Error merging override (\S+) Invalid type assigned: ", "{0}: must be a node with keys and values"),
     (r"Error merging override (\S+) (.*?) full_key", "{0}: {1}"),
+    (
+        r"Error locating target '([^']+)'.*? full_key: (hydra\.\S+) .*?Error loading '[^']+': \w+\((['\"])(.*?)\3\)",
+        "{1}._target_={0}: can't be imported ({3})",
+    ),
     (r"Error in call to target '.*? full_key: (hydra\.\S+) (.+)", "{0}: {1}"),
     (
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
@@ -203,7 +207,6 @@ _MESSAGES = [
     (r"Could not delete 'hydra'\. No match", "~hydra: Hydra's own keys can't be deleted; leave it out"),
     (r"Could not delete '([^']+)'\. No match", "~{0}: nothing is chosen there; leave it out"),
     (r"The value of '([^']+)' is (.*?) and not (.*?)\.(?: |$)", "~{0}={2}: the value is {1}; write ~{0}"),
-    (r"Callback NoneType\.", "hydra.callbacks: one of them is null; to take one away, write ~hydra.callbacks.NAME"),
     (r"Additional config directory '([^']+)' not found", "--config-dir {0}: no such folder; give an existing one"),
     (
         r"Primary config (?:directory|module).*'([^']+)'",

@@ -2,6 +2,9 @@
 
 `replace` puts functions of this file in the place of Hydra's:
 
+- `Callbacks.__init__`: takes what is no callback, and then warns of each method that it lacks, or says nothing (1.4);
+- `Callbacks.on_run_start`: a single run is checked between composing it and creating its folder, where Hydra's one hook
+  is a callback: a file that sets `hydra.callbacks` may replace that, and what it raises is turned into a warning;
 - `ConfigLoaderImpl.get_group_options`: `--help` takes seconds otherwise, and lists choices that can't work;
 - `ConfigLoaderImpl._load_configuration` (Hydra 1.4): what Hydra itself builds, callbacks and log handlers, must be on
   its execution whitelist between composing and building, where it has no hook;
@@ -28,6 +31,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.grammar_functions import choice
@@ -40,8 +44,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_resnet.config.allowed_targets import targets
+from mnist_resnet.config.config_files import own_file_that_sets
 from mnist_resnet.config.hydra_versions import SINCE_1_4, allow_in_hydra
 from mnist_resnet.config.signature import flatten
+from mnist_resnet.config.validation_errors import as_typed
 from mnist_resnet.errors import UsageError
 
 GROUP_ORDER = (
@@ -53,6 +59,7 @@ GROUP_ORDER = (
 NOT_OFFERED = {("hydra/sweeper", "basic")}
 """Choices of Hydra's own that can't work here: jobs that no sweep has frozen."""
 
+BUILD_CALLBACKS, ON_RUN_START = Callbacks.__init__, Callbacks.on_run_start
 GET_GROUP_OPTIONS = ConfigLoaderImpl.get_group_options
 FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 SHOW_CFG, SHOW_INFO = Hydra.show_cfg, Hydra.show_info
@@ -62,8 +69,14 @@ LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
 GET_MODE = getattr(ConfigLoaderImpl, "get_mode", None)
 
 
-def replace() -> None:
-    """Put the functions below in the place of Hydra's."""
+def replace(check_run: Callable[[DictConfig], None]) -> None:
+    """Put the functions below in the place of Hydra's.
+
+    Args:
+        check_run: checks a single run's config.
+    """
+    Callbacks.__init__ = _build_callbacks  # type: ignore[method-assign,assignment]
+    Callbacks.on_run_start = _after(check_run)  # type: ignore[method-assign]
     argparse.ArgumentParser.error = _raise_argument_error  # type: ignore[method-assign,assignment]
     ConfigLoaderImpl.get_group_options = _get_group_options  # type: ignore[method-assign,assignment]
     Hydra.format_config_groups = _format_config_groups  # type: ignore[method-assign,assignment]
@@ -85,6 +98,29 @@ def callbacks(context: HydraContext) -> list[Any]:
     """Return the callbacks that Hydra built from `hydra.callbacks`."""
     found: list[Any] = context.callbacks.callbacks
     return found
+
+
+def _build_callbacks(built: Callbacks, config: DictConfig) -> None:
+    """Replace Hydra's method, which takes anything for a callback."""
+    for name, node in config.hydra.callbacks.items():
+        if not isinstance(node, DictConfig) or node.get("_target_") is None:
+            key = f"hydra.callbacks.{name}"
+            file = own_file_that_sets(config, key)
+            raise UsageError(
+                f"{f'{file}: ' if file else ''}{key}={as_typed(node)}: must be a node with a _target_; leave it out, "
+                f"or take a callback away with ~{key}"
+            )
+    BUILD_CALLBACKS(built, config)
+
+
+def _after(check_run: Callable[[DictConfig], None]) -> Callable[..., None]:
+    """Return Hydra's method that calls the callbacks before a single run, with a check before that."""
+
+    def on_run_start(called: Callbacks, config: DictConfig, **arguments: Any) -> None:
+        check_run(config)
+        ON_RUN_START(called, config, **arguments)
+
+    return on_run_start
 
 
 def _load_configuration(*arguments: Any, **options: Any) -> DictConfig:

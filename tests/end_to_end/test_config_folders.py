@@ -101,6 +101,7 @@ FILES = {
     "experiment/null_key": f"{GLOBAL}null: 3\n",
     "experiment/list_for_node": f"{GLOBAL}seeds:\n  - 1\n",
     "experiment/with_variable": f"{GLOBAL}hydra:\n  job:\n    env_copy: [HOME]\n",
+    "experiment/own_check": f"{GLOBAL}hydra:\n  callbacks:\n    check:\n      _target_: {__name__}.OfNoClass\n",
     "experiment/without_check": f"{GLOBAL}hydra:\n  callbacks:\n    check: null\n",
     "experiment/with_callback": (
         f"{GLOBAL}hydra:\n  callbacks:\n    log:\n      _target_: hydra.experimental.callbacks.LogJobReturnCallback\n"
@@ -146,7 +147,7 @@ class OfNoClass:
     def on_job_start(self, **_: Any) -> None:
         print("started")
 
-    on_multirun_start = on_multirun_end = on_job_start
+    on_multirun_start = on_multirun_end = on_run_end = on_job_start
 
 
 class Commands:
@@ -244,9 +245,9 @@ UNREAD_BY_HYDRA = [
     ("hydra.job.env_set={A:1}", "hydra.job.env_set.A: is a new key; add it: ++hydra.job.env_set.A=…"),
     ("hydra.callbacks={x:1}", "hydra.callbacks.x: is a new key; add it: ++hydra.callbacks.x=…"),
     ("~hydra", "~hydra: Hydra's own keys can't be deleted; leave it out"),
-    ("~hydra.callbacks.check", "~hydra.callbacks.check: it checks a run before it starts, and stays as it is; leave"),
-    ("-m seed=1,2 ~hydra.callbacks.check", "~hydra.callbacks.check: it checks a run before it starts, and stays"),
-    ("hydra.callbacks.check._target_=builtins.dict", "hydra.callbacks.check._target_=builtins.dict: it checks a run"),
+    ("~hydra.callbacks.foo", "~hydra.callbacks.foo: no such key"),
+    ("experiment=own_check +tag=x", "tag: nothing reads it"),
+    (f"'+hydra.callbacks={{check:{{_target_:{__name__}.OfNoClass}}}}' +tag=x", "tag: nothing reads it"),
     ("~hydra.run.dir", "~hydra.run.dir: Hydra's own keys can't be deleted; leave it out"),
     ("~hydra/job_logging", "~hydra/job_logging: hydra/job_logging needs one choice; write hydra/job_logging=CHOICE"),
     ("~hydra/hydra_logging", "~hydra/hydra_logging: hydra/hydra_logging needs one choice; write hydra/hydra_logging="),
@@ -285,6 +286,10 @@ WHOLE_SWEEP = [
     ("-m experiment=plain,with_callback", "hydra.callbacks.log._target_=hydra.experimental.callbacks.LogJobReturnCall"),
     ("-m experiment=plain,with_environment", f"hydra.job.env_set.FOO=bar: {NO_EFFECT.format('with_environment')}"),
     ("-m experiment=plain,with_variable", f"hydra.job.env_copy=['HOME']: {NO_EFFECT.format('with_variable')}"),
+    ("experiment=without_check", "experiment/without_check.yaml: hydra.callbacks.check=null: must be a node with a"),
+    ("-m seed=1,2 +hydra.callbacks.a=null", "hydra.callbacks.a=null: must be a node with a _target_; leave it out"),
+    ("+hydra.callbacks.a={foo:1}", "hydra.callbacks.a={'foo': 1}: must be a node with a _target_"),
+    ("+hydra.callbacks.a={_target_:nope.Nope}", "hydra.callbacks.a._target_=nope.Nope: can't be imported (No module"),
     ("-m experiment=plain,without_check", f"hydra.callbacks.check=null: {NO_EFFECT.format('without_check')}"),
     ("-m experiment=with_chdir,plain", f"hydra.job.chdir=true: {NO_EFFECT.format('with_chdir')}"),
     ("experiment=with_log", f"hydra/job_logging=default: {NO_EFFECT.format('with_log')}"),

@@ -1,13 +1,11 @@
-"""Hydra callback that checks a single run before Hydra creates its folder."""
+"""Checks a single run before Hydra creates its folder. Sweeps check their own jobs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mnist_resnet.errors import Refused, UsageError
+from mnist_resnet.errors import UsageError
 
 if TYPE_CHECKING:
     from mnist_resnet.config.job_spec import JobSpec
@@ -19,46 +17,12 @@ SWEEP_ONLY_SETTINGS: dict[str, Any] = {"name": None, "exclude": [], "rerun": [],
 """Keys of `sweep` that a single run does not have, with their default values."""
 
 
-CHECK = "hydra.callbacks.check"
-"""The key of `CheckBeforeRun` in `conf/config.yaml`."""
-
-
-def refuse_without_check(arguments: Iterable[str]) -> None:
-    """Reject a command line that takes the check of single runs away, or replaces it.
+def check_run(config: DictConfig) -> None:
+    """Check a composed config: first what was typed, which is fast, then what requires PyTorch.
 
     Raises:
-        UsageError: it does.
+        UsageError: the config or the command line is invalid.
     """
-    for argument in arguments:
-        key = argument.lstrip("+~").partition("=")[0]
-        if f"{key}.".startswith(f"{CHECK}."):
-            raise UsageError(f"{argument}: it checks a run before it starts, and stays as it is; leave this out")
-
-
-class CheckBeforeRun(Callback):
-    """Refuses an invalid single run before Hydra creates its folder. Sweeps check their own jobs."""
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the composed config; called by Hydra.
-
-        Hydra turns an exception in a callback into a warning. `Refused` is the one that it lets pass, so a usage error
-        is raised as that.
-
-        Raises:
-            Refused: the config or the command line is invalid.
-        """
-        from mnist_resnet.config.hydra_errors import user_message
-
-        try:
-            _check_run(config)
-        except Exception as error:
-            if user_message(error) is None:
-                raise
-            raise Refused(error) from error
-
-
-def _check_run(config: DictConfig) -> None:
-    """Check first what was typed, which is fast, then what requires PyTorch."""
     from mnist_resnet.config.compose import as_hydras_config, naming_the_file
 
     job = _checked_job(config)
