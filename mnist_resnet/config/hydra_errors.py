@@ -347,12 +347,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_raised_by_hydra(error: BaseException) -> bool:
-    """Return whether Hydra itself raised this ValueError or AssertionError, which it does for some invalid input."""
+    """Return whether Hydra itself raised this built-in error, which it does for some invalid input."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
-    return isinstance(error, ValueError | AssertionError) and raised_in.partition(".")[0] == "hydra"
+    return isinstance(error, ValueError | AssertionError | RuntimeError) and raised_in.partition(".")[0] == "hydra"
 
 
 def _no_such_variable(error: BaseException) -> str | None:
@@ -360,7 +360,9 @@ def _no_such_variable(error: BaseException) -> str | None:
     for frame, called in pairwise(frame for frame, _ in walk_tb(error.__traceback__)):
         asked = called.f_globals.get("__name__"), called.f_code.co_name
         if frame.f_globals.get("__name__", "").startswith("hydra.") and asked == ("os", "__getitem__"):
-            variable = frame.f_locals.get("key")
+            variable = frame.f_locals.get("key", error.args[0])
+            if variable == "COMP_LINE":
+                return "--shell-completion: query is for the shell, which sets COMP_LINE; write install=bash"
             return f"hydra.job.env_copy: {variable}: no such environment variable; export it, or leave it out"
     return None
 

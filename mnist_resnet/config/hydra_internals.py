@@ -15,7 +15,8 @@
 - `Hydra.format_config_groups`: has no option for the order of the groups;
 - `Hydra.show_cfg` and `Hydra.show_info`: print half an answer before an error, or end the program with a line and an
   exit code of their own;
-- `CompletionPlugin._query`: completes no level after the first one of a sweep, and no file of a `--config-dir`;
+- `CompletionPlugin._query`: completes no level after the first one of a sweep, and no file of a `--config-dir`, and
+  raises an error about a faulty word that stands before the last one;
 - `ArgumentParser.error` (argparse's, as Hydra builds its parser itself): prints its usage over several lines;
 - `grammar_functions.choice`: refuses null, which a list of levels may contain.
 
@@ -209,9 +210,17 @@ def _whole(show: Callable[..., None]) -> Callable[..., None]:
 def _complete(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
     """Replace Hydra's method, which completes no level after the first one of a sweep: `model=lean,st`.
 
-    It doesn't look into a `--config-dir` of the line either.
+    It doesn't look into a `--config-dir` of the line either, and raises an error where another word is faulty: then the
+    last word is completed as if it were alone.
     """
-    _look_into_typed_folder(plugin, line.split())
+    for words in dict.fromkeys([line, line[line.rfind(" ") + 1 :]]):
+        with suppress(Exception):  # the shell would show the error in the middle of the line that is being typed
+            _look_into_typed_folder(plugin, line.split())
+            return _completed(plugin, config_name, words)
+    return []
+
+
+def _completed(plugin: CompletionPlugin, config_name: str | None, line: str) -> list[str]:
     earlier, space, word = line.rpartition(" ")
     key, equals, levels = word.partition("=")
     chosen, comma, last = levels.rpartition(",")

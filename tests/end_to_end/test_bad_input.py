@@ -198,6 +198,7 @@ SINGLE_RUNS = [
     ("--cfg job -p hydra.run", "--package hydra.run: is null, or no part of what this --cfg shows; --cfg all shows"),
     ("model --help", "model: not key=value; write model=CHOICE; one of lean, lean_stem5x5, stem3x3, stem7x7"),
     ("foo -sc", "--shell-completion: must be followed by install=SHELL, uninstall=SHELL or query=SHELL"),
+    ("query=bash -sc", "--shell-completion: query is for the shell, which sets COMP_LINE; write install=bash"),
     ("install=tcsh -sc", "--shell-completion: tcsh: no such shell; one of bash fish zsh"),
     ("experiment=nope --info searchpath", "experiment=nope: no such choice; one of lean"),
     ("'optim.betas=[0.9,glob(x)]'", "optim.betas=[0.9,glob(x)]: a list or dictionary can't hold a sweep; sweep over"),

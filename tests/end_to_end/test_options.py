@@ -227,11 +227,14 @@ def test_import_of_pytorch_is_detected(tmp_path: Path) -> None:
         ("-m seed=1,", ""),
         (f"--config-dir {MY_CONF} model=perc", "model=perceptron"),
         (f"--config-dir={MY_CONF} -m model=lean,perc", "model=lean,perceptron"),
+        ("-m seed=[1 optim=adam,sg", "optim=adam,sgd"),
+        ("--foo optim.l", "optim.lr="),
+        ("optim.lr.x", ""),
     ],
 )
 def test_each_level_of_a_sweep_is_completed(typed: str, completed: str, tmp_path: Path) -> None:
     done = run_without_torch(["--shell-completion", "query=bash"], tmp_path, f"train.py {typed}")
-    assert done.stdout.strip() == completed
+    assert (done.stdout.strip(), done.stderr) == (completed, "")
 
 
 def test_sweeper_that_can_not_work_is_not_completed(tmp_path: Path) -> None:
