@@ -1,4 +1,4 @@
-"""Checkpoints: written in the background to a temporary file and renamed; the previous one is kept until then."""
+"""Checkpoints: written to a temporary file, made durable and renamed in the background; the previous one is kept."""
 
 import io
 import os
@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,7 +18,7 @@ import numpy
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
-from mnist_resnet.jobs.packed_state import NotRestorable, check_growth, difference, on_cpu, pack, unpack
+from mnist_resnet.jobs.packed_state import Lent, NotRestorable, check_growth, difference, on_cpu, pack, unpack
 from mnist_resnet.stored_file import check_archive, open_stored
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ PLAIN_STATE = "state.pickle"
 
 GROWTH = 10
 """How many times the size of a checkpoint's file its state may take; what is shared in it counts each time."""
+
+SLOW_SECONDS, SLOW_BYTES = 1.0, 100e6
+"""Training does not wait for a disk on which a checkpoint took more seconds than this, at fewer bytes a second."""
 
 READ_BACK = {("builtins", "complex"), ("collections", "OrderedDict")}
 """All that reading such a member may call: what no other pickled value of a packed state needs."""
@@ -41,7 +44,11 @@ class Checkpoints:
     """Decides when to save a run, and saves it.
 
     A checkpoint is due every `interval` seconds or, if `every` is set, after every `every` steps of an epoch and at its
-    end. None is begun while one is being written: training does not wait for the disk.
+    end. None is begun while one is being written.
+
+    Training waits until the system has taken the state over, which is faster than to copy it, and not until it is on
+    the disk. Where the system does not keep what is to be written, as on some network disks, or the state is on a GPU,
+    it is copied instead and written while training goes on.
 
     A state that can't be restored is reported once, and no checkpoint is written: it would only be passed over later.
 
@@ -67,7 +74,7 @@ class Checkpoints:
         self._may_write, self._report = may_write, report
         self._last = time.monotonic()
         self._writer = _BackgroundWriter()
-        self._is_offered = self._has_stepped = self._is_verified = self._is_hopeless = False
+        self._is_offered = self._has_stepped = self._is_verified = self._is_hopeless = self._is_slow_disk = False
         for left_over in folder.glob(f".{CHECKPOINT}.*"):
             left_over.unlink(missing_ok=True)
 
@@ -82,12 +89,12 @@ class Checkpoints:
         self._packed(state, copied=lambda tensor: tensor)
 
     def epoch_ended(self, state: Callable[[], State]) -> None:
-        """Save the state in the background if a checkpoint is due; call it at an epoch's end."""
+        """Save the state if a checkpoint is due; call it at an epoch's end."""
         if self.every or self._is_time():
             self._save(state)
 
     def step_ended(self, step: int, state: Callable[[], State]) -> None:
-        """Save the state in the background if a checkpoint is due; call it after each step of an epoch, from 1.
+        """Save the state if a checkpoint is due; call it after each step of an epoch, from 1.
 
         What the first step has added to the state, such as an optimiser's, is checked at once.
         """
@@ -100,7 +107,7 @@ class Checkpoints:
     def write_now(self, state: Callable[[], State]) -> None:
         """Save the state before returning: the program is about to end."""
         self._writer.wait()
-        packed = self._packed(state)
+        packed = self._packed(state, Lent())
         if packed is not None:
             self._write(packed)
 
@@ -125,9 +132,22 @@ class Checkpoints:
             return
         self._writer.raise_error()
         self._last = time.monotonic()
-        packed = self._packed(state)
-        if packed is not None:
+        lent = Lent()
+        packed = self._packed(state, on_cpu if self._is_slow_disk else lent)
+        if packed is None:
+            return
+        if lent:
+            file = self._timed_file(packed)
+            self._writer.start(lambda: self._accept(file, packed))
+        else:
             self._writer.start(lambda: self._write(packed))
+
+    def _timed_file(self, packed: State) -> BinaryIO:
+        started = time.monotonic() - _seconds_in_queue()
+        file = self._file(packed)
+        seconds = time.monotonic() - _seconds_in_queue() - started
+        self._is_slow_disk = seconds > SLOW_SECONDS and file.tell() < SLOW_BYTES * seconds
+        return file
 
     def _packed(self, state: Callable[[], State], copied: "Callable[[Tensor], Tensor]" = on_cpu) -> Any:
         """Return the packed state, or None once it has turned out that it can't be restored."""
@@ -143,15 +163,31 @@ class Checkpoints:
         self._is_hopeless = True
         self._report(f"no checkpoints, a job that is interrupted starts over: {reason}, which can't be restored")
 
-    def _write(self, state: State) -> None:
+    def _write(self, packed: State) -> None:
+        self._accept(self._file(packed), packed)
+
+    def _file(self, packed: State) -> BinaryIO:
+        """Write the state to a temporary file, which the system may hold in memory, and return it, still open."""
         self._may_write()
         beside = self.folder / f".{CHECKPOINT}.{os.getpid()}"
+        file = beside.open("wb")
         try:
-            with beside.open("wb") as file:
-                _save({"format": FORMAT, "signature": self.signature, **state}, file)
-                file.flush()
+            _save({"format": FORMAT, "signature": self.signature, **packed}, file)
+            file.flush()
+        except BaseException:
+            with suppress(OSError):  # it closes, and says once more that the disk is full
+                file.close()
+            beside.unlink(missing_ok=True)
+            raise
+        return file
+
+    def _accept(self, file: BinaryIO, packed: State) -> None:
+        """Make a file durable, and give it the name that counts."""
+        beside = Path(file.name)
+        try:
+            with file:
                 os.fsync(file.fileno())
-            if not self._is_readable(beside, state):
+            if not self._is_readable(beside, packed):
                 return
             self._may_write()
             if (self.folder / CHECKPOINT).exists():
@@ -177,6 +213,15 @@ class Checkpoints:
             self._give_up(problem)
         self._is_verified = problem is None
         return self._is_verified
+
+
+def _seconds_in_queue() -> float:
+    """Return how long this thread has waited for a processor so far, which is no fault of the disk; 0 if unknown."""
+    try:
+        nanoseconds = Path("/proc/thread-self/schedstat").read_text().split()[1]  # Linux, sched-stats.rst
+    except OSError:
+        return 0.0
+    return int(nanoseconds) / 1e9
 
 
 class _BackgroundWriter:

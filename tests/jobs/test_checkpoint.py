@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT
+from mnist_resnet.jobs import checkpoint
 from mnist_resnet.jobs.checkpoint import (
     PLAIN_STATE,
     Checkpoints,
@@ -215,6 +216,66 @@ def test_what_is_written_is_the_state_of_the_moment_though_training_goes_on(tmp_
     assert state is not None
     assert state["weights"].tolist() == [1] * 5
     assert state["history"] == [{"epoch": 0}]
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+import torch
+from mnist_resnet.jobs.checkpoint import Checkpoints
+weights = [torch.full((20_000_000,), float(number)) for number in range(3)]
+keep = Checkpoints(Path(sys.argv[1]), "my job", 0.0, None, lambda: None)
+keep.write_now(lambda: {"weights": torch.zeros(2**19)})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with keep.closing():
+    keep.epoch_ended(lambda: {"number": 1, "weights": weights})
+    [tensor.fill_(9.0) for tensor in weights]
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 80_000_000)
+"""
+
+
+def test_a_large_state_is_that_of_the_moment_and_takes_no_memory_for_a_copy(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LARGE, str(tmp_path)]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert told.stdout == "True\n"
+    state, _ = load_checkpoint(tmp_path, MINE)
+    assert state is not None
+    assert [(tensor.min().item(), tensor.max().item()) for tensor in state["weights"]] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_large_tensors_that_share_memory_are_restored_each_by_itself(tmp_path: Path) -> None:
+    whole = torch.arange(2.0**20)
+    state: State = {"whole": whole, "bits": whole.view(torch.int32), "part": whole[:3], "turned": whole.view(2, -1).T}
+    keeper(tmp_path).write_now(lambda: state)
+    restored, _ = load_checkpoint(tmp_path, MINE)
+    assert restored is not None
+    assert all(torch.equal(restored[name], tensor) for name, tensor in state.items())
+    assert len({restored[name].data_ptr() for name in state}) == 4
+    assert (tmp_path / CHECKPOINT).stat().st_size < 3.1 * 4 * 2**20, "not all of it for three numbers"
+
+
+def test_a_disk_that_keeps_training_waiting_is_written_to_meanwhile_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint.SLOW_BYTES", 1e18)
+    weights, writers = torch.ones(2**20), []
+    original = checkpoint._save
+
+    def save(state: State, file: BinaryIO) -> None:
+        writers.append(threading.current_thread() is threading.main_thread())
+        original(state, file)
+
+    monkeypatch.setattr("mnist_resnet.jobs.checkpoint._save", save)
+    keep = keeper(tmp_path)
+    for _ in range(3):
+        with keep.closing():
+            keep.epoch_ended(lambda: {"weights": weights})
+            weights.add_(1.0)
+    assert writers == [True, False, False]
+    state, _ = load_checkpoint(tmp_path, MINE)
+    assert state is not None
+    assert state["weights"].unique().tolist() == [3.0]
 
 
 def test_none_comes_sooner_than_the_interval(tmp_path: Path) -> None:
