@@ -4,10 +4,11 @@ Both files accept any batch size.
 """
 
 import copy
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -119,11 +120,11 @@ def _save_with_torch(
     archives: dict[str, ModelArchive] = {}
     for name, graph in ((TRACED_MODEL, _Traced(live, example)), (EXPORTED_MODEL, _Exported(live, example))):
         try:
-            archives[name] = ModelArchive.from_network(live, lambda graph=graph: graph.save(description))  # type: ignore[misc]
-            content = archives[name].to_bytes(weight_bytes(live))
+            archives[name] = ModelArchive.from_network(live, partial(graph.save, description))
         except WeightsNotReplaceable:
-            content = graph.save(description)
-        write(folder / name, content)
+            write(folder / name, _file_content(partial(graph.save, description)))
+        else:
+            write(folder / name, archives[name].to_bytes(weight_bytes(live)))
     read_back = {name: _read_back(folder / name, description) for name in (TRACED_MODEL, EXPORTED_MODEL)}
     for name, saved in read_back.items():
         _check_logits(folder / name, saved.logits(images), expected)
@@ -173,11 +174,9 @@ class _Traced:
         with ignore_torchscript_deprecation():
             self._graph = torch.jit.trace(live, example[:1], check_trace=False)  # type: ignore[no-untyped-call]
 
-    def save(self, description: ModelDescription) -> bytes:
-        file = io.BytesIO()
+    def save(self, description: ModelDescription, path: Path) -> None:
         with ignore_torchscript_deprecation():
-            torch.jit.save(self._graph, file, _extra_files={DESCRIPTION: description.to_json()})
-        return file.getvalue()
+            torch.jit.save(self._graph, path, _extra_files={DESCRIPTION: description.to_json()})
 
 
 class _Exported:
@@ -187,10 +186,15 @@ class _Exported:
         pair = example[:1].repeat(2, 1, 1, 1)
         self._graph = torch.export.export(live, (pair,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
 
-    def save(self, description: ModelDescription) -> bytes:
-        file = io.BytesIO()
-        torch.export.save(self._graph, file, extra_files={DESCRIPTION: description.to_json()})
-        return file.getvalue()
+    def save(self, description: ModelDescription, path: Path) -> None:
+        torch.export.save(self._graph, path, extra_files={DESCRIPTION: description.to_json()})
+
+
+def _file_content(save: Callable[[Path], None]) -> bytes:
+    """Return the content of the file that `save` writes."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        save(path := Path(folder) / "network.pt2")
+        return path.read_bytes()
 
 
 def _read_back(path: Path, description: ModelDescription) -> LoadedModel:

@@ -8,8 +8,11 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Self
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -44,32 +47,35 @@ class ModelArchive:
     version: int
 
     @classmethod
-    def from_network(cls, network: nn.Module, save: Callable[[], bytes]) -> Self:
+    def from_network(cls, network: nn.Module, save: Callable[[Path], None]) -> Self:
         """Build the archive from the file that `save` makes of `network`; the network's weights are restored.
 
         Args:
             network: any module, on the CPU.
-            save: saves `network` as it is at the time of the call, and returns the file's bytes.
+            save: saves `network` as it is at the time of the call, to a file.
 
         Raises:
             WeightsNotReplaceable: A tensor of the state dict has no record of its own.
         """
         state: dict[str, Tensor] = network.state_dict()
-        original = {key: tensor.clone() for key, tensor in state.items()}
+        original = weight_bytes(network)
         try:
             for number, tensor in enumerate(state.values(), start=1):
                 tensor.fill_(number)
             key_by_digest = {_digest(_raw_bytes(tensor)): key for key, tensor in state.items()}
             others, weight_keys = {}, {}
-            for name, content in _read_records(save()):
-                key = key_by_digest.get(_digest(content))
-                if key is None:
-                    others[name] = content
-                else:
-                    weight_keys[name] = key
+            with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                file = Path(folder) / "network.pt2"
+                save(file)
+                for name, content in _read_records(str(file)):
+                    key = key_by_digest.get(_digest(content))
+                    if key is None:
+                        others[name] = content
+                    else:
+                        weight_keys[name] = key
         finally:
             for key, tensor in state.items():
-                tensor.copy_(original[key])
+                _memory(tensor)[:] = numpy.frombuffer(original[key], numpy.uint8)
         if sorted(weight_keys.values()) != sorted(state):
             raise WeightsNotReplaceable
         version = int(others.get(".data/version") or others["version"])
@@ -93,7 +99,7 @@ class ModelArchive:
     def matches(self, content: bytes, weights: Weights) -> bool:
         """Return whether a file's content is bitwise this archive with these weights."""
         expected, found = self._all_records(weights), set()
-        for name, actual in _read_records(content):
+        for name, actual in _read_records(io.BytesIO(content)):
             if name not in expected or (name not in WRITTEN_BY_TORCH and actual != expected[name]):
                 return False
             found.add(name)
@@ -112,9 +118,9 @@ def weight_bytes(network: nn.Module) -> Weights:
     return {key: _raw_bytes(tensor) for key, tensor in network.state_dict().items()}
 
 
-def _read_records(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each record; together they take as much memory as the file."""
-    reader = torch._C.PyTorchFileReader(io.BytesIO(content))
+def _read_records(file: str | BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each record of a file, which is given by its path or opened."""
+    reader = torch._C.PyTorchFileReader(file)
     for name in reader.get_all_records():
         yield name, reader.get_record(name)
 
@@ -131,5 +137,9 @@ def _raw_bytes(tensor: Tensor) -> bytes:
     """Return a tensor's storage, in memory order."""
     if tensor.untyped_storage().nbytes() != tensor.nbytes:
         raise WeightsNotReplaceable
-    flat = tensor.detach().as_strided((tensor.numel(),), (1,))
-    return flat.view(torch.uint8).numpy().tobytes()
+    return _memory(tensor).tobytes()
+
+
+def _memory(tensor: Tensor) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint8]]":
+    """Return the memory of a tensor that fills its storage, uint8 [bytes]."""
+    return tensor.detach().as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
