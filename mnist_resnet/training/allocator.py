@@ -1,4 +1,4 @@
-"""Configures the C library's memory allocator to keep the memory that each training step frees."""
+"""Has the C library's memory allocator keep the memory that each training step frees, and return it at the end."""
 
 import ctypes
 import sys
@@ -14,6 +14,9 @@ LARGEST_THRESHOLD = 2**31 - 1
 LARGEST_OLD_MMAP_THRESHOLD = 32 * 2**20
 """Largest `M_MMAP_THRESHOLD` in bytes that older versions of glibc accept."""
 
+LARGE_BLOCK = 2**20
+"""Bytes from which a block returns to the system when it is freed: one of its own costs a page fault every 4 KB."""
+
 
 def keep_freed_memory() -> None:
     """Make this process keep freed memory for reuse, as PyTorch's allocator does on a GPU. Linux with glibc only.
@@ -28,3 +31,15 @@ def keep_freed_memory() -> None:
         mallopt(TRIM_THRESHOLD, LARGEST_THRESHOLD)
         if not mallopt(MMAP_THRESHOLD, LARGEST_THRESHOLD):
             mallopt(MMAP_THRESHOLD, LARGEST_OLD_MMAP_THRESHOLD)
+
+
+def return_freed_memory() -> None:
+    """Return free memory to the system, and from now on each large block once it is freed. Linux with glibc only."""
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    mallopt, malloc_trim = (getattr(library, name, None) for name in ("mallopt", "malloc_trim"))
+    if mallopt is not None and malloc_trim is not None:
+        mallopt(TRIM_THRESHOLD, LARGE_BLOCK)
+        mallopt(MMAP_THRESHOLD, LARGE_BLOCK)
+        malloc_trim(0)

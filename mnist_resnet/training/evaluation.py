@@ -18,7 +18,7 @@ from mnist_resnet.training.averaging import ImageAveraging
 from mnist_resnet.training.own_metrics import own_values
 from mnist_resnet.training.training_run import Training
 
-MAX_EVALUATED = 500
+MAX_EVALUATED = 250
 """Images that an evaluation passes through the network at once on a CPU. A layer of the report's network takes 100 KB
 for each of them in bf16, and three such tensors are needed at a time."""
 

@@ -106,9 +106,9 @@ def run(run: TaskRun) -> None:
         _add_report_losses(run, training)
         raise
     run.writer.note(*(unused.lines() if unused else ()))
-    _save_results(run, training)
     if config.sweep.keep == "checkpoint":
         run.keep_checkpoint(training.state)
+    _save_results(run, training)
     _add_report_losses(run, training)
 
 
@@ -185,7 +185,7 @@ def _save_results(run: TaskRun, training: Training) -> None:
         return
     assert data.classes is not None
     description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
-    training.optimizer.zero_grad()  # frees the gradients: saving takes memory of its own
+    training.free_optimizer()
     try:
         architecture = run.config.model.model_dump_json(by_alias=True)
         images = test.pixels[:CHECKED_IMAGES]

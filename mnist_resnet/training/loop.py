@@ -142,6 +142,7 @@ def epoch_metrics(training: Training, stop: StopCheck) -> Metrics:
     """
     count, batch_size = len(training.splits.train), training.config.data.batch_size
     set_mode([training.optimizer], "eval")
+    training.free_gradients()
     losses = training.losses.cpu().double()
     if not losses.isfinite().all():
         raise first_divergence(training)

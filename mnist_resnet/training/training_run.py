@@ -18,6 +18,7 @@ from mnist_resnet.data.targets import count_right, positions
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
+from mnist_resnet.training.allocator import return_freed_memory
 from mnist_resnet.training.averaging import Averaging
 from mnist_resnet.training.component_state import ComponentState, has_state
 from mnist_resnet.training.components import building, on_device, trained_parameters, without_parameters
@@ -187,6 +188,21 @@ class Training:
         if self.has_accuracy:
             self.correct += count_right(logits, labels, self.splits.train.kind)
         return loss.detach()
+
+    def free_gradients(self) -> None:
+        """Free the gradients, which the next step does not read: an evaluation uses their memory.
+
+        A step of the config's own may collect gradients over several batches, and a CUDA graph writes to their memory.
+        """
+        if self.own_step is None and self.replay is None:
+            self.optimizer.zero_grad()
+
+    def free_optimizer(self) -> None:
+        """Free the gradients and the optimiser's state after training: saving the network takes memory, too."""
+        self.optimizer.zero_grad()
+        for state in self.optimizer.state.values():
+            state.clear()
+        return_freed_memory()
 
     def state(self) -> State:
         """Return the state for a checkpoint; on a CPU, a run restored from it ends with bitwise the same results."""
