@@ -143,7 +143,7 @@ def _hostile(draw: Draw, name: str, pattern: str = "*") -> Iterator[Path]:
             ways = [_damage_bytes, _replace_file, *(3 * [_damage_text] if is_text else [])]
             try:
                 draw(st.sampled_from(ways))(draw, file)
-            except (ValueError, IndexError):  # it was damaged before
+            except (ValueError, IndexError, RecursionError):  # it was damaged before
                 _damage_bytes(draw, file)
         yield folder
 
