@@ -15,7 +15,7 @@ LARGEST_OLD_MMAP_THRESHOLD = 32 * 2**20
 """Largest `M_MMAP_THRESHOLD` in bytes that older versions of glibc accept."""
 
 LARGE_BLOCK = 2**20
-"""Bytes from which a block returns to the system when it is freed: one of its own costs a page fault every 4 KB."""
+"""Bytes from which a block for which there is no free memory is a mapping of its own, returned when it is freed."""
 
 
 def keep_freed_memory() -> None:
@@ -34,7 +34,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return free memory to the system, and from now on each large block once it is freed. Linux with glibc only."""
+    """Return free memory to the system, and keep no large blocks beyond it from now on. Linux with glibc only."""
     if sys.platform != "linux":
         return
     library = ctypes.CDLL(None)

@@ -23,6 +23,7 @@ from mnist_resnet.training.evaluation import log_probabilities
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.memory_format import use_channels_last
 from mnist_resnet.training.numerics import Numerics
+from mnist_resnet.training.step import StepParts
 from tests.small_training import (
     RecordingCallback,
     differences,
@@ -221,6 +222,36 @@ def test_divergence_reports_the_epoch_and_the_first_step(log_interval: int) -> N
 def test_huge_learning_rate_diverges_at_once() -> None:
     with pytest.raises(Diverged, match=r"^loss (nan|inf) in epoch 0, step 1$"):
         trained(small("optim.lr=1e35"))
+
+
+class CollectingStep:
+    """A step that updates with the gradients of four batches, of which the last is in the next epoch."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def __call__(
+        self, parts: StepParts, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = parts.forward(images)
+        loss = parts.loss(logits, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.batches += 1
+        if self.batches % 4 == 1:
+            parts.optimizer.step()
+            parts.optimizer.zero_grad()
+        return loss.detach(), logits.detach()
+
+
+@pytest.mark.parametrize(("step", "has_gradients"), [(None, False), (CollectingStep(), True)])
+def test_an_evaluation_frees_gradients_but_not_those_that_a_step_collects(
+    step: CollectingStep | None, has_gradients: bool
+) -> None:
+    training = new_training(small("trainer.epochs=1"))
+    training.own_step = step
+    train(training, [], unsaved(), Interrupt())
+    assert training.steps_per_epoch == 4
+    assert all((parameter.grad is not None) == has_gradients for parameter in training.model.parameters())
 
 
 def test_divergence_in_the_last_step_is_detected_by_the_evaluation() -> None:
