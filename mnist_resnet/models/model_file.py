@@ -190,7 +190,7 @@ def load_model(path: Path, trusted: bool = False) -> LoadedModel:
 
     Args:
         path: file whose name ends in `.pt2` or `.pt`.
-        trusted: skip the safety check (`safe_load.py`), for a file that this process wrote or that the user trusts.
+        trusted: skip the safety check (`safe_load.py`), for a file that this process wrote.
 
     Raises:
         UnreadableFolder: The file can't be read, is no model file, has no valid description, or fails the safety check.
@@ -198,14 +198,16 @@ def load_model(path: Path, trusted: bool = False) -> LoadedModel:
     loaders = {".pt2": _load_exported, ".pt": _load_traced}
     if path.suffix not in loaders:
         raise UnreadableFolder(f"{path}: a model file ends in .pt2 or .pt")
-    try:
-        content = read_stored(path, MAX_WEIGHTS)
-    except OSError as error:
-        raise UnreadableFolder(f"{path}: can't be read ({error.strerror})") from None
+    file: Path | io.BytesIO = path
     if not trusted:
+        try:
+            content = read_stored(path, MAX_WEIGHTS)
+        except OSError as error:
+            raise UnreadableFolder(f"{path}: can't be read ({error.strerror})") from None
         refuse_foreign_code(path, content)
+        file = io.BytesIO(content)
     try:
-        model = loaders[path.suffix](content)
+        model = loaders[path.suffix](file)
         model.check()
         return model
     except Exception as error:  # torch's loaders raise many types from their C++ and JSON parts
@@ -220,10 +222,10 @@ def ignore_torchscript_deprecation() -> Iterator[None]:
         yield
 
 
-def _load_exported(content: bytes) -> LoadedModel:
+def _load_exported(file: Path | io.BytesIO) -> LoadedModel:
     extra: dict[str, str] = {DESCRIPTION: ""}
     with _ignore_export_log():
-        program = torch.export.load(io.BytesIO(content), extra_files=extra)
+        program = torch.export.load(file, extra_files=extra)
     return LoadedModel(ModelDescription.from_json(extra[DESCRIPTION]), program.module())
 
 
@@ -238,12 +240,10 @@ def _ignore_export_log() -> Iterator[None]:
         log.disabled = before
 
 
-def _load_traced(content: bytes) -> LoadedModel:
+def _load_traced(file: Path | io.BytesIO) -> LoadedModel:
     extra: dict[str, bytes] = {DESCRIPTION: b""}
     with ignore_torchscript_deprecation():
-        network = torch.jit.load(  # type: ignore[no-untyped-call]
-            io.BytesIO(content), map_location="cpu", _extra_files=extra
-        )
+        network = torch.jit.load(file, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     return LoadedModel(ModelDescription.from_json(extra[DESCRIPTION]), network.eval())
 
 

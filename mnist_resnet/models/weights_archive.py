@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy
 import torch
@@ -67,7 +67,7 @@ class ModelArchive:
             with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 file = Path(folder) / "network.pt2"
                 save(file)
-                for name, content in _read_records(str(file)):
+                for name, content in _read_records(file):
                     key = key_by_digest.get(_digest(content))
                     if key is None:
                         others[name] = content
@@ -96,10 +96,10 @@ class ModelArchive:
         writer.write_end_of_file()
         return file.getvalue()
 
-    def matches(self, content: bytes, weights: Weights) -> bool:
-        """Return whether a file's content is bitwise this archive with these weights."""
+    def matches(self, file: Path, weights: Weights) -> bool:
+        """Return whether a file is bitwise this archive with these weights."""
         expected, found = self._all_records(weights), set()
-        for name, actual in _read_records(io.BytesIO(content)):
+        for name, actual in _read_records(file):
             if name not in expected or (name not in WRITTEN_BY_TORCH and actual != expected[name]):
                 return False
             found.add(name)
@@ -118,9 +118,9 @@ def weight_bytes(network: nn.Module) -> Weights:
     return {key: _raw_bytes(tensor) for key, tensor in network.state_dict().items()}
 
 
-def _read_records(file: str | BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each record of a file, which is given by its path or opened."""
-    reader = torch._C.PyTorchFileReader(file)
+def _read_records(file: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each record of a file."""
+    reader = torch._C.PyTorchFileReader(str(file))
     for name in reader.get_all_records():
         yield name, reader.get_record(name)
 
