@@ -60,6 +60,9 @@ JOB_SETTINGS = ("sweep.keep", "sweep.suffix")
 KEY = re.compile(r"([\w.]+)[:=]")
 """With what an error about a value begins."""
 
+UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+"""Python's words for a key that a target doesn't take."""
+
 SUBDIR = "${hydra.job.num}"
 """Value of `hydra.sweep.subdir` in `conf/config.yaml`, which leaves the names of folders to us."""
 
@@ -321,7 +324,10 @@ def _with_file(composed: DictConfig, typed: Sequence[str], message: str) -> str:
     values = {override_key(override) for override in typed} - {*composed.hydra.runtime.choices}
     if found is None or any(f"{found[1]}.".startswith(f"{key}.") for key in values):
         return message
-    file = own_file_that_sets(composed, found[1])
+    key = found[1]
+    if unexpected := UNEXPECTED.search(message):
+        key = f"{key.removesuffix('._target_')}.{unexpected[1]}"
+    file = own_file_that_sets(composed, key)
     if file is None and message.endswith(": must be given"):  # then the rest of its node was given
         file = own_file_that_sets(composed, found[1].rpartition(".")[0])
     return f"{file}: {message}" if file else message

@@ -27,10 +27,12 @@ class ConfigFile:
     Attributes:
         name: path inside its config folder, such as `experiment/lean.yaml`.
         path: where it is on disk.
+        group: the group in which it is chosen, if that is not the file's folder, as for `experiment=mine/one`.
     """
 
     name: str
     path: Path
+    group: str = ""
 
     @cached_property
     def text(self) -> str:
@@ -53,10 +55,17 @@ class ConfigFile:
                 yield "", entry
 
     @property
+    def choices(self) -> Iterator[tuple[str, Any]]:
+        """The groups in which the defaults list chooses, as they are typed, with each choice."""
+        for key, choice in self.defaults:
+            if key:
+                yield key.removeprefix("override ").strip(" /"), choice
+
+    @property
     def inherited(self) -> list[str]:
         """The names of the files of config groups that the file inherits: those in its defaults list without a key."""
         group = self.name.rpartition("/")[0]
-        files = [str(file) for key, file in self.defaults if not key]
+        files = [str(file).partition("@")[0] for key, file in self.defaults if not key]
         paths = [file if file.startswith("/") else f"{group}/{file}" for file in files]
         return [f"{path.strip('/').removesuffix('.yaml')}.yaml" for path in paths] if group else []
 
@@ -69,7 +78,7 @@ class ConfigFile:
     def package(self) -> str:
         """The node to which the file's keys belong, such as `optim`; empty for the whole config."""
         named = [found[1] for line in self.header if (found := PACKAGE.fullmatch(line))]
-        package = named[-1] if named else self.name.rpartition("/")[0].replace("/", ".")
+        package = named[-1] if named else (self.group or self.name.rpartition("/")[0]).replace("/", ".")
         return "" if package == "_global_" else package
 
     @property
@@ -135,7 +144,7 @@ def with_inherited(folders: Sequence[Path], group: str, choice: str) -> Iterator
     for name in names:
         path = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if path is not None:  # else it is one of Hydra's own, or of a plugin's
-            file = ConfigFile(name, path)
+            file = ConfigFile(name, path, group if name == names[0] else "")
             yield file
             names += [inherited for inherited in file.inherited if inherited not in names]
 

@@ -80,11 +80,16 @@ def refuse_faulty_defaults(file: ConfigFile, groups: Collection[str], needed: Co
     seen: dict[str, str] = {}
     for key, choice in file.defaults:
         _refuse_faulty_entry(file.name, key, choice)
+        _refuse_second_choice(file, key, choice, needed)
         group = _group(key)
         if group in needed and not _is_one(choice):
             entry = f"{key}: " + (f"[{', '.join(map(str, choice))}]" if isinstance(choice, list) else "")
             raise UsageError(
                 f"{file.name}: '{entry.strip()}' in defaults: {group} needs one choice; write '{key}: CHOICE'"
+            )
+        if key.startswith("override ") and group == file.name.rpartition("/")[0]:
+            raise UsageError(
+                f"{file.name}: '{key}: {choice}' would replace this file itself; to inherit the other write '{choice}'"
             )
         if key and group in seen:
             raise UsageError(f"{file.name}: '{key}' is given twice, with {seen[group]} and {choice}; keep one")
@@ -149,6 +154,22 @@ def _refuse_faulty_entry(file: str, key: str, choice: Any) -> None:
         )
     if {"optional", "override"} <= {*key.split()}:
         raise UsageError(f"{file}: '{entry}' in defaults: leave out optional, what is replaced exists")
+
+
+def _refuse_second_choice(file: ConfigFile, key: str, choice: Any, needed: Collection[str]) -> None:
+    """Reject a file that Hydra would merge into the chosen one of its group, or put one node deeper."""
+    path = f"{key}/{choice}" if key else str(choice)
+    group, _, name = path.strip("/").rpartition("/")
+    if not path.startswith("/") or "@" in path or group not in needed:
+        return
+    entry = f"{key}: {choice}" if key else path
+    if file.package == group:
+        cure = f"would be put into {group}.{group}; write '{path}@_here_'"
+    elif not file.package and not key:  # with a key, Hydra itself refuses it
+        cure = f"would be mixed with the {group} that is chosen; write 'override /{group}: {name}'"
+    else:
+        return
+    raise UsageError(f"{file.name}: '{entry}' in defaults {cure}")
 
 
 def _group(key: str) -> str:

@@ -3,12 +3,14 @@
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
+from datetime import date
 from pathlib import Path
 
 from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
 from mnist_resnet.config.config_files import ConfigFile
+from mnist_resnet.config.signature import flatten
 from mnist_resnet.config.validation_errors import suggest_option
 
 YAML_CURES = [
@@ -21,6 +23,7 @@ YAML_CURES = [
         r"constructor for the tag '(?:tag:yaml.org,2002:|!)([^']+)'",
         "!{0} is a tag, which builds nothing here",
     ),
+    (r"found unhashable key", "a key can't be a list or a dictionary; quote it"),
     (r"found another document", "a second document begins; keep one, without ---"),
     (r"unexpected end of stream", "a quote or a bracket is not closed"),
 ]
@@ -58,8 +61,8 @@ FAULTS = [
 """Regular expressions on Hydra's text, and the message shown instead, with the groups filled in."""
 
 NO_MATCH = [
-    r"In '([^']+)': Could not override '([^'@]+)[^']*'\. No match",
-    r"In '([^']+)': Invalid Defaults List override '.*?'\. No earlier Group Default for '([^'@]+)",  # Hydra 1.4
+    r"In '([^']+)': Could not override '([^']+)'\.",
+    r"In '([^']+)': Invalid Defaults List override '.*?'\. No earlier Group Default for '([^']+)'",  # Hydra 1.4
 ]
 
 
@@ -83,8 +86,31 @@ def unreadable_character(error: ReaderError) -> str:
     return f"{error.name}, line {line}: holds the character {chr(error.character)!r}; take it out"
 
 
+def no_config(chosen: Iterable[ConfigFile]) -> str | None:
+    """Return the message for a file that holds a single number, true or false; None if there is none."""
+    for file in chosen:
+        if isinstance(file.content, int | float):
+            return f"{file.name}: holds {str(file.content).lower()} alone; must hold keys with values"
+    return None
+
+
+def unfit_value(chosen: Iterable[ConfigFile]) -> str | None:
+    """Return the message for a value of a type that OmegaConf doesn't know, such as a set; None if there is none."""
+    for file in chosen:
+        for key, value in flatten(file.content).items():
+            if not isinstance(value, str | int | float | bytes | date | list | None):
+                return f"{file.name}: {key}: a {type(value).__name__} is no value of a config; write a list"
+    return None
+
+
 def circular_defaults(chosen: Iterable[ConfigFile]) -> str | None:
     """Return the message for files whose defaults lists lead back to themselves, None if there are none."""
+    chosen = list(chosen)
+    for file in chosen:
+        for placed, choice in file.choices:
+            if placed == f"{file.package}@_here_":
+                again = f"{file.name}: '{placed}: {choice}' in defaults chooses this file again"
+                return f"{again}; write '/{file.package}/{choice}@_here_'"
     inherited = {file.name: file.inherited for file in chosen}
     for name in inherited:
         reached = list(inherited[name])
@@ -129,6 +155,12 @@ def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFi
     if found := re.search(r"(?:Too many components in|Expected header format: .*got) '(@.*)'", text):
         name = next((file.name for file in chosen if found[1] in file.text), "a config file")
         return f"{name}: '# {found[1]}': must be # @package and one word; put a comment into a line of its own"
+    if found := re.search(r"Error resolving interpolation '([^']+)', possible", text):
+        entry = found[1]
+        name = next(
+            (file.name for file in chosen for _, choice in file.choices if entry in str(choice)), "a config file"
+        )
+        return f"{name}: '{entry}' in defaults: names no group that is chosen before; write the choice itself"
     if found := re.search(r"Multiple values for (\S+)\.", text):
         group = found.group(1)
         return _second_choice(lambda words: words[-1].lstrip("/") == group, chosen)
@@ -138,12 +170,14 @@ def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFi
     return None
 
 
-def _no_match(file: str, group: str, groups: Collection[str]) -> str:
+def _no_match(file: str, placed: str, groups: Collection[str]) -> str:
+    group, at, _ = placed.partition("@")
     inner = _below(file, group)
     if inner in groups:
         return f"{file}.yaml: 'override {inner}' lacks a slash; write 'override /{inner}: …'"
     if group in groups:
-        return f"{file}.yaml: 'override /{group}': it has no default to replace; write '/{group}: …' without override"
+        cure = f"write 'override /{group}: …'" if at else f"write '/{group}: …' without override"
+        return f"{file}.yaml: 'override /{placed}': it has no default to replace; {cure}"
     known = [name for name in groups if "/" not in name and name != "hydra"]
     return f"{file}.yaml: 'override /{group}': no such group{suggest_option(group, known)}"
 

@@ -23,6 +23,8 @@ from mnist_resnet.config.file_errors import (
     circular_defaults,
     defaults_fault,
     encoding_fault,
+    no_config,
+    unfit_value,
     unreadable_character,
     yaml_fault,
 )
@@ -63,6 +65,8 @@ def user_message(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if type(error) is OSError:
+        return no_config(chosen_files())
     if isinstance(error, MarkedYAMLError | ReaderError | UnicodeDecodeError):
         return _unreadable_file(error)
     if isinstance(error, RecursionError):
@@ -94,6 +98,8 @@ def _explain(text: str, error: BaseException) -> str:
     if found:
         key = found.group(1)
         return _null_key(key) if key in known_keys() else _no_such_key(key, "~")
+    if "is not a supported primitive type" in text and (unfit := unfit_value(chosen_files())):
+        return unfit
     found = re.search(r"package '([^']+)' not found in config", text)
     if found:
         return _not_shown(found.group(1))
@@ -129,6 +135,9 @@ def _no_such_choice(group: str, choice: str) -> str:
     if group == "hydra/launcher" and choice in EXTRAS:
         package, extra = EXTRAS[choice]
         return f"{group}={choice}: needs {package}, which is not installed: pip install -e '.[{extra}]'"
+    file = next((file.name for file in chosen_files() if (group, choice) in file.choices), None)
+    if file and group not in [override.key_or_group for override in parsed_overrides()]:
+        return f"{file}: '{group}: {choice}' in defaults: no such choice{suggest_option(choice, options_of(group))}"
     misnamed = [folder / group / f"{choice.removesuffix('.yml')}.yml" for folder in config_folders()]
     for path in misnamed:
         if path.is_file():
@@ -250,6 +259,9 @@ def _choice_is_no_name() -> str:
         if key == "hydra":
             return f"{override.input_line}: must hold keys with values; set single ones, such as hydra.run.dir=…"
         options = options_of(key) if "." not in key else []
+        written = str(override.input_line).partition("=")[2]
+        if written in options and not isinstance(value, str):
+            return f"{override.input_line}: {written} is no text; in quotes it is: '{key}=\"{written}\"'"
         if options and not isinstance(value, str | list):
             return f"{override.input_line}: must be the name of a choice{suggest_option('', options)}"
     return "the choice for a config group must be a name"

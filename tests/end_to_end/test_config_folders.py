@@ -72,6 +72,21 @@ FILES = {
     "experiment/two_choices": f"{GLOBAL}defaults:\n  - override /model: [lean, stem3x3]\n",
     "experiment/no_text": f"{GLOBAL}tracking:\n  project: 3\n",
     "experiment/no_device": f"{GLOBAL}trainer:\n  device: cuda:99\n",
+    "experiment/number": f"{GLOBAL}3\n",
+    "experiment/a_set": f"{GLOBAL}optim: !!set {{lr, eps}}\n",
+    "experiment/unhashable": f"{GLOBAL}optim: {{[1]: 2}}\n",
+    "experiment/no_such_model": f"{GLOBAL}defaults:\n  - override /model: leen\n",
+    "experiment/other_package": f"{GLOBAL}defaults:\n  - override /model@net: lean\n",
+    "experiment/refers_in_defaults": f"{GLOBAL}defaults:\n  - override /model: ${{size}}\n",
+    "experiment/replaces_itself": f"{GLOBAL}defaults:\n  - override /experiment: plain\n",
+    "experiment/second_optim": f"{GLOBAL}defaults:\n  - /optim/sgd\n",
+    "experiment/unknown_argument": f"{GLOBAL}optim:\n  foo: 3\n",
+    "experiment/2024": f"{GLOBAL}seed: 3\n",
+    "optim/deeper": "defaults:\n  - /optim/adam\n",
+    "optim/deeper_by_key": "defaults:\n  - /optim: adam\n",
+    "optim/here_by_key": "defaults:\n  - /optim@_here_: adam\n",
+    "optim/here": "defaults:\n  - /optim/adam@_here_\n  - _self_\nlr: 0.03\n",
+    "model/mine/net": "defaults:\n  - /model/lean\n",
     "optim/asking": "defaults:\n  - adam\nlr: ???\n",
     "optim/mine": "defaults:\n  - adam\neps: tiny\n",
     "hydra/launcher/cluster": "defaults:\n  - workers\nslurm:\n  time: 2:30:00\n",
@@ -414,6 +429,38 @@ FURTHER_BROKEN_FILES = [
         "two_choices",
         "experiment/two_choices.yaml: 'override /model: [lean, stem3x3]' in defaults: model needs one choice",
     ),
+    ("number", "experiment/number.yaml: holds 3 alone; must hold keys with values"),
+    ("a_set", "experiment/a_set.yaml: optim: a set is no value of a config; write a list"),
+    ("unhashable", "/experiment/unhashable.yaml, line 2: a key can't be a list or a dictionary; quote it"),
+    ("no_such_model", "experiment/no_such_model.yaml: 'model: leen' in defaults: no such choice; did you mean lean?"),
+    (
+        "other_package",
+        "experiment/other_package.yaml: 'override /model@net': it has no default to replace; write 'over",
+    ),
+    ("refers_in_defaults", "experiment/refers_in_defaults.yaml: '${size}' in defaults: names no group that is chosen"),
+    (
+        "replaces_itself",
+        "experiment/replaces_itself.yaml: 'override /experiment: plain' would replace this file itself",
+    ),
+    ("second_optim", "experiment/second_optim.yaml: '/optim/sgd' in defaults would be mixed with the optim that is ch"),
+    (
+        "unknown_argument",
+        "experiment/unknown_argument.yaml: optim._target_=torch.optim.Adam: got an unexpected keyword",
+    ),
+    ("2024", "experiment=2024: 2024 is no text; in quotes it is: 'experiment=\"2024\"'"),
+    (
+        "null optim=deeper",
+        "optim/deeper.yaml: '/optim/adam' in defaults would be put into optim.optim; write '/optim/ad",
+    ),
+    ("null optim=deeper_by_key", "optim/deeper_by_key.yaml: '/optim: adam' in defaults would be put into optim.optim"),
+    (
+        "null optim=here_by_key",
+        "optim/here_by_key.yaml: 'optim@_here_: adam' in defaults chooses this file again; write",
+    ),
+    (
+        "null model=mine/net",
+        "model/mine/net.yaml: '/model/lean' in defaults would be put into model.model; write '/mod",
+    ),
     ("misnamed", "/experiment/misnamed.yml: must end in .yaml; rename it"),
 ]
 
@@ -487,6 +534,10 @@ def test_later_file_of_two_counts(typed: str, model: str, commands: Commands) ->
     arguments = [*query, "--config-dir", str(commands.place.folder / "conf"), *typed.split()]
     ended = run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
     assert (ended.out.strip(), ended.err, ended.code) == (model, "", 0)
+
+
+def test_file_of_the_same_group_is_inherited_by_its_path(commands: Commands) -> None:
+    assert commands.jobs("-m optim=here,adam") == ["optim=here", "optim=adam"]
 
 
 def test_value_that_a_file_asks_for_is_swept(commands: Commands) -> None:
