@@ -154,8 +154,11 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left_out = f" ({len(groups) - MAX_CURVES} more groups left out)" if len(groups) > MAX_CURVES else ""
-    axes.set(xlabel=step, ylabel=label, title=f"Mean and range of each group{left_out}")
+    left_out = f" ({len(groups) - MAX_CURVES} more left out)" if len(groups) > MAX_CURVES else ""
+    is_single = all(group[step].is_unique for _, group in groups)
+    axes.set(
+        xlabel=step, ylabel=label, title=f"{'Each run' if is_single else 'Mean and range of each group'}{left_out}"
+    )
     _legend_outside(axes)
     return _figure(axes)
 
@@ -190,7 +193,10 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="training, seconds", ylabel=metric.title, title="Mean of each group with 95 % intervals")
+    title = "Each run" if (complete["n"] == 1).all() else "Mean of each group with 95 % intervals"
+    processors = frame["processor"].nunique()
+    limit = f"; times on {processors} processors, which can't be compared" if processors > 1 else ""
+    axes.set(xlabel="training, seconds", ylabel=metric.title, title=title + limit)
     _legend_outside(axes)
     return _figure(axes)
 

@@ -117,6 +117,19 @@ def test_accuracy_is_plotted_against_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
+def test_titles_of_plots_say_what_one_seed_and_two_processors_do_not_tell(tmp_path: Path) -> None:
+    jobs = study(tmp_path)
+    one_seed = [job for job in jobs if job.config["seed"] == 1]
+    for some, title in (jobs, "Mean of each group with 95 % intervals"), (one_seed, "Each run"):
+        plots = {name: figure.axes[0].get_title() for name, figure in draw(some).items()}
+        assert plots["times"] == title
+        assert plots["curves"] == title.replace("Mean", "Mean and range").partition(" with")[0]
+    jobs[0].result["environment"] = {"cpu": "Xeon"}
+    jobs[1].result["environment"] = {"cpu": "EPYC"}
+    assert draw(jobs)["times"].axes[0].get_title().endswith("; times on 2 processors, which can't be compared")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")
 def test_plots_and_tables_show_the_effects_of_the_same_runs_and_tests(tmp_path: Path) -> None:
     alone = [
         {"seeds.init": 1, "seeds.order": 1},
