@@ -12,6 +12,9 @@ from mnist_resnet.config.metric import BUILT_IN, Metric
 HEADINGS = {"best_epoch": "best epoch"}
 """Headings of columns that hold no metrics."""
 
+RECORDED = (*HEADINGS, "numerics", "processor", "code")
+"""Columns of what was found out, of which a job that has not begun has none; others are settings, which may be null."""
+
 
 def format_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of raw values as text: shares in per cent, a dash for missing values."""
@@ -30,7 +33,7 @@ def format_table(table: pd.DataFrame) -> pd.DataFrame:
 def format_cell(column: str, value: object) -> str:
     """Return a value that is no metric's as text."""
     if is_missing(value):
-        return "null" if column not in HEADINGS and value is None else ABSENT
+        return "null" if column not in RECORDED and value is None else ABSENT
     if column in (*HEADINGS, "epochs", "seed") and isinstance(value, (float, Integral)):
         return f"{int(value)}"
     return level_text(value)

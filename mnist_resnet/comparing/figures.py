@@ -41,6 +41,8 @@ LINES = ("-", "--", ":")
 MAX_CURVES = 12
 """Largest number of groups in one plot of curves; more colours can't be told apart."""
 
+MOST_IN_FULL = 1_000
+"""Largest ratio of the ends of an axis of times that has more marks than powers of ten."""
 
 MAX_LABEL = 56
 """Most characters in a line of a label; longer ones are wrapped, or they would take most of the plot's width."""
@@ -171,6 +173,7 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
     short = short_names(changes(frame, name))
     summary = seeds_summary(frame, by, [name, "training_seconds"])
     complete = summary[summary[f"{name}_mean"].notna() & summary["training_seconds_mean"].notna()]
+    processors = frame["processor"].nunique()
     for number, (_, row) in enumerate(complete.iterrows()):
         levels = {key: level_text(row[key]) for key in by}
         long_name = ", ".join(f"{key}={level}" for key, level in levels.items()) or "all jobs"
@@ -180,7 +183,7 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
         axes.errorbar(
             row["training_seconds_mean"],
             factor * row[f"{name}_mean"],
-            xerr=[x_errors[0], [-x_errors[1][0]]] if row["n"] > 1 else None,
+            xerr=[x_errors[0], [-x_errors[1][0]]] if row["n"] > 1 and processors == 1 else None,
             yerr=[y_errors[0], [-y_errors[1][0]]] if row["n"] > 1 else None,
             fmt=MARKERS[number // len(COLOURS) % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
@@ -190,12 +193,12 @@ def times(frame: pd.DataFrame, by: Sequence[str], name: str = "test_accuracy") -
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    shortest, longest = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if longest < MOST_IN_FULL * shortest else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
     title = "Each run" if (complete["n"] == 1).all() else "Mean of each group with 95 % intervals"
-    processors = frame["processor"].nunique()
-    limit = f"; times on {processors} processors, which can't be compared" if processors > 1 else ""
+    limit = f"\nTimes are on {processors} processors and can't be compared" if processors > 1 else ""
     axes.set(xlabel="training, seconds", ylabel=metric.title, title=title + limit)
     _legend_outside(axes)
     return _figure(axes)

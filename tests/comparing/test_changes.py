@@ -126,7 +126,7 @@ def test_titles_of_plots_say_what_one_seed_and_two_processors_do_not_tell(tmp_pa
         assert plots["curves"] == title.replace("Mean", "Mean and range").partition(" with")[0]
     jobs[0].result["environment"] = {"cpu": "Xeon"}
     jobs[1].result["environment"] = {"cpu": "EPYC"}
-    assert draw(jobs)["times"].axes[0].get_title().endswith("; times on 2 processors, which can't be compared")
+    assert draw(jobs)["times"].axes[0].get_title().endswith("\nTimes are on 2 processors and can't be compared")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="the plots extra is not installed")

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from mnist_resnet.comparing.best_epoch import picked_text
+from mnist_resnet.comparing.cells import format_table
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
@@ -59,6 +60,8 @@ def test_status_is_a_column_unless_all_jobs_completed(tmp_path: Path) -> None:
     assert (status[1], status[3]) == ("completed", "queued")
     assert status[4].startswith("running after")
     assert any("12 jobs: 9 completed" in line for line in header_lines(jobs))
+    jobs[1].result["environment"] = {"cpu": "Xeon"}
+    assert format_table(sweep_table(jobs))["processor"][3] == "–", "a queued job has none yet"
 
 
 def test_a_job_that_ended_between_its_last_epoch_and_its_result_says_so(tmp_path: Path) -> None:
