@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from mnist_resnet.data.map_style import MapStyle, difference, infinite, item_tensors
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.jobs.signals import GRACE, HANDLED
 
 Batch = tuple[Tensor, Tensor]

@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import random
 import sys
 import threading
 import time
@@ -13,8 +12,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
@@ -344,47 +341,3 @@ def _read(file: Path | BinaryIO, mapped: bool = False) -> State:
     if not isinstance(state, dict):
         raise TypeError(f"it holds a {type(state).__name__}")
     return state
-
-
-def random_states(device: str) -> State:
-    """Return the states of Python's and NumPy's random generators and, once imported, PyTorch's."""
-    legacy: Any = numpy.random.get_state(legacy=False)
-    key, position = legacy["state"]["key"], legacy["state"]["pos"]
-    gauss = [legacy["has_gauss"], legacy["gauss"]]
-    if "torch" not in sys.modules:
-        return {"python": random.getstate(), "numpy": [key, position, *gauss]}
-    import torch
-
-    states: State = {
-        "python": random.getstate(),
-        "numpy": [torch.from_numpy(key.astype("int64")), position, *gauss],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.device(device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and, once imported, PyTorch's generators, on every device; the seed is below 2**32."""
-    random.seed(seed)
-    numpy.random.seed(seed)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.manual_seed(seed)
-
-
-def set_random_states(states: State, device: str) -> None:
-    """Restore what `random_states` returned; the generator of a device that is not in it keeps its state."""
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    key, position, has_gauss, cached = states["numpy"]
-    numpy.random.set_state(("MT19937", numpy.asarray(key).astype("uint32"), position, has_gauss, cached))
-    if "torch" not in states:
-        return
-    import torch
-
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.device(device).type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)

@@ -12,8 +12,9 @@ from mnist_resnet.config.metric import RESERVED, Metric, declared_metrics, prima
 from mnist_resnet.config.schema import JobConfig
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import LOG, Metrics
-from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
+from mnist_resnet.jobs.checkpoint import State
 from mnist_resnet.jobs.progress import Diverged
+from mnist_resnet.jobs.random_states import random_states, seed_everything, set_random_states
 from mnist_resnet.jobs.read_config import ReadConfig
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.task_run import TaskRun

@@ -10,8 +10,8 @@ from torch.nn.functional import log_softmax
 from mnist_resnet.data.split import AnySplit
 from mnist_resnet.data.targets import count_right, summed_loss
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.jobs.checkpoint import random_states, set_random_states
 from mnist_resnet.jobs.packed_state import NotRestorable
+from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.jobs.signals import Interrupted
 from mnist_resnet.jobs.stop_check import StopCheck
 from mnist_resnet.training.averaging import ImageAveraging

@@ -12,9 +12,9 @@ from mnist_resnet.data.batches import DataSplits, check_split, decode, load, tar
 from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.data.split import Split
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.jobs.checkpoint import random_states
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
+from mnist_resnet.jobs.random_states import random_states
 from mnist_resnet.jobs.task_run import TaskRun
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription

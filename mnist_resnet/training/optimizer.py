@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from mnist_resnet.config.build import build
 from mnist_resnet.config.classifier_schema import Optim
 from mnist_resnet.errors import UsageError
-from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.random_states import random_states, set_random_states
 
 FLATTENED = "view size is not compatible"
 """What PyTorch says of a `view` of weights or gradients whose memory is in another order."""

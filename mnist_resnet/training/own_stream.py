@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
+from mnist_resnet.jobs.checkpoint import State
+from mnist_resnet.jobs.random_states import random_states, seed_everything, set_random_states
 
 
 class OwnStream:

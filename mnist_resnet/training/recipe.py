@@ -14,7 +14,7 @@ from mnist_resnet.config.section import Component
 from mnist_resnet.data.batches import load
 from mnist_resnet.data.targets import summed_loss
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
 from mnist_resnet.training.numerics import resolve

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mnist_resnet.jobs.checkpoint import random_states, set_random_states
+from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.training.component_state import ComponentState
 
 

@@ -17,7 +17,8 @@ from mnist_resnet.data.batches import DataSplits
 from mnist_resnet.data.targets import count_right, positions
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import Metrics
-from mnist_resnet.jobs.checkpoint import State, random_states, seed_everything, set_random_states
+from mnist_resnet.jobs.checkpoint import State
+from mnist_resnet.jobs.random_states import random_states, seed_everything, set_random_states
 from mnist_resnet.training.allocator import return_freed_memory
 from mnist_resnet.training.averaging import Averaging
 from mnist_resnet.training.component_state import ComponentState, has_state

@@ -1,7 +1,6 @@
 """Checkpoints: always a valid one, never waited for, never of another job, and nothing in them is run."""
 
 import pickle
-import random
 import subprocess
 import sys
 import threading
@@ -17,15 +16,7 @@ import torch
 
 from mnist_resnet.job_folder import CHECKPOINT, PREVIOUS_CHECKPOINT
 from mnist_resnet.jobs import checkpoint
-from mnist_resnet.jobs.checkpoint import (
-    PLAIN_STATE,
-    Checkpoints,
-    State,
-    load_checkpoint,
-    random_states,
-    seed_everything,
-    set_random_states,
-)
+from mnist_resnet.jobs.checkpoint import PLAIN_STATE, Checkpoints, State, load_checkpoint
 from mnist_resnet.jobs.weights import drop_checkpoints
 from tests.small_training import REPOSITORY
 
@@ -466,45 +457,3 @@ def test_files_are_archives_that_hold_no_code(two: Path) -> None:
     with zipfile.ZipFile(two / CHECKPOINT) as archive:
         assert archive.testzip() is None
         assert not [name for name in archive.namelist() if name.endswith(".py")]
-
-
-def draws() -> list[Any]:
-    return [
-        random.random(),
-        random.gauss(0, 1),
-        numpy.random.rand(),
-        numpy.random.standard_normal(),
-        torch.rand(2).tolist(),
-        torch.randn(3).tolist(),
-    ]
-
-
-def test_the_generators_of_python_numpy_and_torch_go_on_where_they_stood(tmp_path: Path) -> None:
-    seed_everything(5)
-    draws()
-    random.gauss(0, 1)  # every other normal number is kept back by Python and NumPy, and is part of the state
-    keeper(tmp_path).write_now(lambda: {"random": random_states("cpu")})
-    expected = draws()
-    seed_everything(6)
-    state, _ = load_checkpoint(tmp_path, MINE)
-    assert state is not None
-    set_random_states(state["random"], "cpu")
-    assert draws() == expected
-
-
-def test_a_seed_starts_all_generators() -> None:
-    seed_everything(2**32 - 1)
-    expected = draws()
-    seed_everything(1)
-    assert not any(one == other for one, other in zip(draws(), expected, strict=True))
-    seed_everything(2**32 - 1)
-    assert draws() == expected
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_generator_of_a_cuda_device_goes_on_where_it_stood() -> None:
-    device = f"cuda:{torch.cuda.device_count() - 1}"
-    states = random_states(device)
-    expected = torch.rand(5, device=device)
-    set_random_states(states, device)
-    assert torch.equal(torch.rand(5, device=device), expected)
