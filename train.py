@@ -11,6 +11,7 @@ from mnist_resnet.config import hydra_internals, hydra_versions
 from mnist_resnet.config.config_name import refuse_choice_as_config
 from mnist_resnet.config.python_values import from_python
 from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
+from mnist_resnet.config.search_path import refuse_added_search_path
 from mnist_resnet.errors import Refused, UsageError
 from mnist_resnet.sweeps.run_check import check_run
 
@@ -41,6 +42,7 @@ def main() -> None:
     try:
         refuse_beside_rerun(sys.argv[1:])
         refuse_choice_as_config(sys.argv[1:])
+        refuse_added_search_path(sys.argv[1:])
         train()
         sys.stdout.flush()
     except BrokenPipeError:

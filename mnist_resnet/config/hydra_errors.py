@@ -79,8 +79,8 @@ def user_message(error: BaseException) -> str | None:
             return _explain(text, error)
         except UsageError as fault:
             return str(fault)
-        except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words are shown
-            return text
+        except Exception:  # what is wrong with a config may trip what looks into it: then Hydra's own words must do
+            return said_instead(text) or text
     return _no_such_variable(error) or _while_building(error)
 
 

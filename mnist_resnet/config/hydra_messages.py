@@ -65,6 +65,14 @@ MESSAGES = [
         r"provider=(hydra\.searchpath) in .*?, path=(\S+) is not available",
         "{0}: {1}: no such folder; give an existing one, as in [file:///home/me/conf]",
     ),
+    (
+        r"hydra\.searchpath must be a list of strings\. Got: (.+?)(?: Config search path|$)",
+        "hydra.searchpath={0}: must be a list of folders, as in [file:///home/me/conf]",
+    ),
+    (
+        r"No config source registered for schema (\S+), supported types : \[(.*?)\]",
+        "hydra.searchpath: {0}://: no such kind of path; one of {1}",
+    ),
     (r"Could not delete 'hydra'\. No match", "~hydra: Hydra's own keys can't be deleted; leave it out"),
     (r"Could not delete '([^']+)'\. No match", "~{0}: nothing is chosen there; leave it out"),
     (r"The value of '([^']+)' is (.*?) and not (.*?)\.(?: |$)", "~{0}={2}: the value is {1}; write ~{0}"),

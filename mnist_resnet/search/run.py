@@ -71,7 +71,7 @@ def search(
     corner_jobs = spec.corner_jobs()
     alone = rehearse(spec.sampler, spec.space, len(objective_of(corner_jobs[0].config).metrics))
     settings = check_job(corner_jobs[0].config)
-    folder = named_folder(config, settings)
+    folder = named_folder(config, settings, [parameter.name for parameter in spec.space])
     if folder:
         refuse_sweep_links(folder)
     if folder and (folder / SEARCH).exists():

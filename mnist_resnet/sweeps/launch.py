@@ -30,6 +30,7 @@ from mnist_resnet.config.partial_keys import refuse_partial_key
 from mnist_resnet.config.schema import JobConfig, check_job
 from mnist_resnet.config.sweep_grammar import repeated_levels
 from mnist_resnet.config.typed_overrides import typed_overrides
+from mnist_resnet.config.unread_keys import is_read
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import MAX_JOBS, SEARCH, SWEEP
 from mnist_resnet.jobs.child_process import in_child_process
@@ -119,7 +120,7 @@ def _launch_rounds(
     composed, swept = compose_jobs(arguments, {**params, "seed": "1"}, config, context.config_loader)
     refuse_sources_with_added_seeds(swept)
     settings = check_job(composed[0].config)
-    folder = named_folder(config, settings)
+    folder = named_folder(config, settings, swept)
     this = next_round(folder, composed, settings.sweep.model_dump())
     while True:
         seeds = ",".join(map(str, range(1, this.seeds + 1)))
@@ -224,7 +225,7 @@ def _compose_for_folder(
         UsageError: a job's config is invalid, or the folder holds something else.
     """
     jobs, swept = compose_jobs(arguments, params, config, loader)
-    folder = named_folder(config, check_job(jobs[0].config))
+    folder = named_folder(config, check_job(jobs[0].config), swept)
     if folder is None:
         return None, jobs, swept
     if (folder / SEARCH).exists():
@@ -292,12 +293,18 @@ def compose_jobs(
     return [replace(job, config_folders=folders) for job in jobs], swept
 
 
-def named_folder(config: DictConfig, settings: JobConfig) -> Path | None:
+def named_folder(config: DictConfig, settings: JobConfig, swept: Sequence[str]) -> Path | None:
     """Return the folder that the command line names with `sweep.name` or `hydra.sweep.dir`; None if it names none.
 
     Raises:
-        UsageError: both are given.
+        UsageError: both are given, or its name depends on what is swept.
     """
+    raw: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    for key in swept:
+        if is_read(key, {"dir": raw["dir"]}, []):
+            raise UsageError(
+                f"hydra.sweep.dir={raw['dir']}: a sweep has one folder, and {key} is swept; take another name"
+            )
     given = any(override.startswith("hydra.sweep.dir=") for override in typed_overrides(config, "hydra"))
     if settings.sweep.name is None:
         return Path(config.hydra.sweep.dir) if given else None

@@ -333,6 +333,17 @@ WHOLE_SWEEP = [
     ("-m seed=1,2 hydra.sweep.subdir=x", "hydra.sweep.subdir=x: has no effect, jobs are named by what is swept"),
     ("-m 'hydra.sweep.subdir=${hydra.job.override_dirname}'", "hydra.sweep.subdir=${hydra.job.override_dirname}: has"),
     ("-m 'hydra.sweep.subdir=x_${hydra.job.num}'", "hydra.sweep.subdir=x_${hydra.job.num}: has no effect"),
+    ("-m seed=1,2 'hydra.sweep.dir=multirun/${seed}'", "hydra.sweep.dir=multirun/${seed}: a sweep has one folder, and"),
+    (
+        "-m hydra/sweeper=search data.val_size=16 optim.lr=0.1,0.2 'hydra.sweep.dir=${optim.lr}'",
+        "hydra.sweep.dir=${optim.lr}: a sweep has one folder, and optim.lr is swept; take another name",
+    ),
+    (
+        "+hydra.searchpath=[file:///tmp]",
+        "+hydra.searchpath=[file:///tmp]: Hydra reads it without a + only; write hydra.s",
+    ),
+    ("hydra.searchpath=/tmp", "hydra.searchpath=/tmp: must be a list of folders, as in [file:///home/me/conf]"),
+    ("hydra.searchpath=[foo://x]", "hydra.searchpath: foo://: no such kind of path; one of file, pkg, structured"),
     ("hydra/launcher=workers", "hydra/launcher=workers: is for a sweep; add -m, or leave it out"),
     ("experiment=launcher", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect; give it"),
     ("-m experiment=launcher,plain", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect"),
