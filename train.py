@@ -39,6 +39,7 @@ def main() -> None:
     sys.argv[1:] = from_python(sys.argv[1:])
     warnings.filterwarnings("error", r"provider=hydra\.searchpath", UserWarning)  # a folder that isn't there
     warnings.filterwarnings("error", r"\s*Running Hydra app with --multirun", UserWarning)
+    warnings.filterwarnings("error", r"extend_list", UserWarning)  # of Hydra 1.4
     try:
         refuse_beside_rerun(sys.argv[1:])
         refuse_choice_as_config(sys.argv[1:])

@@ -55,6 +55,9 @@ DICTIONARIES = ("hydra.launcher.slurm.parameters", "hydra.launcher.ray.resources
 Hydra refuses keys that an empty dictionary does not have, but takes any value for null.
 """
 
+EXTENDED = "extend_list("
+"""What Hydra 1.4 alone reads, with a warning."""
+
 FREE_NODES = ("hydra.job.env_set", "hydra.callbacks")
 """Nodes with keys of the user's choice, to which Hydra adds one only after a `+`."""
 
@@ -91,6 +94,9 @@ def _unreadable_file(error: MarkedYAMLError | ReaderError | UnicodeDecodeError) 
 
 
 def _explain(text: str, error: BaseException) -> str:
+    extended = [argument for argument in sys.argv[1:] if f"={EXTENDED}" in argument]
+    if isinstance(error, UserWarning) and extended:
+        return _extended_list(extended[0])
     fault = _fault_in_file(text) or _unknown_setting(text) or _key_without_a_name(text) or said_instead(text)
     if fault:
         return fault
@@ -146,7 +152,9 @@ def _no_such_choice(group: str, choice: str) -> str:
 
 
 def _parse_error(override: str) -> str:
-    key, equals, _ = override.partition("=")
+    key, equals, value = override.partition("=")
+    if value.startswith(EXTENDED):
+        return _extended_list(override)
     if not equals and options_of(key):
         return f"{override}: not key=value; write {key}=CHOICE{suggest_option('', options_of(key))}"
     if not equals:
@@ -160,6 +168,10 @@ def _parse_error(override: str) -> str:
         return f"{override}: ends in a comma; write several values without a space, as in {key}=a,b"
     close = "close brackets and quotes, and " if _is_open(override) else ""
     return f"{override}: can't be read; {close}quote a value that holds one of = , : [ ] {{ }}, as in '{key}=\"…\"'"
+
+
+def _extended_list(override: str) -> str:
+    return f"{override}: Hydra 1.3 can't extend a list, and 1.5 no longer will; write the whole list, as in [1,2]"
 
 
 def _is_open(text: str) -> bool:

@@ -344,6 +344,11 @@ WHOLE_SWEEP = [
     ),
     ("hydra.searchpath=/tmp", "hydra.searchpath=/tmp: must be a list of folders, as in [file:///home/me/conf]"),
     ("hydra.searchpath=[foo://x]", "hydra.searchpath: foo://: no such kind of path; one of file, pkg, structured"),
+    (
+        "model.blocks=extend_list(1)",
+        "model.blocks=extend_list(1): Hydra 1.3 can't extend a list, and 1.5 no longer will",
+    ),
+    ("-m seed=1,2 model.blocks=extend_list(1)", "model.blocks=extend_list(1): Hydra 1.3 can't extend a list, and 1.5"),
     ("hydra/launcher=workers", "hydra/launcher=workers: is for a sweep; add -m, or leave it out"),
     ("experiment=launcher", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect; give it"),
     ("-m experiment=launcher,plain", "hydra/launcher=workers: set in experiment/launcher.yaml, where it has no effect"),
