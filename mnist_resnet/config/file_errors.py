@@ -153,8 +153,9 @@ def defaults_fault(text: str, groups: Collection[str], chosen: Iterable[ConfigFi
     if found := re.search(r"In '([^']+)': Could not find '([^']+)/([^/']*)'", text):
         return _no_such_file(found[1], found[2], found[3], groups)
     if found := re.search(r"(?:Too many components in|Expected header format: .*got) '(@.*)'", text):
-        name = next((file.name for file in chosen if found[1] in file.text), "a config file")
-        return f"{name}: '# {found[1]}': must be # @package and one word; put a comment into a line of its own"
+        line, name = found[1], "a config file"
+        name = next((file.name for file in chosen if any(one.lstrip("# ") == line for one in file.header)), name)
+        return f"{name}: '# {line}': must be # @package and one word; put a comment into a line of its own"
     if found := re.search(r"Error resolving interpolation '([^']+)', possible", text):
         entry = found[1]
         name = next(

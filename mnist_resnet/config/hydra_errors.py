@@ -272,8 +272,9 @@ def _choice_is_no_name() -> str:
             return f"{override.input_line}: must hold keys with values; set single ones, such as hydra.run.dir=…"
         options = options_of(key) if "." not in key else []
         written = str(override.input_line).partition("=")[2]
-        if written in options and not isinstance(value, str):
-            return f"{override.input_line}: {written} is no text; in quotes it is: '{key}=\"{written}\"'"
+        for text, level in zip(written.split(","), getattr(value, "list", [value]), strict=False):
+            if text in options and not isinstance(level, str):
+                return f"{override.input_line}: {text} is no text; in quotes it is: '{key}=\"{text}\"'"
         if options and not isinstance(value, str | list):
             return f"{override.input_line}: must be the name of a choice{suggest_option('', options)}"
     return "the choice for a config group must be a name"

@@ -81,6 +81,7 @@ FILES = {
     "experiment/replaces_itself": f"{GLOBAL}defaults:\n  - override /experiment: plain\n",
     "experiment/second_optim": f"{GLOBAL}defaults:\n  - /optim/sgd\n",
     "experiment/unknown_argument": f"{GLOBAL}optim:\n  foo: 3\n",
+    "experiment/empty_package": "# @package\nseed: 3\n",
     "experiment/2024": f"{GLOBAL}seed: 3\n",
     "optim/deeper": "defaults:\n  - /optim/adam\n",
     "optim/deeper_by_key": "defaults:\n  - /optim: adam\n",
@@ -214,6 +215,8 @@ UNREAD = [
 ]
 SWEPT_FILES = [
     ("-m experiment=asks,plain", "experiment/asks.yaml: optim.lr=???: asks for a value, and none is given"),
+    ("-m experiment=plain,2024", "experiment=plain,2024: 2024 is no text; in quotes it is: 'experiment=\"2024\"'"),
+    ("-m experiment=plain,empty_package", "experiment/empty_package.yaml: '# @package': must be # @package and one"),
     ("-m experiment=no_choice,plain", "experiment/no_choice.yaml: 'override /model:' in defaults: model needs one"),
     (
         "-m 'model=[lean,stem3x3]'",
