@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
+from mnist_resnet.training.unfolded import overlap
+
 MAX_PIXELS = 16
 """Largest output, in pixels, for which the weights' gradient is a matrix product; at 7 × 7 it is no longer faster."""
 MIN_CHANNELS = 128
@@ -159,31 +161,13 @@ def _weight_gradient(
         [out, in, rows, columns].
     """
     weight_gradient = torch.empty(gradient.shape[3], *kernel, images.shape[3], dtype=dtype)
-    rows = [_overlap(tap, images.shape[1], gradient.shape[1], stride[0], padding[0]) for tap in range(kernel[0])]
-    columns = [_overlap(tap, images.shape[2], gradient.shape[2], stride[1], padding[1]) for tap in range(kernel[1])]
+    rows = [overlap(tap, images.shape[1], gradient.shape[1], stride[0], padding[0]) for tap in range(kernel[0])]
+    columns = [overlap(tap, images.shape[2], gradient.shape[2], stride[1], padding[1]) for tap in range(kernel[1])]
     for row, (output_rows, input_rows) in enumerate(rows):
         for column, (output_columns, input_columns) in enumerate(columns):
             outputs = gradient[:, output_rows, output_columns].flatten(0, 2)
             weight_gradient[:, row, column] = outputs.t() @ images[:, input_rows, input_columns].flatten(0, 2)
     return weight_gradient.permute(0, 3, 1, 2)
-
-
-def _overlap(tap: int, size: int, outputs: int, stride: int, padding: int) -> tuple[slice, slice]:
-    """Return, along one axis, the outputs that a tap contributes to and the input pixels that it reads for them.
-
-    Args:
-        tap: the tap's position in the kernel, from 0.
-        size: number of input pixels.
-        outputs: number of output pixels.
-        stride: the convolution's stride.
-        padding: the convolution's padding.
-    """
-    first = max(0, -((tap - padding) // stride))
-    end = min(outputs, (size - 1 + padding - tap) // stride + 1)
-    if end <= first:
-        return slice(0, 0), slice(0, 0)
-    start = first * stride + tap - padding
-    return slice(first, end), slice(start, start + (end - first - 1) * stride + 1, stride)
 
 
 def _channels_last(tensor: Tensor) -> Tensor:

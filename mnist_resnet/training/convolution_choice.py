@@ -1,4 +1,4 @@
-"""Picks the layers whose convolutions take Winograd's form in training, by measuring both forms on this machine.
+"""Picks the forms that layers' convolutions take in training, by measuring each form on this machine.
 
 A shape is measured once a machine; the times are kept in a file in the user's cache folder. The choice is part of a
 job's numerics.
@@ -21,20 +21,22 @@ from torch.overrides import TorchFunctionMode
 
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.environment import cpu_model
-from mnist_resnet.training import winograd
+from mnist_resnet.training.convolution_forms import FORMS, MIN_CHANNELS, forms_of, layer, shape_of
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
 from mnist_resnet.training.training_run import Training
 
 ROUNDS = 5
-"""Turns of both forms; the shortest of each counts, because other processes only make a turn longer."""
+"""Turns of all forms; the shortest of each counts, because other processes only make a turn longer."""
 LARGEST_SHARE = 0.95
-"""Largest share of PyTorch's time at which Winograd's form is taken."""
+"""Largest share of PyTorch's time at which another form is taken."""
 IMAGES = 2
 """Images that a network is run on to find its layers."""
+PYTORCH = "pytorch"
+"""Name of PyTorch's own form, beside those in `FORMS`."""
 
-Seconds = dict[str, tuple[float, float]]
-"""By layer, what its forward and backward pass take in PyTorch's and in Winograd's form."""
+Seconds = dict[str, float]
+"""By form, what a layer's forward and backward pass take."""
 
 
 def choose(training: Training) -> Numerics:
@@ -49,8 +51,18 @@ def choose(training: Training) -> Numerics:
     layers = _layers(training)
     if requested == "auto":
         seconds = _measured(layers, numerics.threads, training.config.data.batch_size)
-        layers = [layer for layer in layers if seconds[layer][1] <= LARGEST_SHARE * seconds[layer][0]]
+        layers = [fastest for layer in layers if (fastest := _fastest(layer, seconds[layer]))]
+    else:
+        layers = [layer for layer in layers if "" in forms_of(layer)]
     return replace(numerics, convolutions=" ".join(["winograd", *layers])) if layers else numerics
+
+
+def _fastest(layer: str, seconds: Seconds) -> str | None:
+    """Return the layer with its fastest form, or None if that is PyTorch's."""
+    form = min(seconds, key=lambda form: seconds[form])
+    if form == PYTORCH or seconds[form] > LARGEST_SHARE * seconds[PYTORCH]:
+        return None
+    return f"{layer}:{form}" if form else layer
 
 
 def cache_file() -> Path:
@@ -59,7 +71,7 @@ def cache_file() -> Path:
 
 
 def _layers(training: Training) -> list[str]:
-    """Return the names of the network's layers that have Winograd's form, each once."""
+    """Return the names of the network's layers that have other forms, each once."""
     model = training.model
     if not any(_may_have_form(parameter) for parameter in model.parameters()):
         return []
@@ -75,11 +87,11 @@ def _layers(training: Training) -> list[str]:
 
 
 def _may_have_form(parameter: nn.Parameter) -> bool:
-    return parameter.shape[2:] == (3, 3) and min(parameter.shape[:2]) >= winograd.MIN_CHANNELS
+    return parameter.shape[2:] == (3, 3) and min(parameter.shape[:2]) >= MIN_CHANNELS
 
 
 class _Layers(TorchFunctionMode):
-    """Collects the names of the layers that have Winograd's form."""
+    """Collects the names of the layers that have other forms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,12 +101,12 @@ class _Layers(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is torch.conv2d:
-            name = winograd.layer(*args, **(kwargs or {}))
+            name = layer(*args, **(kwargs or {}))
             self.names |= {name} if name else set()
         return func(*args, **(kwargs or {}))
 
 
-def _measured(layers: Sequence[str], threads: int, batch: int) -> Seconds:
+def _measured(layers: Sequence[str], threads: int, batch: int) -> dict[str, Seconds]:
     """Return each layer's seconds, measured now or earlier."""
     machine = f"{cpu_model()}, torch {torch.__version__}, {threads} threads, batches of {batch}"
     file = cache_file()
@@ -110,17 +122,15 @@ def _measured(layers: Sequence[str], threads: int, batch: int) -> Seconds:
 
 
 @cache
-def _measure(layer: str, threads: int, batch: int) -> tuple[float, float]:  # noqa: ARG001 (a key of the cache)
-    """Return the seconds of a layer's forward and backward pass in PyTorch's and in Winograd's form."""
-    channels, _, size = layer.partition("@")
-    channels_in, channels_out = map(int, channels.split("x"))
+def _measure(layer: str, threads: int, batch: int) -> Seconds:  # noqa: ARG001 (a key of the cache)
+    """Return the seconds of a layer's forward and backward pass in each of its forms."""
+    channels_in, channels_out, size, stride = shape_of(layer)
     random = partial(torch.randn, generator=torch.Generator().manual_seed(0))
-    images = random(batch, channels_in, int(size), int(size)).to(memory_format=torch.channels_last)
+    images = random(batch, channels_in, size, size).to(memory_format=torch.channels_last)
     weight = random(channels_out, channels_in, 3, 3).to(memory_format=torch.channels_last)
-    forms = (partial(torch.conv2d, padding=1), winograd.convolution)
-    turns = [[_seconds(form, images, weight) for form in forms] for _ in range(1 + ROUNDS)]
-    pytorch, ours = (min(times) for times in zip(*turns[1:], strict=True))
-    return pytorch, ours
+    forms = {PYTORCH: partial(torch.conv2d, stride=stride, padding=1)} | {form: FORMS[form] for form in forms_of(layer)}
+    turns = [{form: _seconds(forms[form], images, weight) for form in forms} for _ in range(1 + ROUNDS)]
+    return {form: min(turn[form] for turn in turns[1:]) for form in forms}
 
 
 def _seconds(form: Callable[[Tensor, Tensor], Tensor], images: Tensor, weight: Tensor) -> float:
@@ -148,13 +158,15 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read(file: Path) -> dict[str, Seconds]:
+def _read(file: Path) -> dict[str, dict[str, Seconds]]:
     """Return the file's measurements, by machine; none if it is missing or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {
-            machine: {layer: (float(pytorch), float(ours)) for layer, (pytorch, ours) in seconds.items()}
-            for machine, seconds in content.items()
+            machine: {
+                layer: {str(form): float(one) for form, one in seconds.items()} for layer, seconds in layers.items()
+            }
+            for machine, layers in content.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

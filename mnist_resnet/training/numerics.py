@@ -14,7 +14,7 @@ from mnist_resnet.config.classifier_schema import Trainer
 from mnist_resnet.errors import UsageError
 from mnist_resnet.training.allocator import keep_freed_memory
 from mnist_resnet.training.convolution import SmallMaps
-from mnist_resnet.training.winograd import Winograd
+from mnist_resnet.training.convolution_forms import ConvolutionForms
 
 THREADS = torch.get_num_threads()
 """PyTorch's default, read before a job sets its own number, which later jobs of this process must not inherit."""
@@ -31,7 +31,8 @@ class Numerics:
         compiled: whether training steps are compiled.
         graphed: whether training steps are a CUDA graph.
         convolutions: how training steps compute them: empty, as the precision has it; `pytorch`, all by PyTorch; or
-            `winograd` and the shapes of the layers that take this form, as in `winograd 256x256@4 512x512@2`.
+            `winograd` and the layers that take another form, as in `winograd 256x256@4:rows 512x512@2`
+            (`convolution_forms.py`).
     """
 
     device: str
@@ -56,7 +57,7 @@ class Numerics:
         """Return the context in which, besides `autocast`, forward passes of training steps run."""
         form, *layers = self.convolutions.split() or [""]
         if form == "winograd":
-            return Winograd(layers)
+            return ConvolutionForms(layers)
         is_bf16_on_cpu = (self.device, self.precision) == ("cpu", "bf16")
         return SmallMaps() if is_bf16_on_cpu and form != "pytorch" else nullcontext()
 

@@ -8,17 +8,16 @@ Where the padding is known to be zero, B has no columns for it. Forward pass and
 images, weights and gradients.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import pad
-from torch.overrides import TorchFunctionMode
 
-MIN_CHANNELS = 64
-"""Fewest input and output channels for which this is considered."""
+from mnist_resnet.training.linear import products as linear_products
+
 POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
 """Where polynomials are evaluated, besides infinity, by the number of outputs of a tile.
 
@@ -31,73 +30,24 @@ SIZES = (1, 2, *TILES)
 """Heights and widths of the maps that have such a form."""
 
 
-def layer(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,  # noqa: ARG001 (the arguments are those of `conv2d`)
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> str | None:
-    """Name the shape of the convolution that `torch.conv2d` would compute with these arguments.
-
-    Returns:
-        The name, such as `256x256@4` for 256 input and output channels at 4 × 4 pixels; None if there is no such form.
-    """
-    is_plain = groups == 1 and all(_is_ones(value) for value in (stride, padding, dilation))
-    size = images.shape[-1]
-    if not is_plain or images.dtype != torch.float32 or images.shape[1:] != (weight.shape[1], size, size):
-        return None
-    channels_out, channels_in, *kernel = weight.shape
-    if size not in SIZES or kernel != [3, 3] or min(channels_in, channels_out) < MIN_CHANNELS:
-        return None
-    return f"{channels_in}x{channels_out}@{size}"
-
-
-class Winograd(TorchFunctionMode):
-    """A context in which `conv2d` in float32 uses minimal filtering for the layers in `layers`, in any network.
-
-    Args:
-        layers: names of their shapes, from `layer`.
-    """
-
-    def __init__(self, layers: Sequence[str]) -> None:
-        super().__init__()
-        self.layers = frozenset(layers)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace `conv2d`, and call every other function unchanged."""
-        arguments = kwargs or {}
-        if func is torch.conv2d and args and layer(*args, **arguments) in self.layers:
-            return _with_bias(*args, **arguments)
-        return func(*args, **arguments)
-
-
-def _with_bias(images: Tensor, weight: Tensor, bias: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
-    maps = convolution(images, weight)
-    return maps if bias is None else maps + bias[:, None, None]
-
-
-def convolution(images: Tensor, weight: Tensor) -> Tensor:
+def convolution(images: Tensor, weight: Tensor, by_linear: bool = False) -> Tensor:
     """Compute a 3 × 3 convolution with stride 1 and padding 1.
 
     Args:
         images: float32 [batch, in, size, size], `size` in `SIZES`.
         weight: float32 [out, in, 3, 3].
+        by_linear: whether oneDNN computes the matrix products (`linear.py`), not MKL.
 
     Returns:
         float32 [batch, out, size, size], channels last.
     """
-    maps: Tensor = _Convolution.apply(images, weight)
+    maps: Tensor = _Convolution.apply(images, weight, by_linear)
     return maps
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor, by_linear: bool) -> Tensor:
         batch, channels_in, size = images.shape[:3]
         channels_out = weight.shape[0]
         output, filters, inputs = TRANSFORMS[size]
@@ -106,25 +56,35 @@ class _Convolution(torch.autograd.Function):
         # [elements, batch, in] and [elements, out, in], without a copy
         left = torch.bmm(inputs.expand(batch, -1, -1), pixels).transpose(0, 1)
         right = torch.bmm(filters.expand(channels_out, -1, -1), taps).transpose(0, 1)
-        products = torch.bmm(left, right.transpose(1, 2))
+        if by_linear:
+            left, right = left.contiguous(), right.contiguous()
+        products = _products(left, right, by_linear)
         ctx.save_for_backward(left, right)
+        ctx.by_linear = by_linear  # type: ignore[attr-defined]
         return _maps(torch.bmm(output.expand(batch, -1, -1), products.transpose(0, 1)), size)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
-        left, right = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        (left, right), by_linear = ctx.saved_tensors, ctx.by_linear
         gradient = gradients[0].permute(0, 2, 3, 1)
         batch, size, _, channels_out = gradient.shape
         output, filters, inputs = TRANSFORMS[size]
         gradient = gradient.reshape(batch, size**2, channels_out)
         products = torch.bmm(output.t().expand(batch, -1, -1), gradient).transpose(0, 1)
+        if by_linear:
+            products = products.contiguous()
         image_gradient = None
         if ctx.needs_input_grad[0]:
-            of_left = torch.bmm(products, right).transpose(0, 1)
+            of_left = _products(products, right.transpose(1, 2), by_linear).transpose(0, 1)
             image_gradient = _maps(torch.bmm(inputs.t().expand(batch, -1, -1), of_left), size)
-        of_right = torch.bmm(products.transpose(1, 2), left).transpose(0, 1)
+        of_right = _products(products.transpose(1, 2), left.transpose(1, 2), by_linear).transpose(0, 1)
         weight_gradient = _maps(torch.bmm(filters.t().expand(channels_out, -1, -1), of_right), 3)
-        return image_gradient, weight_gradient
+        return image_gradient, weight_gradient, None
+
+
+def _products(left: Tensor, right: Tensor, by_linear: bool) -> Tensor:
+    """Multiply each matrix of `left` by the transpose of that of `right`."""
+    return linear_products(left, right) if by_linear else torch.bmm(left, right.transpose(1, 2))
 
 
 def _maps(pixels: Tensor, size: int) -> Tensor:
@@ -134,11 +94,11 @@ def _maps(pixels: Tensor, size: int) -> Tensor:
 
 def _transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return A, G and B for two dimensions: float32 [size², elements], [elements, 9], [elements, size²]."""
-    output, filters, inputs = (torch.kron(matrix, matrix).float() for matrix in _one_axis(size))
+    output, filters, inputs = (torch.kron(matrix, matrix).float() for matrix in along_one_axis(size))
     return output, filters, inputs
 
 
-def _one_axis(size: int) -> tuple[Tensor, Tensor, Tensor]:
+def along_one_axis(size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return A, G and B for one axis: float64 [size, elements], [elements, 3], [elements, size]."""
     if size == 1:
         return _matrix([[1]]), _matrix([[0, 1, 0]]), _matrix([[1]])
@@ -172,10 +132,6 @@ def _tile(outputs: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _matrix(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
-
-
-def _is_ones(value: Any) -> bool:
-    return value == 1 if isinstance(value, int) else not isinstance(value, str) and all(one == 1 for one in value)
 
 
 TRANSFORMS = {size: _transforms(size) for size in SIZES}

@@ -1,4 +1,4 @@
-"""Winograd's form of convolutions: its error, which layers take it, and that a job keeps its choice."""
+"""Forms of convolutions, most of them Winograd's: their errors, which layers take them, that a job keeps its choice."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,11 @@ from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.training import convolution_choice
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.convolution_choice import cache_file
+from mnist_resnet.training.convolution_forms import ConvolutionForms, forms_of
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics, resolve, resume
 from mnist_resnet.training.training_run import Training
-from mnist_resnet.training.winograd import SIZES, Winograd
+from mnist_resnet.training.winograd import SIZES
 from tests.small_training import differences, different_tensors, new_training, small, trained, unsaved
 
 WIDE = ("model.width=32", "model.blocks=[1,2]", "data.train_size=64")
@@ -42,14 +43,15 @@ def error(result: Tensor, exact: Tensor) -> float:
     return float((result.double() - exact).norm().detach() / exact.norm().detach())
 
 
+@pytest.mark.parametrize("form", ["", ":linear", ":rows"])
 @pytest.mark.parametrize("size", SIZES)
-def test_error_against_float64_is_at_most_16_times_that_of_pytorch_and_3e_6(size: int) -> None:
+def test_error_against_float64_is_at_most_16_times_that_of_pytorch_and_3e_6(size: int, form: str) -> None:
     torch.manual_seed(0)
     images = torch.randn(16, 64, size, size).relu().requires_grad_()
     weight, bias = torch.randn(96, 64, 3, 3, requires_grad=True), torch.randn(96)
     exact = output_and_gradients(images.double(), weight.double(), bias=bias.double(), padding=1)
     pytorch = output_and_gradients(images, weight, bias=bias, padding=1)
-    with Winograd([f"64x96@{size}"]):
+    with ConvolutionForms([f"64x96@{size}{form}"]):
         results = output_and_gradients(images, weight, bias=bias, padding=1)
     assert not torch.equal(results[0], pytorch[0])
     for result, plain, expected in zip(results, pytorch, exact, strict=True):
@@ -57,10 +59,41 @@ def test_error_against_float64_is_at_most_16_times_that_of_pytorch_and_3e_6(size
         assert error(result, expected) < min(16 * error(plain, expected), 3e-6)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 14])
+def test_products_of_unfolded_images_are_the_convolution_with_stride_2(size: int) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, 64, size, size).relu().requires_grad_()
+    weight, bias = torch.randn(96, 64, 3, 3, requires_grad=True), torch.randn(96)
+    settings: dict[str, Any] = {"padding": 1, "stride": 2}
+    exact = output_and_gradients(images.double(), weight.double(), bias=bias.double(), **settings)
+    with ConvolutionForms([f"64x96@{size}s2:unfolded"]):
+        results = output_and_gradients(images, weight, bias=bias, **settings)
+    for result, expected in zip(results, exact, strict=True):
+        assert result.shape == expected.shape
+        assert error(result, expected) < 1e-6
+
+
+@pytest.mark.slow
+def test_compiled_steps_take_the_forms_too() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1, stride=2))
+    images = torch.randn(8, 64, 4, 4)
+
+    def loss() -> Tensor:
+        with ConvolutionForms(["64x64@4:rows", "64x64@4s2:unfolded"]):
+            result: Tensor = network(images).square().mean()
+        return result
+
+    eager = torch.autograd.grad(loss(), list(network.parameters()))
+    compiled = torch.autograd.grad(torch.compile(loss)(), list(network.parameters()))
+    for one, other in zip(eager, compiled, strict=True):
+        assert error(one, other.double()) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("size", "settings"),
     [
-        ((2, 2), {"padding": 1, "stride": 2}),
+        ((2, 2), {"padding": 2, "stride": 2}),
         ((2, 2), {"padding": 2, "dilation": 2}),
         ((2, 2), {"padding": 1, "groups": 2}),
         ((2, 2), {"padding": "same"}),
@@ -74,7 +107,7 @@ def test_other_convolutions_are_left_to_pytorch(size: tuple[int, int], settings:
     images = torch.randn(3, 128, *size, requires_grad=True)
     weight = torch.randn(128, 128 // settings.get("groups", 1), 3, 3, requires_grad=True)
     expected = output_and_gradients(images, weight, **settings)
-    with Winograd([f"128x128@{size}" for size in SIZES]):
+    with ConvolutionForms([f"128x128@{size}" for size in SIZES] + ["128x128@2s2:unfolded"]):
         results = output_and_gradients(images, weight, **settings)
     assert different_tensors(expected, results, "") == []
 
@@ -85,15 +118,33 @@ def set_up_training(*overrides: str) -> Training:
     return training
 
 
-def measured(pytorch: float, winograd: float, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: (pytorch, winograd))
+def chosen(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> str:
+    times = {"pytorch": 2.0, "": 2.0, "rows": 2.0} | seconds
+    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: times)
     cache_file().unlink(missing_ok=True)
     return set_up_training().numerics.convolutions
 
 
-def test_auto_takes_what_measures_as_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert measured(2.0, 1.0, monkeypatch) == f"winograd {LAYER}"
-    assert measured(1.0, 0.99, monkeypatch) == ""
+def test_auto_takes_what_measures_as_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, **{"": 1.0}) == f"winograd {LAYER}"
+    assert chosen(monkeypatch, rows=0.9, **{"": 1.0}) == f"winograd {LAYER}:rows"
+    assert chosen(monkeypatch, rows=1.99, **{"": 1.99}) == ""
+
+
+def test_a_job_trains_with_the_fastest_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(layer: str, *_: int) -> dict[str, float]:
+        return {"pytorch": 2.0} | {form: 1.0 if form else 1.5 for form in forms_of(layer)}
+
+    monkeypatch.setattr(convolution_choice, "_measure", measure)
+    forms = set_up_training("model.blocks=[1,1,1]")
+    layers = "128x128@4:rows 64x128@7s2:unfolded 64x64@7:rows"
+    assert forms.numerics.convolutions == f"winograd {layers}"
+    plain = set_up_training("model.blocks=[1,1,1]", "trainer.convolutions=pytorch")
+    for training in (forms, plain):
+        train(training, [], unsaved(), Interrupt())
+    losses = [training.history[-1]["train_loss"] for training in (forms, plain)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_a_layer_is_measured_once_a_machine_and_the_choice_changes_nothing_else(
@@ -102,7 +153,8 @@ def test_a_layer_is_measured_once_a_machine_and_the_choice_changes_nothing_else(
     training = set_up_training()
     assert differences(training, new_training(small(*WIDE))) == []
     (seconds,) = json.loads(cache_file().read_text()).values()
-    assert all(0 < value < 1 for value in seconds[LAYER])
+    assert set(seconds[LAYER]) == {"pytorch", "", "rows"}
+    assert all(0 < value < 1 for value in seconds[LAYER].values())
     monkeypatch.setattr(convolution_choice, "_measure", lambda *_: pytest.fail("measured again"))
     assert set_up_training().numerics == training.numerics
     cache_file().write_text("damaged")
@@ -125,7 +177,7 @@ def test_forms_can_be_forced_and_are_shown() -> None:
 
 
 def test_a_resumed_job_keeps_its_form_and_an_older_one_has_none() -> None:
-    original = Numerics("cpu", "fp32", 1, convolutions=f"winograd {LAYER}")
+    original = Numerics("cpu", "fp32", 1, convolutions=f"winograd {LAYER}:rows")
     assert resume(original.as_dict()) == (original, [])
     older = original.as_dict()
     del older["convolutions"]
