@@ -44,6 +44,7 @@ PAGES = [
 
 NOT_RUN = {
     r"pip install -e .*": "changes the environment; its extras are compared with pyproject.toml",
+    r"pip install torch torchvision .*|uv pip install .*": "changes the environment",
     r"pip install optuna-dashboard|optuna-dashboard .*": "serves until it is stopped; test_search.py starts it",
     r"pip install (tensorboard|mlflow)|.* tracking=everywhere .*": "needs trackers that nothing else does here",
     r"pytest( -m slow( tests/\S+)?)?": "runs this test",
