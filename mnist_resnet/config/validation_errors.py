@@ -34,6 +34,8 @@ MESSAGES = {
 }
 """Message by pydantic's error type; for other types pydantic's own message is shown."""
 
+NUMBER_AS_TEXT = ", not text: leave out its quotes; for a variable, ${oc.decode:${oc.env:NAME}}"
+
 SIMILARITY_CUTOFF = 0.72
 """Smallest difflib ratio at which one word counts as a typo of another: widht of width, but not stem9x9 of stem7x7."""
 
@@ -60,7 +62,8 @@ def first_problem(error: ValidationError, container: dict[str, Any]) -> str:
     same_key = [first, *(other for other in others if config_path(other, container) == path)]
     requirement, *alternatives = dict.fromkeys(_requirement(problem) for problem in same_key)
     expected = " or ".join([requirement, *(text.removeprefix("must be ") for text in alternatives)])
-    return f"{key}={as_typed(first['input'])}: {expected}"
+    cure = NUMBER_AS_TEXT if "number" in expected and _is_number_as_text(first["input"]) else ""
+    return f"{key}={as_typed(first['input'])}: {expected}{cure}"
 
 
 def suggest_key(key: str, known: Iterable[str]) -> str:
@@ -165,5 +168,8 @@ def as_typed(value: Any) -> str:
     """Return the value in the form in which a user types it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    is_number_as_text = isinstance(value, str) and re.fullmatch(r"[-+.\de]+", value)
-    return repr(value) if is_number_as_text else str(value)
+    return repr(value) if _is_number_as_text(value) else str(value)
+
+
+def _is_number_as_text(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[-+.\de]+", value) is not None

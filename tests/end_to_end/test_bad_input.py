@@ -18,6 +18,7 @@ VALUES = [
     ("optim.lr=null", "optim.lr=null: must be a number"),
     ("optim.lr=", "optim.lr=: must be a number"),
     ("optim.lr=[0.1]", "optim.lr=[0.1]: must be a number"),
+    ("optim.lr='${oc.env:NONE,0.1}'", "optim.lr='0.1': must be a number, not text: leave out its quotes; for a"),
     ("optim.lr=0", "optim.lr=0: must be more than 0"),
     ("optim.lr=nan", "optim.lr=nan: must be a finite number"),
     ("optim.lr=true", "optim.lr=true: must be a number"),
