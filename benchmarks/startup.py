@@ -88,7 +88,7 @@ def own_cases(checkout: Path, overrides: Sequence[str]) -> dict[str, Callable[[P
     """Return the cases of this project's commands in one of its checkouts."""
     train = [sys.executable, str(checkout.resolve() / "train.py")]
     on_cpu = [*train, "trainer.device=cpu", *overrides]
-    dry_run = [*on_cpu, "-m", "optim.lr=0.02,0.001", "sweep.dry_run=true"]
+    dry_run = [*on_cpu, "optim.lr=0.02,0.001", "sweep.dry_run=true", "-m"]
     return {
         HELP: lambda folder: _time_command([*train, "--help"], folder),
         f"{FIRST_STEP} of train.py trainer.device=cpu tracking=none": lambda folder: _time_first_step(
@@ -97,7 +97,7 @@ def own_cases(checkout: Path, overrides: Sequence[str]) -> dict[str, Callable[[P
         f"{FIRST_STEP} of train.py trainer.device=cpu (W&B offline)": lambda folder: _time_first_step(on_cpu, folder),
         DRY_RUN: lambda folder: _time_command(dry_run, folder),
         f"{DRY_RUN} sweep.try_recipes=false": lambda folder: _time_command(
-            [*dry_run, "sweep.try_recipes=false"], folder
+            [*dry_run[:-1], "sweep.try_recipes=false", "-m"], folder
         ),
     }
 
