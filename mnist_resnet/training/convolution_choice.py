@@ -122,23 +122,27 @@ def _measured(layers: Sequence[str], threads: int, batch: int) -> dict[str, Seco
 
 
 @cache
-def _measure(layer: str, threads: int, batch: int) -> Seconds:  # noqa: ARG001 (a key of the cache)
+def _measure(layer: str, threads: int, batch: int) -> Seconds:
     """Return the seconds of a layer's forward and backward pass in each of its forms."""
     channels_in, channels_out, size, stride = shape_of(layer)
     random = partial(torch.randn, generator=torch.Generator().manual_seed(0))
     images = random(batch, channels_in, size, size).to(memory_format=torch.channels_last)
     weight = random(channels_out, channels_in, 3, 3).to(memory_format=torch.channels_last)
     forms = {PYTORCH: partial(torch.conv2d, stride=stride, padding=1)} | {form: FORMS[form] for form in forms_of(layer)}
-    turns = [{form: _seconds(forms[form], images, weight) for form in forms} for _ in range(1 + ROUNDS)]
+    # Of one thread the processor's time, which other processes don't lengthen; several also wait for each other.
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    turns = [{form: _seconds(forms[form], images, weight, clock) for form in forms} for _ in range(1 + ROUNDS)]
     return {form: min(turn[form] for turn in turns[1:]) for form in forms}
 
 
-def _seconds(form: Callable[[Tensor, Tensor], Tensor], images: Tensor, weight: Tensor) -> float:
+def _seconds(
+    form: Callable[[Tensor, Tensor], Tensor], images: Tensor, weight: Tensor, clock: Callable[[], float]
+) -> float:
     inputs = images.requires_grad_(), weight.requires_grad_()
-    started = time.perf_counter()
+    started = clock()
     maps = form(*inputs)
     torch.autograd.grad(maps, inputs, maps.detach())
-    return time.perf_counter() - started
+    return clock() - started
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Forms of convolutions, most of them Winograd's: their errors, which layers take them, that a job keeps its choice."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from torch.nn.functional import conv2d
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.training import convolution_choice
+from mnist_resnet.training import convolution_choice, winograd
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.convolution_choice import cache_file
-from mnist_resnet.training.convolution_forms import ConvolutionForms, forms_of
+from mnist_resnet.training.convolution_forms import FORMS, ConvolutionForms, forms_of
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics, resolve, resume
 from mnist_resnet.training.training_run import Training
@@ -160,6 +161,15 @@ def test_a_layer_is_measured_once_a_machine_and_the_choice_changes_nothing_else(
     cache_file().write_text("damaged")
     with pytest.raises(pytest.fail.Exception):
         set_up_training()
+
+
+def test_waiting_for_other_processes_does_not_count_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def delayed(images: Tensor, weight: Tensor) -> Tensor:
+        time.sleep(0.2)
+        return winograd.convolution(images, weight)
+
+    monkeypatch.setitem(FORMS, "", delayed)
+    assert convolution_choice._measure(LAYER, 1, 2)[""] < 0.2
 
 
 def test_forms_can_be_forced_and_are_shown() -> None:
