@@ -19,6 +19,7 @@ FORMS = {
     "cpu": {
         "fp32, eager": ("fp32", "false", "pytorch"),
         "fp32, eager, Winograd": ("fp32", "false", "winograd"),
+        "fp32, eager, fastest forms": ("fp32", "false", "auto"),
         "bf16, eager": ("bf16", "false", "auto"),
         "bf16, compiled": ("bf16", "true", "auto"),
     },
