@@ -215,10 +215,10 @@ class Checkpoints:
 def _seconds_in_queue() -> float:
     """Return how long this thread has waited for a processor so far, which is no fault of the disk; 0 if unknown."""
     try:
-        nanoseconds = Path("/proc/thread-self/schedstat").read_text().split()[1]  # Linux, sched-stats.rst
-    except OSError:
+        _, nanoseconds, _ = Path("/proc/thread-self/schedstat").read_text().split()  # Linux, sched-stats.rst
+        return int(nanoseconds) / 1e9
+    except (OSError, ValueError):
         return 0.0
-    return int(nanoseconds) / 1e9
 
 
 class _BackgroundWriter:
