@@ -1,7 +1,6 @@
 """Faults in the files of a user's own config folder end with one line that names the file, and exit code 2."""
 
 import json
-import pickle
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from hydra.experimental.callback import Callback
 
-from mnist_resnet.config.hydra_versions import SINCE_1_4
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.small_sweeps import CommandResult, Place, make_place, run_in_process
 
@@ -613,62 +611,6 @@ def test_search_takes_globs_and_null(commands: Commands) -> None:
 def test_plain_numbers_and_quoted_words_in_files_are_read_as_written(commands: Commands) -> None:
     assert commands.jobs("-m experiment=hexadecimal,plain") == ["experiment=hexadecimal", "experiment=plain"]
     assert commands.run("experiment=quoted data.verify=false").err.count("YAML") == 0
-
-
-def test_finished_run_is_not_called_completed_again(commands: Commands) -> None:
-    assert commands.run("hydra.run.dir=here").code == 0
-    again = commands.run("hydra.run.dir=here")
-    assert again.out.startswith("completed before, so nothing was run: ")
-    assert again.out.endswith("here; to run it again choose another hydra.run.dir\n")
-    assert again.code == 0
-
-
-@pytest.mark.skipif(SINCE_1_4, reason="Hydra 1.4 reruns from a job's folder, not from a pickled config")
-def test_rerun_of_a_finished_job_says_that_nothing_was_run(commands: Commands) -> None:
-    callback = "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
-    assert commands.run(f"hydra.run.dir=here {callback}").code == 0
-    again = rerun(commands, "here/.hydra/config.pickle")
-    assert again.out.startswith("completed before, so nothing was run: ")
-    assert again.err == ""
-
-
-@pytest.mark.skipif(not SINCE_1_4, reason="Hydra 1.3 reruns from a pickled config")
-def test_rerun_of_a_jobs_folder_takes_the_jobs_overrides(commands: Commands) -> None:
-    assert commands.run("hydra.run.dir=here seed=3").code == 0
-    assert rerun(commands, "here").out.startswith("completed before, so nothing was run: ")
-    assert rerun(commands, "here", "hydra.run.dir=there").code == 0
-    config = json.loads((commands.here.folder / "there" / "result.json").read_text())["config"]
-    assert config["seed"] == 3
-
-
-@pytest.mark.skipif(not SINCE_1_4, reason="Hydra 1.3 reruns from a pickled config")
-def test_rerun_of_a_sweeps_job_names_the_way(commands: Commands) -> None:
-    (commands.here.folder / "job" / ".hydra").mkdir(parents=True)
-    (commands.here.folder / "job" / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
-    refused = rerun(commands, "job")
-    assert "name a single run's folder (a job of a sweep is run again by sweep.rerun)" in refused.err
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-
-
-@pytest.mark.parametrize("what", ["nowhere", "a_folder", "no_config"])
-def test_rerun_of_something_else_is_refused(what: str, commands: Commands) -> None:
-    (commands.here.folder / "a_folder").mkdir()
-    (commands.here.folder / "no_config").write_bytes(pickle.dumps({"seed": 1}))
-    refused = rerun(commands, what)
-    assert refused.err.startswith(f"error: --experimental-rerun {what}: can't be read; name a ")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-
-
-def test_rerun_ignores_nothing_beside_it(commands: Commands) -> None:
-    refused = rerun(commands, "here", "-m")
-    takes = "does not support --multirun" if SINCE_1_4 else "Hydra 1.3 takes nothing beside it; leave out -m"
-    assert takes in refused.err
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-
-
-def rerun(commands: Commands, what: str, *beside: str) -> CommandResult:
-    arguments = ["--experimental-rerun", what, *beside]
-    return run_in_process(arguments, commands.here, commands.monkeypatch, commands.capfd)
 
 
 def test_hydras_launcher_sets_the_environment_of_jobs(commands: Commands) -> None:
