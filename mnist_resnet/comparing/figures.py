@@ -157,10 +157,8 @@ def curves(jobs: Sequence[Job], by: Sequence[str], name: str = "test_accuracy") 
     axes.yaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left_out = f" ({len(groups) - MAX_CURVES} more left out)" if len(groups) > MAX_CURVES else ""
-    is_single = all(group[step].is_unique for _, group in groups)
-    axes.set(
-        xlabel=step, ylabel=label, title=f"{'Each run' if is_single else 'Mean and range of each group'}{left_out}"
-    )
+    title = "Each run" if all(group[step].is_unique for _, group in groups) else "Mean and range of each group"
+    axes.set(xlabel=step, ylabel=label, title=title + left_out)
     _legend_outside(axes)
     return _figure(axes)
 

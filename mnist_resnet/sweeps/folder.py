@@ -75,12 +75,12 @@ class Sweep:
         """Return the job of this name.
 
         Raises:
-            UnreadableFolder: There is none, though something in the folder speaks of it.
+            UnreadableFolder: There is none, though another file of the folder names it.
         """
         for job in self.jobs:
             if job.name == name:
                 return job
-        raise UnreadableFolder(f"{self.folder / SWEEP}: lacks the job {name}, which a trial of {JOURNAL} has")
+        raise UnreadableFolder(f"{self.folder / SWEEP}: lacks the job {name}, which another file of the folder names")
 
     def write(self) -> None:
         """Write `sweep.json` to disk durably; called before any work on its jobs."""

@@ -92,7 +92,7 @@ def test_a_job_that_only_the_study_knows_is_named(tmp_path: Path, capfd: pytest.
     name = content["jobs"].pop(0)["name"]
     (folder / "sweep.json").write_text(json.dumps(content))
     assert main([str(folder)]) == 1
-    assert f"no table: {folder}/sweep.json: lacks the job {name}, which a trial" in capfd.readouterr().out
+    assert f"no table: {folder}/sweep.json: lacks the job {name}, which another file" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
