@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import CHECKPOINT, FORMAT, PREVIOUS_CHECKPOINT, patiently, sync_folder
 from mnist_resnet.jobs.packed_state import Lent, NotRestorable, check_growth, difference, on_cpu, pack, unpack
+from mnist_resnet.jobs.processor_wait import thread_wait
 from mnist_resnet.stored_file import check_archive, open_stored
 
 if TYPE_CHECKING:
@@ -140,9 +141,10 @@ class Checkpoints:
             self._writer.start(lambda: self._write(packed))
 
     def _timed_file(self, packed: State) -> BinaryIO:
-        started = time.monotonic() - _seconds_in_queue()
+        # A busy processor is no fault of the disk.
+        started = time.monotonic() - thread_wait()
         file = self._file(packed)
-        seconds = time.monotonic() - _seconds_in_queue() - started
+        seconds = time.monotonic() - thread_wait() - started
         self._is_slow_disk = seconds > SLOW_SECONDS and file.tell() < SLOW_BYTES * seconds
         return file
 
@@ -210,15 +212,6 @@ class Checkpoints:
             self._give_up(problem)
         self._is_verified = problem is None
         return self._is_verified
-
-
-def _seconds_in_queue() -> float:
-    """Return how long this thread has waited for a processor so far, which is no fault of the disk; 0 if unknown."""
-    try:
-        _, nanoseconds, _ = Path("/proc/thread-self/schedstat").read_text().split()  # Linux, sched-stats.rst
-        return int(nanoseconds) / 1e9
-    except (OSError, ValueError):
-        return 0.0
 
 
 class _BackgroundWriter:

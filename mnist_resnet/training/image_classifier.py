@@ -18,12 +18,13 @@ from mnist_resnet.jobs.random_states import random_states
 from mnist_resnet.jobs.task_run import TaskRun
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription
-from mnist_resnet.tracking.callback import Pruned
+from mnist_resnet.tracking.callback import Callback, Pruned
 from mnist_resnet.tracking.guarded import GuardedTracker
 from mnist_resnet.tracking.log_file import LogFile, report_loss
 from mnist_resnet.training import numerics
 from mnist_resnet.training.compile import set_up
 from mnist_resnet.training.component_state import equal
+from mnist_resnet.training.core_contention import CoreContention
 from mnist_resnet.training.evaluation import log_probabilities
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.module_generators import unsaved_module_generators
@@ -149,10 +150,17 @@ def _numerics(run: TaskRun) -> numerics.Numerics:
 def _begin(run: TaskRun, training: Training, splits: DataSplits) -> None:
     data, interval, steps = run.config.data, run.config.trainer.log_interval, training.steps_per_epoch
     log_file = LogFile(len(splits.train), len(splits.test), data.batch_size, data.test_batch_size)
-    run.start(training, [log_file, GuardedTracker(run.config.tracking.node())])
+    run.start(training, [log_file, GuardedTracker(run.config.tracking.node()), *_contention(run, training)])
     losses = torch.cat([*training.batch_losses, training.losses[: training.step].cpu()]).tolist()
     logged = [(step, loss) for step, loss in enumerate(losses) if step % steps % interval == 0]
     run.begin(steps, run.config.epochs, list(training.history), logged)
+
+
+def _contention(run: TaskRun, training: Training) -> list[Callback]:
+    """Return what advises on the number of threads, where that is still to be chosen."""
+    numerics = training.numerics
+    is_settled = run.numerics is not None or numerics.device != "cpu"
+    return [] if is_settled else [CoreContention(numerics.threads, run.console.log)]
 
 
 def _keep_losses(run: TaskRun, training: Training, error: Diverged) -> None:
