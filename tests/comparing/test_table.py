@@ -16,10 +16,8 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import header_lines, sweep_table
 from mnist_resnet.comparing.report import Report, Section
-from mnist_resnet.comparing.side_by_side import side_by_side
 from mnist_resnet.comparing.statistics import seeds_summary
 from mnist_resnet.comparing.table import sweep_report, write_table
-from mnist_resnet.config.levels import in_one_spelling
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import RESULT, Status
 from tests.made_up_jobs import seeds, write_job
@@ -303,191 +301,12 @@ def test_experiment_name_replaces_the_factors_it_sets(tmp_path: Path) -> None:
     assert sections["Over seeds"].table["experiment"].tolist()[:2] == ["a", "b"]
 
 
-# side by side
-
-
-def test_equal_configs_of_two_sweeps_are_paired_and_changes_listed(tmp_path: Path) -> None:
-    lasts = {"before": (0.90, 0.92, 0.91), "after": (0.91, 0.94, 0.92)}
-    for sweep, commit in (("before", "aaa"), ("after", "bbb")):
-        for seed, last in enumerate(lasts[sweep]):
-            environment = {"commit": "same", "configs": {"conf": {"commit": commit}}}
-            write_job(tmp_path / sweep / f"s{seed}", (last,), seed=seed, sweep=sweep, environment=environment)
-    write_job(tmp_path / "after" / "s9", (0.5,), seed=9, sweep="after", environment=environment)
-    jobs, _ = load_jobs([tmp_path / "before", tmp_path / "after"])
-    (found,) = side_by_side(jobs)
-    assert found.difference.values == pytest.approx((-0.01, -0.02, -0.01))  # of the error rate, as in all tables
-    assert found.changes.to_numpy().tolist() == [["environment.configs.conf.commit", "aaa", "bbb"]]
-    assert "Change of the error rate, percentage points, second less first: -1.33" in sweep_report(jobs).markdown()
-
-
-def test_a_commit_that_code_and_config_folders_share_is_listed_once(tmp_path: Path) -> None:
-    for sweep, commit in (("before", "aaa"), ("after", "bbb")):
-        environment = {"commit": commit, "configs": {"conf": {"commit": commit}, "mine": {"commit": f"{commit}c"}}}
-        write_job(tmp_path / sweep / "s1", seed=1, sweep=sweep, environment=environment)
-    jobs, _ = load_jobs([tmp_path / "before", tmp_path / "after"])
-    (found,) = side_by_side(jobs)
-    assert found.changes["what"].tolist() == ["environment.commit", "environment.configs.mine.commit"]
-
-
-def test_changed_config_is_listed(tmp_path: Path) -> None:
-    folders = [
-        SyntheticSweep(name=name, base=base, predictions=False).write(tmp_path / name)
-        for name, base in (("before", {}), ("after", {"data.batch_size": 128}))
-    ]
-    jobs, _ = load_jobs(folders)
-    (found,) = side_by_side(jobs)
-    assert len(found.pairs) == 12
-    assert ["data.batch_size", "64", "128"] in found.changes.to_numpy().tolist()
-
-
-def test_single_sweep_has_no_side_by_side(sweep: Path) -> None:
-    assert side_by_side(load_jobs([sweep])[0]) == []
-    assert side_by_side([]) == []
-
-
-def write_sweep(folder: Path, sweep: str, accuracies: dict[float, list[float]], **config: object) -> None:
-    """Write a sweep over learning rates; each has one job for each accuracy, with seeds 0, 1, …"""
-    for rate, values in accuracies.items():
-        for seed, value in enumerate(values):
-            more = {"optim.lr": rate, **config}
-            write_job(
-                folder / f"{rate}-{seed}", (value,), seed=seed, sweep=sweep, config=more, swept={"optim.lr": rate}
-            )
-
-
-WIDE = {0.1: [0.90, 0.91, 0.92], 0.2: [0.80, 0.82, 0.81]}
-NARROW = {0.1: [0.88, 0.90, 0.905], 0.2: [0.78, 0.80, 0.79]}
-
-
-def test_sweeps_that_differ_in_one_setting_are_paired_and_show_its_effect(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "wide", "wide", WIDE, **{"model.width": 64})
-    write_sweep(tmp_path / "narrow", "narrow", NARROW, **{"model.width": 32})
-    jobs, _ = load_jobs([tmp_path / "wide", tmp_path / "narrow"])
-    (found,) = side_by_side(jobs)
-    assert len(found.pairs) == 6
-    # each seed's mean over the two rates
-    assert found.difference.values == pytest.approx((0.02, 0.015, 0.0175))
-    assert found.changes.to_numpy().tolist() == [["model.width", "64", "32"]]
-    sections = {section.title: section for section in sweep_report(jobs).sections}
-    changes = dict(sections["Effects"].table[["change", "effect"]].to_numpy().tolist())
-    assert changes["model.width: 64 → 32"] == "+1.75"  # the sign of the line side by side
-    # the sweeps' names are the width again, so that there are no holes: both rates are run at both widths
-    assert list(changes) == ["optim.lr: 0.1 → 0.2", *list(changes)[1:2], "optim.lr: 0.1 → 0.2 × model.width: 64 → 32"]
-    assert any("second less first: +1.75" in line for line in sections["wide and narrow, side by side"].lines)
-
-
-def test_interval_of_two_sweeps_is_cut_at_what_is_possible(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "wide", "wide", {0.1: [0.9, 0.5]}, **{"model.width": 64})
-    write_sweep(tmp_path / "narrow", "narrow", {0.1: [0.1, 0.45]}, **{"model.width": 32})
-    jobs = load_jobs([tmp_path / "wide", tmp_path / "narrow"])[0]
-    assert side_by_side(jobs)[0].interval == pytest.approx((-0.3, 0.7))  # from an error rate of 0.3
-    lines = [line for section in sweep_report(jobs).sections for line in section.lines]
-    assert any("+42.50, 95 % interval -30.00 to +70.00" in line and "cut" in line for line in lines)
-
-
-def test_seeds_that_lack_a_config_do_not_mix_configs_into_the_spread(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "wide", "wide", WIDE, **{"model.width": 64})
-    write_sweep(tmp_path / "narrow", "narrow", {**NARROW, 0.2: NARROW[0.2][:1]}, **{"model.width": 32})
-    (found,) = side_by_side(load_jobs([tmp_path / "wide", tmp_path / "narrow"])[0])
-    assert len(found.pairs) == 4
-    assert found.difference.values == pytest.approx((0.02, 0.01, 0.015))  # three seeds of one rate
-
-
-def test_sweeps_that_differ_in_two_settings_show_neither_alone(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "wide", "wide", WIDE, **{"model.width": 64, "data.batch_size": 64})
-    write_sweep(tmp_path / "narrow", "narrow", NARROW, **{"model.width": 32, "data.batch_size": 128})
-    jobs, _ = load_jobs([tmp_path / "wide", tmp_path / "narrow"])
-    assert len(side_by_side(jobs)[0].pairs) == 6
-    lines = next(section.lines for section in sweep_report(jobs).sections if section.title == "Effects")
-    assert "No two jobs differ in model.width alone: its effect can't be determined." in lines
-
-
-def test_two_sweeps_of_one_name_are_kept_apart(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "monday", "lr", WIDE)
-    write_sweep(tmp_path / "tuesday", "lr", NARROW)
-    jobs, _ = load_jobs([tmp_path / "monday", tmp_path / "tuesday"])
-    report = sweep_report(jobs)
-    assert report.title == "lr (monday), lr (tuesday)"
-    over_seeds = next(section.table for section in report.sections if section.title == "Over seeds")
-    assert set(over_seeds["n"]) == {"3"}
-    assert over_seeds["sweep"].tolist()[:4] == ["lr (monday)"] * 2 + ["lr (tuesday)"] * 2
-    assert side_by_side(jobs)[0].first == "lr (monday)"
-    pooled = sweep_report(jobs, by=["optim.lr"])
-    assert next(section.table for section in pooled.sections if section.title == "Over seeds")["n"].tolist()[0] == "3"
-
-
-def test_grouping_averages_within_each_seed(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "wide", "wide", WIDE)
-    frame = jobs_frame(load_jobs([tmp_path / "wide"])[0])
-    summary = seeds_summary(frame, [], ["test_accuracy"])
-    # 0.85, 0.865 and 0.865: the ten points between the rates are no spread between seeds
-    assert summary[["n", "jobs", "averaged"]].to_numpy().tolist() == [[3, 3, 2]]
-    assert summary["test_accuracy_sd"][0] == pytest.approx(0.015 / 3**0.5)
-    frame.loc[0, "status"] = "diverged"
-    assert seeds_summary(frame, [], ["test_accuracy"])["n"][0] == 2
-
-
 @pytest.mark.parametrize("first", ["[1, 2]", "*", "[x"])
 def test_latex_row_may_begin_with_a_bracket(first: str) -> None:
     table = pd.DataFrame({"blocks": [first, "b"], "n": ["1", "2"]})
     lines = Report("title", [Section("s", [], table)]).latex().splitlines()
     assert not any(line.startswith(("[", "*")) for line in lines)
     assert any(line.startswith("{}" + first) for line in lines)
-
-
-def test_null_level_is_spelt_alike_everywhere(tmp_path: Path) -> None:
-    for size in (None, 1000):
-        for seed in (1, 2):
-            write_job(tmp_path / f"{size}-{seed}", (0.9 + seed / 100,), seed=seed, config={"data.val_size": size})
-    sections = {section.title: section.table for section in sweep_report(load_jobs([tmp_path])[0]).sections}
-    assert set(sections["Jobs"]["data.val_size"]) == {"null", "1000"}
-    assert set(sections["Over seeds"]["data.val_size"]) == {"null", "1000"}
-    assert set(sections["Effects"]["change"]) <= {"data.val_size: 1000 → null", "data.val_size: null → 1000"}
-
-
-@pytest.mark.parametrize("rate", [1e6, 1_000_000, 1e-7, 0.1])
-def test_number_is_spelt_alike_everywhere(tmp_path: Path, rate: float) -> None:
-    claims = [{"metric": "test_accuracy", "value": 0.9, "words": "90 %"}]
-    for level in (rate, 0.5):
-        for seed in (1, 2):
-            config = {"optim.lr": level, "claims": claims}
-            write_job(tmp_path / f"{level}-{seed}", (0.9,), seed=seed, config=config, swept={"optim.lr": level})
-    sections = {section.title: section.table for section in sweep_report(load_jobs([tmp_path])[0]).sections}
-    text = f"{rate:.12g}"
-    assert set(sections["Jobs"]["optim.lr"]) == {text, "0.5"}
-    assert set(sections["Over seeds"]["optim.lr"]) == {text, "0.5"}
-    assert set(sections["Claims"]["config"]) == {f"optim.lr={text}", "optim.lr=0.5"}
-    assert any(text in change for change in sections["Effects"]["change"])
-
-
-@pytest.mark.parametrize(
-    ("typed", "shown"),
-    [
-        ("lr=1e6", "lr=1000000"),
-        ("lr=1000000.0", "lr=1000000"),
-        ("lr=1_0.50", "lr=10.5"),
-        ("lr=0.00001", "lr=1e-05"),
-        ("lr=0.30000000000000004", "lr=0.30000000000000004"),
-        ("seed=007", "seed=007"),
-        ("run=2.0.1", "run=2.0.1"),
-        ("model=stem3x3", "model=stem3x3"),
-        ("blocks=[1.0,2.0]", "blocks=[1.0,2.0]"),
-        ("note=", "note="),
-        ("optim.lr=0-eebeb1f98042", "optim.lr=0-eebeb1f98042"),
-    ],
-)
-def test_override_is_spelt_as_its_level(typed: str, shown: str) -> None:
-    assert in_one_spelling(typed) == shown
-
-
-def test_key_that_older_code_lacks_is_no_level(tmp_path: Path) -> None:
-    for name, choice in (("old", None), ("a", "none"), ("b", "balanced")):
-        for seed in (1, 2):
-            choices = {"sampler": choice} if choice else {}
-            write_job(tmp_path / f"{name}{seed}", (0.9 + seed / 100,), seed=seed, choices=choices)
-    (section,) = [s for s in sweep_report(load_jobs([tmp_path])[0]).sections if s.title == "Effects"]
-    assert section.table["change"].tolist() == ["sampler: none → balanced"]
-    assert "Jobs that lack sampler, which newer code records, have no part in its effect (2)." in section.lines
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -505,52 +324,6 @@ def test_tables_break_no_word_on_a_narrow_terminal(width: int, tmp_path: Path) -
     tables = [line for line in printed.splitlines() if line.startswith("  ") or "stem3x3  " in line]
     assert max(map(len, tables)) <= width
     assert printed.count("no such <image>") == 1, "the reason of a failure stands once"
-
-
-def test_factorial_with_seeds_has_an_analysis_of_variance_and_a_paragraph_on_methods(tmp_path: Path) -> None:
-    folder = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
-    report = sweep_report(*load_jobs([folder]))
-    (table,) = (section.table for section in report.sections if section.title == "Analysis of variance")
-    assert table["factor"].tolist() == ["optim.lr", "model", "optim.lr × model"]
-    methods = report.markdown().split("## Methods")[1]
-    assert "with 3 seeds" in methods
-    assert "type II" in methods
-    assert "Holm" in methods
-    assert "Dodge" not in methods
-
-
-@pytest.mark.parametrize(
-    ("completed", "said"),
-    [
-        (0, None),
-        (1, "Effects are mean differences between runs paired by seed"),
-        (2, "with 0 to 2 seeds"),
-    ],
-)
-def test_methods_name_no_test_that_an_unfinished_sweep_does_not_contain(
-    completed: int, said: str | None, tmp_path: Path
-) -> None:
-    for row, rate in enumerate((0.0005, 0.001, 0.02)):
-        for seed in (1, 2):
-            done = seed <= completed and row < 3 - completed
-            claims = [{"metric": "test_accuracy", "value": 0.85, "words": "about 85 %"}]
-            write_job(
-                tmp_path / f"{rate}{seed}",
-                (0.9 + seed / 100,),
-                seed=seed,
-                status=Status.COMPLETED if done else Status.INTERRUPTED,
-                config={"optim.lr": rate, "claims": claims},
-                overrides=[f"optim.lr={rate}"],
-            )
-    report = sweep_report(load_jobs([tmp_path])[0])
-    assert "Claims" in [section.title for section in report.sections]
-    assert all(len(section.table) for section in report.sections if section.title == "Claims, epoch by epoch")
-    over_seeds = next(section for section in report.sections if section.title == "Over seeds")
-    assert len(over_seeds.table) > 0 or over_seeds.lines[0].startswith("No job has completed")
-    assert bool(completed) == (len(over_seeds.table) > 0)
-    assert report.methods[1:] == [], "no reference of a test"
-    assert (said in report.methods[0]) if said else not report.methods
-    assert "was compared" not in report.markdown().split("## Methods")[-1]
 
 
 def test_several_data_sets_are_aggregated(tmp_path: Path) -> None:
