@@ -19,14 +19,14 @@ from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.expected_best import expected_best
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.searched import searched
 from mnist_resnet.comparing.statistics import grouped
-from mnist_resnet.comparing.transform import count_images, transform_of
+from mnist_resnet.comparing.transform import count_images, scale_text, transform_of
 from mnist_resnet.comparing.variance import Term, analyse, told_apart
 from mnist_resnet.config.levels import level_text, levels_text
-from mnist_resnet.config.metric import Metric
 
 TASK = "data"
 """The config group whose options are tasks: results on several data sets are aggregated over them."""
@@ -70,7 +70,8 @@ def variance_section(frame: pd.DataFrame, name: str) -> Section | None:
         "Partial ω² is the share of the variance that is not another term's, less what chance gives; the interval is "
         "of that share (noncentral F). p is not corrected for the number of terms.",
     ]
-    return Section(VARIANCE, lines, pd.DataFrame(map(_term_row, found.terms, repeat(found.residual)), dtype=object))
+    rows = pd.DataFrame(map(_term_row, found.terms, repeat(found.residual)), dtype=object)
+    return Section(VARIANCE, lines, rows, [Method.VARIANCE])
 
 
 def _term_row(term: Term, residual: int) -> dict[str, str]:
@@ -85,13 +86,6 @@ def _term_row(term: Term, residual: int) -> dict[str, str]:
     }
 
 
-def scale_text(metric: Metric) -> str:
-    """Return in words on which scale a metric's spread is taken."""
-    if metric.is_share:
-        return " on the log of right over wrong"
-    return " on the log scale" if metric.scale in ("positive", "seconds") else ""
-
-
 def aggregate_section(frame: pd.DataFrame, name: str) -> Section | None:
     """Return each method's aggregate over the data sets; None unless several methods ran on several data sets."""
     factors = varying_factors(frame) if len(frame) else []
@@ -99,23 +93,25 @@ def aggregate_section(frame: pd.DataFrame, name: str) -> Section | None:
         return None
     metric, by = metric_of(frame, name), [factor for factor in factors if factor not in (TASK, "experiment", "sweep")]
     by = [factor for factor in by if not factor.startswith(f"{TASK}.")]
-    methods = _scores(frame[(frame["status"] == "completed") & frame[name].notna()], by, name)
-    if len(methods) < 2:
+    configs = _scores(frame[(frame["status"] == "completed") & frame[name].notna()], by, name)
+    if len(configs) < 2:
         return None
     sign = -1 if metric.better == "lower" else 1
-    everything = np.concatenate([task for scores in methods.values() for task in scores])
+    everything = np.concatenate([task for scores in configs.values() for task in scores])
     thresholds = np.quantile(everything, np.linspace(0, 1, PROFILE_POINTS + 2)[1:-1]).tolist()
-    first = [sign * task for task in next(iter(methods.values()))]
+    first = [sign * task for task in next(iter(configs.values()))]
     rows: list[dict[str, str]] = []
-    for method, scores in methods.items():
+    has_interval = False
+    for config, scores in configs.items():
         better = None
         if rows:
             better = bootstrap(probability_of_improvement, first, [sign * task for task in scores])
         mean = bootstrap(interquartile_mean, scores)
+        has_interval |= mean.low == mean.low
         profile = performance_profile(scores, thresholds)
         rows.append(
             {
-                "config": method,
+                "config": config,
                 "runs": f"{sum(map(len, scores))}",
                 "interquartile mean": format_metric(metric, mean.value),
                 "95 % interval": _interval(mean, lambda value: format_metric(metric, value)),
@@ -132,7 +128,8 @@ def aggregate_section(frame: pd.DataFrame, name: str) -> Section | None:
         "is better than one of the first config on the same data set, and the share of runs above some values. "
         "Stratified bootstrap intervals (Agarwal et al. 2021)."
     ]
-    return Section("Aggregates over data sets", lines, pd.DataFrame(rows, dtype=object))
+    methods = [Method.AGGREGATES, *([Method.BOOTSTRAP] if has_interval else [])]
+    return Section("Aggregates over data sets", lines, pd.DataFrame(rows, dtype=object), methods)
 
 
 def _scores(completed: pd.DataFrame, by: Sequence[str], name: str) -> dict[str, Scores]:
@@ -176,4 +173,4 @@ def expected_best_section(jobs: Sequence[Job], frame: pd.DataFrame) -> Section |
         "(Dodge et al. 2019, without replacement), from these trials; a pruned one counts with the value where it "
         "ended. Seconds are the mean of these trials times their number, one after the other."
     )
-    return Section("Expected best value by number of trials", [line], pd.DataFrame(rows, dtype=object))
+    return Section("Expected best value by number of trials", [line], pd.DataFrame(rows, dtype=object), [Method.SEARCH])

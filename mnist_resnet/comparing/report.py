@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, JustifyMethod, Renderab
 from rich.table import Table
 from rich.text import Text
 
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.stored_file import printable
 
 ABSENT = "–"
@@ -25,11 +26,13 @@ class Section:
         title: one line.
         lines: sentences, each on a line of its own.
         table: cells as text; empty for a section without a table.
+        methods: what its figures come from, for the paragraph on methods.
     """
 
     title: str
     lines: Sequence[str] = ()
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    methods: Sequence[Method] = ()
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import pandas as pd
 
 from mnist_resnet.comparing.cells import format_change, format_metric
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
-from mnist_resnet.comparing.comparisons import Answer
+from mnist_resnet.comparing.comparisons import DECIDED_BY_P, Answer
 from mnist_resnet.comparing.effect_family import MAX_INTERACTIONS, MAX_LEVELS, effect_family
 from mnist_resnet.comparing.effects import SMALLEST_SHARE, Conclusion, Effect, undecided_text
 from mnist_resnet.comparing.job import SINGLE_RUNS, Job
 from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
 from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
 from mnist_resnet.comparing.measures import MEASURES
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL
@@ -32,9 +33,6 @@ ONE_BY_ONE = "One change at a time"
 
 PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within", "above", "below"))
 """Reasons that the table itself shows."""
-
-EQUAL_CELLS = "equal in all of them: "
-"""Said before the p value of a test of the cells, or the reason why there is none."""
 
 EPOCH_BY_EPOCH = (
     "All epochs of all completed runs. Accuracy varies from one epoch to the next, so a claim may come from a single "
@@ -70,7 +68,8 @@ def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
     for (verdict, reason), groups in reasons.items():
         lines.append(f"{verdict.capitalize()} ({'; '.join(dict.fromkeys(groups))}): {reason}.")
     by_epoch = [_epochs_row(judgement, counts) for judgement in judgements if (counts := judgement.epoch_counts)]
-    claims = Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object))
+    methods = [Method.CLAIMS] if any(judgement.adjusted == judgement.adjusted for judgement in judgements) else []
+    claims = Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object), methods)
     epochs = Section("Claims, epoch by epoch", [EPOCH_BY_EPOCH], pd.DataFrame(by_epoch, dtype=object))
     return [claims, epochs] if by_epoch else [claims]
 
@@ -149,7 +148,8 @@ def effects_section(
     lines += [f"{factor} was searched over an interval, and has no levels to compare." for factor in family.intervals]
     if family.crowded:
         lines.append(f"Interactions are left out, since there are more than {MAX_INTERACTIONS} ({family.crowded}).")
-    return Section("Effects", lines, pd.DataFrame(_effect_rows(listed), dtype=object))
+    methods = _effect_methods(listed, list(filter(_is_cell_by_cell, found)))
+    return Section("Effects", lines, pd.DataFrame(_effect_rows(listed), dtype=object), methods)
 
 
 def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = None) -> Section | None:
@@ -171,7 +171,22 @@ def changes_section(frame: pd.DataFrame, metric: str, margin: float | None = Non
             interval = ABSENT if seconds.low != seconds.low else f"{seconds.low:+.3g} to {seconds.high:+.3g}"
             row |= {"training, s": f"{seconds.mean:+.3g}", "its 95 % interval": interval}
         rows.append({"from": BASE_NAMES[change.base]} | row)
-    return Section(ONE_BY_ONE, lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
+    methods = _effect_methods([change.metric for change in found])
+    return Section(ONE_BY_ONE, lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT), methods)
+
+
+def _effect_methods(listed: Sequence[Effect], cell_by_cell: Sequence[Effect] = ()) -> list[Method]:
+    is_used = {
+        Method.EFFECTS: any(effect.seeds for effect in listed),
+        Method.TESTED_EFFECTS: any(effect.p == effect.p for effect in listed),
+        Method.TESTED_CELLS: any(effect.heterogeneity == effect.heterogeneity for effect in [*listed, *cell_by_cell]),
+    }
+    return [method for method, used in is_used.items() if used]
+
+
+def _is_cell_by_cell(effect: Effect) -> bool:
+    """Return whether an effect is listed in each combination of the other factors, or would have to be."""
+    return bool(effect.within) and not effect.is_average
 
 
 def _undetermined(found: Sequence[Effect]) -> list[str]:
@@ -190,9 +205,7 @@ def _undetermined(found: Sequence[Effect]) -> list[str]:
 def _cells_lines(found: Sequence[Effect]) -> list[str]:
     """Return a line for each effect that is listed cell by cell, or would have to be, with the test of its cells."""
     lines = []
-    for effect in found:
-        if not effect.within or effect.is_average:
-            continue
+    for effect in filter(_is_cell_by_cell, found):
         # untested, the largest part without gaps has a single combination, or a single seed
         test = f"no test, since they have {'one seed' if effect.cells > 1 else 'too few seeds'} in common"
         if effect.heterogeneity == effect.heterogeneity:
@@ -202,7 +215,7 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
         why = "they differ" if effect.is_mixed or effect.unjudged else "the design has holes"
         lines.append(
             f"{_change_text(effect)} is known in {len(effect.within)} combinations of the other factors; "
-            f"{EQUAL_CELLS}{test}. Since {why}, no average over them is an effect."
+            f"equal in all of them: {test}. Since {why}, no average over them is an effect."
         )
     return lines
 
@@ -313,7 +326,8 @@ def comparisons_section(answers: Sequence[Answer]) -> Section | None:
         f"{answer.comparison.question} “{answer.comparison.words}”: {answer.finding} ({answer.reason})."
         for answer in answers
     ]
-    return Section("Claims without a figure", lines, pd.DataFrame(map(_answer_row, answers), dtype=object))
+    methods = [Method.COMPARISONS] if any(answer.finding in DECIDED_BY_P for answer in answers) else []
+    return Section("Claims without a figure", lines, pd.DataFrame(map(_answer_row, answers), dtype=object), methods)
 
 
 def _answer_row(answer: Answer) -> dict[str, str]:
@@ -340,8 +354,9 @@ def _number_text(value: float) -> str:
 def image_section(first: str, second: str, result: McNemarResult | GroupsResult) -> Section:
     """Return the test of two networks, or of two groups of runs, on the same test images."""
     if isinstance(result, GroupsResult):
-        return Section("Image by image", _groups_lines(first, second, result))
-    return Section("Image by image", _networks_lines(first, second, result))
+        methods = [Method.TWO_GROUPS] if result.p == result.p else []
+        return Section("Image by image", _groups_lines(first, second, result), methods=methods)
+    return Section("Image by image", _networks_lines(first, second, result), methods=[Method.TWO_NETWORKS])
 
 
 def _networks_lines(first: str, second: str, result: McNemarResult) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of, summarised
 from mnist_resnet.comparing.statistics import CONFIDENCE, Spread, count_test_images, spread
@@ -173,7 +174,8 @@ def sequential_section(jobs: Sequence[Job]) -> Section | None:
     if name is None:
         return None
     metric = metric_of(frame, name)
-    rows = [_row(group, found, metric) for group, found in progress_of_jobs(jobs, target)]
+    groups = progress_of_jobs(jobs, target)
+    rows = [_row(group, found, metric) for group, found in groups]
     unit = " points" if metric.is_share else f" {metric.unit}".rstrip()
     level = f"{100 * target.confidence:.4g} %"
     looks = ", ".join(map(str, target.looks))
@@ -184,7 +186,8 @@ def sequential_section(jobs: Sequence[Job]) -> Section | None:
         f"{len(target.looks)} looks has an interval of {level} (equal parts of 5 %, added up). Intervals and tests in "
         "the other sections are for a number of seeds that was fixed beforehand.",
     ]
-    return Section("Seeds until the interval is narrow", lines, pd.DataFrame(rows, dtype=object))
+    methods = [Method.SEQUENTIAL] if any(low == low for low, _ in (found.interval for _, found in groups)) else []
+    return Section("Seeds until the interval is narrow", lines, pd.DataFrame(rows, dtype=object), methods)
 
 
 def _row(group: Sequence[Job], found: Progress, metric: Metric) -> dict[str, str]:

@@ -12,6 +12,7 @@ from mnist_resnet.comparing.factors import is_under, shared_values
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.labels import label_sweeps, shown_name
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import Section
 from mnist_resnet.comparing.scale import HARMLESS_KEYS
 from mnist_resnet.comparing.statistics import Spread, spread
@@ -80,7 +81,8 @@ def side_by_side_section(comparison: SideBySide, metric: Metric) -> Section:
         },
         dtype=object,
     )
-    return Section(f"{comparison.first} and {comparison.second}, side by side", lines, table)
+    methods = [Method.SWEEPS] if difference.varies else []
+    return Section(f"{comparison.first} and {comparison.second}, side by side", lines, table, methods)
 
 
 def _compare(first: str, jobs: Sequence[Job], second: str, others: Sequence[Job], metric: Metric) -> SideBySide:

@@ -10,6 +10,7 @@ import pandas as pd
 from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.factors import distinguishing_factors
 from mnist_resnet.comparing.job import Job
+from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of
 from mnist_resnet.comparing.statistics import CONFIDENCE, Spread, count_test_images, grouped, spread
@@ -157,7 +158,12 @@ def sources_section(frame: pd.DataFrame, name: str) -> Section | None:
             "All of these runs are scored on the same test images. Other images of the same kind would add the "
             "variance of their row to that of all together: in per cent of it, which may be more than 100."
         )
-    return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT))
+    methods = [
+        method
+        for method, column in ((Method.SOURCES, "sd"), (Method.SHARES, "its 95 % interval"))
+        if any(row[column] != ABSENT for row in rows)
+    ]
+    return Section("Variance by source", lines, pd.DataFrame(rows, dtype=object).fillna(ABSENT), methods)
 
 
 def _changes_nothing(runs: pd.DataFrame) -> bool:

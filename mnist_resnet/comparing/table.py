@@ -126,7 +126,8 @@ def sweep_report(
     }
     sections = [section for title, build in parts.items() for section in _part(title, build)]
     shown = [jobs_section(jobs), *(_with_numerics(section, frame) for section in sections)]
-    methods = methods_paragraphs(shown, compared, _completed_runs(frame, factors))
+    runs = _completed_runs(frame, factors)
+    methods = methods_paragraphs([method for section in shown for method in section.methods], compared, runs)
     return Report(_title(jobs), shown, results(everything), methods)
 
 

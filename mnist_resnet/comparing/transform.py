@@ -85,3 +85,10 @@ def count_images(accuracies: Iterable[float]) -> int | None:
         if abs(float(share) - accuracy) > 1e-12 or size > MAX_SIZE:
             return None
     return size if size >= 100 else None
+
+
+def scale_text(metric: Metric) -> str:
+    """Return in words on which scale a metric's spread is taken."""
+    if metric.is_share:
+        return " on the log of right over wrong"
+    return " on the log scale" if metric.scale in ("positive", "seconds") else ""
