@@ -20,8 +20,8 @@ from mnist_resnet.config.levels import level_text
 MAX_CHANGES = 60
 """Largest number of changes, and of groups, to list; a longer table is of no use."""
 
-BASE_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Names of the base groups."""
+BASE_NAMES = "PQRSTUVWXYZABCDEFGHIJKLMNO"
+"""Names of the base groups; from P on, because papers call their rows A, B, C."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _settings_that_vary(frame: pd.DataFrame) -> list[str]:
 
 
 def short_names(found: Sequence[Change]) -> dict[tuple[str, ...], str]:
-    """Return a short name of each group among the changes, by its levels as text: `A`, or `A but averaging=none`."""
+    """Return a short name of each group among the changes, by its levels as text: `P`, or `P but averaging=none`."""
     names: dict[tuple[str, ...], str] = {}
     for change in found:
         (factor,), ((_, level),) = change.metric.factors, change.metric.levels

@@ -63,8 +63,8 @@ def test_changes_start_at_the_group_with_most_neighbours(tmp_path: Path) -> None
 
 def test_groups_are_named_relative_to_a_base(tmp_path: Path) -> None:
     names = short_names(changes(jobs_frame(study(tmp_path)), "test_accuracy"))
-    assert names["linear", "ema"] == "A"
-    assert names["linear", "swa"] == "A but averaging=swa"
+    assert names["linear", "ema"] == "P"
+    assert names["linear", "swa"] == "P but averaging=swa"
 
 
 def test_single_factors_and_complete_designs_have_no_changes(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_table_names_the_bases_and_lists_effect_and_time_of_each_change(tmp_path
     report = sweep_report(study(tmp_path))
     sections = {section.title: section for section in report.sections}
     section = sections["One change at a time"]
-    assert section.lines[0] == "A is schedule=linear, averaging=ema."
+    assert section.lines[0] == "P is schedule=linear, averaging=ema."
     row = next(row for row in section.table.to_dict("records") if row["change"] == "averaging: ema → none")
-    assert (row["from"], row["effect"], row["seeds"], row["training, s"]) == ("A", "+3.98", "3", "-4")
+    assert (row["from"], row["effect"], row["seeds"], row["training, s"]) == ("P", "+3.98", "3", "-4")
     over_seeds = sections["Over seeds"].table.to_dict("records")
     group = next(row for row in over_seeds if (row["schedule"], row["averaging"]) == ("linear", "ema"))
     assert group["training, s"] == "11.2"  # 10 s, and 0.6 s more a seed
@@ -190,4 +190,4 @@ def test_change_is_listed_in_one_table_alone(tmp_path: Path) -> None:
     data = page_data([tmp_path])
     assert data["effects"]["alone"] == []
     assert len(data["changes"]) == len(sections["One change at a time"].table)
-    assert "A: schedule: linear → constant" in static_view(data)
+    assert "P: schedule: linear → constant" in static_view(data)
