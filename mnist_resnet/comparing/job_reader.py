@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from mnist_resnet.job_folder import (
     check_status,
     read_json,
 )
+
+JUDGING = ("claims", "comparisons", "metrics")
+"""Config keys that say how jobs are judged, and nothing of what they compute: a sweep's last launch sets them."""
 
 
 def load_jobs(folders: Sequence[Path]) -> tuple[list[Job], list[str]]:
@@ -117,7 +120,15 @@ def _listed_job(folder: Path, sweep: str, entry: dict[str, Any], remarks: list[s
     if not (folder / RESULT).exists():
         return Job(folder, sweep, QUEUED, entry)
     jobs = _readable_jobs([folder], sweep, remarks)
-    return jobs[0] if jobs else Job(folder, sweep, UNREADABLE, entry)
+    return _judged_as_listed(jobs[0], entry) if jobs else Job(folder, sweep, UNREADABLE, entry)
+
+
+def _judged_as_listed(job: Job, entry: dict[str, Any]) -> Job:
+    """Return the job with the claims of its sweep's list, which may be newer than those it ran with."""
+    if entry.get("signature") != job.result.get("signature"):
+        return job
+    newer = {key: entry["config"][key] for key in JUDGING if key in entry["config"]}
+    return replace(job, result=job.result | {"config": job.result["config"] | newer})
 
 
 def _readable_jobs(folders: Iterable[Path], sweep: str | None, remarks: list[str]) -> list[Job]:

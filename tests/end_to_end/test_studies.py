@@ -177,6 +177,19 @@ def test_a_users_claims_get_verdicts(train: Train, place: Place) -> None:
     assert [(row["config"], row["n"]) for row in verdicts] == [("table2_row2", "3"), ("table2_row3", "3")]
     assert [row["verdict"] for row in verdicts] == ["stands", "higher than we find"]
 
+    _write(place.folder / "papers/experiment/table2_row3.yaml", small.replace("0.97", "0.15").replace("97 %", "15 %"))
+    question = "{question: Is seed 2 better?, factor: seed, better: 2, worse: 1, measure: test_error, words: it is}"
+    ended = train("--config-dir=papers", *arguments, "tracking=none", "trainer.threads=1", f"+comparisons=[{question}]")
+    assert ended.code == 0, ended.err
+    assert set(attempts(place.folder / "multirun/table2").values()) == {1}, "claims change nothing that a job computes"
+    verdicts = _table(place.folder / "multirun/table2", "Claims")
+    assert [(row["claimed"], row["verdict"]) for row in verdicts] == [
+        ("about 97 %", "stands"),
+        ("about 15 %", "stands"),
+    ]
+    answered = _table(place.folder / "multirun/table2", "Claims without a figure")
+    assert [row["question"] for row in answered] == ["Is seed 2 better?"]
+
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
