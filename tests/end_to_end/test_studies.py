@@ -120,6 +120,9 @@ def test_quick_ablation_gives_a_verdict_on_every_claim(train: Train, place: Plac
     for row in verdicts:
         assert row["n"] == "3"
         assert row["verdict"] == ("not stated" if row["claimed"] == "not stated" else "not at full scale")
+    answered = {row["question"]: row["finding"] for row in _table(sweep, "Claims without a figure")}
+    assert set(answered.values()) == {"not at full scale"}, answered
+    assert len(answered) == 4
 
 
 def test_study_of_variance_says_what_each_source_contributes(train: Train, place: Place) -> None:
