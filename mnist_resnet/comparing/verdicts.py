@@ -41,6 +41,7 @@ class Verdict(StrEnum):
     STANDS = "stands"
     HIGHER = "higher than we find"
     LOWER = "lower than we find"
+    UNDECIDED = "undecided"
     NOT_STATED = "not stated"
     TOO_FEW = "too few runs"
     TOO_VARIABLE = "too variable to judge"
@@ -150,9 +151,8 @@ def _corrected(judgement: Judgement, adjusted: float) -> Judgement:
     """Return the judgement with the verdict that follows from the corrected p value."""
     if not judgement.p <= LEVEL < adjusted:
         return replace(judgement, adjusted=adjusted)
-    verdict, _ = _compare(judgement.claim, judgement.measured, adjusted)
     reason = f"p = {judgement.p:.3f} for this claim alone, {adjusted:.3f} after Holm's correction for all claims"
-    return replace(judgement, adjusted=adjusted, verdict=verdict, reason=reason)
+    return replace(judgement, adjusted=adjusted, verdict=Verdict.UNDECIDED, reason=reason)
 
 
 def claims_of(job: Job) -> list[dict[str, Any]]:
@@ -167,11 +167,12 @@ def group_by_config(jobs: Sequence[Job]) -> list[list[Job]]:
     Precision is no mere matter of numerics: runs in bf16 and in fp32 are two configs. A job that has not started takes
     its sweep's most common one.
     """
+    # numerics that the sweep varies on purpose are a factor, also of jobs of a launch that named a single one
+    varied = {key for job in jobs for key in job.swept if key != "seed" and not is_under(key, NON_FACTORS)}
     groups: dict[tuple[Any, ...], list[Job]] = {}
     for job, sweep, precision in zip(jobs, label_sweeps(jobs), precisions(jobs), strict=True):
-        leaves = {key: value for key, value in flatten(job.config).items() if not is_under(key, HARMLESS_KEYS)}
-        # numerics that the sweep varies on purpose are a factor
-        leaves |= {key: value for key, value in job.swept.items() if key != "seed" and not is_under(key, NON_FACTORS)}
+        values = flatten(job.config)
+        leaves = {key: value for key, value in values.items() if key in varied or not is_under(key, HARMLESS_KEYS)}
         key = (sweep, repr(job.choices.get("experiment")), precision, repr(sorted(leaves.items(), key=str)))
         groups.setdefault(key, []).append(job)
     return list(groups.values())

@@ -179,7 +179,7 @@ def test_claims_of_a_study_are_corrected_for_their_number(tmp_path: Path) -> Non
     assert (alone.verdict, alone.p == alone.adjusted) == (Verdict.LOWER, True)
     assert 0.01 < alone.p < 0.05
     family = judgements(seeds(tmp_path / "family", STEADY, config={"claims": [claim, *others]}))
-    assert family[0].verdict == Verdict.STANDS
+    assert family[0].verdict == Verdict.UNDECIDED
     assert family[0].adjusted == pytest.approx(5 * alone.p)
     assert "after Holm's correction" in family[0].reason
 
@@ -332,7 +332,13 @@ def test_numerics_and_seeds_do_not_split_groups_unless_swept(tmp_path: Path) -> 
     jobs = seeds(tmp_path / "runs", (0.9, 0.8))
     jobs += seeds(tmp_path / "runs", (0.9,), prefix="gpu", config={"trainer.device": "cuda", "data.root": "/else"})
     assert len(group_by_config(jobs)) == 1
-    swept = seeds(tmp_path / "runs", (0.9,), prefix="swept", swept={"trainer.precision": "bf16"})
+    swept = seeds(
+        tmp_path / "runs",
+        (0.9,),
+        prefix="swept",
+        config={"trainer.precision": "bf16"},
+        swept={"trainer.precision": "bf16"},
+    )
     assert len(group_by_config(jobs + swept)) == 2
 
 
@@ -386,3 +392,10 @@ def test_reason_names_the_claim_that_it_is_of(tmp_path: Path) -> None:
     lines = claims_sections(judgements(jobs))[0].lines
     for words in ("up to 97 %", "up to 98 %"):
         assert any(line.startswith("Stands") and f"“{words}”" in line for line in lines), words
+
+
+def test_seeds_of_a_launch_that_named_a_single_row_join_those_of_the_sweep(tmp_path: Path) -> None:
+    for seed, swept in ((1, {"experiment": "a", "seed": 1}), (2, {"experiment": "a", "seed": 2}), (3, {"seed": 3})):
+        write_job(tmp_path / f"{seed}", seed=seed, sweep="s", choices={"experiment": "a"}, swept=swept)
+    (group,) = group_by_config([job for seed in (1, 2, 3) for job in load(tmp_path / f"{seed}")])
+    assert len(group) == 3
