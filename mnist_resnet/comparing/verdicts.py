@@ -131,16 +131,12 @@ def judgements(jobs: Sequence[Job]) -> list[Judgement]:
     contradicts one (Holm's correction).
     """
     labels = dict(zip((job.folder for job in jobs), label_sweeps(jobs), strict=True))
-    swept: dict[str, dict[str, None]] = {}
-    for job in jobs:
-        swept.setdefault(labels[job.folder], {}).update(dict.fromkeys(job.swept))
+    swept = _swept_keys(jobs)
     several = len({job.precision for job in jobs if job.precision}) > 1
     found = []
     for group in group_by_config(jobs):
         for entry in claims_of(group[0]):
-            judgement = judge(
-                Claim.read(entry, known_metrics(group[0].config)), group, list(swept[labels[group[0].folder]])
-            )
+            judgement = judge(Claim.read(entry, known_metrics(group[0].config)), group, swept[labels[group[0].folder]])
             name = f"{judgement.group}, {group[0].precision}" if several and group[0].precision else judgement.group
             found.append(replace(judgement, group=name, sweep=labels[group[0].folder]))
     adjusted = holm([judgement.p for judgement in found])
@@ -167,15 +163,29 @@ def group_by_config(jobs: Sequence[Job]) -> list[list[Job]]:
     Precision is no mere matter of numerics: runs in bf16 and in fp32 are two configs. A job that has not started takes
     its sweep's most common one.
     """
-    # numerics that the sweep varies on purpose are a factor, also of jobs of a launch that named a single one
-    varied = {key for job in jobs for key in job.swept if key != "seed" and not is_under(key, NON_FACTORS)}
+    # numerics that a sweep varies on purpose are a factor, also in a launch that named a single level
+    no_factors = ("seed", *NON_FACTORS)
+    varied = {
+        sweep: tuple(key for key in keys if not is_under(key, no_factors)) for sweep, keys in _swept_keys(jobs).items()
+    }
     groups: dict[tuple[Any, ...], list[Job]] = {}
     for job, sweep, precision in zip(jobs, label_sweeps(jobs), precisions(jobs), strict=True):
-        values = flatten(job.config)
-        leaves = {key: value for key, value in values.items() if key in varied or not is_under(key, HARMLESS_KEYS)}
+        leaves = {
+            key: value
+            for key, value in flatten(job.config).items()
+            if is_under(key, varied[sweep]) or not is_under(key, HARMLESS_KEYS)
+        }
         key = (sweep, repr(job.choices.get("experiment")), precision, repr(sorted(leaves.items(), key=str)))
         groups.setdefault(key, []).append(job)
     return list(groups.values())
+
+
+def _swept_keys(jobs: Sequence[Job]) -> dict[str, list[str]]:
+    """Return the keys that each sweep varies in any of its launches."""
+    swept: dict[str, dict[str, None]] = {}
+    for job, sweep in zip(jobs, label_sweeps(jobs), strict=True):
+        swept.setdefault(sweep, {}).update(dict.fromkeys(job.swept))
+    return {sweep: list(keys) for sweep, keys in swept.items()}
 
 
 def judge(claim: Claim, jobs: Sequence[Job], swept: Sequence[str] = ()) -> Judgement:

@@ -399,3 +399,16 @@ def test_seeds_of_a_launch_that_named_a_single_row_join_those_of_the_sweep(tmp_p
         write_job(tmp_path / f"{seed}", seed=seed, sweep="s", choices={"experiment": "a"}, swept=swept)
     (group,) = group_by_config([job for seed in (1, 2, 3) for job in load(tmp_path / f"{seed}")])
     assert len(group) == 3
+
+
+def test_what_one_sweep_varies_splits_no_groups_of_another(tmp_path: Path) -> None:
+    for name, device, swept in (
+        ("one", "cpu", {"seed": 1}),
+        ("two", "cuda", {"seed": 2}),
+        ("three", "cpu", {"trainer.device": "cpu"}),
+        ("four", "cuda", {"trainer.device": "cuda"}),
+    ):
+        sweep = "devices" if "trainer.device" in swept else "seeds"
+        write_job(tmp_path / sweep / name, sweep=sweep, config={"trainer.device": device}, swept=swept)
+    groups = group_by_config([job for sweep in ("seeds", "devices") for job in load(tmp_path / sweep)])
+    assert [len(group) for group in groups] == [2, 1, 1]
