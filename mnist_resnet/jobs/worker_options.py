@@ -28,6 +28,7 @@ class WorkerOptions:
         jobs: Names of the jobs to run, each with the number of attempts that it had before.
         on_failure: `continue`, or `stop` to begin no further job after one that failed.
         request: The last stop request before the launch; a later one ends its workers.
+        workers: Number of workers that the launch asks for.
         supervised: Whether the process that launched the workers supervises them.
     """
 
@@ -36,12 +37,13 @@ class WorkerOptions:
     jobs: Mapping[str, int]
     on_failure: str
     request: str
+    workers: int = 1
     supervised: bool = True
 
     def write(self) -> None:
         """Write the options where the workers read them."""
         content = {"format": FORMAT, "jobs": dict(self.jobs), "on_failure": self.on_failure}
-        content |= {"request": self.request, "attended": self.supervised}
+        content |= {"request": self.request, "workers": self.workers, "attended": self.supervised}
         self._file.parent.mkdir(exist_ok=True)
         write_atomically(self._file, json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -96,7 +98,7 @@ def read_worker_options(folder: Path, launch: str) -> WorkerOptions:
         UnreadableFolder: There are none: the launch is over.
     """
     content = read_json(folder / LAUNCHES / f"{launch}.json")
-    of_launch = (content[key] for key in ("jobs", "on_failure", "request", "attended"))
+    of_launch = (content[key] for key in ("jobs", "on_failure", "request", "workers", "attended"))
     return WorkerOptions(folder, launch, *of_launch)
 
 

@@ -8,7 +8,8 @@ import secrets
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def run_jobs_with_workers(
     attempts = {job.name: job_state(sweep, job, monitor).attempt for job in chosen}
     supervised = is_supervised(settings, detach)
     options = WorkerOptions(
-        folder.absolute(), secrets.token_hex(8), attempts, on_failure, last_request(folder), supervised
+        folder.absolute(), secrets.token_hex(8), attempts, on_failure, last_request(folder), supervised=supervised
     )
     pending = PendingSweepJobs(sweep, chosen, options)
     with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(len(chosen)) as progress:
@@ -112,6 +113,7 @@ def run_workers(
     with share_gpus(placements) as (placements, line):
         if line:
             progress.log(line)
+        options = replace(options, workers=len(placements))
         options.write()
         try:
             WorkerPool(pending, options, retries, WorkerStarter(), progress, interrupt).run(placements)
@@ -296,7 +298,8 @@ class WorkerPool:
         if not at_once and started < self._next_refresh:
             return
         self._pending.refresh()
-        self._progress.count(self._progress.jobs - self._pending.left)
+        seconds_left = partial(self._pending.seconds_left, len(self._slots))
+        self._progress.count(self._progress.jobs - self._pending.left, seconds_left)
         ended = time.monotonic()
         self._next_refresh = ended + (ended - started) / MAX_REFRESH_SHARE
 

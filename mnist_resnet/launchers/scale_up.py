@@ -40,7 +40,9 @@ def add_local_workers(folder: Path, count: int, trusted: Sequence[str]) -> str:
     requested = requested_devices(jobs)
     on_failure = check_job(jobs[-1].config).sweep.on_failure
     launch = secrets.token_hex(8)
-    options = WorkerOptions(folder.absolute(), launch, attempts, on_failure, last_request(folder), supervised=False)
+    options = WorkerOptions(
+        folder.absolute(), launch, attempts, on_failure, last_request(folder), count, supervised=False
+    )
     options.write()
     try:
         return LocalEngine(requested).submit(WorkerRequest(options.folder, launch, count, list(trusted))).describe()

@@ -13,6 +13,7 @@ from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.launchers.pool import is_supervised, run_workers
 from mnist_resnet.search.spec import read_spec
 from mnist_resnet.search.trials import Trials
+from mnist_resnet.sweeps.status import StatusReader
 from mnist_resnet.tracking.console import ProgressConsole
 
 
@@ -35,7 +36,7 @@ def run_search_with_workers(folder: Path, on_failure: str, retries: int, setting
         trials = Trials(folder, spec, LeaseMonitor(), progress.log)
         attempts, supervised = trials.states.count_attempts(), is_supervised(settings, detach)
         options = WorkerOptions(
-            folder.absolute(), secrets.token_hex(8), attempts, on_failure, last_request(folder), supervised
+            folder.absolute(), secrets.token_hex(8), attempts, on_failure, last_request(folder), supervised=supervised
         )
         run_workers(PendingTrials(trials), options, spec.corner_jobs(), retries, settings, detach, progress, interrupt)
 
@@ -52,13 +53,17 @@ class PendingTrials:
     """
 
     def __init__(self, trials: Trials) -> None:
-        self._trials = trials
+        self._trials, self._status = trials, StatusReader(trials.folder)
         self.refresh()
 
     def targets(self) -> set[str]:
         """Return the targets that the trials, the sampler and the pruner run."""
         spec = self._trials.spec
         return spec.targets() | set(targets([spec.sampler, spec.pruner]))
+
+    def seconds_left(self, workers: int | None = None) -> float | None:
+        """Return the estimated seconds until the last trial ends; None if there is nothing to estimate from yet."""
+        return self._status.read().seconds_left(workers)
 
     def refresh(self) -> None:
         """Update `jobs` and `left` from the job folders and the study."""

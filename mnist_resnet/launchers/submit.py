@@ -6,6 +6,7 @@ sweep folder, and asks the engine only whether any workers are left.
 
 import time
 from collections.abc import Collection
+from dataclasses import replace
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.launcher_schema import Workers
@@ -85,6 +86,7 @@ def submit_and_wait(
     """
     engine = build_engine(requested, settings, detach)
     count = min(settings.workers or engine.default_workers(pending.left), max(1, pending.left))
+    options = replace(options, workers=count)
     options.write()
     try:
         submission = engine.submit(WorkerRequest(options.folder, options.launch, count, sorted(pending.targets())))
@@ -157,7 +159,7 @@ class SubmissionMonitor:
         started = time.monotonic()
         if started >= self._next_refresh or at_once:
             self._pending.refresh()
-            self._progress.count(self._progress.jobs - self._pending.left)
+            self._progress.count(self._progress.jobs - self._pending.left, self._pending.seconds_left)
             ended = time.monotonic()
             self._next_refresh = ended + (ended - started) / MAX_REFRESH_SHARE
         self._page.refresh()

@@ -1,6 +1,7 @@
 """A worker: one of several processes that run the jobs of a sweep."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
     trust(trusted)
     options = read_worker_options(folder, launch) if launch else None
     before = options.request if options else None
-    with interrupt.listening(), stop_on_request(folder, interrupt, before), WorkerConsole() as progress:
+    speaks_for_all = options is not None and worker == 1 and not (folder / SEARCH).exists()
+    console = WorkerConsole((len(options.jobs), options.workers) if options and speaks_for_all else None)
+    with interrupt.listening(), stop_on_request(folder, interrupt, before), console as progress:
         context = ProcessContext(progress, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
             if (folder / SEARCH).exists():
@@ -85,16 +88,27 @@ def run_jobs_as_worker(context: ProcessContext, folder: Path, launch: str | None
 
 
 class WorkerConsole(ProgressConsole):
-    """Prints plain lines that start with the job's name, since several workers share one screen."""
+    """Prints plain lines that start with the job's name, since several workers share one screen.
 
-    def __init__(self) -> None:
-        self._lines = _LabelledOutput()
+    Args:
+        launch: Numbers of jobs and of workers of the launch, if this worker tells how long all of them take.
+    """
+
+    def __init__(self, launch: tuple[int, int] | None) -> None:
+        self._lines, self._launch = _LabelledOutput(), launch
         super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False))
 
     def begin(self, run: RunInfo) -> None:
         """Print the first line of a job, which contains the name already; label the lines after it."""
         super().begin(run)
         self._lines.label = f"{run.name}: "
+
+    def estimate(self, this_job: float, per_job: float) -> tuple[str, float]:
+        """Return what an estimate is about, in words, and the seconds left: of a launch whose jobs are alike."""
+        if self._launch is None or self._launch[0] == 1:
+            return super().estimate(this_job, per_job)
+        jobs, workers = self._launch
+        return f"these {jobs} jobs on {workers} workers take", this_job + (math.ceil(jobs / workers) - 1) * per_job
 
     def end(self, result: dict[str, Any]) -> None:
         """Print the last line of a job, which may have ended before it began."""

@@ -11,6 +11,7 @@ from mnist_resnet.config.allowed_targets import targets
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.sweeps.folder import Sweep, job_state
+from mnist_resnet.sweeps.status import StatusReader
 
 
 class PendingJobs(Protocol):
@@ -26,6 +27,13 @@ class PendingJobs(Protocol):
 
     def targets(self) -> set[str]:
         """Return the `_target_` values in the jobs' configs."""
+
+    def seconds_left(self, workers: int | None = None) -> float | None:
+        """Return the estimated seconds until the last one ends; None if there is nothing to estimate from yet.
+
+        Args:
+            workers: number of workers; None: one per running job.
+        """
 
     def refresh(self) -> None:
         """Read the sweep folder again and drop the jobs that have ended."""
@@ -43,6 +51,7 @@ class PendingSweepJobs:
     def __init__(self, sweep: Sweep, jobs: Iterable[JobSpec], options: WorkerOptions) -> None:
         self.jobs = {job.name: job for job in jobs}
         self._sweep, self._options, self._monitor = sweep, options, LeaseMonitor()
+        self._status = StatusReader(sweep.folder)
 
     @property
     def left(self) -> int:
@@ -52,6 +61,10 @@ class PendingSweepJobs:
     def targets(self) -> set[str]:
         """Return the `_target_` values in the jobs' configs."""
         return {target for job in self.jobs.values() for target in targets(job.config)}
+
+    def seconds_left(self, workers: int | None = None) -> float | None:
+        """Return the estimated seconds until the last one ends; see `PendingJobs`."""
+        return self._status.read().only(self.jobs).seconds_left(workers)
 
     def refresh(self) -> None:
         """Read the sweep folder again and drop the jobs that have ended."""

@@ -6,8 +6,8 @@ Whether `result.json` agrees with it is checked by the processes that run jobs.
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.metric import best_of
+from mnist_resnet.config.metric import best_of, is_image_classifier
 from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import DONE, SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
 from mnist_resnet.jobs.result import read_result
@@ -49,6 +49,16 @@ class JobStatus:
     epochs: list[Metrics] = field(default_factory=list)
 
     @property
+    def seconds_per_epoch(self) -> float | None:
+        """Mean duration of a running job's epochs; None before the first one's end, and of a training function.
+
+        A function alone knows how many reports it will make.
+        """
+        if self.status != Status.RUNNING or not self.epochs or not is_image_classifier(self.job.config):
+            return None
+        return sum(epoch.get("seconds", 0.0) for epoch in self.epochs) / len(self.epochs)
+
+    @property
     def holder(self) -> str:
         """Human-readable description of the process that runs the job or, if that can't be read, why not."""
         if not self.record and self.remark:
@@ -65,7 +75,7 @@ class SweepStatus:
         sweep: the sweep.
         jobs: one status per job, in the sweep's order.
         trials: number of trials that a search will have; None if the sweep is no search.
-        costs: cost model, learnt from the jobs that have ended.
+        costs: cost model, learnt from the jobs that have ended and from the epochs of those that run.
         at: when the status was read.
     """
 
@@ -95,6 +105,10 @@ class SweepStatus:
     def with_status(self, status: str) -> list[JobStatus]:
         """Return the jobs with this status."""
         return [job for job in self.jobs if job.status == status]
+
+    def only(self, names: Container[str]) -> "SweepStatus":
+        """Return the status of these jobs alone."""
+        return replace(self, jobs=[job for job in self.jobs if job.job.name in names])
 
     def seconds_left(self, workers: int | None = None) -> float | None:
         """Return the estimated seconds until the last job ends; None if there is nothing to estimate from yet.
@@ -135,9 +149,8 @@ class SweepStatus:
     def _job_seconds_left(self, job: JobStatus) -> float | None:
         config = job.job.config
         expected = self.costs.seconds(config)
-        if job.status == Status.RUNNING and job.epochs:
-            seconds_per_epoch = sum(epoch.get("seconds", 0.0) for epoch in job.epochs) / len(job.epochs)
-            return seconds_per_epoch * max(0, epochs_of(config) - len(job.epochs))
+        if job.seconds_per_epoch is not None:
+            return job.seconds_per_epoch * max(0, epochs_of(config) - len(job.epochs))
         if job.status == Status.RUNNING and expected is not None and job.record.get("started"):
             return max(0.0, expected - (self.at - datetime.fromisoformat(job.record["started"])).total_seconds())
         return expected
@@ -173,6 +186,8 @@ class StatusReader:
         for job in jobs:
             if job.seconds is not None:
                 costs.learn(job.job.config, job.seconds)
+            elif job.seconds_per_epoch is not None:
+                costs.learn(job.job.config, job.seconds_per_epoch * epochs_of(job.job.config))
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
 
     def _existing(self, names: Set[str]) -> set[str]:

@@ -36,7 +36,7 @@ def time_left(status: SweepStatus) -> str:
     if not status.left or not status.counts[Status.RUNNING]:
         return ""
     seconds = status.seconds_left()
-    return "; time left: unknown until the first job ends" if seconds is None else f"; {duration(seconds)} left"
+    return "; time left: unknown until a job ends" if seconds is None else f"; {duration(seconds)} left"
 
 
 def status_text(status: SweepStatus) -> RenderableType:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -206,27 +207,44 @@ class ProgressConsole:
             self._bars.remove_task(self._job_bar)
             self._job_bar = None
 
-    def count(self, ended: int) -> None:
-        """Show that `ended` of the sweep's jobs have ended, in any process."""
+    def count(self, ended: int, seconds_left: Callable[[], float | None]) -> None:
+        """Show that `ended` of the sweep's jobs have ended, in any process.
+
+        Args:
+            ended: How many have ended.
+            seconds_left: Returns the seconds until the last one ends, None if unknown. Called if `ended` has changed.
+        """
         if ended == self.jobs_ended:
             return
         self.jobs_ended = ended
         if self._sweep_bar is not None:
             self._bars.update(self._sweep_bar, completed=ended)
         if not self.console.is_terminal:
-            self.log(f"{ended} of {_counted(self.jobs, 'job')} ended")
+            left = seconds_left() or 0.0
+            about = f"; about {duration(left)} left" * (left >= WORTH_AN_ESTIMATE)
+            self.log(f"{ended} of {_counted(self.jobs, 'job')} ended{about}")
 
     def _log_estimate(self, run: RunInfo, rate: float, done: int) -> None:
         self._estimated = True
         assert run.epochs is not None
         per_job = run.epochs * run.steps_per_epoch / rate
-        left = per_job - done / rate + (self.jobs - self.jobs_ended - 1) * per_job
+        what, left = self.estimate(per_job - done / rate, per_job)
         if left < WORTH_AN_ESTIMATE:
             return
-        what = f"these {self.jobs} jobs take" if self.jobs > 1 else "this takes"
         is_full = run.config["scale"]["epochs"] >= 1
         advice = "; for a preview in minutes use scale=quick" if left >= LONG and is_full else ""
         self.log(f"  at this rate {what} about {duration(left)}{advice}")
+
+    def estimate(self, this_job: float, per_job: float) -> tuple[str, float]:
+        """Return what an estimate is about, in words, and the seconds left of it.
+
+        Args:
+            this_job: Seconds left of the job that runs.
+            per_job: Seconds of a whole job.
+        """
+        if self.jobs == 1:
+            return "this takes", this_job
+        return f"these {self.jobs} jobs take", this_job + (self.jobs - self.jobs_ended - 1) * per_job
 
 
 def _figures(split: str, metrics: Metrics) -> list[str]:

@@ -415,7 +415,9 @@ def test_crashes_of_another_launch_do_not_count(frozen: Sweep) -> None:
 
 
 def write_unsupervised_options(sweep: Sweep) -> WorkerOptions:
-    options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", False)
+    options = WorkerOptions(
+        sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", supervised=False
+    )
     options.write()
     return options
 

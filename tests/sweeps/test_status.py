@@ -100,6 +100,30 @@ def test_search_counts_trials_not_yet_suggested_and_names_the_best(tmp_path: Pat
     assert "best: 80.00 % (val_accuracy of the last epoch), seed=3" in shown
 
 
+def running_alone(tmp_path: Path, target: str | None = None) -> StatusReader:
+    """Return a reader of six jobs of ten epochs: one runs and has trained two, in four seconds each; none has ended."""
+    base = {"trainer.epochs": 10} | ({"task._target_": target} if target else {})
+    statuses = {0: Status.RUNNING} | dict.fromkeys(range(1, 6))
+    written = SyntheticSweep(factors=SEEDS, epochs=2, base=base, statuses=statuses, predictions=False)
+    folder = written.write(tmp_path / "sweep")
+    write_metrics(folder / "seed=1", [{"epoch": epoch, "step": epoch, "seconds": 4.0} for epoch in range(2)])
+    lease(folder / "seed=1")
+    return StatusReader(folder)
+
+
+def test_time_left_is_known_from_the_first_epochs_of_a_sweep(tmp_path: Path) -> None:
+    status = running_alone(tmp_path).read()
+    assert status.seconds_left(1) == pytest.approx(8 * 4 + 5 * 40)
+    assert status.seconds_left(2) == pytest.approx(3 * 40)
+    assert status.only(["seed=1", "seed=2"]).seconds_left(1) == pytest.approx(8 * 4 + 40)
+
+
+def test_reports_of_a_training_function_are_no_epochs(tmp_path: Path) -> None:
+    reader = running_alone(tmp_path, "my_project.train")
+    assert reader.read().seconds_left() is None
+    assert "time left: unknown until a job ends" in text(reader.folder)
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "importtime", "-m", "mnist_resnet.sweep", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from mnist_resnet.launchers.worker import WorkerConsole
 from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.console import ProgressConsole
 
@@ -64,6 +65,38 @@ def test_a_slow_machine_is_told_within_ten_seconds_how_long_it_takes_and_again_a
     lines = printed(0.6, monkeypatch)
     assert lines[:2] == ["[1/2] first: 2 epochs of 100 batches", "  at this rate these 2 jobs take about 3 min 53 s"]
     assert lines[-1] == "[2/2] second: 2 epochs of 100 batches; about 1 min 55 s left for 1 job"
+
+
+@pytest.mark.parametrize(
+    ("launch", "said"),
+    [
+        ((5, 2), "first: at this rate these 5 jobs on 2 workers take about 5 min 53 s"),
+        ((2, 2), "first: at this rate these 2 jobs on 2 workers take about 1 min 53 s"),
+        ((1, 1), "first: at this rate this takes about 1 min 53 s"),
+        (None, "first: at this rate this takes about 1 min 53 s"),
+    ],
+)
+def test_the_first_worker_says_how_long_all_jobs_of_its_launch_take(
+    launch: tuple[int, int] | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("mnist_resnet.tracking.console.time.monotonic", lambda: now[0])
+    config = {"data": {"batch_size": 64}, "scale": {"epochs": 0.2}}
+    worker = WorkerConsole(launch)
+    worker.begin(RunInfo("id", "first", None, [], Path(), config, 100, 2))
+    for step in range(0, 40, 10):
+        now[0] += 6.0 if step else 0.6
+        worker.batch(0, step, 1.0, 0.5)
+    assert said in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(("left", "said"), [(90.0, "; about 1 min 30 s left"), (5.0, ""), (None, "")])
+def test_a_job_that_ends_elsewhere_tells_what_is_left(left: float | None, said: str) -> None:
+    output = StringIO()
+    console = ProgressConsole(4, Console(file=output, width=120))
+    for ended in (0, 1, 1):
+        console.count(ended, lambda: left)
+    assert output.getvalue().splitlines() == [f"1 of 4 jobs ended{said}"]
 
 
 def test_a_fast_machine_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
