@@ -4,11 +4,12 @@ What the user has written is described by a hash and its git state, what is inst
 """
 
 import ast
+import csv
 import sys
 import sysconfig
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,19 @@ def _is_own(name: str) -> bool:
 
 
 def _is_installed(location: Path) -> bool:
-    return location.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(location.parts)
+    if location.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(location.parts):
+        return True
+    return location.name in _installed_into(location.parent)
+
+
+@cache
+def _installed_into(folder: Path) -> frozenset[str]:
+    """Return the packages and modules that an installer has put into a folder, as `pip install --target` does.
+
+    Its RECORD lists them. What was installed as editable has none beside its source.
+    """
+    records = (distribution.read_text("RECORD") or "" for distribution in distributions(path=[str(folder)]))
+    return frozenset(row[0].partition("/")[0] for text in records for row in csv.reader(text.splitlines()) if row)
 
 
 @cache

@@ -30,7 +30,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start_afresh() -> None:
     """Forget what was described, as a new process does."""
-    for cached in (packages._versions, packages._describe, packages._imported):
+    for cached in (packages._versions, packages._describe, packages._imported, packages._installed_into):
         cached.cache_clear()
 
 
@@ -49,6 +49,29 @@ def test_own_code_is_hashed_with_what_it_imports_and_installed_code_has_its_vers
     (place / "unrelated_one.py").write_text("changed = True")
     start_afresh()
     assert package_versions(CONFIG) == found
+
+
+@pytest.mark.parametrize(
+    ("metadata", "described"),
+    [
+        ({"gadget-2.0.dist-info": "RECORD"}, {"version"}),  # as `pip install --target` leaves it
+        ({"gadget.egg-info": "SOURCES.txt"}, {"commit", "dirty", "source"}),  # beside the source of an editable one
+    ],
+)
+def test_code_is_installed_where_an_installer_has_recorded_it(
+    place: Path, metadata: dict[str, str], described: set[str]
+) -> None:
+    (place / "gadget").mkdir()
+    (place / "gadget" / "__init__.py").write_text("import helping_hand\n")
+    for folder, record_name in metadata.items():
+        (place / folder).mkdir()
+        file = "METADATA" if folder.endswith("dist-info") else "PKG-INFO"
+        (place / folder / file).write_text("Metadata-Version: 2.1\nName: gadget\nVersion: 2.0\n")
+        (place / folder / record_name).write_text(f"gadget/__init__.py,,\n{folder}/{file},,\n")
+    start_afresh()
+    found = package_versions({"model": {"_target_": "gadget.Model"}})
+    assert found["gadget"].keys() == described
+    assert ("helping_hand" in found) == ("source" in described)
 
 
 def test_nothing_is_imported_to_describe_it(place: Path) -> None:
