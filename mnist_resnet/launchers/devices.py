@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,13 @@ def placements(workers: int, devices: list[str], cores: int) -> list[Placement]:
         return [Placement(f"{threads} of {cores} cores", shared) for _ in range(workers)]
     assigned = [devices[number % len(devices)] for number in range(workers)]
     return [Placement(f"GPU {device}", shared | {VISIBLE: device}) for device in assigned]
+
+
+def workers_on(placements: Sequence[Placement]) -> str:
+    """Return how many workers there are, and on what, as in `2 workers, each on 1 of 2 cores`."""
+    names = list(dict.fromkeys(placement.name for placement in placements))
+    each = ", each" * (len(names) == 1 < len(placements))
+    return f"{len(placements)} worker{'s' * (len(placements) != 1)}{each} on {', '.join(names)}"
 
 
 def gpus_for(requested: Collection[str]) -> list[str]:

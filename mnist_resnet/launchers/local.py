@@ -70,14 +70,13 @@ class LocalSubmission:
 
     def describe(self) -> str:
         """Return a human-readable description: where the workers run, where they log, and how to end them."""
-        where = ", ".join(dict.fromkeys(placement.name for placement in self._placements))
-        count = f"{len(self._placements)} worker{'s' * (len(self._placements) != 1)}"
-        folder = shlex.quote(str(self._request.folder))
+        folder = self._request.folder
         ignored = devices.ignored_threads(self._placements[0].environment)
         return (
-            f"{count} on {where}, in a separate session (process {self._process.pid}): they go on when this "
-            f"terminal closes{ignored}\ntheir output: {self._request.folder / LAUNCHES / self._request.launch}-*.log\n"
-            f"to end them after a checkpoint: python -m mnist_resnet.sweep {folder} --stop"
+            f"{devices.workers_on(self._placements)}, in a separate session (process {self._process.pid}): they go on "
+            f"when this terminal closes{ignored}\n"
+            f"their output: {folder / LAUNCHES / self._request.launch}-*.log\n"
+            f"to end them after a checkpoint: python -m mnist_resnet.sweep {shlex.quote(str(folder))} --stop"
         )
 
     def alive(self) -> int:

@@ -156,9 +156,7 @@ def choose_placements(requested: set[str], jobs: int, workers: int | None, jobs_
 
 def describe(placements: Sequence[Placement]) -> str:
     """Return a human-readable line about the workers and their placements."""
-    distinct = list(dict.fromkeys(placement.name for placement in placements))
-    workers = f"{len(placements)} worker{'s' * (len(placements) != 1)} on {', '.join(distinct)}"
-    return workers + devices.ignored_threads(placements[0].environment)
+    return devices.workers_on(placements) + devices.ignored_threads(placements[0].environment)
 
 
 @dataclass

@@ -36,7 +36,7 @@ def test_detached_workers_outlive_the_command_are_replaced_and_write_the_summary
     place = make_place(tmp_path)
     done = place.start(place.sweep("away", "seed=1,2,3", "trainer.epochs=12", "data.batch_size=4", *DETACHED)).wait()
     assert done.code == 0, done.out
-    assert "2 workers on " in done.out
+    assert "2 workers, each on " in done.out
     assert "python -m mnist_resnet.sweep multirun/away --watch" in done.out
     sweep = place.folder / "multirun" / "away"
     assert set(statuses(sweep).values()) <= {Status.RUNNING}, "the command did not wait"

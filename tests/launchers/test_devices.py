@@ -9,7 +9,7 @@ import pytest
 from mnist_resnet.config.launcher_schema import Ray
 from mnist_resnet.errors import UsageError
 from mnist_resnet.launchers import devices
-from mnist_resnet.launchers.devices import placements, usable_cores, visible_gpus
+from mnist_resnet.launchers.devices import placements, usable_cores, visible_gpus, workers_on
 from mnist_resnet.launchers.local import LocalEngine
 from mnist_resnet.launchers.pool import choose_placements, describe
 
@@ -75,13 +75,19 @@ def test_cores_within_the_quotas_of_all_cgroups(
     assert usable_cores() == cores
 
 
+def test_workers_and_what_they_run_on_are_named() -> None:
+    assert workers_on(placements(1, [], CORES)) == "1 worker on 16 of 16 cores"
+    assert workers_on(placements(2, [], CORES)) == "2 workers, each on 8 of 16 cores"
+    assert workers_on(placements(3, ["0", "1"], CORES)) == "3 workers on GPU 0, GPU 1"
+
+
 def test_a_line_says_that_threads_of_the_environment_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert describe(placements(2, [], CORES)) == "2 workers on 8 of 16 cores"
+    assert describe(placements(2, [], CORES)) == "2 workers, each on 8 of 16 cores"
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    assert describe(placements(2, [], CORES)) == "2 workers on 8 of 16 cores"
+    assert describe(placements(2, [], CORES)) == "2 workers, each on 8 of 16 cores"
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert describe(placements(2, [], CORES)) == (
-        "2 workers on 8 of 16 cores; OMP_NUM_THREADS=4 is not followed: 8 a worker, by its cores "
+        "2 workers, each on 8 of 16 cores; OMP_NUM_THREADS=4 is not followed: 8 a worker, by its cores "
         "(trainer.threads sets another number)"
     )
 
