@@ -63,7 +63,7 @@ class PendingTrials:
 
     def seconds_left(self, workers: int | None = None) -> float | None:
         """Return the estimated seconds until the last trial ends; None if there is nothing to estimate from yet."""
-        return self._status.read().seconds_left(workers)
+        return self._status.seconds_left(workers)
 
     def refresh(self) -> None:
         """Update `jobs` and `left` from the job folders and the study."""

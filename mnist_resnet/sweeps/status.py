@@ -106,10 +106,6 @@ class SweepStatus:
         """Return the jobs with this status."""
         return [job for job in self.jobs if job.status == status]
 
-    def only(self, names: Container[str]) -> "SweepStatus":
-        """Return the status of these jobs alone."""
-        return replace(self, jobs=[job for job in self.jobs if job.job.name in names])
-
     def seconds_left(self, workers: int | None = None) -> float | None:
         """Return the estimated seconds until the last job ends; None if there is nothing to estimate from yet.
 
@@ -189,6 +185,21 @@ class StatusReader:
             elif job.seconds_per_epoch is not None:
                 costs.learn(job.job.config, job.seconds_per_epoch * epochs_of(job.job.config))
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
+
+    def seconds_left(self, workers: int | None, names: Container[str] | None = None) -> float | None:
+        """Return the estimated seconds until the last job ends; None if unknown, or if the folder can't be read now.
+
+        Args:
+            workers: number of workers; None: one per running job.
+            names: the jobs that count; None: all.
+        """
+        try:
+            status = self.read()
+        except (OSError, UnreadableFolder):
+            return None
+        if names is not None:
+            status = replace(status, jobs=[job for job in status.jobs if job.job.name in names])
+        return status.seconds_left(workers)
 
     def _existing(self, names: Set[str]) -> set[str]:
         """Return which names the sweep's folder has, in one reading; it may hold any number of others."""

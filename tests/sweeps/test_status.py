@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from mnist_resnet.attempts import LeaseMonitor
-from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, Status, write_metrics
+from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, SEARCH, SWEEP, Status, write_metrics
 from mnist_resnet.jobs.lease import Lease, acquire_lease
 from mnist_resnet.sweep import main as sweep_command
 from mnist_resnet.sweeps.cost import CostModel, time_to_end
@@ -112,10 +112,12 @@ def running_alone(tmp_path: Path, target: str | None = None) -> StatusReader:
 
 
 def test_time_left_is_known_from_the_first_epochs_of_a_sweep(tmp_path: Path) -> None:
-    status = running_alone(tmp_path).read()
-    assert status.seconds_left(1) == pytest.approx(8 * 4 + 5 * 40)
-    assert status.seconds_left(2) == pytest.approx(3 * 40)
-    assert status.only(["seed=1", "seed=2"]).seconds_left(1) == pytest.approx(8 * 4 + 40)
+    reader = running_alone(tmp_path)
+    assert reader.seconds_left(1) == pytest.approx(8 * 4 + 5 * 40)
+    assert reader.seconds_left(2) == pytest.approx(3 * 40)
+    assert reader.seconds_left(1, ["seed=1", "seed=2"]) == pytest.approx(8 * 4 + 40)
+    (reader.folder / SWEEP).write_text("{")
+    assert reader.seconds_left(1) is None
 
 
 def test_reports_of_a_training_function_are_no_epochs(tmp_path: Path) -> None:
