@@ -15,6 +15,7 @@ MIN_CHANNELS = 64
 """Fewest input and output channels for which a form is considered."""
 MAX_STRIDED_SIZE = 16
 """Largest height and width of maps that a convolution with stride 2 may have a form for."""
+SHAPE = re.compile(r"(\d+)x(\d+)@(\d+)(s2)?", re.ASCII)
 FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "": winograd.convolution,
     "linear": partial(winograd.convolution, by_linear=True),
@@ -52,16 +53,24 @@ def layer(
 
 
 def forms_of(name: str) -> list[str]:
-    """Return the forms that a layer has."""
+    """Return the forms that a layer has; none if the name is not one of `layer`'s."""
+    if not SHAPE.fullmatch(name):
+        return []
     _, _, size, stride = shape_of(name)
     if stride == 2:
         return ["unfolded"]
     return ["", "linear" if size <= 2 else "rows"]
 
 
+def is_known(name: str) -> bool:
+    """Return whether a layer, with its form after a colon, is one that `ConvolutionForms` can take."""
+    shape, _, form = name.partition(":")
+    return form in forms_of(shape)
+
+
 def shape_of(name: str) -> tuple[int, int, int, int]:
     """Return a layer's input channels, output channels, height and width, and stride."""
-    match = re.fullmatch(r"(\d+)x(\d+)@(\d+)(s2)?", name)
+    match = SHAPE.fullmatch(name)
     assert match is not None
     return int(match[1]), int(match[2]), int(match[3]), 2 if match[4] else 1
 

@@ -5,16 +5,17 @@ time, stored in its result, and used again when it resumes.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from mnist_resnet.config.classifier_schema import Trainer
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import RESULT
 from mnist_resnet.training.allocator import keep_freed_memory
 from mnist_resnet.training.convolution import SmallMaps
-from mnist_resnet.training.convolution_forms import ConvolutionForms
+from mnist_resnet.training.convolution_forms import ConvolutionForms, is_known
 
 THREADS = torch.get_num_threads()
 """PyTorch's default, read before a job sets its own number, which later jobs of this process must not inherit."""
@@ -100,8 +101,11 @@ def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
 
     Returns:
         The numerics, and a note if they differ from the recorded ones.
+
+    Raises:
+        UsageError: The record is damaged, or of another version that had further numerics.
     """
-    original = Numerics(**recorded)
+    original = _recorded(recorded)
     try:
         device = _device(original.device)
     except UsageError:
@@ -120,6 +124,22 @@ def resume(recorded: dict[str, Any]) -> tuple[Numerics, list[str]]:
     return available, [
         f"started with {original}, resumed with {available}: the last bits differ from an uninterrupted run"
     ]
+
+
+def _recorded(recorded: dict[str, Any]) -> Numerics:
+    types = {field.name: field.type for field in fields(Numerics)}
+    wrong = [f"{name} is {value!r}" for name, value in recorded.items() if type(value) is not types.get(name)]
+    required = [field.name for field in fields(Numerics) if field.default is MISSING]
+    wrong += [f"{name} is missing" for name in required if name not in recorded]
+    if not wrong:
+        numerics = Numerics(**recorded)
+        unknown = [layer for layer in numerics.convolutions.split()[1:] if not is_known(layer)]
+        if not unknown:
+            return numerics
+        wrong = [f"convolutions has {unknown[0]}"]
+    raise UsageError(
+        f"{RESULT}: numerics.{wrong[0]}, with which this version can't go on; sweep.rerun starts the job anew"
+    )
 
 
 def _device(requested: str) -> str:

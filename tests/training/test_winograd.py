@@ -1,6 +1,7 @@
 """Forms of convolutions, most of them Winograd's: their errors, which layers take them, that a job keeps its choice."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from torch.nn.functional import conv2d
 
 from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.training import convolution_choice, winograd
+from mnist_resnet.training import convolution_times, winograd
 from mnist_resnet.training.compile import set_up
-from mnist_resnet.training.convolution_choice import cache_file
 from mnist_resnet.training.convolution_forms import FORMS, ConvolutionForms, forms_of
+from mnist_resnet.training.convolution_times import cache_file
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics, resolve, resume
 from mnist_resnet.training.training_run import Training
@@ -30,7 +31,13 @@ LAYER = "64x64@7"
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    convolution_choice._measure.cache_clear()
+    convolution_times._measure.cache_clear()
+
+
+def written() -> Path:
+    file = cache_file()
+    assert file is not None
+    return file
 
 
 def output_and_gradients(images: Tensor, weight: Tensor, **settings: Any) -> list[Tensor]:
@@ -121,8 +128,8 @@ def set_up_training(*overrides: str) -> Training:
 
 def chosen(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> str:
     times = {"pytorch": 2.0, "": 2.0, "rows": 2.0} | seconds
-    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: times)
-    cache_file().unlink(missing_ok=True)
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: times)
+    written().unlink(missing_ok=True)
     return set_up_training().numerics.convolutions
 
 
@@ -136,7 +143,7 @@ def test_a_job_trains_with_the_fastest_forms(monkeypatch: pytest.MonkeyPatch) ->
     def measure(layer: str, *_: int) -> dict[str, float]:
         return {"pytorch": 2.0} | {form: 1.0 if form else 1.5 for form in forms_of(layer)}
 
-    monkeypatch.setattr(convolution_choice, "_measure", measure)
+    monkeypatch.setattr(convolution_times, "_measure", measure)
     forms = set_up_training("model.blocks=[1,1,1]")
     layers = "128x128@4:rows 64x128@7s2:unfolded 64x64@7:rows"
     assert forms.numerics.convolutions == f"winograd {layers}"
@@ -153,14 +160,72 @@ def test_a_layer_is_measured_once_a_machine_and_the_choice_changes_nothing_else(
 ) -> None:
     training = set_up_training()
     assert differences(training, new_training(small(*WIDE))) == []
-    (seconds,) = json.loads(cache_file().read_text()).values()
+    (seconds,) = json.loads(written().read_text()).values()
     assert set(seconds[LAYER]) == {"pytorch", "", "rows"}
     assert all(0 < value < 1 for value in seconds[LAYER].values())
-    monkeypatch.setattr(convolution_choice, "_measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: pytest.fail("measured again"))
     assert set_up_training().numerics == training.numerics
-    cache_file().write_text("damaged")
-    with pytest.raises(pytest.fail.Exception):
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "damaged",
+        "[" * 100_000,
+        {"pytorch": 2.0, "": 1.0},  # of a version that had no form along rows
+        {"pytorch": 2.0, "": 1.0, "rows": 2.0, "fft": 0.1},  # of one that has another
+        {"pytorch": 2.0, "": 2.0, "unfolded": 1.0},  # of another kind of layer
+        {"pytorch": 2.0, "": 1.0, "rows": float("nan")},
+        {"pytorch": 2.0, "": 1.0, "rows": -1.0},
+        {"pytorch": 2.0, "": 1.0, "rows": True},
+        {},
+        None,
+    ],
+)
+def test_measurements_that_are_damaged_or_of_other_forms_are_made_again(
+    content: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_training()
+    (machine,) = json.loads(written().read_text())
+    again = {"pytorch": 2.0, "": 2.0, "rows": 1.0}
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: again)
+    written().write_text(content if isinstance(content, str) else json.dumps({machine: {LAYER: content}}))
+    assert set_up_training().numerics.convolutions == f"winograd {LAYER}:rows"
+    assert json.loads(written().read_text()) == {machine: {LAYER: again}}
+
+
+def test_without_a_folder_for_the_cache_each_process_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the specification says to ignore it
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: {"pytorch": 2.0, "": 1.0, "rows": 2.0})
+    assert cache_file() is None
+    assert set_up_training().numerics.convolutions == f"winograd {LAYER}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_that_measures_is_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    written().parent.mkdir(parents=True)
+    with convolution_times._locked(written().parent):
+        monkeypatch.setattr(convolution_times, "LOCK_TIMEOUT", 0.3)
+        started = time.monotonic()
         set_up_training()
+    assert time.monotonic() - started > 0.3
+
+
+def test_no_larger_batches_are_measured_than_the_job_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+
+    def measure(*arguments: Any) -> dict[str, float]:
+        batches.append(arguments[2])
+        return {"pytorch": 1.0}
+
+    monkeypatch.setattr(convolution_times, "_measure", measure)
+    set_up_training("data.batch_size=20")
+    set_up_training("data.batch_size=3000")  # of 64 images
+    set_up_training("data.batch_size=3000", "data.train_size=1000")
+    assert batches == [20, 64, convolution_times.MAX_BATCH]
 
 
 def test_waiting_for_other_processes_does_not_count_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +234,7 @@ def test_waiting_for_other_processes_does_not_count_with_one_thread(monkeypatch:
         return winograd.convolution(images, weight)
 
     monkeypatch.setitem(FORMS, "", delayed)
-    assert convolution_choice._measure(LAYER, 1, 2)[""] < 0.2
+    assert convolution_times._measure(LAYER, 1, 2)[""] < 0.2
 
 
 def test_forms_can_be_forced_and_are_shown() -> None:
@@ -177,7 +242,7 @@ def test_forms_can_be_forced_and_are_shown() -> None:
     assert str(forced.numerics) == f"cpu, fp32, 1 thread, eager, convolutions winograd {LAYER}"
     train(plain := set_up_training("trainer.convolutions=pytorch"), [], unsaved(), Interrupt())
     assert plain.numerics.convolutions == "pytorch"
-    assert not cache_file().exists()
+    assert not written().exists()
     assert differences(plain, trained(small(*WIDE))) == []
     assert "history" in differences(plain, forced)
     losses = [training.history[-1]["train_loss"] for training in (plain, forced)]
@@ -195,6 +260,27 @@ def test_a_resumed_job_keeps_its_form_and_an_older_one_has_none() -> None:
     training = new_training(small(*WIDE))
     assert set_up(training, is_settled=True) == ([], "")
     assert training.numerics.convolutions == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"convolutions": None}, "convolutions is None"),
+        ({"threads": "2"}, "threads is '2'"),
+        ({"quantised": True}, "quantised is True"),
+        ({"convolutions": f"winograd {LAYER}:fft"}, f"convolutions has {LAYER}:fft"),
+        ({"convolutions": "winograd 64x64@7s2:rows"}, "convolutions has 64x64@7s2:rows"),
+    ],
+)
+def test_numerics_that_this_version_has_not_are_named(changes: dict[str, Any], named: str) -> None:
+    recorded = Numerics("cpu", "fp32", 1).as_dict() | changes
+    with pytest.raises(
+        UsageError, match=rf"^result\.json: numerics\.{re.escape(named)}, with which this version can't"
+    ):
+        resume(recorded)
+    del recorded["device"]
+    with pytest.raises(UsageError, match=r"numerics\."):
+        resume(recorded)
 
 
 def test_pytorchs_own_form_in_bf16_leaves_out_the_products() -> None:
