@@ -86,15 +86,22 @@ def _freeze() -> str:
 
 
 @cache
+CPUINFO = Path("/proc/cpuinfo")
+ARM_KEYS = {"implementer": "CPU implementer", "part": "CPU part", "variant": "CPU variant"}
+"""What tells ARM's processors apart in /proc/cpuinfo, which has no name for them."""
+
+
 def cpu_model() -> str:
     """Return its name with family and model, because clouds give different processors of one maker the same name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     name = entries.get("model name", platform.machine())
-    return f"{name} (family {entries['cpu family']}, model {entries['model']})" if "cpu family" in entries else name
+    keys = {"family": "cpu family", "model": "model"} if "cpu family" in entries else ARM_KEYS
+    details = [f"{noun} {entries[key]}" for noun, key in keys.items() if key in entries]
+    return f"{name} ({', '.join(details)})" if details else name
 
 
 def git(source: Path, *arguments: str) -> str:
