@@ -15,6 +15,9 @@ from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
 SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = ("train.py", "mnist_resnet", "hydra_plugins")
 """Files and folders of `SOURCE` whose code runs in a job."""
+CPUINFO = Path("/proc/cpuinfo")
+ARM_KEYS = {"implementer": "CPU implementer", "part": "CPU part", "variant": "CPU variant"}
+"""What tells ARM's processors apart in /proc/cpuinfo, which has no name for them."""
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -86,11 +89,6 @@ def _freeze() -> str:
 
 
 @cache
-CPUINFO = Path("/proc/cpuinfo")
-ARM_KEYS = {"implementer": "CPU implementer", "part": "CPU part", "variant": "CPU variant"}
-"""What tells ARM's processors apart in /proc/cpuinfo, which has no name for them."""
-
-
 def cpu_model() -> str:
     """Return its name with family and model, because clouds give different processors of one maker the same name."""
     try:
