@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import attempts
-from mnist_resnet.job_folder import FORMAT, LAUNCHES, Status, read_json, write_atomically
+from mnist_resnet.job_folder import FORMAT, LAUNCHES, Status, UnreadableFolder, read_json, write_atomically
 from mnist_resnet.jobs.stop_request import last_request
 
 UNFINISHED = (Status.RUNNING, Status.INTERRUPTED)
@@ -95,10 +95,14 @@ def read_worker_options(folder: Path, launch: str) -> WorkerOptions:
     """Return the options of a launch from its sweep folder.
 
     Raises:
-        UnreadableFolder: There are none: the launch is over.
+        UnreadableFolder: There are none: the launch is over. Or they lack an entry.
     """
-    content = read_json(folder / LAUNCHES / f"{launch}.json")
-    of_launch = (content[key] for key in ("jobs", "on_failure", "request", "workers", "attended"))
+    file = folder / LAUNCHES / f"{launch}.json"
+    content = {"workers": 1} | read_json(file)  # older versions wrote no number of workers
+    try:
+        of_launch = [content[key] for key in ("jobs", "on_failure", "request", "workers", "attended")]
+    except KeyError as missing:
+        raise UnreadableFolder(f"{file}: can't be read (it has no {missing})") from None
     return WorkerOptions(folder, launch, *of_launch)
 
 

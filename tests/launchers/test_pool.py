@@ -18,6 +18,7 @@ import pytest
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.attempts import attempts as read_attempts
 from mnist_resnet.errors import UsageError
+from mnist_resnet.job_folder import LAUNCHES, UnreadableFolder
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.signals import Interrupt
@@ -289,6 +290,19 @@ def write_options(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:
 def test_worker_options_are_read_as_written(frozen: Sweep) -> None:
     options = write_options(frozen, "stop")
     assert read_worker_options(options.folder, "1234") == options
+
+
+def test_options_of_an_older_version_are_read_and_incomplete_ones_refused_in_one_line(tmp_path: Path) -> None:
+    options = WorkerOptions(tmp_path, "1234", {"a": 0}, "continue", "", supervised=False)
+    options.write()
+    file = tmp_path / LAUNCHES / "1234.json"
+    written = json.loads(file.read_text())
+    for missing in ("workers", "jobs"):
+        file.write_text(json.dumps({key: value for key, value in written.items() if key != missing}))
+        if missing == "workers":
+            assert read_worker_options(tmp_path, "1234") == options
+    with pytest.raises(UnreadableFolder, match=r"1234\.json: can't be read \(it has no 'jobs'\)"):
+        read_worker_options(tmp_path, "1234")
 
 
 def test_job_that_failed_since_the_launch_is_not_run_by_a_later_worker(frozen: Sweep) -> None:
