@@ -64,7 +64,7 @@ class PendingSweepJobs:
 
     def seconds_left(self, workers: int | None = None) -> float | None:
         """Return the estimated seconds until the last one ends; see `PendingJobs`."""
-        return self._status.seconds_left(workers, self.jobs)
+        return self._status.seconds_left(workers, self._options.jobs)
 
     def refresh(self) -> None:
         """Read the sweep folder again and drop the jobs that have ended."""

@@ -4,9 +4,10 @@ Reading is fast for many thousands of jobs: for a job whose lease was released, 
 Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
+import math
 import os
 from collections import Counter
-from collections.abc import Container, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +18,17 @@ from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.metric import best_of, is_image_classifier
 from mnist_resnet.config.objective import objective_of
-from mnist_resnet.job_folder import DONE, SEARCH, SWEEP, Metrics, Status, UnreadableFolder, read_json, read_metrics
+from mnist_resnet.job_folder import (
+    DONE,
+    METRICS,
+    SEARCH,
+    SWEEP,
+    Metrics,
+    Status,
+    UnreadableFolder,
+    read_json,
+    read_metrics,
+)
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
@@ -37,8 +48,10 @@ class JobStatus:
         status: the status of its last attempt, or `queued`, or `unreadable`.
         remark: the reason in one line, or empty.
         record: its last attempt's record (process, host, start); empty if there is none.
-        seconds: how long the job took, if one attempt completed it.
-        epochs: its metrics by epoch; only read for a running job, and for a completed trial of a search.
+        seconds: how long the job took, if it is completed; without its start-up, if it took several attempts.
+        epochs: its metrics by epoch; only read for a job that has begun but not ended, for a completed trial of a
+            search, and for a job that took several attempts.
+        epochs_written: when they were written; None if there are none, or they aren't read.
     """
 
     job: JobSpec
@@ -47,16 +60,46 @@ class JobStatus:
     record: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     epochs: list[Metrics] = field(default_factory=list)
+    epochs_written: datetime | None = None
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """Mean duration of a running job's epochs; None before the first one's end, and of a training function.
+        """Mean duration of an unfinished job's epochs; None before the first one's end, and of a training function.
 
         A function alone knows how many reports it will make.
         """
-        if self.status != Status.RUNNING or not self.epochs or not is_image_classifier(self.job.config):
+        if self.status not in OPEN or not self.epochs or not is_image_classifier(self.job.config):
             return None
-        return sum(epoch.get("seconds", 0.0) for epoch in self.epochs) / len(self.epochs)
+        return self.seconds_done / len(self.epochs)
+
+    def is_left(self, attempts: Mapping[str, int] | None = None) -> bool:
+        """Whether the job has not ended.
+
+        Args:
+            attempts: the jobs of a launch, each with the number of attempts before it; a job that had failed before
+                runs again. None: all jobs count, and no failed one runs again.
+        """
+        if attempts is None:
+            return self.status in OPEN
+        had = attempts.get(self.job.name, -1)
+        return had >= 0 and (self.status in OPEN or (self.status == Status.FAILED and self.attempt <= had))
+
+    @property
+    def attempt(self) -> int:
+        """Number of the last attempt; 0 if there is none."""
+        return int(self.record.get("number", 0))
+
+    @property
+    def seconds_done(self) -> float:
+        """Duration of the epochs, or between the reports, so far."""
+        return sum(epoch.get("seconds", 0.0) for epoch in self.epochs)
+
+    def seconds_since_epoch(self, now: datetime) -> float:
+        """Return how long a running job has been at its current epoch; 0 if it does not run."""
+        started = self.record.get("started")
+        begins = [self.epochs_written, datetime.fromisoformat(started) if started else None]
+        known = [begin for begin in begins if begin is not None]
+        return max(0.0, (now - max(known)).total_seconds()) if known and self.status == Status.RUNNING else 0.0
 
     @property
     def holder(self) -> str:
@@ -106,14 +149,16 @@ class SweepStatus:
         """Return the jobs with this status."""
         return [job for job in self.jobs if job.status == status]
 
-    def seconds_left(self, workers: int | None = None) -> float | None:
+    def seconds_left(self, workers: int | None = None, attempts: Mapping[str, int] | None = None) -> float | None:
         """Return the estimated seconds until the last job ends; None if there is nothing to estimate from yet.
 
         Args:
             workers: number of workers; None: one per running job.
+            attempts: the jobs that count; see `JobStatus.is_left`.
         """
-        running = [self._job_seconds_left(job) for job in self.with_status(Status.RUNNING)]
-        waiting = [self._job_seconds_left(job) for job in self.jobs if job.status in (QUEUED, Status.INTERRUPTED)]
+        left = [job for job in self.jobs if job.is_left(attempts)]
+        running = [self._job_seconds_left(job) for job in left if job.status == Status.RUNNING]
+        waiting = [self._job_seconds_left(job) for job in left if job.status != Status.RUNNING]
         not_suggested = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.jobs))
         estimates = [*running, *waiting, *not_suggested]
         if None in estimates or not estimates:
@@ -139,17 +184,17 @@ class SweepStatus:
 
     @property
     def _mean_seconds(self) -> float | None:
-        durations = [job.seconds for job in self.jobs if job.seconds is not None]
-        return sum(durations) / len(durations) if durations else None
+        durations = [self.costs.seconds(job.job.config) for job in self.jobs]
+        known = [seconds for seconds in durations if seconds is not None]
+        return sum(known) / len(known) if known else None
 
     def _job_seconds_left(self, job: JobStatus) -> float | None:
-        config = job.job.config
-        expected = self.costs.seconds(config)
-        if job.seconds_per_epoch is not None:
-            return job.seconds_per_epoch * max(0, epochs_of(config) - len(job.epochs))
-        if job.status == Status.RUNNING and expected is not None and job.record.get("started"):
-            return max(0.0, expected - (self.at - datetime.fromisoformat(job.record["started"])).total_seconds())
-        return expected
+        config, an_epoch = job.job.config, job.seconds_per_epoch
+        expected = self.costs.seconds(config) if an_epoch is None else an_epoch * epochs_of(config)
+        if expected is None:
+            return None
+        since_epoch = min(job.seconds_since_epoch(self.at), math.inf if an_epoch is None else an_epoch)
+        return max(0.0, expected - job.seconds_done - since_epoch)
 
 
 class StatusReader:
@@ -186,20 +231,15 @@ class StatusReader:
                 costs.learn(job.job.config, job.seconds_per_epoch * epochs_of(job.job.config))
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
 
-    def seconds_left(self, workers: int | None, names: Container[str] | None = None) -> float | None:
+    def seconds_left(self, workers: int | None, attempts: Mapping[str, int] | None = None) -> float | None:
         """Return the estimated seconds until the last job ends; None if unknown, or if the folder can't be read now.
 
-        Args:
-            workers: number of workers; None: one per running job.
-            names: the jobs that count; None: all.
+        See `SweepStatus.seconds_left` for the arguments.
         """
         try:
-            status = self.read()
+            return self.read().seconds_left(workers, attempts)
         except (OSError, UnreadableFolder):
             return None
-        if names is not None:
-            status = replace(status, jobs=[job for job in status.jobs if job.job.name in names])
-        return status.seconds_left(workers)
 
     def _existing(self, names: Set[str]) -> set[str]:
         """Return which names the sweep's folder has, in one reading; it may hold any number of others."""
@@ -235,15 +275,17 @@ class StatusReader:
             if lease.error:
                 return JobStatus(job, UNREADABLE if lease.given_up else Status.RUNNING, lease.error)
             return self._status_from_result(folder, job, lease.state == "held", lease.record)
-        job_status = JobStatus(job, status, self._remark(folder, status), lease.record, seconds_taken(lease.record))
-        if is_search and status == Status.COMPLETED:
-            job_status = JobStatus(job, status, "", lease.record, job_status.seconds, read_metrics(folder))
+        seconds = seconds_taken(lease.record)
+        epochs = read_metrics(folder) if status == Status.COMPLETED and (is_search or seconds is None) else []
+        job_status = JobStatus(job, status, self._remark(folder, status), lease.record, seconds, epochs)
+        if status == Status.COMPLETED and seconds is None:
+            job_status = replace(job_status, seconds=job_status.seconds_done or None)
         self._ended[job.name] = changed, job_status
         return job_status
 
     def _status_from_result(self, folder: Path, job: JobSpec, is_held: bool, record: Mapping[str, Any]) -> JobStatus:
         if is_held:
-            return JobStatus(job, Status.RUNNING, "", record, epochs=read_metrics(folder))
+            return JobStatus(job, Status.RUNNING, "", record, **_epochs(folder))
         try:
             result = read_result(folder)
         except UnreadableFolder as error:
@@ -251,8 +293,9 @@ class StatusReader:
         if result is None:
             return JobStatus(job, QUEUED, "", record)
         status = str(result["status"])
-        if status == Status.RUNNING:
-            return JobStatus(job, Status.INTERRUPTED, str(record.get("reason", "its process died")), record)
+        if status in (Status.RUNNING, Status.INTERRUPTED):
+            reason = str(record.get("reason", "its process died")) if status == Status.RUNNING else ""
+            return JobStatus(job, Status.INTERRUPTED, reason, record, **_epochs(folder))
         return JobStatus(job, status, self._remark(folder, status), record)
 
     def _remark(self, folder: Path, status: str) -> str:
@@ -275,3 +318,12 @@ def _trial_count(folder: Path) -> int | None:
     if not isinstance(trials, int):
         raise UnreadableFolder(f"{folder / SEARCH}: can't be read (it has no number of trials)")
     return trials
+
+
+def _epochs(folder: Path) -> dict[str, Any]:
+    """Return a job's epochs so far and when they were written, as `JobStatus` has them."""
+    try:
+        written = (folder / METRICS).stat().st_mtime
+    except FileNotFoundError:
+        return {}
+    return {"epochs": read_metrics(folder), "epochs_written": datetime.fromtimestamp(written, UTC)}

@@ -36,7 +36,10 @@ def time_left(status: SweepStatus) -> str:
     if not status.left or not status.counts[Status.RUNNING]:
         return ""
     seconds = status.seconds_left()
-    return "; time left: unknown until a job ends" if seconds is None else f"; {duration(seconds)} left"
+    if seconds is not None:
+        return f"; {duration(seconds)} left"
+    has_epochs = any(is_image_classifier(job.job.config) for job in status.with_status(Status.RUNNING))
+    return f"; time left: unknown until {'an epoch' if has_epochs else 'a job'} ends"
 
 
 def status_text(status: SweepStatus) -> RenderableType:
