@@ -73,7 +73,7 @@ def _git_state(path: str) -> Mapping[str, Any]:
 def _hash(path: str, groups: tuple[str, ...]) -> str:
     folder = Path(path)
     found = [*folder.glob("*.yaml"), *islice(_files(folder, groups), MAX_FILES)]
-    return hash_files(folder, sorted(file for file in found if file.is_file()))
+    return hash_files(folder, sorted(found))
 
 
 def _files(folder: Path, groups: Iterable[str]) -> Iterator[Path]:

@@ -1,16 +1,19 @@
 """Describes a job's environment: versions, commit, machine, installed packages, uncommitted changes."""
 
 import hashlib
+import os
 import platform
 import socket
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
 from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
+from mnist_resnet.stored_file import read_stored
 
 SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = ("train.py", "mnist_resnet", "hydra_plugins")
@@ -56,14 +59,15 @@ def _code_version(source: Path) -> dict[str, Any]:
 
 def _hash(source: Path) -> str:
     parts = ([source / part] if part.endswith(".py") else sorted((source / part).rglob("*.py")) for part in PROGRAM)
-    return hash_files(source, (file for files in parts for file in files if file.is_file()))
+    return hash_files(source, (file for files in parts for file in files))
 
 
 def hash_files(folder: Path, files: Iterable[Path]) -> str:
-    """Return a hash of the files' paths in `folder` and of what they hold."""
+    """Return a hash of the files' paths in `folder` and of what they hold; what can't be read is left out."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
+        with suppress(OSError):
+            digest.update(os.fsencode(file.relative_to(folder)) + b"\0" + read_stored(file) + b"\0")
     return digest.hexdigest()[:12]
 
 

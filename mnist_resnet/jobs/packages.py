@@ -4,12 +4,11 @@ What the user has written is described by a hash and its git state, what is inst
 """
 
 import ast
-import csv
 import sys
 import sysconfig
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from mnist_resnet.config.allowed_targets import targets
 from mnist_resnet.job_folder import ENVIRONMENT, write_atomically
 from mnist_resnet.jobs.environment import PROGRAM, SOURCE, git, hash_files
+from mnist_resnet.stored_file import read_stored
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 INSTALLED = {"site-packages", "dist-packages"}
@@ -81,15 +81,16 @@ def _installed_into(folder: Path) -> frozenset[str]:
 
     Its RECORD lists them. What was installed as editable has none beside its source.
     """
-    records = (distribution.read_text("RECORD") or "" for distribution in distributions(path=[str(folder)]))
-    return frozenset(row[0].partition("/")[0] for text in records for row in csv.reader(text.splitlines()) if row)
+    content = (_read(record).decode(errors="surrogateescape") for record in folder.glob("*.dist-info/RECORD"))
+    paths = (line.rsplit(",", 2)[0].strip('"') for text in content for line in text.splitlines())
+    return frozenset(path.partition("/")[0] for path in paths)
 
 
 @cache
 def _installed_version(name: str) -> dict[str, dict[str, Any]]:
     try:
         return {name: {"version": version(name)}}
-    except PackageNotFoundError:  # Python's own, or of a distribution with another name
+    except (PackageNotFoundError, ValueError):  # Python's own, of a distribution with another name, or not in UTF-8
         return {}
 
 
@@ -120,8 +121,8 @@ def _imported(location: Path) -> frozenset[str]:
     names: set[str] = set()
     for file in _files(location):
         try:
-            tree = ast.parse(file.read_bytes())
-        except (SyntaxError, ValueError):
+            tree = ast.parse(_read(file))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -137,3 +138,10 @@ def _first_parts(names: Iterable[str]) -> set[str]:
 
 def _files(location: Path) -> list[Path]:
     return sorted(location.rglob("*.py")) if location.is_dir() else [location]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_stored(file)
+    except OSError:
+        return b""

@@ -1,5 +1,6 @@
 """The packages that a config names: what of them is recorded, and that a change between two starts is noted."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,28 @@ def test_nothing_is_imported_to_describe_it(place: Path) -> None:
     (place / "study_code" / "__init__.py").write_text("raise SystemExit")
     start_afresh()
     assert "study_code" in package_versions(CONFIG)
+
+
+def test_what_cannot_be_read_is_left_out(place: Path) -> None:
+    before = package_versions(CONFIG)
+    network = place / "study_code" / "parts"
+    (network / ".#network.py").symlink_to("me@host.1234")  # Emacs's lock of an unsaved buffer
+    (network / "folder.py").mkdir()
+    os.mkfifo(network / "pipe.py")
+    (place / "other-1.0.dist-info").mkdir()
+    (place / "other-1.0.dist-info" / "RECORD").write_bytes(b"caf\xe9.py,,\n" + b"a" * 200_000 + b",,\n")
+    start_afresh()
+    assert package_versions(CONFIG) == before
+
+
+@pytest.mark.parametrize("source", [b"-" * 200_000 + b"1", b"\0", b"caf\xe9", b"import\n"])
+def test_what_cannot_be_parsed_is_hashed(place: Path, source: bytes) -> None:
+    before = package_versions(CONFIG)
+    (place / "study_code" / os.fsdecode(b"caf\xe9.py")).write_bytes(source)
+    start_afresh()
+    after = package_versions(CONFIG)
+    assert after.keys() == before.keys()
+    assert after["study_code"]["source"] != before["study_code"]["source"]
 
 
 def test_git_state_and_uncommitted_changes_are_kept(place: Path, tmp_path: Path) -> None:
