@@ -4,6 +4,7 @@ What the user has written is described by a hash and its git state, what is inst
 """
 
 import ast
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -43,30 +44,29 @@ def _versions(roots: frozenset[str], _path: tuple[str, ...]) -> dict[str, dict[s
     names = set(roots)
     while names:
         name = names.pop()
-        location = _location(name)
-        if name in described or name in PROGRAM or location is None:
+        if name in described or name in PROGRAM:
             continue
-        if _is_installed(location):
-            described |= _installed_version(name)
-        else:
-            described[name] = _describe(location)
+        if own := _own(name):
+            described[name] = _describe(own)
             # Of what it imports, only the user's own code is described: the list of installed packages has the rest.
-            names |= {other for other in _imported(location) if _is_own(other)} - described.keys()
+            names |= {other for location in own for other in _imported(location) if _own(other)} - described.keys()
+        else:
+            described |= _installed_version(name)
     return dict(sorted(described.items()))
 
 
 def write_uncommitted_changes(folder: Path, config: dict[str, Any]) -> None:
     """Write the `git diff` of each of the user's own packages that differs from its commit into the job folder."""
     for name, package in package_versions(config).items():
-        location = _location(name)
-        if package.get("dirty") and location is not None and not location.is_relative_to(SOURCE):
-            changes = git(location.parent, "diff", "HEAD", "--", location.name)
-            write_atomically(folder / ENVIRONMENT / f"{name}.diff", changes + "\n", sync=False)
+        places = [location for location in _own(name) if not location.is_relative_to(SOURCE)]
+        if package.get("dirty") and places:
+            changes = [git(location.parent, "diff", "HEAD", "--", location.name) for location in places]
+            write_atomically(folder / ENVIRONMENT / f"{name}.diff", "\n".join(changes) + "\n", sync=False)
 
 
-def _is_own(name: str) -> bool:
-    location = _location(name)
-    return location is not None and not _is_installed(location)
+def _own(name: str) -> tuple[Path, ...]:
+    """Return those of a package's locations that hold the user's own code."""
+    return tuple(location for location in _locations(name) if not _is_installed(location))
 
 
 def _is_installed(location: Path) -> bool:
@@ -94,25 +94,28 @@ def _installed_version(name: str) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _location(name: str) -> Path | None:
-    """Return a package's folder or a module's file; None if it can't be found, or is built into Python."""
+def _locations(name: str) -> list[Path]:
+    """Return a package's folders, of which a namespace may have several, or a module's file, or the archive with it.
+
+    There are none if it can't be found, is built into Python, or is a namespace that only an installer's finder knows.
+    """
     try:
         spec = find_spec(name)
-    except (ImportError, ValueError):
-        return None
+    except Exception:  # of a finder, and anybody may have added one
+        return []
     if spec is None:
-        return None
-    folders = list(spec.submodule_search_locations or [])
-    place = folders[0] if folders else spec.origin if spec.has_location else None
-    return Path(place).resolve() if place else None
+        return []
+    module = [spec.origin] if spec.origin and spec.has_location else []
+    paths = [Path(os.path.realpath(place)) for place in spec.submodule_search_locations or module]
+    return [one for path in paths for one in (path, *path.parents) if one.is_file() or (one is path and one.is_dir())]
 
 
 @cache
-def _describe(location: Path) -> dict[str, Any]:
-    commit = git(location.parent, "rev-parse", "HEAD")
-    dirty = bool(git(location.parent, "status", "--porcelain", "--", location.name)) if commit else None
-    source = hash_files(location.parent, _files(location))
-    return {"commit": commit or None, "dirty": dirty, "source": source}
+def _describe(locations: tuple[Path, ...]) -> dict[str, Any]:
+    commits = [git(location.parent, "rev-parse", "HEAD") for location in locations]
+    dirty = [git(location.parent, "status", "--porcelain", "--", location.name) for location in locations]
+    sources = [hash_files(location.parent, _files(location)) for location in locations]
+    return {"commit": commits[0] or None, "dirty": any(dirty) if commits[0] else None, "source": "+".join(sources)}
 
 
 @cache
@@ -137,7 +140,12 @@ def _first_parts(names: Iterable[str]) -> set[str]:
 
 
 def _files(location: Path) -> list[Path]:
-    return sorted(location.rglob("*.py")) if location.is_dir() else [location]
+    """Return a package's files, without those of what is installed inside, as in a virtual environment."""
+    found = [location] if location.is_file() else []
+    for folder, folders, names in os.walk(location):
+        folders[:] = [name for name in folders if name not in INSTALLED and not name.startswith(".")]
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(found)
 
 
 def _read(file: Path) -> bytes:

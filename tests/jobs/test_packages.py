@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import sys
+import zipfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,55 @@ def test_nothing_is_imported_to_describe_it(place: Path) -> None:
     (place / "study_code" / "__init__.py").write_text("raise SystemExit")
     start_afresh()
     assert "study_code" in package_versions(CONFIG)
+
+
+@pytest.mark.parametrize("archived", ["gadget.py", "gadget/__init__.py"])
+def test_an_archive_is_hashed(place: Path, monkeypatch: pytest.MonkeyPatch, archived: str) -> None:
+    sources = []
+    monkeypatch.syspath_prepend(str(place / "gadget.zip"))
+    for version in "12":
+        with zipfile.ZipFile(place / "gadget.zip", "w") as archive:
+            archive.writestr(archived, f"version = {version}\n")
+        start_afresh()
+        sources.append(package_versions({"model": {"_target_": "gadget.Model"}})["gadget"]["source"])
+    assert sources[0] != sources[1]
+
+
+def test_a_namespace_is_its_own_code_in_all_of_its_folders(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"model": {"_target_": "shared_name.mine.Model"}}
+    for folder in ("site-packages/shared_name", "second/shared_name/.venv", "shared_name/env/site-packages"):
+        (place / folder).mkdir(parents=True)
+        monkeypatch.syspath_prepend(str(place / folder.partition("shared_name")[0]))
+    for imported, folder in [("helping_hand", "second/shared_name"), ("unrelated_one", "second/shared_name/.venv")]:
+        (place / folder / "mine.py").write_text(f"import {imported}\n")
+    found = package_versions(config)
+    assert found.keys() == {"shared_name", "helping_hand"}
+    for folder, is_own in [
+        *[("second/shared_name", True), ("shared_name", True), ("site-packages/shared_name", False)],
+        *[("second/shared_name/.venv", False), ("shared_name/env/site-packages", False)],
+    ]:
+        (place / folder / "more.py").write_text("")
+        start_afresh()
+        assert (package_versions(config) != found) == is_own, folder
+        (place / folder / "more.py").unlink()
+
+
+class Finder:
+    """Finds a namespace that has no folder, as that of a package that is installed as editable, or fails."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+        if name == "failing":
+            raise AttributeError(name)
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = ["__editable__.nets-1.0.finder.__path_hook__"]
+        return spec if name == "placeless" else None
+
+
+@pytest.mark.parametrize("name", ["failing", "placeless"])
+def test_what_a_finder_does_not_place_is_left_out(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    assert package_versions({"model": {"_target_": f"{name}.nets.Model"}}) == {}
 
 
 def test_what_cannot_be_read_is_left_out(place: Path) -> None:
