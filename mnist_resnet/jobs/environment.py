@@ -88,7 +88,10 @@ def _uncommitted(source: Path) -> str:
 @cache
 def _freeze() -> str:
     """Return what `pip freeze` prints, without starting it: that takes longer than a small job."""
-    pinned = {f"{found.name}=={found.version}" for found in distributions()}
+    pinned = set()
+    for found in distributions():
+        with suppress(ValueError):  # its description isn't in UTF-8
+            pinned.add(f"{found.name}=={found.version}")
     return "".join(f"{line}\n" for line in sorted(pinned, key=str.casefold))
 
 

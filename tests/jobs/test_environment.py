@@ -34,3 +34,13 @@ def test_processors_of_one_maker_are_told_apart(
     monkeypatch.setattr(environment, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert environment.cpu_model.__wrapped__() == name
+
+
+def test_a_package_whose_description_is_not_in_utf_8_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = environment._freeze.__wrapped__()
+    (tmp_path / "old-1.0.dist-info").mkdir()
+    (tmp_path / "old-1.0.dist-info" / "METADATA").write_bytes(b"Name: old\nVersion: 1.0\nAuthor: Andr\xe9\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert environment._freeze.__wrapped__() == listed
