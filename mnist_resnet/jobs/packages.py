@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -72,26 +73,38 @@ def _own(name: str) -> tuple[Path, ...]:
 def _is_installed(location: Path) -> bool:
     if location.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(location.parts):
         return True
-    return location.name in _installed_into(location.parent)
+    versions = _recorded_versions(location)
+    return versions.count("") < len(versions) / 2  # the user may have added a file, or have a folder of the same name
+
+
+def _recorded_versions(location: Path) -> list[str]:
+    """Return, for each file that is directly in a package, the version of the distribution that has it; '' if none."""
+    versions = _installed_into(location.parent)
+    files = (list(location.glob("*.*")) or _files(location)) if versions else []
+    return [versions.get(file.relative_to(location.parent).as_posix(), "") for file in files]
 
 
 @cache
-def _installed_into(folder: Path) -> frozenset[str]:
-    """Return the packages and modules that an installer has put into a folder, as `pip install --target` does.
+def _installed_into(folder: Path) -> dict[str, str]:
+    """Return the files that an installer has put into a folder, as `pip install --target` does, with their versions.
 
     Its RECORD lists them. What was installed as editable has none beside its source.
     """
-    content = (_read(record).decode(errors="surrogateescape") for record in folder.glob("*.dist-info/RECORD"))
-    paths = (line.rsplit(",", 2)[0].strip('"') for text in content for line in text.splitlines())
-    return frozenset(path.partition("/")[0] for path in paths)
+    versions: dict[str, str] = {}
+    for record in folder.glob("*.dist-info/RECORD"):
+        with suppress(OSError):
+            lines = read_stored(record).decode(errors="surrogateescape").splitlines()
+            files = (line.rsplit(",", 2)[0].strip('"') for line in lines)
+            versions |= dict.fromkeys(files, record.parent.stem.partition("-")[2])
+    return versions
 
 
-@cache
 def _installed_version(name: str) -> dict[str, dict[str, Any]]:
     try:
         return {name: {"version": version(name)}}
     except (PackageNotFoundError, ValueError):  # Python's own, of a distribution with another name, or not in UTF-8
-        return {}
+        versions = {one for location in _locations(name) for one in _recorded_versions(location)} - {""}
+        return {name: {"version": versions.pop()}} if len(versions) == 1 else {}
 
 
 def _locations(name: str) -> list[Path]:
@@ -124,8 +137,8 @@ def _imported(location: Path) -> frozenset[str]:
     names: set[str] = set()
     for file in _files(location):
         try:
-            tree = ast.parse(_read(file))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
+            tree = ast.parse(read_stored(file))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -140,16 +153,9 @@ def _first_parts(names: Iterable[str]) -> set[str]:
 
 
 def _files(location: Path) -> list[Path]:
-    """Return a package's files, without those of what is installed inside, as in a virtual environment."""
     found = [location] if location.is_file() else []
     for folder, folders, names in os.walk(location):
+        # What is installed inside, as in a virtual environment, is no part of a package.
         folders[:] = [name for name in folders if name not in INSTALLED and not name.startswith(".")]
         found += [Path(folder, name) for name in names if name.endswith(".py")]
     return sorted(found)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return read_stored(file)
-    except OSError:
-        return b""

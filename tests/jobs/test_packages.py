@@ -1,6 +1,7 @@
 """The packages that a config names: what of them is recorded, and that a change between two starts is noted."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -56,26 +57,31 @@ def test_own_code_is_hashed_with_what_it_imports_and_installed_code_has_its_vers
 
 
 @pytest.mark.parametrize(
-    ("metadata", "described"),
+    ("files", "metadata", "is_own"),
     [
-        ({"gadget-2.0.dist-info": "RECORD"}, {"version"}),  # as `pip install --target` leaves it
-        ({"gadget.egg-info": "SOURCES.txt"}, {"commit", "dirty", "source"}),  # beside the source of an editable one
+        (["gadget/__init__.py"], "gadget-2.0.dist-info/RECORD", False),  # as `pip install --target` leaves it
+        (["gadget/__init__.py"], "PyGadget-2.0.dist-info/RECORD", False),
+        (["gadget.py"], "PyGadget-2.0.dist-info/RECORD", False),
+        (["gadget/__init__.py"], "gadget.egg-info/SOURCES.txt", True),  # beside the source of an editable one
+        (["gadget/mine.py"], "other-2.0.dist-info/RECORD", True),
+        (["gadget/__init__.py", "gadget/mine.py", "gadget/more.py"], "other-2.0.dist-info/RECORD", True),
     ],
 )
 def test_code_is_installed_where_an_installer_has_recorded_it(
-    place: Path, metadata: dict[str, str], described: set[str]
+    place: Path, files: list[str], metadata: str, is_own: bool
 ) -> None:
-    (place / "gadget").mkdir()
-    (place / "gadget" / "__init__.py").write_text("import helping_hand\n")
-    for folder, record_name in metadata.items():
-        (place / folder).mkdir()
-        file = "METADATA" if folder.endswith("dist-info") else "PKG-INFO"
-        (place / folder / file).write_text("Metadata-Version: 2.1\nName: gadget\nVersion: 2.0\n")
-        (place / folder / record_name).write_text(f"gadget/__init__.py,,\n{folder}/{file},,\n")
+    for file in files:
+        (place / file).parent.mkdir(exist_ok=True)
+        (place / file).write_text("import helping_hand\n")
+    record = place / metadata
+    record.parent.mkdir()
+    description = f"Metadata-Version: 2.1\nName: {re.split('[-.]', metadata)[0]}\nVersion: 2.0\n"
+    (record.parent / ("METADATA" if record.name == "RECORD" else "PKG-INFO")).write_text(description)
+    record.write_text("gadget.py,,\ngadget/__init__.py,sha256=a,20\ngadget/other.py,,\n")
     start_afresh()
     found = package_versions({"model": {"_target_": "gadget.Model"}})
-    assert found["gadget"].keys() == described
-    assert ("helping_hand" in found) == ("source" in described)
+    assert ("helping_hand" in found) == is_own
+    assert found["gadget"].keys() == {"commit", "dirty", "source"} if is_own else found["gadget"] == {"version": "2.0"}
 
 
 def test_nothing_is_imported_to_describe_it(place: Path) -> None:
