@@ -49,7 +49,7 @@ def write_uncommitted_configs(job_folder: Path, folders: ConfigFolders | None) -
         if folder["dirty"] and not Path(path).is_relative_to(SOURCE):
             changes = git(Path(path), "diff", "HEAD", "--", ".")
             file = job_folder / ENVIRONMENT / f"{_name(Path(path)).replace('/', '_')}.diff"
-            write_atomically(file, changes + "\n", sync=False)
+            write_atomically(file, os.fsencode(changes + "\n"), sync=False)
 
 
 def _described(folders: Iterable[tuple[str, tuple[str, ...]]]) -> ConfigFolders:

@@ -77,7 +77,7 @@ def write_environment(folder: Path) -> None:
     write_atomically(folder / ENVIRONMENT / "freeze.txt", _freeze(), sync=False)
     difference = _uncommitted(SOURCE)
     if difference:
-        write_atomically(folder / ENVIRONMENT / "uncommitted.diff", difference + "\n", sync=False)
+        write_atomically(folder / ENVIRONMENT / "uncommitted.diff", os.fsencode(difference + "\n"), sync=False)
 
 
 @cache
@@ -110,10 +110,14 @@ def cpu_model() -> str:
 
 
 def git(source: Path, *arguments: str) -> str:
-    """Return what git prints, run in the folder `source`; nothing if it fails or is not there."""
+    """Return what git prints, run in the folder `source`; nothing if it fails or is not there.
+
+    A difference may hold files of any encoding: `os.fsencode` returns the bytes of what isn't UTF-8.
+    """
+    command = ["git", "-C", str(source), *arguments]
     try:
         done = subprocess.run(
-            ["git", "-C", str(source), *arguments], capture_output=True, text=True, timeout=30, check=False
+            command, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -61,8 +61,8 @@ def write_uncommitted_changes(folder: Path, config: dict[str, Any]) -> None:
     for name, package in package_versions(config).items():
         places = [location for location in _own(name) if not location.is_relative_to(SOURCE)]
         if package.get("dirty") and places:
-            changes = [git(location.parent, "diff", "HEAD", "--", location.name) for location in places]
-            write_atomically(folder / ENVIRONMENT / f"{name}.diff", "\n".join(changes) + "\n", sync=False)
+            changes = "".join(git(place.parent, "diff", "HEAD", "--", place.name) + "\n" for place in places)
+            write_atomically(folder / ENVIRONMENT / f"{name}.diff", os.fsencode(changes), sync=False)
 
 
 def _own(name: str) -> tuple[Path, ...]:

@@ -172,7 +172,7 @@ def test_git_state_and_uncommitted_changes_are_kept(place: Path, tmp_path: Path)
     start_afresh()
     committed = package_versions(CONFIG)["study_code"]
     assert (len(committed["commit"]), committed["dirty"]) == (40, False)
-    (place / "study_code" / "parts" / "network.py").write_text("layers = 18\n")
+    (place / "study_code" / "parts" / "network.py").write_bytes(b"layers = 18  # caf\xe9\n")
     start_afresh()
     assert package_versions(CONFIG)["study_code"]["dirty"]
     assert not package_versions(CONFIG)["helping_hand"]["dirty"]
@@ -180,7 +180,7 @@ def test_git_state_and_uncommitted_changes_are_kept(place: Path, tmp_path: Path)
     write_uncommitted_changes(tmp_path / "job", CONFIG)
     (written,) = (tmp_path / "job" / "environment").iterdir()
     assert written.name == "study_code.diff"
-    assert "+layers = 18" in written.read_text()
+    assert b"+layers = 18  # caf\xe9\n" in written.read_bytes()
 
 
 def spec(code: dict[str, Any] | None) -> JobSpec:
