@@ -30,7 +30,7 @@ from mnist_resnet.jobs.task_run import ShorterRun, TaskRun
 from mnist_resnet.jobs.weights import remove_unkept_weights
 from mnist_resnet.jobs.working_directory import keeping_working_directory
 from mnist_resnet.tracking.callback import Callback, Pruned, notify_lost
-from mnist_resnet.tracking.console import ProgressConsole
+from mnist_resnet.tracking.console import Forecast, ProgressConsole
 
 
 @dataclass
@@ -50,6 +50,11 @@ class ProcessContext:
     monitor: LeaseMonitor = field(default_factory=LeaseMonitor)
     callbacks: Sequence[Callback] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def tell_time_left(self, forecast: Forecast) -> None:
+        """Let this process tell when the last job ends, unless it is a worker and its launch's first one tells."""
+        if self.facts.get("worker", 1) == 1:
+            self.progress.forecast = forecast
 
 
 def run_job(

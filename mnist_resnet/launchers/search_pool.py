@@ -32,7 +32,11 @@ def run_search_with_workers(folder: Path, on_failure: str, retries: int, setting
         Interrupted: The program was asked to end.
     """
     spec, interrupt = read_spec(folder), Interrupt()
-    with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(spec.trials) as progress:
+    with (
+        interrupt.listening(),
+        stop_on_request(folder, interrupt),
+        ProgressConsole(spec.trials, noun="trial") as progress,
+    ):
         trials = Trials(folder, spec, LeaseMonitor(), progress.log)
         attempts, supervised = trials.states.count_attempts(), is_supervised(settings, detach)
         options = WorkerOptions(

@@ -1,7 +1,6 @@
 """A worker: one of several processes that run the jobs of a sweep."""
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ def work(folder: Path, launch: str | None, worker: int, trusted: Sequence[str]) 
     trust(trusted)
     options = read_worker_options(folder, launch) if launch else None
     before = options.request if options else None
-    speaks_for_all = options is not None and worker == 1 and not (folder / SEARCH).exists()
-    console = WorkerConsole((len(options.jobs), options.workers) if options and speaks_for_all else None)
+    console = WorkerConsole("trial" if (folder / SEARCH).exists() else "job")
     with interrupt.listening(), stop_on_request(folder, interrupt, before), console as progress:
         context = ProcessContext(progress, interrupt, facts={"launch": launch, "worker": worker} if launch else {})
         try:
@@ -91,24 +89,17 @@ class WorkerConsole(ProgressConsole):
     """Prints plain lines that start with the job's name, since several workers share one screen.
 
     Args:
-        launch: Numbers of jobs and of workers of the launch, if this worker tells how long all of them take.
+        noun: What a job is called.
     """
 
-    def __init__(self, launch: tuple[int, int] | None) -> None:
-        self._lines, self._launch = _LabelledOutput(), launch
-        super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False))
+    def __init__(self, noun: str = "job") -> None:
+        self._lines = _LabelledOutput()
+        super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False), noun)
 
     def begin(self, run: RunInfo) -> None:
         """Print the first line of a job, which contains the name already; label the lines after it."""
         super().begin(run)
         self._lines.label = f"{run.name}: "
-
-    def estimate(self, this_job: float, per_job: float) -> tuple[str, float]:
-        """Return what an estimate is about, in words, and the seconds left: of a launch whose jobs are alike."""
-        if self._launch is None or self._launch[0] == 1:
-            return super().estimate(this_job, per_job)
-        jobs, workers = self._launch
-        return f"these {jobs} jobs on {workers} workers take", this_job + (math.ceil(jobs / workers) - 1) * per_job
 
     def end(self, result: dict[str, Any]) -> None:
         """Print the last line of a job, which may have ended before it began."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mnist_resnet.search.study import reporting_trial
 from mnist_resnet.search.trials import Assignment, Trials
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.runner import POLL, NoPeers, Peers
+from mnist_resnet.sweeps.status import StatusReader
 from mnist_resnet.tracking.console import ProgressConsole
 
 
@@ -31,7 +33,11 @@ def run_search(folder: Path) -> None:
     folder = folder.absolute()  # a user's code may change the working directory
     spec, interrupt = read_spec(folder), Interrupt()
     on_failure = check_job(spec.corner_jobs()[0].config).sweep.on_failure
-    with interrupt.listening(), stop_on_request(folder, interrupt), ProgressConsole(spec.trials) as progress:
+    with (
+        interrupt.listening(),
+        stop_on_request(folder, interrupt),
+        ProgressConsole(spec.trials, noun="trial") as progress,
+    ):
         context = ProcessContext(progress, interrupt, callbacks=[LiveDashboard(folder)])
         run_trials(context, Trials(folder, spec, context.monitor, progress.log), NoPeers(on_failure))
 
@@ -72,6 +78,7 @@ def run_trials(context: ProcessContext, trials: Trials, peers: Peers) -> None:
     Raises:
         Interrupted: The program was asked to end.
     """
+    context.tell_time_left(partial(StatusReader(trials.folder).seconds_left, peers.workers, None))
     has_logged_wait = False
     while True:
         context.interrupt.check()

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from mnist_resnet.sweeps.cost import CostModel
 from mnist_resnet.sweeps.folder import JobState, Sweep, job_state, read_sweep
 from mnist_resnet.sweeps.live_dashboard import LiveDashboard
 from mnist_resnet.sweeps.queue import Queue, QueuedJob
+from mnist_resnet.sweeps.status import StatusReader
 from mnist_resnet.tracking.console import ProgressConsole
 
 POLL = 1.0
@@ -37,6 +39,10 @@ LENGTH_INDEPENDENT = {
 
 class Peers(Protocol):
     """The workers of one launch, as seen by one of them."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
 
     @property
     def supervised(self) -> bool:
@@ -62,7 +68,7 @@ class NoPeers:
         on_failure: `sweep.on_failure`: `continue` or `stop`.
     """
 
-    supervised = False
+    supervised, workers = False, 1
 
     def __init__(self, on_failure: str) -> None:
         self._on_failure, self._failed = on_failure, False
@@ -122,6 +128,14 @@ def run_pending_jobs(
     Raises:
         Interrupted: a signal or a stop request ended the run.
     """
+    if len(pending) > 1:
+        context.tell_time_left(
+            partial(
+                StatusReader(sweep.folder).seconds_left,
+                peers.workers,
+                {state.job.name: state.attempt for state in pending},
+            )
+        )
     queue = Queue(sweep, pending, context.monitor, CostModel(parameter_count) if longest_first else None, _chain)
     jobs_by_epochs = _jobs_by_epochs(sweep)
     logged: set[str] = set()

@@ -4,13 +4,13 @@ Reading is fast for many thousands of jobs: for a job whose lease was released, 
 Whether `result.json` agrees with it is checked by the processes that run jobs.
 """
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class JobStatus:
         epochs: its metrics by epoch; only read for a job that has begun but not ended, for a completed trial of a
             search, and for a job that took several attempts.
         epochs_written: when they were written; None if there are none, or they aren't read.
+        measured: seconds that an epoch takes at present, if the process that runs the job has measured it.
     """
 
     job: JobSpec
@@ -61,13 +62,16 @@ class JobStatus:
     seconds: float | None = None
     epochs: list[Metrics] = field(default_factory=list)
     epochs_written: datetime | None = None
+    measured: float | None = None
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """Mean duration of an unfinished job's epochs; None before the first one's end, and of a training function.
+        """Mean duration of an unfinished job's epochs, or as it was measured; None if unknown, and of a function.
 
-        A function alone knows how many reports it will make.
+        A training function alone knows how many reports it will make.
         """
+        if self.measured is not None:
+            return self.measured
         if self.status not in OPEN or not self.epochs or not is_image_classifier(self.job.config):
             return None
         return self.seconds_done / len(self.epochs)
@@ -190,11 +194,11 @@ class SweepStatus:
 
     def _job_seconds_left(self, job: JobStatus) -> float | None:
         config, an_epoch = job.job.config, job.seconds_per_epoch
-        expected = self.costs.seconds(config) if an_epoch is None else an_epoch * epochs_of(config)
-        if expected is None:
-            return None
-        since_epoch = min(job.seconds_since_epoch(self.at), math.inf if an_epoch is None else an_epoch)
-        return max(0.0, expected - job.seconds_done - since_epoch)
+        since_epoch = job.seconds_since_epoch(self.at)
+        if an_epoch is not None:
+            return max(0.0, an_epoch * (epochs_of(config) - len(job.epochs)) - min(since_epoch, an_epoch))
+        expected = self.costs.seconds(config)
+        return None if expected is None else max(0.0, expected - job.seconds_done - since_epoch)
 
 
 class StatusReader:
@@ -210,8 +214,11 @@ class StatusReader:
         self._ended: dict[str, tuple[int, JobStatus]] = {}
         self._sweep: tuple[int, Sweep] | None = None
 
-    def read(self) -> SweepStatus:
+    def read(self, measured: Mapping[str, float] | None = None) -> SweepStatus:
         """Read the sweep's current status.
+
+        Args:
+            measured: seconds that an epoch takes at present, by job, where the caller has measured it.
 
         Raises:
             UnreadableFolder: the folder holds no sweep.
@@ -223,6 +230,9 @@ class StatusReader:
             self._job_status(sweep, job, trials is not None) if job.name in existing else JobStatus(job, QUEUED)
             for job in sweep.jobs
         ]
+        if measured:
+            name = attrgetter("job.name")
+            jobs = [replace(job, measured=measured[name(job)]) if name(job) in measured else job for job in jobs]
         costs = CostModel()
         for job in jobs:
             if job.seconds is not None:
@@ -231,13 +241,18 @@ class StatusReader:
                 costs.learn(job.job.config, job.seconds_per_epoch * epochs_of(job.job.config))
         return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
 
-    def seconds_left(self, workers: int | None, attempts: Mapping[str, int] | None = None) -> float | None:
+    def seconds_left(
+        self,
+        workers: int | None,
+        attempts: Mapping[str, int] | None = None,
+        measured: Mapping[str, float] | None = None,
+    ) -> float | None:
         """Return the estimated seconds until the last job ends; None if unknown, or if the folder can't be read now.
 
-        See `SweepStatus.seconds_left` for the arguments.
+        See `SweepStatus.seconds_left` and `read` for the arguments.
         """
         try:
-            return self.read().seconds_left(workers, attempts)
+            return self.read(measured).seconds_left(workers, attempts)
         except (OSError, UnreadableFolder):
             return None
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +36,13 @@ WORTH_AN_ESTIMATE, LONG = 60.0, 3600.0
 """Seconds; if at least this much is left, the console prints an estimate once, and how to get a preview."""
 ESTIMATE_AFTER, ESTIMATE_AFTER_SECONDS = 20, 3.0
 """Measured steps before the estimate, since the first few are slower; fewer do if they took that long."""
+MAX_FORECAST_SHARE = 0.02
+"""Largest share of the time that is spent on estimating the time left."""
+BAR_INTERVAL = 5.0
+"""Seconds between two estimates of the time left for the sweep's progress bar, if no job ends."""
+
+Forecast = Callable[[Mapping[str, float]], float | None]
+"""Returns the seconds until a sweep's last job ends, None if unknown, given seconds per epoch as measured, by job."""
 
 
 class Figures(ProgressColumn):
@@ -62,23 +69,41 @@ class Figures(ProgressColumn):
         return Text(kept, no_wrap=True)
 
 
+class TimeLeft(TimeRemainingColumn):
+    """The time left; of a sweep, as it was estimated last, since its jobs may differ and several may run at once."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time left as Rich formats it."""
+        ends_at = task.fields.get("ends_at")
+        if ends_at is None:
+            return super().render(task)
+        minutes, seconds = divmod(max(0, round(ends_at - time.monotonic())), 60)
+        return Text(f"{minutes // 60}:{minutes % 60:02}:{seconds:02}", style="progress.remaining")
+
+
 class ProgressConsole:
     """A callback that shows the progress of jobs, one after the other, and of their sweep.
 
     Args:
         jobs: number of jobs to run; with two or more, the sweep gets a progress bar of its own.
         console: where to print; by default `plain_console`.
+        noun: what a job is called.
+
+    Attributes:
+        forecast: estimates when the last job ends; None: this process tells of its current job only.
     """
 
-    def __init__(self, jobs: int = 1, console: Console | None = None) -> None:
+    forecast: Forecast | None = None
+
+    def __init__(self, jobs: int = 1, console: Console | None = None, noun: str = "job") -> None:
         self.console = console or plain_console()
-        self.jobs, self.jobs_ended = jobs, 0
+        self.jobs, self.jobs_ended, self._noun = jobs, 0, noun
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=NARROW_BAR if self.console.width < ROOMY else BAR),
             MofNCompleteColumn(),
             Figures(self.console),
-            TimeRemainingColumn(),
+            TimeLeft(),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
@@ -88,14 +113,15 @@ class ProgressConsole:
         self._run: RunInfo | None = None
         self._first_batch: tuple[int, float] | None = None  # (steps done, seconds) at the first `batch`
         self._last_line = 0.0
-        self._estimated, self._started = False, time.monotonic()
+        self._estimated = self._is_measured = False
+        self._next_forecast = 0.0
         self._test: list[str] = []
         self._metrics: dict[str, Metric] = {}
 
     def __enter__(self) -> Self:
         show_log(self.console)
         if self.jobs > 1:
-            self._sweep_bar = self._bars.add_task("sweep", total=self.jobs, figures=["jobs"])
+            self._sweep_bar = self._bars.add_task("sweep", total=self.jobs, figures=[f"{self._noun}s"])
         self._bars.start()
         return self
 
@@ -111,12 +137,12 @@ class ProgressConsole:
     def begin(self, run: RunInfo) -> None:
         """Print the job's name and length, and start its progress bar."""
         self._run, self._first_batch, self._last_line = run, None, time.monotonic()
-        self._test = []
+        self._test, self._is_measured = [], False
         self._metrics = known_metrics(run.config)
         number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
         if run.epochs is None:
             resumed = f", resumes after step {run.history[-1]['step']}" if run.history else ""
-            self.log(f"{number}{run.name}{resumed}")
+            self.log(f"{number}{run.name}{resumed}{self._left()}")
             self._job_bar = self._bars.add_task("job", total=None, completed=len(run.history), figures=["reports"])
             return
         resumed = f", resumes after epoch {len(run.history) - 1}" if run.history else ""
@@ -151,8 +177,9 @@ class ProgressConsole:
         is_measured = (
             done - self._first_batch[0] >= ESTIMATE_AFTER or now - self._first_batch[1] >= ESTIMATE_AFTER_SECONDS
         )
-        if rate and is_measured and not self._estimated:
-            self._log_estimate(run, rate, done)
+        if rate and is_measured and not self._is_measured:
+            self._is_measured = True
+            self._log_estimate(run, run.steps_per_epoch / rate, (run.epochs * run.steps_per_epoch - done) / rate)
 
     def epoch(self, metrics: Metrics) -> None:
         """Print the epoch's metrics."""
@@ -167,6 +194,9 @@ class ProgressConsole:
         shown += [f"{named(name).label} {self._text(name, metrics[name])}" for name in declared]
         shown += [f"{metrics['images_per_second']:,.0f} images/s", duration(metrics["seconds"])]
         self.log(f"  {'  '.join(shown)}")
+        # unlike the steps, an epoch contains the testing
+        epochs_left = self._run.epochs - metrics["epoch"] - 1
+        self._log_estimate(self._run, metrics["seconds"], epochs_left * metrics["seconds"])
 
     def _report(self, metrics: Metrics) -> None:
         """Print what a training function reports: every report on a terminal's bar, and at most one line a second."""
@@ -180,13 +210,12 @@ class ProgressConsole:
         return named(name, self._metrics).text(value)
 
     def _left(self) -> str:
-        """Return what the sweep's remaining jobs take, if they take as long as those that have ended did."""
+        """Return what the sweep's remaining jobs take, as a clause; empty before the first has ended."""
         if not self.jobs_ended or self.jobs_ended >= self.jobs:
             return ""
-        left = (time.monotonic() - self._started) / self.jobs_ended * (self.jobs - self.jobs_ended)
-        return f"; about {duration(left)} left for {_counted(self.jobs - self.jobs_ended, 'job')}" * (
-            left >= WORTH_AN_ESTIMATE
-        )
+        left = self._seconds_left({}) or 0.0
+        about = f"; about {duration(left)} left for {_counted(self.jobs - self.jobs_ended, self._noun)}"
+        return about * (left >= WORTH_AN_ESTIMATE)
 
     def end(self, result: dict[str, Any]) -> None:
         """Print an error, if the job has one, and remove its progress bar."""
@@ -214,37 +243,51 @@ class ProgressConsole:
             ended: How many have ended.
             seconds_left: Returns the seconds until the last one ends, None if unknown. Called if `ended` has changed.
         """
-        if ended == self.jobs_ended:
+        has_changed, now = ended != self.jobs_ended, time.monotonic()
+        if not has_changed and (not self.console.is_terminal or now < self._next_forecast):
             return
-        self.jobs_ended = ended
+        self.jobs_ended, self._next_forecast = ended, now + BAR_INTERVAL
+        left = seconds_left()
+        self._show_on_bar(left)
+        if has_changed and not self.console.is_terminal:
+            about = f"; about {duration(left)} left" if left and left >= WORTH_AN_ESTIMATE else ""
+            self.log(f"{ended} of {_counted(self.jobs, self._noun)} ended{about}")
+
+    def _show_on_bar(self, seconds_left: float | None) -> None:
         if self._sweep_bar is not None:
-            self._bars.update(self._sweep_bar, completed=ended)
-        if not self.console.is_terminal:
-            left = seconds_left() or 0.0
-            about = f"; about {duration(left)} left" * (left >= WORTH_AN_ESTIMATE)
-            self.log(f"{ended} of {_counted(self.jobs, 'job')} ended{about}")
+            self._bars.update(self._sweep_bar, completed=self.jobs_ended)
+            if seconds_left is not None:
+                self._bars.update(self._sweep_bar, ends_at=time.monotonic() + seconds_left)
 
-    def _log_estimate(self, run: RunInfo, rate: float, done: int) -> None:
-        self._estimated = True
-        assert run.epochs is not None
-        per_job = run.epochs * run.steps_per_epoch / rate
-        what, left = self.estimate(per_job - done / rate, per_job)
-        if left < WORTH_AN_ESTIMATE:
-            return
-        is_full = run.config["scale"]["epochs"] >= 1
-        advice = "; for a preview in minutes use scale=quick" if left >= LONG and is_full else ""
-        self.log(f"  at this rate {what} about {duration(left)}{advice}")
+    def _seconds_left(self, measured: Mapping[str, float]) -> float | None:
+        """Return the estimated seconds until the last job ends; None if unknown, or if it is too soon to ask again."""
+        started = time.monotonic()
+        if self.forecast is None or started < self._next_forecast:
+            return None
+        left = self.forecast(measured)
+        ended = time.monotonic()
+        self._next_forecast = ended + (ended - started) / MAX_FORECAST_SHARE
+        self._show_on_bar(left)
+        return left
 
-    def estimate(self, this_job: float, per_job: float) -> tuple[str, float]:
-        """Return what an estimate is about, in words, and the seconds left of it.
+    def _log_estimate(self, run: RunInfo, an_epoch: float, this_job: float) -> None:
+        """Print once how long all jobs take, or this one, if it is long enough to matter; keep the sweep's bar right.
 
         Args:
-            this_job: Seconds left of the job that runs.
-            per_job: Seconds of a whole job.
+            run: The job.
+            an_epoch: Seconds of one of its epochs.
+            this_job: Seconds left of it.
         """
-        if self.jobs == 1:
-            return "this takes", this_job
-        return f"these {self.jobs} jobs take", this_job + (self.jobs - self.jobs_ended - 1) * per_job
+        if self._estimated and not self.console.is_terminal:
+            return
+        left = this_job if self.forecast is None else self._seconds_left({run.name: an_epoch})
+        if self._estimated or left is None or left < WORTH_AN_ESTIMATE:
+            return
+        self._estimated = True
+        what = f"this {self._noun} ends" if self.forecast is None else f"all {self._noun}s end"
+        is_full = run.config["scale"]["epochs"] >= 1
+        advice = "; for a preview in minutes use scale=quick" if left >= LONG and is_full else ""
+        self.log(f"  at this rate {what} in about {duration(left)}{advice}")
 
 
 def _figures(split: str, metrics: Metrics) -> list[str]:

@@ -45,8 +45,10 @@ def _failing(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_failing_job_does_not_stop_other_jobs(sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = _failing(place, monkeypatch)
+    monkeypatch.setattr("mnist_resnet.tracking.console.WORTH_AN_ESTIMATE", 0.001)
     done = sweep("fails", *overrides, "+model.blows_up=no,raises,leaves,never")
     assert done.code == 1
+    assert done.out.count("at this rate all jobs end in about") == 1
     folder = place.multirun / "fails"
     assert statuses(folder) == {
         "model.blows_up=leaves": "failed",

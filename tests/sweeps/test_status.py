@@ -118,6 +118,10 @@ def test_time_left_is_known_from_the_first_epochs_of_a_sweep(tmp_path: Path) -> 
     assert reader.seconds_left(1) == pytest.approx(8 * 4 + 5 * 40, abs=2)
     assert reader.seconds_left(2) == pytest.approx(3 * 40, abs=2)
     assert reader.seconds_left(1, {"seed=1": 0, "seed=2": 0}) == pytest.approx(8 * 4 + 40, abs=2)
+    assert reader.seconds_left(1, None, {"seed=1": 6.0}) == pytest.approx(8 * 6 + 5 * 60, abs=2)
+    (reader.folder / "seed=1" / METRICS).unlink()
+    assert reader.seconds_left(1) is None
+    assert reader.seconds_left(1, None, {"seed=1": 6.0}) == pytest.approx(6 * 60, abs=5)
     (reader.folder / SWEEP).write_text("{")
     assert reader.seconds_left(1) is None
 

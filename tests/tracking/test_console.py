@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mnist_resnet.launchers.worker import WorkerConsole
 from mnist_resnet.tracking.callback import RunInfo
-from mnist_resnet.tracking.console import ProgressConsole
+from mnist_resnet.tracking.console import ProgressConsole, TimeLeft
 
 METRICS: dict[str, Any] = {
     "epoch": 0,
@@ -41,53 +41,81 @@ def test_count_and_time_left_are_shown_on_narrow_terminals(width: int, kept: lis
     assert "0/2" in sweep
 
 
-def printed(seconds_a_step: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is printed of two jobs of 200 steps, the first of which ends, reported every tenth step."""
-    now, output = [0.0], StringIO()
-    monkeypatch.setattr("mnist_resnet.tracking.console.time.monotonic", lambda: now[0])
-    config = {"data": {"batch_size": 64}, "scale": {"epochs": 0.2}}
-    console = ProgressConsole(2, Console(file=output, width=120))
-    for name in ("first", "second"):
-        console.begin(RunInfo("id", name, None, [], Path(), config, 100, 2))
+class Clock:
+    """The console's clock, which stands still unless it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("mnist_resnet.tracking.console.time.monotonic", lambda: self.now)
+
+    def train(self, console: ProgressConsole, name: str, seconds_a_step: float, epochs: int, testing: float) -> None:
+        """Show a job of `epochs` of 100 steps, reported every tenth step, of which the first is trained."""
+        config = {"data": {"batch_size": 64}, "scale": {"epochs": 0.2}}
+        console.begin(RunInfo("id", name, None, [], Path(), config, 100, epochs))
         for step in range(0, 100, 10):
-            now[0] += (10 if step else 1) * seconds_a_step
+            self.now += (10 if step else 1) * seconds_a_step
             console.batch(0, step, 1.0, 0.5)
-            if name == "second":
-                return output.getvalue().splitlines()
-        now[0] += 100 * seconds_a_step
-        console.end({"status": "completed"})
-    raise AssertionError
+        self.now += testing
+        console.epoch(METRICS | {"seconds": 100 * seconds_a_step + testing})
 
 
-def test_a_slow_machine_is_told_within_ten_seconds_how_long_it_takes_and_again_at_each_job(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lines = printed(0.6, monkeypatch)
-    assert lines[:2] == ["[1/2] first: 2 epochs of 100 batches", "  at this rate these 2 jobs take about 3 min 53 s"]
-    assert lines[-1] == "[2/2] second: 2 epochs of 100 batches; about 1 min 55 s left for 1 job"
-
-
+@pytest.mark.parametrize("console_of", [ProgressConsole, WorkerConsole], ids=["one process", "a worker"])
 @pytest.mark.parametrize(
-    ("launch", "said"),
+    ("a_step", "epochs", "testing", "of_all", "said"),
     [
-        ((5, 2), "first: at this rate these 5 jobs on 2 workers take about 5 min 53 s"),
-        ((2, 2), "first: at this rate these 2 jobs on 2 workers take about 1 min 53 s"),
-        ((1, 1), "first: at this rate this takes about 1 min 53 s"),
-        (None, "first: at this rate this takes about 1 min 53 s"),
+        (0.6, 2, 0.0, True, "all jobs end in about 20 h 0 min"),
+        (0.6, 2, 0.0, False, "this job ends in about 1 min 53 s"),
+        (0.1, 5, 0.0, False, None),
+        (0.1, 5, 20.0, False, "this job ends in about 2 min 0 s"),
+        (0.001, 5, 0.0, True, "all jobs end in about 2 min 0 s"),
+        (0.0001, 5, 0.0, True, None),
     ],
 )
-def test_the_first_worker_says_how_long_all_jobs_of_its_launch_take(
-    launch: tuple[int, int] | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_slow_machine_is_told_once_how_long_it_takes(
+    console_of: type[ProgressConsole],
+    a_step: float,
+    epochs: int,
+    testing: float,
+    of_all: bool,
+    said: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr("mnist_resnet.tracking.console.time.monotonic", lambda: now[0])
-    config = {"data": {"batch_size": 64}, "scale": {"epochs": 0.2}}
-    worker = WorkerConsole(launch)
-    worker.begin(RunInfo("id", "first", None, [], Path(), config, 100, 2))
-    for step in range(0, 40, 10):
-        now[0] += 6.0 if step else 0.6
-        worker.batch(0, step, 1.0, 0.5)
-    assert said in capsys.readouterr().out.splitlines()
+    clock, console = Clock(monkeypatch), console_of()
+    if of_all:
+        console.forecast = lambda measured: 1200 * measured["first"]
+    clock.train(console, "first", a_step, epochs, testing)
+    estimates = [line.split("at this rate ")[1] for line in capsys.readouterr().out.splitlines() if "at this" in line]
+    assert estimates == ([said] if said else [])
+
+
+def test_what_all_jobs_take_is_told_where_only_a_later_one_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, console = Clock(monkeypatch), ProgressConsole(1, Console(file=StringIO(), width=120))
+    clock.train(console, "short", 0.01, 1, 0.0)
+    console.end({"status": "completed"})
+    clock.train(console, "long", 0.01, 200, 0.0)
+    assert "  at this rate this job ends in about 3 min 20 s" in console.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("left", "said"), [(115.0, "; about 1 min 55 s left for 3 trials"), (5.0, ""), (None, "")])
+def test_each_job_tells_what_is_left_when_it_begins(left: float | None, said: str) -> None:
+    console = ProgressConsole(4, Console(file=StringIO(), width=120), noun="trial")
+    console.forecast, console.jobs_ended = lambda _: left, 1
+    console.begin(RunInfo("id", "second", None, [], Path(), {}, 100, 2))
+    assert console.console.file.getvalue() == f"[2/4] second: 2 epochs of 100 batches{said}\n"  # type: ignore[attr-defined]
+
+
+def test_a_terminal_shows_what_is_left_of_jobs_that_run_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(TimeLeft, "max_refresh", None)
+    console = Console(width=80, file=StringIO(), force_terminal=True, soft_wrap=True)
+    progress = ProgressConsole(4, console)
+    with progress:
+        for now, left in ((0.0, None), (6.0, 200.0), (8.0, 500.0)):  # the last comes too soon after the one before
+            clock.now = now
+            progress.count(0, lambda left=left: left)  # type: ignore[misc]
+        (sweep,) = console.render_lines(progress._bars.get_renderable(), console.options)
+    assert "0:03:18" in "".join(segment.text for segment in sweep)
 
 
 @pytest.mark.parametrize(("left", "said"), [(90.0, "; about 1 min 30 s left"), (5.0, ""), (None, "")])
@@ -97,10 +125,6 @@ def test_a_job_that_ends_elsewhere_tells_what_is_left(left: float | None, said: 
     for ended in (0, 1, 1):
         console.count(ended, lambda: left)
     assert output.getvalue().splitlines() == [f"1 of 4 jobs ended{said}"]
-
-
-def test_a_fast_machine_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not [line for line in printed(0.01, monkeypatch) if "about" in line]
 
 
 @pytest.mark.parametrize(
