@@ -17,7 +17,7 @@ from mnist_resnet.config.levels import in_one_spelling
 from mnist_resnet.config.names import job_name
 from mnist_resnet.config.printed_command import hydra_path, train_command
 from mnist_resnet.config.signature import distinguishes_jobs
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import DONE, SWEEP, Status
 from mnist_resnet.jobs.config_folders import config_folders
 from mnist_resnet.jobs.result import read_result
@@ -36,7 +36,7 @@ def run_task(config: DictConfig) -> int:
     not the one that Hydra composed: the files in `conf/` may have changed since.
 
     Raises:
-        UsageError: another process is running a job in the folder.
+        UsageError: another process is running a job in the folder, or its files can't be read or written.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -54,7 +54,13 @@ def run_task(config: DictConfig) -> int:
     shown = [
         in_one_spelling(override.lstrip("+")) for override in overrides if distinguishes_jobs(override_key(override))
     ]
-    return _run_single(replace(job, name=job_name(shown), config_folders=config_folders(with_hydra)), folder)
+    job = replace(job, name=job_name(shown), config_folders=config_folders(with_hydra))
+    try:
+        return _run_single(job, folder)
+    except OSError as error:
+        if not error.filename:
+            raise
+        raise UsageError(wording(error)) from error  # Hydra would print a line of its own before that of another error
 
 
 def _run_sweep_job(sweep: Path, name: str) -> int:

@@ -1,5 +1,6 @@
 """Injected faults: processes killed at random times, full disks, truncated and foreign files."""
 
+import errno
 import json
 import os
 import random
@@ -16,7 +17,16 @@ from benchmarks.full_disk import fill_disk
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import Status, read_json, read_metrics
 from mnist_resnet.tracking.wandb_files import unsent_runs
-from tests.small_sweeps import Place, assert_same_job, attempts, make_place, result_of, small_disk, statuses
+from tests.small_sweeps import (
+    Place,
+    assert_same_job,
+    attempts,
+    make_place,
+    result_of,
+    run_in_process,
+    small_disk,
+    statuses,
+)
 from tests.wandb_history import history
 
 JOBS = ("seed=1", "seed=2")
@@ -220,6 +230,18 @@ def test_file_size_limit_only_fails_jobs_and_the_next_launch_resumes(place: Plac
     assert done.code == 0, done.out
     for job in JOBS:
         assert_same_job(sweep / job, uninterrupted / job)
+
+
+def test_a_single_run_that_cannot_write_its_result_says_so_in_one_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def write(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("mnist_resnet.jobs.result_writer.write_atomically", write)
+    ended = run_in_process([*place.common, "hydra.run.dir=full"], place, monkeypatch, capfd)
+    result = place.folder / "full" / "result.json"
+    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {result}: No space left on device\n")
 
 
 def _size_of_checkpoint(sweep: Path) -> int:
