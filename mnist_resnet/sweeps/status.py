@@ -7,6 +7,7 @@ Whether `result.json` agrees with it is checked by the processes that run jobs.
 import os
 from collections import Counter
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,6 +31,7 @@ from mnist_resnet.job_folder import (
     read_metrics,
 )
 from mnist_resnet.jobs.result import read_result
+from mnist_resnet.jobs.worker_options import launches, read_worker_options
 from mnist_resnet.sweeps.cost import CostModel, epochs_of, seconds_taken, time_to_end
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE, Sweep, read_sweep
 
@@ -76,22 +78,14 @@ class JobStatus:
             return None
         return self.seconds_done / len(self.epochs)
 
-    def is_left(self, attempts: Mapping[str, int] | None = None) -> bool:
-        """Whether the job has not ended.
+    def is_left(self, attempts: Mapping[str, int]) -> bool:
+        """Whether the job has not ended, or failed before a launch that runs it again.
 
         Args:
-            attempts: the jobs of a launch, each with the number of attempts before it; a job that had failed before
-                runs again. None: all jobs count, and no failed one runs again.
+            attempts: jobs that are launched, each with the number of attempts before.
         """
-        if attempts is None:
-            return self.status in OPEN
-        had = attempts.get(self.job.name, -1)
-        return had >= 0 and (self.status in OPEN or (self.status == Status.FAILED and self.attempt <= had))
-
-    @property
-    def attempt(self) -> int:
-        """Number of the last attempt; 0 if there is none."""
-        return int(self.record.get("number", 0))
+        runs_again = self.record.get("number", 0) <= attempts.get(self.job.name, -1)
+        return self.status in OPEN or (self.status == Status.FAILED and runs_again)
 
     @property
     def seconds_done(self) -> float:
@@ -124,6 +118,7 @@ class SweepStatus:
         trials: number of trials that a search will have; None if the sweep is no search.
         costs: cost model, learnt from the jobs that have ended and from the epochs of those that run.
         at: when the status was read.
+        launched: jobs of the active launches with workers, each with the number of attempts before.
     """
 
     sweep: Sweep
@@ -131,6 +126,7 @@ class SweepStatus:
     trials: int | None
     costs: CostModel
     at: datetime
+    launched: Mapping[str, int]
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -158,9 +154,10 @@ class SweepStatus:
 
         Args:
             workers: number of workers; None: one per running job.
-            attempts: the jobs that count; see `JobStatus.is_left`.
+            attempts: the jobs of one launch, which alone count, each with the number of attempts before. None: all.
         """
-        left = [job for job in self.jobs if job.is_left(attempts)]
+        counted = [job for job in self.jobs if attempts is None or job.job.name in attempts]
+        left = [job for job in counted if job.is_left(self.launched if attempts is None else attempts)]
         running = [self._job_seconds_left(job) for job in left if job.status == Status.RUNNING]
         waiting = [self._job_seconds_left(job) for job in left if job.status != Status.RUNNING]
         not_suggested = [self._mean_seconds] * max(0, (self.trials or 0) - len(self.jobs))
@@ -239,7 +236,9 @@ class StatusReader:
                 costs.learn(job.job.config, job.seconds)
             elif job.seconds_per_epoch is not None:
                 costs.learn(job.job.config, job.seconds_per_epoch * epochs_of(job.job.config))
-        return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC))
+        may_run_again = trials is None and any(job.status == Status.FAILED for job in jobs)
+        launched = _launched(self.folder) if may_run_again else {}
+        return SweepStatus(sweep, jobs, trials, costs, datetime.now(UTC), launched)
 
     def seconds_left(
         self,
@@ -333,6 +332,14 @@ def _trial_count(folder: Path) -> int | None:
     if not isinstance(trials, int):
         raise UnreadableFolder(f"{folder / SEARCH}: can't be read (it has no number of trials)")
     return trials
+
+
+def _launched(folder: Path) -> dict[str, int]:
+    jobs: dict[str, int] = {}
+    for launch in launches(folder):
+        with suppress(UnreadableFolder):  # it has just ended
+            jobs |= read_worker_options(folder, launch).jobs
+    return jobs
 
 
 def _epochs(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.job_folder import DASHBOARD, FORMAT, LAUNCHES, METRICS, SEARCH, SWEEP, Status, write_metrics
 from mnist_resnet.jobs.lease import Lease, acquire_lease
+from mnist_resnet.jobs.worker_options import WorkerOptions
 from mnist_resnet.sweep import main as sweep_command
 from mnist_resnet.sweeps.cost import CostModel, time_to_end
 from mnist_resnet.sweeps.status import StatusReader
@@ -149,9 +150,11 @@ def test_time_left_counts_failed_jobs_that_run_again_and_what_interrupted_ones_l
     reader = StatusReader(folder)
     attempts = {f"seed={seed}": int(seed in (2, 3)) for seed in range(1, 4)}
     assert reader.seconds_left(1, attempts) == pytest.approx(8 * 4 + 40 + 2 * 4, abs=2)
-    assert reader.seconds_left(1, attempts | {"seed=2": 0}) == pytest.approx(8 * 4 + 2 * 4, abs=2), (
-        "it has failed again"
-    )
+    assert reader.seconds_left(1) == pytest.approx(8 * 4 + 2 * 4 + 3 * 40, abs=2)
+    WorkerOptions(folder, "1234", attempts, "continue", "").write()
+    assert reader.seconds_left(1) == pytest.approx(8 * 4 + 2 * 4 + 4 * 40, abs=2), "a launch runs it again"
+    attempts["seed=2"] = 0  # it has failed in this launch
+    assert reader.seconds_left(1, attempts) == pytest.approx(8 * 4 + 2 * 4, abs=2)
 
 
 def test_time_left_is_learnt_from_a_job_that_took_several_attempts(tmp_path: Path) -> None:
