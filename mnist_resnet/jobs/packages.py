@@ -7,6 +7,7 @@ import ast
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -120,7 +121,8 @@ def _locations(name: str) -> list[Path]:
         return []
     module = [spec.origin] if spec.origin and spec.has_location else []
     paths = [Path(os.path.realpath(place)) for place in spec.submodule_search_locations or module]
-    return [one for path in paths for one in (path, *path.parents) if one.is_file() or (one is path and one.is_dir())]
+    existing = [next(place for place in (path, *path.parents) if place.exists()) for path in paths]
+    return [place for path, place in zip(paths, existing, strict=True) if place == path or place.is_file()]
 
 
 @cache
@@ -137,7 +139,8 @@ def _imported(location: Path) -> frozenset[str]:
     names: set[str] = set()
     for file in _files(location):
         try:
-            tree = ast.parse(read_stored(file))
+            with warnings.catch_warnings(action="ignore"):  # an escape such as \d in a file of the user's
+                tree = ast.parse(read_stored(file))
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             continue
         for node in ast.walk(tree):

@@ -151,6 +151,13 @@ def test_what_cannot_be_read_is_left_out(place: Path) -> None:
     assert package_versions(CONFIG) == before
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_warning_of_the_parser_is_not_shown_and_hides_nothing(place: Path) -> None:
+    (place / "study_code" / "__init__.py").write_text("import helping_hand\npattern = '\\d'\n")
+    start_afresh()
+    assert "helping_hand" in package_versions(CONFIG)
+
+
 @pytest.mark.parametrize("source", [b"-" * 200_000 + b"1", b"\0", b"caf\xe9", b"import\n"])
 def test_what_cannot_be_parsed_is_hashed(place: Path, source: bytes) -> None:
     before = package_versions(CONFIG)
