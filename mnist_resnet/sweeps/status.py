@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +227,7 @@ class StatusReader:
             for job in sweep.jobs
         ]
         if measured:
-            name = attrgetter("job.name")
-            jobs = [replace(job, measured=measured[name(job)]) if name(job) in measured else job for job in jobs]
+            jobs = [replace(job, measured=measured.get(job.job.name)) for job in jobs]
         costs = CostModel()
         for job in jobs:
             if job.seconds is not None:
