@@ -17,6 +17,8 @@ CHECKPOINT_COPIES = 3
 """Copies of the weights in a checkpoint under Adam: the weights and two moments."""
 MODEL_COPIES = 2
 """Copies of the weights kept of a completed job: traced and exported."""
+LESS = {"checkpoint": "make room, or keep less (model, none)", "model": "make room, or keep none", "none": "make room"}
+"""What helps a disk that is too small, by `sweep.keep`."""
 SMALL_FILES = 2_000_000
 """Bytes for everything else in a job folder: predictions, metrics, logs, W&B's files."""
 SUMMARY = 12_000_000
@@ -32,9 +34,10 @@ def check_disk_space(folder: Path, jobs: Sequence[JobSpec]) -> None:
     there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
     free, wanted = shutil.disk_usage(there).free, bytes_needed(jobs)
     if wanted > free:
+        keep = jobs[0].config["sweep"]["keep"]
         raise UsageError(
-            f"sweep.keep={jobs[0].config['sweep']['keep']}: these {len(jobs)} jobs need about {_size(wanted)} in "
-            f"{there}, where {_size(free)} are free; make room, or keep less (model, none)"
+            f"sweep.keep={keep}: these {len(jobs)} jobs need about {_size(wanted)} in {there}, "
+            f"where {_size(free)} are free; {LESS[keep]}"
         )
 
 

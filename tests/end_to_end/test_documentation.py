@@ -250,7 +250,8 @@ class Run:
         if "--help" not in words and "--cfg" not in words:
             words = ["-m", *(word for word in words if word != "-m")]
             keys = {word.partition("=")[0] for word in words}
-            added = ["sweep.dry_run=true", "sweep.try_recipes=false", *(["sweep.seeds=1"] if "+sweep" in keys else [])]
+            added = ["sweep.dry_run=true", "sweep.try_recipes=false", "sweep.keep=none"]
+            added += ["sweep.seeds=1"] if "+sweep" in keys else []
             words += [override for override in added if override.partition("=")[0] not in keys]
         ended: CommandResult = run_in_process(words, self._place, self._monkeypatch, self._capfd)
         assert ended.code == 0, ended.err

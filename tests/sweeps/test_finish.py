@@ -217,12 +217,19 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_sweep_without_enough_disk_space_is_refused_before_it_starts(sweep: Run, place: Place, disk: Path) -> None:
-    done = sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep")
+@pytest.mark.parametrize(
+    ("keep", "advice"),
+    [("checkpoint", "or keep less (model, none)"), ("model", "make room, or keep none"), ("none", "free; make room")],
+)
+def test_sweep_without_enough_disk_space_is_refused_before_it_starts(
+    sweep: Run, disk: Path, keep: str, advice: str
+) -> None:
+    done = sweep(None, "seed=1,2,3,4,5", f"hydra.sweep.dir={disk}/sweep", f"sweep.keep={keep}")
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert "these 5 jobs need about 22.0 MB" in done.err
-    assert "where 21.0 MB are free; make room, or keep less (model, none)" in done.err
+    assert "where 21.0 MB are free; " in done.err
+    assert done.err.endswith(f"{advice}\n")
     assert list(disk.iterdir()) == []
 
 
