@@ -236,8 +236,8 @@ def plan(folder: Path, composed: Sequence[JobSpec], swept: Sequence[str], comman
     before = find_sweep(folder)
     content = dict(before.content) if before else _new_content(folder, command, code)
     known = before.jobs if before else []
-    jobs = _match_known_jobs(folder.name, composed, known, swept, code)
     content["swept"] = list(dict.fromkeys([*content.get("swept", []), *swept]))
+    jobs = _match_known_jobs(folder.name, composed, known, content["swept"], code)
     by_index = {job.index: job for job in [*known, *jobs]}
     content["jobs"] = [by_index[index].as_dict() for index in sorted(by_index)]
     if stop := last_request(folder):
@@ -288,8 +288,8 @@ def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobS
 def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
     """Return folder names for new jobs.
 
-    A name consists of the swept overrides. If a known job has that name, or would have it today, the overrides that it
-    lacks are added.
+    A name consists of the overrides of the keys that this launch or an earlier one has swept. If a known job has that
+    name, or would have it today, the overrides that it lacks are added.
     """
     known_by_name = {abbreviated(job_name(_name_parts(job, [*job.swept]))): job for job in reversed(known)}
     known_by_name |= {abbreviated(job.name): job for job in known}
