@@ -99,7 +99,7 @@ VALUES = [
     ("+sweep=report_ablation sweep.seeds=null", "sweep.seeds=null: must be"),
     ("claims=[{metric:x,valu:3,words:x}]", "claims.0.valu: no such key; did you mean claims.0.value?"),
     ("claims=[1]", "claims.0=1: must be a node with keys and values"),
-    ("model.width=4096", "GB are free; make room, or keep less"),
+    ("model.width=4096", "GB are free; make room, or keep none"),
 ]
 
 KEYS = [
@@ -279,7 +279,7 @@ SWEEPS = [
             ("hydra.sweep.dir=FILE/inside", "is no folder; choose another place"),
             ("sweep.detach=true", "sweep.detach=true: needs hydra/launcher=workers, not sequential"),
             ("data.root=FILE", "is no folder"),
-            ("model.width=4096", "GB are free; make room, or keep less"),
+            ("model.width=4096", "GB are free; make room, or keep none"),
             (
                 "hydra/sweeper=search data.val_size=16 trainer.device=cuda:99 seed=1 optim.lr=0.1,0.2",
                 "not on this machine",
