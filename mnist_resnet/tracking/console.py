@@ -117,6 +117,7 @@ class ProgressConsole:
         self._next_forecast = 0.0
         self._test: list[str] = []
         self._metrics: dict[str, Metric] = {}
+        self._advised: set[str] = set()
 
     def __enter__(self) -> Self:
         show_log(self.console)
@@ -133,6 +134,12 @@ class ProgressConsole:
     def log(self, line: RenderableType) -> None:
         """Print `line` above the progress bars."""
         self.console.print(line, markup=False)
+
+    def advise(self, subject: str, line: str) -> None:
+        """Print advice, unless an earlier job of this process had some on the same subject."""
+        if subject not in self._advised:
+            self._advised.add(subject)
+            self.log(line)
 
     def begin(self, run: RunInfo) -> None:
         """Print the job's name and length, and start its progress bar."""

@@ -22,11 +22,11 @@ class CoreContention:
 
     Args:
         threads: number of threads of the run; of a single one nothing is said, since it has no others to wait for.
-        log: prints a line.
+        advise: takes a subject and a line, and prints the line.
     """
 
-    def __init__(self, threads: int, log: Callable[[str], None]) -> None:
-        self._threads, self._log = threads, log
+    def __init__(self, threads: int, advise: Callable[[str, str], None]) -> None:
+        self._threads, self._advise = threads, advise
         self._is_judged = threads == 1
 
     def begin(self, run: RunInfo) -> None:  # noqa: ARG002 (all callbacks take it)
@@ -41,9 +41,10 @@ class CoreContention:
         self._is_judged = True
         share = (process_wait() - self._waited) / (self._threads * seconds)
         if share >= NOTABLE_SHARE:
-            self._log(
+            self._advise(
+                "cores",
                 f"  other processes use the cores: the {self._threads} threads waited for one {100 * share:.0f} % of "
-                f"the time, and for each other; trainer.threads=1 may be several times faster"
+                f"the time, and for each other; trainer.threads=1 may be several times faster",
             )
 
     def epoch(self, metrics: Metrics) -> None:

@@ -160,7 +160,7 @@ def _contention(run: TaskRun, training: Training) -> list[Callback]:
     """Return what advises on the number of threads, where that is still to be chosen."""
     numerics = training.numerics
     is_settled = run.numerics is not None or numerics.device != "cpu"
-    return [] if is_settled else [CoreContention(numerics.threads, run.console.log)]
+    return [] if is_settled else [CoreContention(numerics.threads, run.console.advise)]
 
 
 def _keep_losses(run: TaskRun, training: Training, error: Diverged) -> None:
