@@ -63,3 +63,8 @@ def format_change(metric: Metric, value: float) -> str:
     """Return a change of a metric with its sign; of a share, in percentage points."""
     text = f"{100 * value:+.2f}" if metric.is_share else f"{value:+.4g}"
     return text.lstrip("+-") if float(text) == 0 else text
+
+
+def p_text(p: float, equals: str = "") -> str:
+    """Return a p value as text."""
+    return ABSENT if p != p else f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"

@@ -9,12 +9,6 @@ import pandas as pd
 from mnist_resnet.comparing.comparisons import answers
 from mnist_resnet.comparing.factors import distinguishing_factors, varying_factors
 from mnist_resnet.comparing.frame import JOB_COLUMNS, METRIC_COLUMNS, jobs_frame
-from mnist_resnet.comparing.further_sections import (
-    VARIANCE,
-    aggregate_section,
-    expected_best_section,
-    variance_section,
-)
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.jobs_table import (
@@ -30,15 +24,14 @@ from mnist_resnet.comparing.methods import methods_paragraphs
 from mnist_resnet.comparing.pareto import pareto_section
 from mnist_resnet.comparing.report import Report, Section
 from mnist_resnet.comparing.reported import measured_columns, metric_of, summarised
-from mnist_resnet.comparing.sections import (
-    ONE_BY_ONE,
-    changes_section,
-    claims_sections,
-    comparisons_section,
-    effects_section,
-    image_section,
-    remarks_section,
-)
+from mnist_resnet.comparing.sections.aggregates import aggregate_section
+from mnist_resnet.comparing.sections.claims import claims_sections
+from mnist_resnet.comparing.sections.comparisons import comparisons_section
+from mnist_resnet.comparing.sections.effects import ONE_BY_ONE, changes_section, effects_section
+from mnist_resnet.comparing.sections.expected_best import expected_best_section
+from mnist_resnet.comparing.sections.images import image_section
+from mnist_resnet.comparing.sections.problems import remarks_section
+from mnist_resnet.comparing.sections.variance import VARIANCE, variance_section
 from mnist_resnet.comparing.sequential import sequential_section
 from mnist_resnet.comparing.side_by_side import side_by_side, side_by_side_section
 from mnist_resnet.comparing.sources import judged_jobs, sources_section

@@ -13,7 +13,7 @@ import pytest
 from mnist_resnet.comparing.effects import Conclusion, Effect, correct, effects, interactions, spell_out
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job_reader import load_jobs
-from mnist_resnet.comparing.sections import conclusion_text, effects_section
+from mnist_resnet.comparing.sections.effects import conclusion_text, effects_section
 from mnist_resnet.comparing.significance import seeds_needed
 from mnist_resnet.job_folder import Status
 from tests.made_up_jobs import write_job

@@ -11,7 +11,7 @@ from mnist_resnet.comparing.claim import Claim
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.comparing.sections import claims_sections
+from mnist_resnet.comparing.sections.claims import claims_sections
 from mnist_resnet.comparing.verdicts import Judgement, Verdict, group_by_config, judge, judgements
 from mnist_resnet.config.metric import BUILT_IN, named
 from mnist_resnet.job_folder import Status

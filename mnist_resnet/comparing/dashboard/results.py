@@ -12,7 +12,7 @@ from mnist_resnet.comparing.effects import Effect
 from mnist_resnet.comparing.factors import varying_factors
 from mnist_resnet.comparing.job import Job
 from mnist_resnet.comparing.reported import metric_of, own_metrics, summarised
-from mnist_resnet.comparing.sections import conclusion_text
+from mnist_resnet.comparing.sections.effects import conclusion_text
 from mnist_resnet.comparing.sequential import sequential_section
 from mnist_resnet.comparing.sources import judged_jobs, sources_section
 from mnist_resnet.comparing.statistics import Spread, seeds_summary

@@ -1,24 +1,17 @@
-"""Report sections with judgements: claims, effects, comparisons, McNemar's test."""
+"""Report sections on effects: of one change at a time, and of factors and their interactions."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from mnist_resnet.comparing.cells import format_change, format_metric
+from mnist_resnet.comparing.cells import format_change, p_text
 from mnist_resnet.comparing.changes import BASE_NAMES, changes
-from mnist_resnet.comparing.comparisons import DECIDED_BY_P, Answer
 from mnist_resnet.comparing.effect_family import MAX_INTERACTIONS, MAX_LEVELS, effect_family
 from mnist_resnet.comparing.effects import SMALLEST_SHARE, Conclusion, Effect, undecided_text
-from mnist_resnet.comparing.job import SINGLE_RUNS, Job
-from mnist_resnet.comparing.jobs_table import FEW_RUNS_TEXT, count_text
-from mnist_resnet.comparing.mcnemar import GroupsResult, McNemarResult
-from mnist_resnet.comparing.measures import MEASURES
 from mnist_resnet.comparing.methods import Method
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.significance import LEVEL
-from mnist_resnet.comparing.statistics import FEW_RUNS
-from mnist_resnet.comparing.verdicts import MAX_RATIO, MIN_RUNS, EpochCounts, Judgement, Verdict
 from mnist_resnet.config.levels import ABSENT as ABSENT_LEVEL
 from mnist_resnet.config.levels import level_text, levels_text
 from mnist_resnet.config.metric import BUILT_IN, Metric
@@ -31,93 +24,14 @@ DEFAULT_MARGIN = f"{SMALLEST_SHARE:.0%} of the first level's mean (of its error 
 ONE_BY_ONE = "One change at a time"
 """Title of the section on single changes."""
 
-PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within", "above", "below"))
-"""Reasons that the table itself shows."""
+NOTHING_TESTED = "None of these changes is tested: that takes two seeds or more whose changes differ (seed=1,2,3)."
+"""Said instead of what the words mean, where no effect has a p value."""
 
-EPOCH_BY_EPOCH = (
-    "All epochs of all completed runs. Accuracy varies from one epoch to the next, so a claim may come from a single "
-    "lucky or unlucky epoch: the count says how often a figure at least as far from our mean occurred."
+CUT_TEXT = (
+    " Intervals are cut at what is possible: from the mean seen at the first level (of an interaction: from the sum of "
+    "both effects), no error rate falls below 0 or exceeds 100 %, and no loss or time falls below 0."
 )
-
-
-def claims_sections(judgements: Sequence[Judgement]) -> list[Section]:
-    """Return each claim compared with the measurements, then with every epoch; nothing without claims."""
-    if not judgements:
-        return []
-    lines = [
-        "A claim is treated as one run on the same test images: it stands if it lies in the 95 % prediction interval "
-        "for one further run, and covers all values that round to the figure as it is written. Accuracies are in per "
-        "cent, and runs are taken as normal in the log of right over wrong.",
-        "“Up to” states a maximum: it is compared with the best epoch of as many runs as ours, and stands unless it "
-        "is higher (one-sided).",
-        f"A verdict needs {MIN_RUNS} completed runs; an interval whose ends lie more than {MAX_RATIO:g}-fold apart in "
-        "error rate confirms nothing.",
-    ]
-    if tested := sum(judgement.p == judgement.p for judgement in judgements):
-        lines.append(
-            f"A claim is contradicted if its p value is below {LEVEL:.2g} after Holm's correction for the {tested} "
-            "claims tested."
-        )
-    if any(1 < judgement.measured.n <= FEW_RUNS for judgement in judgements):
-        lines.append(FEW_RUNS_TEXT)
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for judgement in judgements:
-        if judgement.verdict not in (Verdict.NOT_STATED, Verdict.TOO_FEW) and judgement.reason not in PLAIN_REASONS:
-            named = f"{judgement.group}, “{judgement.claim.words}”" if judgement.claim.words else judgement.group
-            reasons.setdefault((judgement.verdict, judgement.reason), []).append(named)
-    for (verdict, reason), groups in reasons.items():
-        lines.append(f"{verdict.capitalize()} ({'; '.join(dict.fromkeys(groups))}): {reason}.")
-    by_epoch = [_epochs_row(judgement, counts) for judgement in judgements if (counts := judgement.epoch_counts)]
-    methods = [Method.CLAIMS] if any(judgement.adjusted == judgement.adjusted for judgement in judgements) else []
-    claims = Section("Claims", lines, pd.DataFrame(map(_claim_row, judgements), dtype=object), methods)
-    epochs = Section("Claims, epoch by epoch", [EPOCH_BY_EPOCH], pd.DataFrame(by_epoch, dtype=object))
-    return [claims, epochs] if by_epoch else [claims]
-
-
-def _metric_text(metric: Metric) -> str:
-    return metric.title.removesuffix(", %")
-
-
-def _claim_row(judgement: Judgement) -> dict[str, str]:
-    claim, measured = judgement.claim, judgement.measured
-    best = "best " if claim.epoch == "best" or claim.is_maximum else ""
-    picked = (
-        " (picked on test)" if best and not claim.metric.name.startswith("train") and _picked_on_test(judgement) else ""
-    )
-    return {
-        "config": judgement.group,
-        "metric": best + _metric_text(claim.metric) + picked,
-        "claimed": claim.words,
-        "n": str(measured.n) if measured.n == len(judgement.jobs) else f"{measured.n} ({count_text(judgement.jobs)})",
-        "mean": format_metric(claim.metric, measured.mean),
-        "its 95 % interval": _range_text(claim.metric, measured.low, measured.high),
-        "one further run": _range_text(claim.metric, measured.prediction_low, measured.prediction_high),
-        "p": p_text(judgement.p),
-        "corrected p": p_text(judgement.adjusted),
-        "verdict": judgement.verdict_text,
-    }
-
-
-def _epochs_row(judgement: Judgement, counts: EpochCounts) -> dict[str, str]:
-    metric = judgement.claim.metric
-    best = "best " if judgement.claim.epoch == "best" else ""
-    return {
-        "config": judgement.group,
-        "metric": best + _metric_text(metric),
-        "claimed": judgement.claim.words,
-        "epochs at or beyond the claim": counts.text or ABSENT,
-        "lowest": format_metric(metric, counts.lowest),
-        "median": format_metric(metric, counts.median),
-        "highest": format_metric(metric, counts.highest),
-    }
-
-
-def _picked_on_test(judgement: Judgement) -> bool:
-    return any(job.history.best.get("picked_on", "test") == "test" for job in judgement.jobs)
-
-
-def _range_text(metric: Metric, low: float, high: float) -> str:
-    return f"{format_metric(metric, low)} to {format_metric(metric, high)}" if low == low else ABSENT
+"""Said where an interval is cut."""
 
 
 def effects_section(
@@ -220,16 +134,6 @@ def _cells_lines(found: Sequence[Effect]) -> list[str]:
     return lines
 
 
-NOTHING_TESTED = "None of these changes is tested: that takes two seeds or more whose changes differ (seed=1,2,3)."
-"""Said instead of what the words mean, where no effect has a p value."""
-
-CUT_TEXT = (
-    " Intervals are cut at what is possible: from the mean seen at the first level (of an interaction: from the sum of "
-    "both effects), no error rate falls below 0 or exceeds 100 %, and no loss or time falls below 0."
-)
-"""Said where an interval is cut."""
-
-
 def effects_text(metric: Metric) -> str:
     """Return what an effect is and how its interval comes about."""
     what, data = f"{metric.pick} {metric.title}", ""
@@ -304,92 +208,5 @@ def conclusion_text(effect: Effect) -> str:
     return str(effect.conclusion)
 
 
-def p_text(p: float, equals: str = "") -> str:
-    """Return a p value as text."""
-    return ABSENT if p != p else f"{equals}{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
 def _unsigned(metric: Metric, value: float) -> str:
     return f"{100 * value:.2g}" if metric.is_share else f"{value:.2g}"
-
-
-def comparisons_section(answers: Sequence[Answer]) -> Section | None:
-    """Return claims without a figure, each with the measure that decides it; None if there are none."""
-    if not answers:
-        return None
-    images = ", for these test images" if any(answer.comparison.measure in MEASURES for answer in answers) else ""
-    lines = [
-        "Paired by seed and by the other factors' levels; 95 % interval of the difference over seeds (paired "
-        f"t){images}. p values are corrected for the number of these claims (Holm)."
-    ]
-    lines += [
-        f"{answer.comparison.question} “{answer.comparison.words}”: {answer.finding} ({answer.reason})."
-        for answer in answers
-    ]
-    methods = [Method.COMPARISONS] if any(answer.finding in DECIDED_BY_P for answer in answers) else []
-    return Section("Claims without a figure", lines, pd.DataFrame(map(_answer_row, answers), dtype=object), methods)
-
-
-def _answer_row(answer: Answer) -> dict[str, str]:
-    claim = answer.comparison
-    sides = ((claim.better, answer.better), (claim.worse, answer.worse))
-    means = [f"{level_text(level)}: {_number_text(side.mean)} (n = {side.n})" for level, side in sides]
-    effect = answer.effect
-    has_interval = effect is not None and effect.low == effect.low
-    return {
-        "question": claim.question,
-        "measure": answer.measure.description,
-        "claimed better": means[0],
-        "claimed worse": means[1],
-        "difference": f"{effect.mean:+.4g}" if effect and effect.seeds else ABSENT,
-        "95 % interval": f"{effect.low:+.4g} to {effect.high:+.4g}" if effect and has_interval else ABSENT,
-        "finding": str(answer.finding),
-    }
-
-
-def _number_text(value: float) -> str:
-    return ABSENT if value != value else f"{value:.4g}"
-
-
-def image_section(first: str, second: str, result: McNemarResult | GroupsResult) -> Section:
-    """Return the test of two networks, or of two groups of runs, on the same test images."""
-    if isinstance(result, GroupsResult):
-        methods = [Method.TWO_GROUPS] if result.p == result.p else []
-        return Section("Image by image", _groups_lines(first, second, result), methods=methods)
-    return Section("Image by image", _networks_lines(first, second, result), methods=[Method.TWO_NETWORKS])
-
-
-def _networks_lines(first: str, second: str, result: McNemarResult) -> list[str]:
-    return [
-        f"Of {result.images} test images, {result.only_first} are classified correctly by {first} alone and "
-        f"{result.only_second} by {second} alone; both are right on {result.both_right} and wrong on "
-        f"{result.both_wrong}.",
-        f"McNemar's test of equal error rates (mid-p): p = {_small_p_text(result.p)}. It compares these two trained "
-        "networks on images of this kind and does not predict the result with other seeds.",
-    ]
-
-
-def _groups_lines(first: str, second: str, result: GroupsResult) -> list[str]:
-    runs = " and ".join(f"{count} run{'s' * (count != 1)}" for count in result.runs)
-    test = (
-        "all runs of a side make equally many mistakes, which leaves nothing to judge by"
-        if result.p != result.p
-        else f"p = {_small_p_text(result.p)} for equal shares, with each run as one observation (Welch's t test)"
-    )
-    return [
-        f"Of {result.images} test images, {result.first_more} are classified correctly by a larger share of the runs "
-        f"of {first}, and {result.second_more} by a larger share of those of {second} ({runs}).",
-        f"Mean share of right runs: {100 * result.first_share:.2f} % and {100 * result.second_share:.2f} %; {test}. It "
-        "says what further seeds would give on these test images.",
-    ]
-
-
-def _small_p_text(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
-
-
-def remarks_section(remarks: Sequence[str], jobs: Sequence[Job]) -> Section | None:
-    """Return one line for each remark and each job that failed, diverged or is unreadable; None without any."""
-    bad = [job for job in jobs if job.status in ("failed", "diverged", "unreadable")]
-    lines = [f"{job.sweep or SINGLE_RUNS}, {job.name}: {job.status}: {job.error or 'no result to read'}" for job in bad]
-    return Section("Failed, or not readable", [*lines, *remarks]) if lines or remarks else None
