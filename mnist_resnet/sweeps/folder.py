@@ -13,7 +13,7 @@ from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.levels import in_one_spelling
-from mnist_resnet.config.names import abbreviated, distinct_names, job_name
+from mnist_resnet.config.names import distinct_names
 from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import (
@@ -288,32 +288,24 @@ def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobS
 def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
     """Return folder names for new jobs.
 
-    A name consists of the overrides of the keys that this launch or an earlier one has swept. If a known job has that
-    name, or would have it today, the overrides that it lacks are added.
+    A name consists of the overrides of the keys that this launch or an earlier one has swept, and of those in which the
+    job differs from a known one.
     """
-    known_by_name = {abbreviated(job_name(_name_parts(job, [*job.swept]))): job for job in reversed(known)}
-    known_by_name |= {abbreviated(job.name): job for job in known}
-    new: list[list[str]] = []
-    for job in jobs:
-        name_parts = _name_parts(job, swept)
-        namesake = known_by_name.get(abbreviated(job_name(name_parts)))
-        if namesake:
-            shared = {*map(_shown, namesake.overrides)}
-            added = _distinguishing(job)
-            if job.data_sha256 != namesake.data_sha256:
-                added += [_shown(override) for override in job.overrides if override_key(override) == "data.root"]
-            name_parts += [override for override in added if override not in shared and override not in name_parts]
-        new.append(name_parts)
     beside = [[*map(_shown, job.overrides)] for job in known]
+    shared = frozenset(beside[0]).intersection(*beside) if beside else None
+    new = []
+    for job in jobs:
+        is_on_other_data = not all(map(job.is_on_data_of, known))
+        named = {*swept, *(["data.root"] if is_on_other_data else [])}
+        # A swept key shows even if it moves no number, such as the data's folder.
+        parts = [
+            shown
+            for override, shown in zip(job.overrides, map(_shown, job.overrides), strict=True)
+            if (key := override_key(override)) in named
+            or (shared is not None and distinguishes_jobs(key) and shown not in shared)
+        ]
+        new.append(parts or _distinguishing(job))
     return distinct_names(new, {job.name for job in known}, beside)
-
-
-def _name_parts(job: JobSpec, swept: Sequence[str]) -> list[str]:
-    """Return the overrides of these keys, as names show them; if there are none, all that distinguish jobs.
-
-    A swept key shows even if it moves no number, such as the data's folder.
-    """
-    return [_shown(override) for override in job.overrides if override_key(override) in swept] or _distinguishing(job)
 
 
 def _distinguishing(job: JobSpec) -> list[str]:

@@ -140,15 +140,17 @@ def test_names_of_jobs_that_differ_in_unswept_keys_are_distinct(sweep: Run, plac
     }
 
 
-def test_later_launch_of_one_value_names_its_jobs_by_what_the_sweep_varied(sweep: Run, place: Place) -> None:
+def test_later_launch_names_its_jobs_by_what_the_sweep_varied_and_by_what_is_new(sweep: Run, place: Place) -> None:
+    sgd = "optim=sgd"
     sweep("widened", "optim.lr=0.02,0.01", "seed=1")
+    sweep("widened", "optim.lr=0.05", "seed=1", sgd)
     sweep("widened", "optim.lr=0.05", "seed=1")
-    sweep("widened", "optim.lr=0.05", "seed=2,3")
-    sweep("widened", "optim.lr=0.02", "seed=4")
-    assert set(statuses(place.multirun / "widened")) == {
-        *("optim.lr=0.02", "optim.lr=0.01", "optim.lr=0.05", "optim.lr=0.05,seed=2", "optim.lr=0.05,seed=3"),
-        "optim.lr=0.02,seed=4",
-    }
+    sweep("widened", "optim.lr=0.02", "seed=2,3")
+    sweep("widened", "optim.lr=0.02", "seed=1", sgd)
+    assert sorted(statuses(place.multirun / "widened")) == [
+        *("optim.lr=0.01", "optim.lr=0.02", "optim.lr=0.02,seed=2", "optim.lr=0.02,seed=3", "optim.lr=0.05"),
+        *(f"{sgd},optim.lr=0.02,seed=1", f"{sgd},optim.lr=0.05"),
+    ]
 
 
 def test_numbers_in_names_have_one_spelling_and_an_older_folder_keeps_its_own(sweep: Run, place: Place) -> None:
