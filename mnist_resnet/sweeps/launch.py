@@ -57,6 +57,7 @@ from mnist_resnet.sweeps.folder import (
 )
 from mnist_resnet.sweeps.frozen_ranges import with_frozen_levels
 from mnist_resnet.sweeps.hydra_job import refuse_hydra_job_settings
+from mnist_resnet.sweeps.other_numerics import other_numerics_line
 from mnist_resnet.sweeps.public_launchers import check_public_launcher
 from mnist_resnet.sweeps.recipes import try_recipes
 from mnist_resnet.sweeps.restore import check_not_recorded, refuse_record
@@ -158,10 +159,12 @@ def _launch_jobs(
     loader = context.config_loader
     naming = partial(naming_the_jobs_file, jobs, config, loader)
     jobs, planned = checked_by_launcher(config, loader, partial(_checked, folder, jobs, swept, settings, naming))
+    monitor = LeaseMonitor()
+    if line := other_numerics_line(planned, monitor):
+        LOG.warning("%s", line)
     if settings.sweep.dry_run:
         _print_plan(planned, settings)
         return 0, folder
-    monitor = LeaseMonitor()
     sweep = freeze(folder or new_sweep_folder(MULTIRUN, datetime.now()), jobs, swept, sys.argv)
     trusted = {target for job in jobs for target in targets(job.config)}
     for job in sweep.jobs:
