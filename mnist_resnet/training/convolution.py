@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
+from mnist_resnet.training.convolution_gradients import differentiable_gradients
 from mnist_resnet.training.unfolded import overlap
 
 MAX_PIXELS = 16
@@ -100,19 +101,20 @@ class _FourPixels(torch.autograd.Function):
             for column in range(2):
                 matrix[row, column] = taps[:, 1 - row : 3 - row, 1 - column : 3 - column]
         matrix = matrix.view(4 * channels_out, 4 * channels_in)
-        ctx.save_for_backward(pixels, matrix)
-        ctx.dtypes = images.dtype, weight.dtype  # type: ignore[attr-defined]
+        ctx.save_for_backward(images, weight, pixels, matrix)
         return (pixels @ matrix.t()).view(batch, 2, 2, channels_out).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients for images and weights, in their shapes and dtypes."""
-        pixels, matrix = ctx.saved_tensors
-        batch, channels_out, channels_in = len(pixels), matrix.shape[0] // 4, matrix.shape[1] // 4
+        images, weight, pixels, matrix = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1))
+        batch, (channels_out, channels_in) = len(images), weight.shape[:2]
         gradient, inputs = _channels_last(gradients[0]), pixels.view(batch, 2, 2, channels_in)
         image_gradient = (gradient.reshape(batch, 4 * channels_out) @ matrix).view(batch, 2, 2, channels_in)
-        weight_gradient = _weight_gradient(inputs, gradient, (3, 3), (1, 1), (1, 1), ctx.dtypes[1])
-        return image_gradient.permute(0, 3, 1, 2).to(ctx.dtypes[0]), weight_gradient
+        weight_gradient = _weight_gradient(inputs, gradient, (3, 3), (1, 1), (1, 1), weight.dtype)
+        return image_gradient.permute(0, 3, 1, 2).to(images.dtype), weight_gradient
 
 
 class _SmallMaps(torch.autograd.Function):
@@ -122,26 +124,27 @@ class _SmallMaps(torch.autograd.Function):
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
         """Return bf16 [batch, out, …] for images [batch, in, height, width] and weights [out, in, rows, columns]."""
         rounded, taps = _channels_last(images).permute(0, 3, 1, 2), _channels_last(weight).permute(0, 3, 1, 2)
-        ctx.save_for_backward(rounded, taps)
+        ctx.save_for_backward(images, weight, rounded, taps)
         ctx.geometry = stride, padding  # type: ignore[attr-defined]
-        ctx.dtypes = images.dtype, weight.dtype  # type: ignore[attr-defined]
         maps: Tensor = torch.ops.aten.convolution(rounded, taps, None, stride, padding, (1, 1), False, (0, 0), 1)
         return maps
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         """Return the gradients for images and weights, in their shapes and dtypes."""
-        (images, taps), (stride, padding) = ctx.saved_tensors, ctx.geometry
+        (images, weight, rounded, taps), (stride, padding) = ctx.saved_tensors, ctx.geometry
+        if torch.is_grad_enabled():
+            return *differentiable_gradients(gradients[0], images, weight, stride, padding), None, None
         gradient = _channels_last(gradients[0])
         image_gradient = None
         if ctx.needs_input_grad[0]:
             image_gradient, _, _ = torch.ops.aten.convolution_backward(
-                *(gradient.permute(0, 3, 1, 2), images, taps, None, stride, padding, (1, 1), False, (0, 0), 1),
+                *(gradient.permute(0, 3, 1, 2), rounded, taps, None, stride, padding, (1, 1), False, (0, 0), 1),
                 (True, False, False),
             )
-            image_gradient = image_gradient.to(ctx.dtypes[0])
-        inputs, kernel = images.permute(0, 2, 3, 1), (taps.shape[2], taps.shape[3])
-        return image_gradient, _weight_gradient(inputs, gradient, kernel, stride, padding, ctx.dtypes[1]), None, None
+            image_gradient = image_gradient.to(images.dtype)
+        inputs, kernel = rounded.permute(0, 2, 3, 1), (weight.shape[2], weight.shape[3])
+        return image_gradient, _weight_gradient(inputs, gradient, kernel, stride, padding, weight.dtype), None, None
 
 
 def _weight_gradient(

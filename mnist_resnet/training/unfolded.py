@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from mnist_resnet.training.convolution_gradients import differentiable_gradients
 from mnist_resnet.training.linear import product
 
 
@@ -35,19 +36,22 @@ class _Convolution(torch.autograd.Function):
         _for_each_tap(unfolded, images, stride, lambda patch, pixels: patch.copy_(pixels))
         left = unfolded.view(batch * rows * columns, -1)
         right = weight.permute(0, 2, 3, 1).reshape(channels_out, -1)
-        ctx.save_for_backward(left, right)
-        ctx.shapes = unfolded.shape, images.shape  # type: ignore[attr-defined]
+        ctx.save_for_backward(images, weight, left, right)
+        ctx.shape = unfolded.shape  # type: ignore[attr-defined]
         ctx.stride = stride  # type: ignore[attr-defined]
         return product(left, right).view(batch, rows, columns, channels_out).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        (left, right), (unfolded, images), stride = ctx.saved_tensors, ctx.shapes, ctx.stride
-        channels_out, kernel, channels_in = len(right), unfolded[3], unfolded[5]
+        (images, weight, left, right), unfolded, stride = ctx.saved_tensors, ctx.shape, ctx.stride
+        channels_out, channels_in, kernel = weight.shape[:3]
+        if torch.is_grad_enabled():
+            padding = kernel // 2, kernel // 2
+            return *differentiable_gradients(gradients[0], images, weight, (stride, stride), padding), None
         gradient = gradients[0].permute(0, 2, 3, 1).reshape(len(left), channels_out).contiguous()
         image_gradient = None
         if ctx.needs_input_grad[0]:
-            image_gradient = left.new_zeros(images).contiguous(memory_format=torch.channels_last)
+            image_gradient = left.new_zeros(images.shape).contiguous(memory_format=torch.channels_last)
             of_left = product(gradient, right.t()).view(unfolded)
             _for_each_tap(of_left, image_gradient, stride, lambda patch, pixels: pixels.add_(patch))
         of_right = product(gradient.t(), left.t()).view(channels_out, kernel, kernel, channels_in)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import pad
 
+from mnist_resnet.training.convolution_gradients import differentiable_gradients
 from mnist_resnet.training.linear import products as linear_products
 
 POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
@@ -59,13 +60,15 @@ class _Convolution(torch.autograd.Function):
         if by_linear:
             left, right = left.contiguous(), right.contiguous()
         products = _products(left, right, by_linear)
-        ctx.save_for_backward(left, right)
+        ctx.save_for_backward(images, weight, left, right)
         ctx.by_linear = by_linear  # type: ignore[attr-defined]
         return _maps(torch.bmm(output.expand(batch, -1, -1), products.transpose(0, 1)), size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        (left, right), by_linear = ctx.saved_tensors, ctx.by_linear
+        (images, weight, left, right), by_linear = ctx.saved_tensors, ctx.by_linear
+        if torch.is_grad_enabled():
+            return *differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1)), None
         gradient = gradients[0].permute(0, 2, 3, 1)
         batch, size, _, channels_out = gradient.shape
         output, filters, inputs = TRANSFORMS[size]

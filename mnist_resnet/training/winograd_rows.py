@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from mnist_resnet.training.convolution_gradients import differentiable_gradients
 from mnist_resnet.training.linear import product, products
 from mnist_resnet.training.winograd import SIZES, along_one_axis
 
@@ -38,13 +39,15 @@ class _Convolution(torch.autograd.Function):
         rows = (inputs @ _by_rows(images)).view(-1, batch, size, channels_in)
         left = _neighbours(rows).view(len(rows), batch * size, 3 * channels_in)
         right = (filters @ _by_rows(weight)).view(len(rows), channels_out, 3 * channels_in)
-        ctx.save_for_backward(left, right)
+        ctx.save_for_backward(images, weight, left, right)
         maps = output @ products(left, right).view(len(rows), -1)
         return _from_rows(maps.view(size, batch, size, channels_out))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
-        left, right = ctx.saved_tensors
+        images, weight, left, right = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1))
         elements, channels_out, channels_in = len(right), right.shape[1], right.shape[2] // 3
         batch, _, size, _ = gradients[0].shape
         output, filters, inputs = TRANSFORMS[size]

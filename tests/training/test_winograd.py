@@ -15,7 +15,7 @@ from mnist_resnet.errors import UsageError
 from mnist_resnet.jobs.signals import Interrupt
 from mnist_resnet.training import convolution_times, winograd
 from mnist_resnet.training.compile import set_up
-from mnist_resnet.training.convolution_forms import FORMS, ConvolutionForms, forms_of
+from mnist_resnet.training.convolution_forms import FORMS, ConvolutionForms, forms_of, shape_of
 from mnist_resnet.training.convolution_times import cache_file
 from mnist_resnet.training.loop import train
 from mnist_resnet.training.numerics import Numerics, resolve, resume
@@ -79,6 +79,24 @@ def test_products_of_unfolded_images_are_the_convolution_with_stride_2(size: int
     for result, expected in zip(results, exact, strict=True):
         assert result.shape == expected.shape
         assert error(result, expected) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["64x64@4", "64x64@4:rows", "64x64@2:linear", "64x64@4s2:unfolded"])
+def test_gradients_of_a_gradient_penalty_are_those_of_pytorch(name: str) -> None:
+    torch.manual_seed(0)
+    _, _, size, stride = shape_of(name.partition(":")[0])
+    images, weight = torch.randn(2, 64, size, size).requires_grad_(), torch.randn(64, 64, 3, 3, requires_grad=True)
+
+    def gradients(images: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+        energy = conv2d(images, weight, stride=stride, padding=1).square().sum()
+        (of_images,) = torch.autograd.grad(energy, images, create_graph=True)
+        return torch.autograd.grad(of_images.square().sum(), (images, weight))
+
+    exact = gradients(images.double(), weight.double())
+    with ConvolutionForms([name]):
+        results = gradients(images, weight)
+    for result, expected in zip(results, exact, strict=True):
+        assert error(result, expected) < 1e-5
 
 
 @pytest.mark.slow
