@@ -113,10 +113,11 @@ def _on_intervals(metric: Metric, runs: Sequence[int]) -> list[str]:
     if not repeated:
         return []
     counts = f"{max(runs)}" if min(runs) == max(runs) else f"{min(runs)} to {max(runs)}"
-    scale = scale_text(metric) or " on the metric itself"
+    scale = scale_text(metric)
+    taken = f", taken{scale} by the delta method" if scale else ""
     lines = [
         f"Each configuration was completed with {counts} seeds. Intervals of means are 95 % Student t intervals over "
-        f"seeds, taken{scale} and transformed back; they hold for the given test set."
+        f"seeds around the arithmetic mean{taken}; they hold for the given test set."
     ]
     few = "With so few runs they rest on the assumption of normally distributed runs."
     return [*lines, few] if min(repeated) <= FEW_RUNS else lines

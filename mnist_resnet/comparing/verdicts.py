@@ -58,7 +58,8 @@ class EpochCounts:
     A single lucky or unlucky last epoch may have produced the claim.
 
     Attributes:
-        side: `at or below` or `at or above`, away from the runs' mean; None if no value is claimed.
+        side: `at or below` or `at or above`, away from the runs' mean, and above for a maximum; None if no value is
+            claimed.
         hits: number of epochs whose figure was at or beyond the claimed value.
         epochs: number of epochs of all runs.
         runs_hit: number of runs with such an epoch.
@@ -364,7 +365,7 @@ def _count_epochs(claim: Claim, jobs: Sequence[Job], measured: Spread) -> EpochC
         return None
     low, high = claim.bounds(_grain(measured))
     # without a claimed value the bounds are nan, and no epoch is beyond them
-    downwards = claim.value is not None and claim.value < measured.mean
+    downwards = claim.value is not None and claim.value < measured.mean and not claim.is_maximum
     hits = [sum(value <= high if downwards else value >= low for value in run) for run in runs]
     side = ("at or below" if downwards else "at or above") if claim.value is not None else None
     extremes = float(figures.min()), float(np.median(figures)), float(figures.max())

@@ -309,6 +309,9 @@ def test_epochs_at_or_beyond_a_claim_are_counted_on_its_side_of_the_mean(tmp_pat
     above = judge(claimed(0.996), jobs).epoch_counts
     assert above is not None
     assert (above.side, above.hits) == ("at or above", 0)
+    reached = judge(claimed(0.95, "up to 95 %"), jobs).epoch_counts
+    assert reached is not None
+    assert (reached.side, reached.hits) == ("at or above", 8)
 
 
 def load(folder: Path) -> list[Job]:

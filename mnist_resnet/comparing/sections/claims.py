@@ -18,7 +18,8 @@ PLAIN_REASONS = tuple(f"{where} the prediction interval" for where in ("within",
 
 EPOCH_BY_EPOCH = (
     "All epochs of all completed runs. Accuracy varies from one epoch to the next, so a claim may come from a single "
-    "lucky or unlucky epoch: the count says how often a figure at least as far from our mean occurred."
+    "lucky or unlucky epoch: the count says how often a figure at least as far from our mean occurred (of “up to”: how "
+    "often it was reached), with figures that round to the claimed one."
 )
 
 
