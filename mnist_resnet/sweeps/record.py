@@ -4,12 +4,10 @@ import fcntl
 import filecmp
 import glob
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,26 +36,22 @@ from mnist_resnet.job_folder import (
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_sweep_links
+from mnist_resnet.sweeps.merged_jobs import merged_jobs, swept_keys
+from mnist_resnet.sweeps.public_form import public
 
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
 
-PRIVATE_KEYS = {"root", "host", "pid", "traceback", "config_folders"}
-"""Keys that name the user's paths or machine and are irrelevant to the results."""
-PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
-"""Prefixes of command-line arguments that contain a path."""
-PROCESS = re.compile(r"process \d+ on \S+")
-"""A process and its machine, as the reasons of crashes name them."""
-
-Progress = tuple[bool, bool, bool, int]
+Progress = tuple[bool, bool, bool, int, str]
 
 
 def publish(sweep: Path, record: Path) -> None:
     """Copy the results of the sweep in `sweep` to `record`, or add them to what the record has of the same sweep.
 
-    Of each job the record keeps the result that got further, and the newer of two that got equally far. A new record
-    appears as a whole. Of an existing one each file is replaced as a whole, a job's result after its metrics, so that
-    the record can be read, and committed, at any time.
+    Of each job the record keeps the result that got further, and of two that got equally far the one that ended later.
+    A job that the two name differently is one job, and two jobs of one name are two: the one that is new to the record
+    gets another name there. A new record appears as a whole. Of an existing one each file is replaced as a whole, a
+    job's result after its metrics, so that the record can be read, and committed, at any time.
 
     `compare` reads the record like a sweep, except for what needs predictions. The record omits weights, predictions,
     logs, W&B's files, the dashboard (its plotting library alone has 5 MB; `compare --format html` writes it again), and
@@ -71,11 +65,11 @@ def publish(sweep: Path, record: Path) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     with _staging_folder(record) as staged:
         before = _read_record(record, published)
-        jobs = _merged(before.jobs if before else [], published.jobs, record)
+        merged = merged_jobs(before, published)
         monitor = LeaseMonitor()
-        for job in jobs:
-            _stage_job(job, sweep / job.name, record / job.name, staged / job.name, monitor)
-        _write(staged / SWEEP, _content(published, before, jobs))
+        for job, current in merged:
+            _stage_job(job, current, record / job.name, staged / job.name, monitor)
+        _write(staged / SWEEP, _content(published, before, [job for job, _ in merged]))
         _stage_freezes(published, record, staged)
         write_table(staged)
         kept = load_jobs([staged])[0]
@@ -122,40 +116,29 @@ def _read_record(record: Path, published: Sweep) -> Sweep | None:
     return before
 
 
-def _merged(before: Sequence[JobSpec], published: Sequence[JobSpec], record: Path) -> list[JobSpec]:
-    """Return all jobs of the record and the sweep, those of the record first; two machines may have added others."""
-    by_name = {job.name: job for job in before}
-    for job in published:
-        if by_name.get(job.name, job).signature != job.signature:
-            raise UsageError(f"{record / job.name}: holds another job of this name; choose another --output")
-        by_name[job.name] = job
-    return [replace(job, index=index) for index, job in enumerate(by_name.values())]
-
-
 def _content(published: Sweep, before: Sweep | None, jobs: Sequence[JobSpec]) -> dict[str, Any]:
     content = {key: value for key, value in published.content.items() if key != "stop"}
-    swept = [key for sweep in (before, published) if sweep for key in sweep.content.get("swept", [])]
     command = content.get("command")
     content |= {
         "command": [Path(command[0]).name, *command[1:]] if command else [],
-        "swept": list(dict.fromkeys(swept)),
+        "swept": swept_keys(before, published),
         "jobs": [job.as_dict() for job in jobs],
     }
     if (published.folder / SEARCH).exists():
         content["search"] = True
-    return _without_private(content)  # type: ignore[no-any-return]
+    return public(content)  # type: ignore[no-any-return]
 
 
-def _stage_job(job: JobSpec, current: Path, recorded: Path, staged: Path, monitor: LeaseMonitor) -> None:
-    """Copy what is kept of a job: from the sweep, unless its record got further."""
-    source = max(current, recorded, key=lambda folder: _progress(folder, job))
+def _stage_job(job: JobSpec, current: Path | None, recorded: Path, staged: Path, monitor: LeaseMonitor) -> None:
+    """Copy what is kept of a job: from its folder in the sweep, unless its record got further."""
+    source = max(filter(None, (current, recorded)), key=lambda folder: _progress(folder, job))
     if not (source / RESULT).exists():
         return
     staged.mkdir()
     # The result comes first: if the job ends meanwhile, its metrics are newer than the result and not older.
     result = read_json(source / RESULT)
     if source == current:
-        result = _public_result(result, source, job.index, monitor)
+        result = _public_result(result, source, job, monitor)
     for name in (METRICS, BATCH_LOSSES):
         if (source / name).exists():
             write_atomically(staged / name, read_stored(source / name, MAX_ARRAYS))
@@ -163,17 +146,18 @@ def _stage_job(job: JobSpec, current: Path, recorded: Path, staged: Path, monito
 
 
 def _progress(folder: Path, job: JobSpec) -> Progress:
-    """Return how far a job got, for comparison: completed, has a result, has started, epochs."""
+    """Return how far a job got, for comparison: completed, has a result, has started, epochs, and since when."""
     result = read_result(folder)
     if result is None:
-        return False, False, False, 0
+        return False, False, False, 0, ""
     if result["signature"] != job.signature:
         raise UnreadableFolder(f"{folder}: holds another job, {result.get('name')}")
-    status = result["status"]
-    return status == Status.COMPLETED, status in DONE, True, len(read_metrics(folder))
+    status, known = result["status"], [*(result.get("attempts") or []), *attempts(folder)]
+    since = max((str(attempt.get("ended") or attempt.get("started") or "") for attempt in known), default="")
+    return status == Status.COMPLETED, status in DONE, True, len(read_metrics(folder)), since
 
 
-def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: LeaseMonitor) -> dict[str, Any]:
+def _public_result(result: dict[str, Any], folder: Path, job: JobSpec, monitor: LeaseMonitor) -> dict[str, Any]:
     """Return what a record keeps of `result.json`: the actual status, when attempts ended, and nothing private."""
     if result["status"] == Status.RUNNING and monitor.state(folder) in ("dead", "released"):
         result["status"] = Status.INTERRUPTED
@@ -181,11 +165,11 @@ def _public_result(result: dict[str, Any], folder: Path, index: int, monitor: Le
     ends = ((attempt["number"], attempt) for attempt in attempts(folder) if attempt.get("ended"))
     ended = {number: {"ended": attempt["ended"], "status": attempt["status"]} for number, attempt in ends}
     result["attempts"] = [attempt | ended.get(attempt.get("number"), {}) for attempt in result.get("attempts") or []]
-    result["index"] = index
-    public: dict[str, Any] = _without_private(result)
-    if isinstance(public.get("environment"), dict):
-        public["environment"]["platform"] = str(public["environment"].get("platform")).partition("-")[0]
-    return public
+    result |= {"name": job.name, "index": job.index}
+    kept: dict[str, Any] = public(result)
+    if isinstance(kept.get("environment"), dict):
+        kept["environment"]["platform"] = str(kept["environment"].get("platform")).partition("-")[0]
+    return kept
 
 
 def _stage_freezes(published: Sweep, record: Path, staged: Path) -> None:
@@ -204,15 +188,6 @@ def _replace_files(staged: Path, record: Path) -> None:
         if not target.exists() or not filecmp.cmp(file, target, shallow=False):
             target.parent.mkdir(exist_ok=True)
             file.replace(target)
-
-
-def _without_private(content: Any) -> Any:
-    if isinstance(content, dict):
-        kept = {key: value for key, value in content.items() if key != "data.root"}
-        return {key: None if key in PRIVATE_KEYS else _without_private(value) for key, value in kept.items()}
-    if isinstance(content, list):
-        return [_without_private(value) for value in content if not str(value).startswith(PATH_ARGUMENTS)]
-    return PROCESS.sub("its process", content) if isinstance(content, str) else content
 
 
 def _write(path: Path, content: Any) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from mnist_resnet.comparing.frame import load_sweep
+from mnist_resnet.config.signature import flatten, signature
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import SWEEP, Status, UnreadableFolder
 from mnist_resnet.sweeps.record import publish
 from tests.small_sweeps import result_of, statuses
-from tests.synthetic_sweep import SyntheticSweep
+from tests.synthetic_sweep import SyntheticSweep, set_key
 
 JOBS = [f"seed={seed}" for seed in (1, 2, 3)]
 
@@ -28,6 +29,16 @@ def write_sweep(folder: Path, seeds: int = 3, **statuses_by_name: Status | None)
 
 def rewrite(file: Path, **changed: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
+def add_override(sweep: Path, name: str, key: str, value: object) -> None:
+    """Give the job of this name one more override, as if a later launch had added it."""
+    content = json.loads((sweep / SWEEP).read_text())
+    (job,) = (job for job in content["jobs"] if job["name"] == name)
+    set_key(job["config"], key, value)
+    job |= {"overrides": [*job["overrides"], f"{key}={value}"], "signature": signature(job["config"])}
+    (sweep / SWEEP).write_text(json.dumps(content))
+    rewrite(sweep / name / "result.json", **{key: job[key] for key in ("config", "overrides", "signature")})
 
 
 def listed(folder: Path) -> dict[str, int]:
@@ -76,6 +87,14 @@ def test_job_that_was_run_again_replaces_the_older_result(tmp_path: Path, record
     assert result_of(record / "seed=2")["notes"] == ["run again"]
 
 
+def test_of_two_results_the_later_one_is_kept(tmp_path: Path, record: Path) -> None:
+    for folder, day in (("later", 26), ("earlier", 25)):
+        result = write_sweep(tmp_path / folder) / "seed=2" / "result.json"
+        rewrite(result, attempts=[{"number": 1, "ended": f"2026-11-{day}T07:00:00.000+00:00"}], notes=[folder])
+        publish(tmp_path / folder, record)
+    assert result_of(record / "seed=2")["notes"] == ["later"]
+
+
 def test_jobs_that_two_machines_added_stand_in_one_record(tmp_path: Path, record: Path) -> None:
     publish(write_sweep(tmp_path / "first"), record)
     other = SyntheticSweep(name="travels", factors={"seed": [1, 7, 8]}, predictions=False, epochs=4)
@@ -115,11 +134,39 @@ def test_folder_that_is_no_record_is_refused(tmp_path: Path, record: Path) -> No
     assert list(contents(record)) == ["notes.txt"]
 
 
-def test_other_job_of_the_same_name_is_refused(tmp_path: Path, record: Path) -> None:
-    publish(write_sweep(tmp_path / "sweep"), record)
-    other = SyntheticSweep(name="travels", factors={"seed": [1]}, predictions=False, epochs=9).write(tmp_path / "other")
-    with pytest.raises(UsageError, match="holds another job of this name"):
-        publish(other, record)
+@pytest.mark.parametrize(
+    ("key", "here", "there", "name"),
+    [
+        ("trainer.precision", "fp32", "bf16", "seed=2,trainer.precision=bf16"),
+        ("optim.lr", 0.02, 0.001, "optim.lr=0.001,seed=2"),
+    ],
+)
+def test_two_jobs_of_one_name_are_both_kept(
+    tmp_path: Path, record: Path, key: str, here: object, there: object, name: str
+) -> None:
+    for folder, value in (("here", here), ("there", there)):
+        sweep = SyntheticSweep(
+            name="travels", factors={"seed": [1, 2]}, base={"trainer.precision": "auto"}, predictions=False
+        ).write(tmp_path / folder)
+        add_override(sweep, "seed=2", key, value)
+    for _ in range(2):
+        publish(tmp_path / "here", record)
+        publish(tmp_path / "there", record)
+        assert listed(record) == {"seed=1": 0, "seed=2": 1, name: 2}
+    for job, value in (("seed=2", here), (name, there)):
+        result = result_of(record / job)
+        assert (result["name"], flatten(result["config"])[key]) == (job, value)
+
+
+def test_one_job_of_two_names_is_kept_once(tmp_path: Path, record: Path) -> None:
+    publish(write_sweep(tmp_path / "here", seed3=Status.RUNNING), record)
+    there = write_sweep(tmp_path / "there")
+    (there / "seed=3").rename(there / "optim.lr=0.001,seed=3")
+    text = (there / SWEEP).read_text().replace('"name": "seed=3"', '"name": "optim.lr=0.001,seed=3"')
+    (there / SWEEP).write_text(text)
+    publish(there, record)
+    assert statuses(record) == dict.fromkeys(JOBS, "completed")
+    assert result_of(record / "seed=3")["name"] == "seed=3"
 
 
 def test_only_changed_files_are_written_and_foreign_ones_stay(tmp_path: Path, record: Path) -> None:

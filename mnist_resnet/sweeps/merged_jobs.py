@@ -1,0 +1,73 @@
+"""The jobs of a sweep and of its record as one list; machines that added jobs may have named them alike."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_resnet.config.combinations import override_key
+from mnist_resnet.config.job_spec import JobSpec
+from mnist_resnet.config.levels import in_one_spelling
+from mnist_resnet.config.names import distinct_names
+from mnist_resnet.config.signature import NUMERICS, distinguishes_jobs, flatten
+from mnist_resnet.sweeps.folder import Sweep
+from mnist_resnet.sweeps.public_form import public
+
+
+def merged_jobs(before: Sweep | None, published: Sweep) -> list[tuple[JobSpec, Path | None]]:
+    """Return all jobs as the record names them, those that it has first, each with its folder in the sweep, if any."""
+    recorded = before.jobs if before else []
+    unmatched: dict[tuple[object, ...], list[JobSpec]] = defaultdict(list)
+    for job in recorded:
+        unmatched[_computed(job)].append(job)
+    own: dict[str, JobSpec] = {}
+    new: list[JobSpec] = []
+    for job in published.jobs:
+        if match := _match(job, candidates := unmatched[_computed(job)]):
+            candidates.remove(match)
+            own[match.name] = job
+        else:
+            new.append(job)
+    own |= dict(zip(_new_names(new, recorded, swept_keys(before, published)), new, strict=True))
+    jobs = {job.name: job for job in recorded} | {name: replace(job, name=name) for name, job in own.items()}
+    folders = {name: published.folder_of(job) for name, job in own.items()}
+    return [(replace(job, index=index), folders.get(job.name)) for index, job in enumerate(jobs.values())]
+
+
+def swept_keys(before: Sweep | None, published: Sweep) -> list[str]:
+    """Return all keys that were swept in the sweep or in its record."""
+    return list(dict.fromkeys(key for sweep in (before, published) if sweep for key in sweep.content.get("swept", [])))
+
+
+def _computed(job: JobSpec) -> tuple[object, ...]:
+    """Return what two jobs share if they are one: the experiment as it was signed, and the requested numerics."""
+    config = flatten(job.config)
+    return (job.signature, *(str(config.get(key)) for key in NUMERICS))
+
+
+def _match(job: JobSpec, candidates: Sequence[JobSpec]) -> JobSpec | None:
+    """Return the job of the record that is the same; of several, one that was typed the same or is named the same."""
+    same = [other for other in candidates if job.is_on_data_of(other)]
+    overrides = public(job.overrides)
+    return min(same, key=lambda other: (other.overrides != overrides, other.name != job.name), default=None)
+
+
+def _new_names(new: Sequence[JobSpec], recorded: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
+    """Return the names of jobs that are new to the record: their own, unless the record has another job of that name.
+
+    Then the name says what is swept, and in what the job differs from the other one.
+    """
+    namesakes = {job.name: job.overrides for job in recorded}
+    renamed = {
+        job.name: [
+            in_one_spelling(override.lstrip("+"))
+            for override in job.overrides
+            if distinguishes_jobs(key := override_key(override))
+            and (key in swept or override not in namesakes[job.name])
+        ]
+        for job in new
+        if job.name in namesakes
+    }
+    names = distinct_names(list(renamed.values()), {*namesakes, *(job.name for job in new)})
+    by_name = dict(zip(renamed, names, strict=True))
+    return [by_name.get(job.name, job.name) for job in new]

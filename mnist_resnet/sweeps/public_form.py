@@ -1,0 +1,21 @@
+"""What a record keeps of a sweep's files: nothing that names the user's paths or machine."""
+
+import re
+from typing import Any
+
+PRIVATE_KEYS = {"root", "host", "pid", "traceback", "config_folders"}
+"""Keys that name the user's paths or machine and are irrelevant to the results."""
+PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
+"""Prefixes of command-line arguments that contain a path."""
+PROCESS = re.compile(r"process \d+ on \S+")
+"""A process and its machine, as the reasons of crashes name them."""
+
+
+def public(content: Any) -> Any:
+    """Return a copy of what a sweep's JSON file holds, or of part of it, without what is private."""
+    if isinstance(content, dict):
+        kept = {key: value for key, value in content.items() if key != "data.root"}
+        return {key: None if key in PRIVATE_KEYS else public(value) for key, value in kept.items()}
+    if isinstance(content, list):
+        return [public(value) for value in content if not str(value).startswith(PATH_ARGUMENTS)]
+    return PROCESS.sub("its process", content) if isinstance(content, str) else content
