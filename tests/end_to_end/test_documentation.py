@@ -69,6 +69,7 @@ PLACEHOLDERS = {
     "JOB_DIR": "outputs/single",
     "RECORD_DIR": "multirun/records/elsewhere",
     "multirun/report_ablation": "multirun/small",
+    "multirun/records/report_ablation": "multirun/records/elsewhere",
 }
 
 SHELL = ("", "bash", "sh", "console")
