@@ -37,6 +37,7 @@ from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.merged_jobs import merged_jobs, swept_keys
+from mnist_resnet.sweeps.output_folder import check_for_record
 from mnist_resnet.sweeps.public_form import public
 
 FREEZE = "freeze.txt"
@@ -59,9 +60,11 @@ def publish(sweep: Path, record: Path) -> None:
 
     Raises:
         UnreadableFolder: `sweep` or `record` holds no sweep, or has a job that can't be read.
-        UsageError: the record holds another sweep, or the plots can't be drawn.
+        UsageError: the record holds another sweep, is or lies in a folder in which jobs run, or the plots can't be
+            drawn.
     """
     published = read_sweep(sweep)
+    check_for_record(record, sweep)
     record.parent.mkdir(parents=True, exist_ok=True)
     with _staging_folder(record) as staged:
         before = _read_record(record, published)

@@ -31,6 +31,7 @@ from mnist_resnet.job_folder import (
 from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import RefusedFile, open_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
+from mnist_resnet.sweeps.output_folder import check_for_sweep, is_record
 
 DATA_VARIABLE = "MNIST_RESNET_DATA"
 """Environment variable that names this machine's data folder, as in `conf/data/mnist.yaml`."""
@@ -44,11 +45,12 @@ def restore(record: Path, folder: Path) -> Sweep:
 
     Raises:
         UnreadableFolder: `record` holds no sweep, or a job that can't be read.
-        UsageError: `folder` exists, or the record is of a search.
+        UsageError: `folder` exists, is in a folder of another sweep or record, or the record is of a search.
     """
     recorded = read_sweep(record)
     if recorded.content.get("search"):
         raise UsageError(f"{record}: a search can't go on from a record, which has no study; copy its sweep folder")
+    check_for_sweep(folder)
     if folder.exists():
         raise UsageError(f"{folder}: exists already; run its command to go on, or move it away")
     jobs = [_with_data_folder(job) for job in recorded.jobs]
@@ -103,11 +105,6 @@ def refuse_record(folder: Path) -> None:
     """
     if is_record(folder):
         raise UsageError(f"{folder}: a record, and no job may run in it; to go on with it: {restore_command(folder)}")
-
-
-def is_record(folder: Path) -> bool:
-    """Return whether a folder lies in a folder of records."""
-    return folder.resolve().parent.name == RECORDS
 
 
 def restore_command(record: Path) -> str:

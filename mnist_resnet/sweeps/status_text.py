@@ -14,7 +14,8 @@ from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import Status
 from mnist_resnet.sweeps.cost import epochs_of
 from mnist_resnet.sweeps.folder import QUEUED, UNREADABLE
-from mnist_resnet.sweeps.restore import is_record, restore_command
+from mnist_resnet.sweeps.output_folder import is_record
+from mnist_resnet.sweeps.restore import restore_command
 from mnist_resnet.sweeps.status import JobStatus, SweepStatus
 from mnist_resnet.tracking.console import duration
 

@@ -1,6 +1,7 @@
 """A published record is small, readable by `compare`, and free of private details."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,32 @@ def test_record_of_another_sweep_prints_one_line(
     printed = capsys.readouterr()
     assert "lr_vs_stem, created 2026-11-24T20:00:00+00:00; this one is other" in printed.err
     assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("sweep", "is the sweep itself"),
+        ("link/../sweep", "is the sweep itself"),
+        ("link", "is the sweep itself"),
+        ("sweep/record", "holds a sweep, job or record"),
+        ("link/optim.lr=0.02,model=stem3x3,seed=1/a/b", "holds a sweep, job or record"),
+        ("other", "jobs run there"),
+    ],
+)
+def test_no_record_is_written_where_jobs_run(
+    output: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = SyntheticSweep(predictions=False).write(tmp_path / "sweep")
+    shutil.copytree(sweep, tmp_path / "other")
+    (tmp_path / "other" / "launches").mkdir()
+    (tmp_path / "link").symlink_to("sweep")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert main([str(sweep), "--output", str(tmp_path / output)]) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_unfinished_sweep_is_said_in_the_first_line_and_the_last(

@@ -307,6 +307,27 @@ def test_result_with_the_marks_of_a_merge_conflict_is_refused(tmp_path: Path) ->
     assert not (tmp_path / "multirun" / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("record/restored", "which holds a sweep, job or record"),
+        ("link/a/../restored", "which holds a sweep, job or record"),
+        ("multirun/records/new", "is in a folder of records"),
+    ],
+)
+def test_no_sweep_is_restored_among_records(
+    output: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = SyntheticSweep(predictions=False).write(tmp_path / "record")
+    (tmp_path / "link").symlink_to("record")
+    before = sorted(tmp_path.rglob("*"))
+    assert restore_command.main([str(record), "--output", str(tmp_path / output)]) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_search_says_that_it_cannot_go_on(tmp_path: Path) -> None:
     folder = SyntheticSweep(predictions=False).write(tmp_path / "search")
     (folder / "search.json").write_text("{}")
