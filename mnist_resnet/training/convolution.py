@@ -102,7 +102,8 @@ class _FourPixels(torch.autograd.Function):
                 matrix[row, column] = taps[:, 1 - row : 3 - row, 1 - column : 3 - column]
         matrix = matrix.view(4 * channels_out, 4 * channels_in)
         ctx.save_for_backward(images, weight, pixels, matrix)
-        return (pixels @ matrix.t()).view(batch, 2, 2, channels_out).permute(0, 3, 1, 2)
+        maps = (pixels @ matrix.t()).view(batch, 2, 2, channels_out).permute(0, 3, 1, 2)
+        return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:

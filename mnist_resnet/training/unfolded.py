@@ -39,7 +39,8 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(images, weight, left, right)
         ctx.shape = unfolded.shape  # type: ignore[attr-defined]
         ctx.stride = stride  # type: ignore[attr-defined]
-        return product(left, right).view(batch, rows, columns, channels_out).permute(0, 3, 1, 2)
+        maps = product(left, right).view(batch, rows, columns, channels_out).permute(0, 3, 1, 2)
+        return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:

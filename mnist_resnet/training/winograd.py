@@ -62,7 +62,8 @@ class _Convolution(torch.autograd.Function):
         products = _products(left, right, by_linear)
         ctx.save_for_backward(images, weight, left, right)
         ctx.by_linear = by_linear  # type: ignore[attr-defined]
-        return _maps(torch.bmm(output.expand(batch, -1, -1), products.transpose(0, 1)), size)
+        maps = torch.bmm(output.expand(batch, -1, -1), products.transpose(0, 1))
+        return _maps(maps, size).data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:

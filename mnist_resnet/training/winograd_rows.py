@@ -41,7 +41,8 @@ class _Convolution(torch.autograd.Function):
         right = (filters @ _by_rows(weight)).view(len(rows), channels_out, 3 * channels_in)
         ctx.save_for_backward(images, weight, left, right)
         maps = output @ products(left, right).view(len(rows), -1)
-        return _from_rows(maps.view(size, batch, size, channels_out))
+        maps = _from_rows(maps.view(size, batch, size, channels_out))
+        return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -76,6 +76,18 @@ def test_gradients_of_a_gradient_penalty_equal_those_of_pytorch_up_to_bf16_round
         assert (result - expected).norm() < 0.02 * expected.norm()
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_outputs_can_be_changed_in_place(size: int) -> None:
+    torch.manual_seed(0)
+    images, weight = torch.randn(4, 128, size, size), torch.randn(128, 128, 3, 3).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16), SmallMaps():
+        plain, changed = (conv2d(images, weight, padding=1) for _ in range(2))
+    (expected,) = torch.autograd.grad((plain + 1).relu().sum(), weight)
+    changed += 1
+    (result,) = torch.autograd.grad(changed.relu_().sum(), weight)
+    assert torch.equal(result, expected)
+
+
 def test_other_functions_are_unchanged() -> None:
     with SmallMaps():
         assert torch.equal(torch.ones(2) + 1, torch.full((2,), 2.0))

@@ -99,10 +99,24 @@ def test_gradients_of_a_gradient_penalty_are_those_of_pytorch(name: str) -> None
         assert error(result, expected) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["64x64@4", "64x64@4:rows", "64x64@1:rows", "64x64@2:linear", "64x64@4s2:unfolded"])
+def test_outputs_can_be_changed_in_place(name: str) -> None:
+    torch.manual_seed(0)
+    _, _, size, stride = shape_of(name.partition(":")[0])
+    images, weight = torch.randn(2, 64, size, size), torch.randn(64, 64, 3, 3, requires_grad=True)
+    with ConvolutionForms([name]):
+        plain, changed = (conv2d(images, weight, stride=stride, padding=1) for _ in range(2))
+    (expected,) = torch.autograd.grad((plain + 1).relu().sum(), weight)
+    changed += 1
+    (result,) = torch.autograd.grad(changed.relu_().sum(), weight)
+    assert torch.equal(result, expected)
+
+
 @pytest.mark.slow
 def test_compiled_steps_take_the_forms_too() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1, stride=2))
+    first, second = nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.Conv2d(64, 64, 3, padding=1, stride=2)
+    network = nn.Sequential(first, nn.ReLU(inplace=True), second)
     images = torch.randn(8, 64, 4, 4)
 
     def loss() -> Tensor:
