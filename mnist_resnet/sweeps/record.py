@@ -27,18 +27,17 @@ from mnist_resnet.job_folder import (
     SEARCH,
     SWEEP,
     Status,
-    UnreadableFolder,
     read_json,
     read_metrics,
     to_json,
     write_atomically,
 )
-from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.merged_jobs import merged_jobs, swept_keys
 from mnist_resnet.sweeps.output_folder import check_for_record
 from mnist_resnet.sweeps.public_form import public
+from mnist_resnet.sweeps.stored_jobs import check_configs, stored_result
 
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
@@ -59,11 +58,12 @@ def publish(sweep: Path, record: Path) -> None:
     everything that identifies the machine.
 
     Raises:
-        UnreadableFolder: `sweep` or `record` holds no sweep, or has a job that can't be read.
+        UnreadableFolder: `sweep` or `record` holds no sweep, or has a job that can't be read or whose files disagree.
         UsageError: the record holds another sweep, is or lies in a folder in which jobs run, or the plots can't be
             drawn.
     """
     published = read_sweep(sweep)
+    check_configs(published)
     check_for_record(record, sweep)
     record.parent.mkdir(parents=True, exist_ok=True)
     with _staging_folder(record) as staged:
@@ -107,6 +107,7 @@ def _read_record(record: Path, published: Sweep) -> Sweep | None:
     if not record.exists():
         return None
     before = read_sweep(record)
+    check_configs(before)
     refuse_sweep_links(record, before.jobs)
     if not is_same_sweep(before, published):
         theirs, ours = (
@@ -150,11 +151,9 @@ def _stage_job(job: JobSpec, current: Path | None, recorded: Path, staged: Path,
 
 def _progress(folder: Path, job: JobSpec) -> Progress:
     """Return how far a job got, for comparison: completed, has a result, has started, epochs, and since when."""
-    result = read_result(folder)
+    result = stored_result(folder, job)
     if result is None:
         return False, False, False, 0, ""
-    if result["signature"] != job.signature:
-        raise UnreadableFolder(f"{folder}: holds another job, {result.get('name')}")
     status, known = result["status"], [*(result.get("attempts") or []), *attempts(folder)]
     since = max((str(attempt.get("ended") or attempt.get("started") or "") for attempt in known), default="")
     return status == Status.COMPLETED, status in DONE, True, len(read_metrics(folder)), since

@@ -32,6 +32,7 @@ from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import RefusedFile, open_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 from mnist_resnet.sweeps.output_folder import check_for_sweep, is_record
+from mnist_resnet.sweeps.stored_jobs import check_configs, stored_result
 
 DATA_VARIABLE = "MNIST_RESNET_DATA"
 """Environment variable that names this machine's data folder, as in `conf/data/mnist.yaml`."""
@@ -44,12 +45,13 @@ def restore(record: Path, folder: Path) -> Sweep:
     that was put into their folder in the record.
 
     Raises:
-        UnreadableFolder: `record` holds no sweep, or a job that can't be read.
+        UnreadableFolder: `record` holds no sweep, or a job that can't be read or whose files disagree.
         UsageError: `folder` exists, is in a folder of another sweep or record, or the record is of a search.
     """
     recorded = read_sweep(record)
     if recorded.content.get("search"):
         raise UsageError(f"{record}: a search can't go on from a record, which has no study; copy its sweep folder")
+    check_configs(recorded)
     check_for_sweep(folder)
     if folder.exists():
         raise UsageError(f"{folder}: exists already; run its command to go on, or move it away")
@@ -127,11 +129,9 @@ def _with_data_folder(job: JobSpec) -> JobSpec:
 
 
 def _restore_job(job: JobSpec, recorded: Path, folder: Path) -> None:
-    result = read_result(recorded)
+    result = stored_result(recorded, job)
     if result is None:
         return
-    if result["signature"] != job.signature:
-        raise UnreadableFolder(f"{recorded}: holds another job, {result.get('name')}")
     if result["status"] not in DONE and not (recorded / CHECKPOINT).exists():
         return
     folder.mkdir()

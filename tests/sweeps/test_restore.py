@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from tests.small_sweeps import (
     run_in_process,
     statuses,
 )
-from tests.synthetic_sweep import SyntheticSweep
+from tests.synthetic_sweep import SyntheticSweep, set_key
 
 NAME = "travels"
 OVERRIDES = (
@@ -42,6 +43,7 @@ OVERRIDES = (
 )
 OTHER_HOST, OTHER_CPU = "elsewhere", "Another Processor"
 REPOSITORY = Path(__file__).parents[2]
+RECORDS = REPOSITORY / "multirun" / "records"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,6 +300,59 @@ def test_unusable_record_prints_one_line(
     assert [path.name for path in tmp_path.rglob("*") if path.parent == tmp_path] == ["record"]
 
 
+def change(file: Path, key: str, value: object) -> None:
+    """Set a dotted key in a JSON file."""
+    content = json.loads(file.read_text())
+    set_key(content, key, value)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda job: (job / "metrics.jsonl").unlink(), "metrics.jsonl: 0 lines can be read, and result.json counts 3"),
+        (
+            lambda job: (job / "metrics.jsonl").write_text(
+                (job / "metrics.jsonl").read_text().replace("{", "=======\n{", 2)
+            ),
+            "metrics.jsonl: 0 lines can be read",
+        ),
+        (lambda job: change(job / "result.json", "last.test_accuracy", 1.7), "result.json: last.test_accuracy is not"),
+        (lambda job: change(job / "result.json", "epochs", 9), "result.json: is completed, and has 3 of 9 epochs"),
+    ],
+)
+def test_result_that_disagrees_with_its_metrics_is_refused(
+    damage: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    record = SyntheticSweep(predictions=False).write(tmp_path / "record")
+    damage(next(record.glob("*/result.json")).parent)
+    with pytest.raises(UnreadableFolder, match=says):
+        restore(record, tmp_path / "multirun" / "x")
+    with pytest.raises(UnreadableFolder, match=says):
+        publish(record, tmp_path / "again")
+    assert not (tmp_path / "multirun" / "x").exists()
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(("is_older", "is_refused"), [(False, True), (True, False)])
+def test_config_that_was_changed_after_it_was_signed_is_refused(
+    is_older: bool, is_refused: bool, tmp_path: Path
+) -> None:
+    record = SyntheticSweep(predictions=False).write(tmp_path / "record")
+    content = read_json(record / SWEEP)
+    shutil.rmtree(record)
+    record.mkdir()
+    for job in content["jobs"]:
+        job |= {
+            "signature": signature(job["config"]),
+            "code": {"source": "1"} if is_older else {"source": "1", "packages": {}},
+        }
+    content["jobs"][1]["config"]["optim"]["lr"] = 0.5
+    (record / SWEEP).write_text(json.dumps(content))
+    with pytest.raises(UnreadableFolder, match="has been changed since it was signed") if is_refused else nullcontext():
+        restore(record, tmp_path / "restored")
+
+
 def test_result_with_the_marks_of_a_merge_conflict_is_refused(tmp_path: Path) -> None:
     record = SyntheticSweep(predictions=False).write(tmp_path / "record")
     file = next(record.glob("*/result.json"))
@@ -336,9 +391,9 @@ def test_search_says_that_it_cannot_go_on(tmp_path: Path) -> None:
         restore(tmp_path / "record", tmp_path / "restored")
 
 
-@pytest.mark.parametrize("record", ["lean_ablation", "report_ablation_quick"])
+@pytest.mark.parametrize("record", sorted(folder.name for folder in RECORDS.iterdir()))
 def test_older_records_are_restored_as_finished(record: str, tmp_path: Path) -> None:
-    sweep = restore(REPOSITORY / "multirun" / "records" / record, tmp_path / record)
+    sweep = restore(RECORDS / record, tmp_path / record)
     monitor = LeaseMonitor()
     assert {job_state(sweep, job, monitor).action for job in sweep.jobs} == {"skip"}
     assert StatusReader(tmp_path / record).read().left == 0
