@@ -130,15 +130,15 @@ def _with_data_folder(job: JobSpec) -> JobSpec:
 
 def _restore_job(job: JobSpec, recorded: Path, folder: Path) -> None:
     result = stored_result(recorded, job)
-    if result is None:
-        return
-    if result["status"] not in DONE and not (recorded / CHECKPOINT).exists():
+    is_done = result is not None and result["status"] in DONE
+    if not is_done and not (recorded / CHECKPOINT).exists():
         return
     folder.mkdir()
     for name in (METRICS, BATCH_LOSSES, CHECKPOINT, PREVIOUS_CHECKPOINT, RESULT):
         if (recorded / name).exists():
             _copy(recorded / name, folder / name)
-    _restore_attempts(result, folder)
+    if result is not None:
+        _restore_attempts(result, folder)
 
 
 def _copy(source: Path, target: Path) -> None:

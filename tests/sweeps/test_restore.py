@@ -19,6 +19,7 @@ from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.config.signature import signature
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import CHECKPOINT, SWEEP, Status, UnreadableFolder, read_json, read_metrics
+from mnist_resnet.jobs.checkpoint import load_checkpoint
 from mnist_resnet.jobs.environment import environment
 from mnist_resnet.sweeps.folder import job_state, read_sweep
 from mnist_resnet.sweeps.record import publish
@@ -194,6 +195,17 @@ def test_resume_goes_on_from_a_checkpoint_that_was_carried(
     assert undisturbed.start(undisturbed.sweep("whole", *OVERRIDES)).wait().code == 0
     for name in states:
         assert_same_job(folder / name, undisturbed.folder / "multirun" / "whole" / name)
+
+
+def test_checkpoint_is_carried_where_the_record_has_no_result(half_done: HalfDone, other: Place) -> None:
+    record = other.folder / "multirun" / "records" / NAME
+    (record / "seed=2" / "result.json").unlink()
+    shutil.copy(half_done.folder / "seed=2" / CHECKPOINT, record / "seed=2")
+    sweep = restore(record, other.folder / "multirun" / NAME)
+    job = sweep.job_named("seed=2")
+    assert job_state(sweep, job, LeaseMonitor()).action == "run"
+    state, remarks = load_checkpoint(sweep.folder_of(job), job.signature)
+    assert (state is None, remarks) == (False, [])
 
 
 def test_record_without_a_result_yet_is_gone_on_with_too(other: Place, launch: Run) -> None:
