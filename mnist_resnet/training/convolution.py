@@ -6,15 +6,15 @@ PyTorch computes convolutions with oneDNN. Its gradient for the weights reaches 
 multiplications five ninths on 2 × 2 pixels, three tenths on 4 × 4 pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
-from torch.overrides import TorchFunctionMode
 
 from mnist_resnet.training.convolution_gradients import differentiable_gradients
+from mnist_resnet.training.convolution_mode import ConvolutionMode
 from mnist_resnet.training.unfolded import overlap
 
 MAX_PIXELS = 16
@@ -26,60 +26,47 @@ Pair = tuple[int, int]
 """A value for rows and one for columns."""
 
 
-class SmallMaps(TorchFunctionMode):
+class SmallMaps(ConvolutionMode):
     """A context in which `conv2d` uses the faster computation, in any network. It is meant for training in bf16.
 
     It only changes the order of summation, so that results agree up to bf16 rounding. Unsupported cases (groups,
-    dilation, other devices, large feature maps) are computed by PyTorch.
+    dilation, other devices and dtypes, large feature maps) are computed by PyTorch.
     """
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace `conv2d`, and call every other function unchanged."""
-        if func is torch.conv2d:
-            return convolution(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+    def convolution(
+        self,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Tensor | None:
+        """Compute a 2D convolution in bf16, or return None to leave it to PyTorch."""
+        strides, dilations = _pair(stride), _pair(dilation)
+        is_plain = images.device.type == "cpu" and images.dim() == 4 and (*dilations, groups) == (1, 1, 1)
+        if not is_plain or isinstance(padding, str) or min(weight.shape[:2]) < MIN_CHANNELS:
+            return None
+        if not _is_in_bf16(images, weight):
+            return None
+        paddings, shape = _pair(padding), tuple(images.shape[2:])
+        rows, columns = (
+            (shape[axis] + 2 * paddings[axis] - weight.shape[2 + axis]) // strides[axis] + 1 for axis in range(2)
+        )
+        if shape == (2, 2) and (tuple(weight.shape[2:]), strides, paddings) == ((3, 3), (1, 1), (1, 1)):
+            maps: Tensor = _FourPixels.apply(images, weight)
+        elif rows * columns <= MAX_PIXELS:
+            maps = _SmallMaps.apply(images, weight, strides, paddings)
+        else:
+            return None
+        return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
 
 
-def convolution(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Compute a 2D convolution, with the arguments of `torch.conv2d`.
-
-    Args:
-        images: floating point [batch, in, height, width].
-        weight: floating point [out, in / groups, rows, columns].
-        bias: floating point [out].
-        stride: step of the kernel, for rows and columns.
-        padding: zeros added on each side, for rows and columns.
-        dilation: distance between the kernel's taps.
-        groups: number of groups of channels.
-
-    Returns:
-        [batch, out, rows, columns], in bf16 unless it is left to PyTorch.
-    """
-    strides, dilations = _pair(stride), _pair(dilation)
-    is_plain = images.device.type == "cpu" and images.dim() == 4 and (*dilations, groups) == (1, 1, 1)
-    if not is_plain or isinstance(padding, str) or min(weight.shape[:2]) < MIN_CHANNELS:
-        return torch.conv2d(images, weight, bias, stride, padding, dilation, groups)
-    paddings, shape = _pair(padding), tuple(images.shape[2:])
-    rows, columns = (
-        (shape[axis] + 2 * paddings[axis] - weight.shape[2 + axis]) // strides[axis] + 1 for axis in range(2)
-    )
-    if shape == (2, 2) and (tuple(weight.shape[2:]), strides, paddings) == ((3, 3), (1, 1), (1, 1)):
-        maps: Tensor = _FourPixels.apply(images, weight)
-    elif rows * columns <= MAX_PIXELS:
-        maps = _SmallMaps.apply(images, weight, strides, paddings)
-    else:
-        return torch.conv2d(images, weight, bias, stride, padding, dilation, groups)
-    return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
+def _is_in_bf16(*tensors: Tensor) -> bool:
+    """Whether PyTorch would compute a convolution of these in bf16: autocast may be off for a layer."""
+    is_cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return is_cast and all(tensor.dtype in (torch.float32, torch.bfloat16) for tensor in tensors)
 
 
 class _FourPixels(torch.autograd.Function):

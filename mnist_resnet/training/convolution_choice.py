@@ -3,15 +3,14 @@
 The choice is part of a job's numerics.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from mnist_resnet.training.convolution_forms import MIN_CHANNELS, forms_of, layer
+from mnist_resnet.training.convolution_mode import ConvolutionMode
 from mnist_resnet.training.convolution_times import PYTORCH, Seconds, measured
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.snapshot import Snapshot
@@ -70,17 +69,13 @@ def _may_have_form(parameter: nn.Parameter) -> bool:
     return parameter.shape[2:] == (3, 3) and min(parameter.shape[:2]) >= MIN_CHANNELS
 
 
-class _Layers(TorchFunctionMode):
+class _Layers(ConvolutionMode):
     """Collects the names of the layers that have other forms."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is torch.conv2d:
-            name = layer(*args, **(kwargs or {}))
-            self.names |= {name} if name else set()
-        return func(*args, **(kwargs or {}))
+    def convolution(self, *args: Any, **kwargs: Any) -> None:
+        name = layer(*args, **kwargs)
+        self.names |= {name} if name else set()

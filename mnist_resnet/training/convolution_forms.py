@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from mnist_resnet.training import unfolded, winograd, winograd_rows
+from mnist_resnet.training.convolution_mode import ConvolutionMode
 
 MIN_CHANNELS = 64
 """Fewest input and output channels for which a form is considered."""
@@ -43,7 +43,9 @@ def layer(
     size = images.shape[-1]
     channels_out, channels_in, *kernel = weight.shape
     is_plain = groups == 1 and kernel == [3, 3] and _is(1, padding) and _is(1, dilation)
-    if not is_plain or images.dtype != torch.float32 or images.shape[1:] != (channels_in, size, size):
+    if not is_plain or images.shape[1:] != (channels_in, size, size) or len(images) == 0:
+        return None
+    if {images.dtype, weight.dtype} != {torch.float32} or torch.is_autocast_enabled("cpu"):
         return None
     if min(channels_in, channels_out) < MIN_CHANNELS:
         return None
@@ -75,7 +77,7 @@ def shape_of(name: str) -> tuple[int, int, int, int]:
     return int(match[1]), int(match[2]), int(match[3]), 2 if match[4] else 1
 
 
-class ConvolutionForms(TorchFunctionMode):
+class ConvolutionForms(ConvolutionMode):
     """A context in which `conv2d` in float32 takes the forms in `layers`, in any network.
 
     Args:
@@ -87,28 +89,15 @@ class ConvolutionForms(TorchFunctionMode):
         parts = [name.partition(":") for name in layers]
         self.forms = {name: FORMS[form] for name, _, form in parts}
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace `conv2d`, and call every other function unchanged."""
-        arguments = kwargs or {}
-        if func is torch.conv2d and args:
-            name = layer(*args, **arguments)
-            if name in self.forms:
-                return _with_bias(self.forms[name], *args, **arguments)
-        return func(*args, **arguments)
-
-
-def _with_bias(
-    form: Callable[[Tensor, Tensor], Tensor],
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *_: Any,
-    **__: Any,
-) -> Tensor:
-    maps = form(images, weight)
-    return maps if bias is None else maps + bias[:, None, None]
+    def convolution(
+        self, images: Tensor, weight: Tensor, bias: Tensor | None = None, *others: Any, **named: Any
+    ) -> Tensor | None:
+        """Compute a 2D convolution in its layer's form, or return None to leave it to PyTorch."""
+        form = self.forms.get(layer(images, weight, bias, *others, **named) or "")
+        if form is None:
+            return None
+        maps = form(images, weight)
+        return maps if bias is None else maps + bias[:, None, None]
 
 
 def _is(number: int, value: Any) -> bool:

@@ -88,6 +88,17 @@ def test_outputs_can_be_changed_in_place(size: int) -> None:
     assert torch.equal(result, expected)
 
 
+def test_layers_that_autocast_does_not_take_are_left_to_pytorch() -> None:
+    torch.manual_seed(0)
+    images, weight = torch.randn(2, 128, 4, 4), torch.randn(128, 128, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16), SmallMaps():
+        of_doubles = conv2d(images.double(), weight.double(), padding=1)
+        with torch.autocast("cpu", enabled=False):
+            of_floats = conv2d(images, weight, padding=1)
+    assert torch.equal(of_doubles, conv2d(images.double(), weight.double(), padding=1))
+    assert torch.equal(of_floats, conv2d(images, weight, padding=1))
+
+
 def test_other_functions_are_unchanged() -> None:
     with SmallMaps():
         assert torch.equal(torch.ones(2) + 1, torch.full((2,), 2.0))

@@ -152,6 +152,14 @@ def test_other_convolutions_are_left_to_pytorch(size: tuple[int, int], settings:
     assert different_tensors(expected, results, "") == []
 
 
+def test_layers_in_bf16_are_left_to_pytorch() -> None:
+    images, weight = torch.randn(2, 64, 4, 4), torch.randn(64, 64, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = conv2d(images, weight, padding=1)
+        with ConvolutionForms(["64x64@4"]):
+            assert torch.equal(conv2d(images, weight, padding=1), expected)
+
+
 def set_up_training(*overrides: str) -> Training:
     training = new_training(small(*WIDE, *overrides))
     assert set_up(training, is_settled=False)[0] == []
