@@ -98,9 +98,10 @@ def set_up(training: Training, is_settled: bool) -> tuple[list[str], str]:
         A line for each form that was decided for but failed, and the reason for what `auto` decided (see `decide`).
     """
     training.model.train()
-    network, failures, reason = _network(training), [], ""
+    network, reason = _network(training), ""
+    failures: list[str] = []
     if not is_settled:
-        training.numerics = choose(training)
+        training.numerics, failures = choose(training)
         steps = training.config.epochs * training.steps_per_epoch
         training.numerics, reason = decide(training.config.trainer, training.numerics, steps, network)
     if training.own_step is not None and (training.numerics.compiled or training.numerics.graphed):

@@ -22,15 +22,18 @@ IMAGES = 2
 """Images that a network is run on to find its layers."""
 
 
-def choose(training: Training) -> Numerics:
-    """Return the run's numerics with the choice of its layers' convolutions. The state of the run does not change.
+def choose(training: Training) -> tuple[Numerics, list[str]]:
+    """Choose the convolutions of a run's layers. The state of the run does not change.
 
     Args:
         training: the run, with numerics that `resolve` returned.
+
+    Returns:
+        The numerics with the choice, and a line if a form was asked for that no layer has.
     """
     numerics, requested = training.numerics, training.config.trainer.convolutions
     if requested == "pytorch" or (numerics.device, numerics.precision) != ("cpu", "fp32"):
-        return numerics
+        return numerics, []
     layers = _layers(training)
     if requested == "auto":
         batch = min(training.config.data.batch_size, len(training.splits.train))
@@ -38,7 +41,10 @@ def choose(training: Training) -> Numerics:
         layers = [fastest for layer in layers if (fastest := _fastest(layer, seconds[layer]))]
     else:
         layers = [layer for layer in layers if "" in forms_of(layer)]
-    return replace(numerics, convolutions=" ".join(["winograd", *layers])) if layers else numerics
+    if layers:
+        return replace(numerics, convolutions=" ".join(["winograd", *layers])), []
+    without_effect = ["trainer.convolutions=winograd: no layer of this network has such a form"]
+    return numerics, without_effect if requested == "winograd" else []
 
 
 def _fastest(layer: str, seconds: Seconds) -> str | None:

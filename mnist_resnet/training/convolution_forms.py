@@ -15,7 +15,7 @@ MIN_CHANNELS = 64
 """Fewest input and output channels for which a form is considered."""
 MAX_STRIDED_SIZE = 16
 """Largest height and width of maps that a convolution with stride 2 may have a form for."""
-SHAPE = re.compile(r"(\d+)x(\d+)@(\d+)(s2)?", re.ASCII)
+SHAPE = re.compile(r"(\d{1,9})x(\d{1,9})@(\d{1,9})(s2)?", re.ASCII)
 FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "": winograd.convolution,
     "linear": partial(winograd.convolution, by_linear=True),

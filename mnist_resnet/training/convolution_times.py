@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mnist_resnet.job_folder import write_atomically
 from mnist_resnet.jobs.environment import cpu_model
+from mnist_resnet.stored_file import parse_json, read_stored
 from mnist_resnet.training.convolution_forms import FORMS, forms_of, shape_of
 
 PYTORCH = "pytorch"
@@ -133,13 +134,14 @@ def _lock(descriptor: int) -> None:
 def _read(file: Path) -> dict[str, dict[str, Seconds]]:
     """Return the file's measurements, by machine, without those that are damaged or lack a form of today's."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            machine: {layer: seconds for layer, seconds in layers.items() if _is_measurement(layer, seconds)}
-            for machine, layers in content.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        content = parse_json(read_stored(file))
+    except (OSError, ValueError):
         return {}
+    return {
+        machine: {layer: seconds for layer, seconds in layers.items() if _is_measurement(layer, seconds)}
+        for machine, layers in (content.items() if isinstance(content, dict) else ())
+        if isinstance(layers, dict)
+    }
 
 
 def _is_measurement(layer: str, seconds: Any) -> bool:

@@ -1,6 +1,7 @@
 """Forms of convolutions, most of them Winograd's: their errors, which layers take them, that a job keeps its choice."""
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -234,6 +235,23 @@ def test_measurements_that_are_damaged_or_of_other_forms_are_made_again(
     assert json.loads(written().read_text()) == {machine: {LAYER: again}}
 
 
+def test_damage_to_one_machines_measurements_costs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"pytorch": 2.0, "": 2.0, "rows": 1.0}
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: times)
+    damaged = {"one": None, "other": {f"{'6' * 5000}x64@7": times, LAYER: times}}
+    written().parent.mkdir(parents=True)
+    written().write_text(json.dumps(damaged))
+    set_up_training()
+    assert [*json.loads(written().read_text()).values()] == [{LAYER: times}, {LAYER: times}]
+
+
+def test_a_pipe_in_place_of_the_measurements_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution_times, "_measure", lambda *_: {"pytorch": 2.0, "": 1.0, "rows": 2.0})
+    written().parent.mkdir(parents=True)
+    os.mkfifo(written())
+    assert set_up_training().numerics.convolutions == f"winograd {LAYER}"
+
+
 def test_without_a_folder_for_the_cache_each_process_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the specification says to ignore it
@@ -289,6 +307,11 @@ def test_forms_can_be_forced_and_are_shown() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     with pytest.raises(UsageError, match=r"trainer\.convolutions=winograd: only with trainer\.device=cpu"):
         resolve(small("trainer.convolutions=winograd", "trainer.precision=bf16").trainer)
+
+
+def test_a_forced_form_that_no_layer_has_is_noted() -> None:
+    notes, _ = set_up(new_training(small("trainer.convolutions=winograd")), is_settled=False)
+    assert notes == ["trainer.convolutions=winograd: no layer of this network has such a form"]
 
 
 def test_a_resumed_job_keeps_its_form_and_an_older_one_has_none() -> None:
