@@ -4,7 +4,6 @@ The sweep goes on from it on another machine: `python -m mnist_resnet.restore RE
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.signals import interruptible
 from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.record import publish
+from mnist_resnet.sweeps.restore import restore_command
 
 MULTIRUN = Path("multirun")
 
@@ -44,8 +44,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m mnist
 def _remainder(record: Path) -> str:
     """Return what the record lacks, and the command that goes on with it elsewhere; empty if it is finished."""
     unfinished = unfinished_text(load_jobs([record])[0])
-    command = f"python -m mnist_resnet.restore {shlex.quote(str(record))}"
-    return f" ({unfinished}); to go on elsewhere: {command}" if unfinished else ""
+    if not unfinished:
+        return ""
+    is_search = read_sweep(record).content.get("search")
+    way = "copy the sweep folder, a record has no study" if is_search else restore_command(record)
+    return f" ({unfinished}); to go on elsewhere: {way}"
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

@@ -1,13 +1,17 @@
 """Restores a sweep folder from its record, to go on with it: `python -m mnist_resnet.restore RECORD_DIR`."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.config.allowed_targets import unlisted_targets
+from mnist_resnet.config.combinations import override_key
+from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import sweep_folder
+from mnist_resnet.config.printed_command import resume_command, train_command
+from mnist_resnet.config.signature import NUMERICS
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
 from mnist_resnet.jobs.signals import interruptible
@@ -39,11 +43,35 @@ def _summary(sweep: Sweep) -> str:
     monitor = LeaseMonitor()
     due = sum(job_state(sweep, job, monitor).is_due for job in sweep.jobs)
     total = len(sweep.jobs)
-    lines = [f"restored {sweep.folder}: {total - due} of {total} job{'s' * (total != 1)} have a result, {due} to run"]
+    have = "job has" if total == 1 else "jobs have"
+    lines = [f"restored {sweep.folder}: {total - due} of {total} {have} a result, {due} to run"]
     if due:
-        lines.append(f"to go on: python -m mnist_resnet.resume {shlex.quote(str(sweep.folder))}")
-        lines.append(f"or the command that started it: {shlex.join(['python', *sweep.content.get('command', [])])}")
+        own = unlisted_targets([job.config for job in sweep.jobs])
+        lines.append(f"to go on: {resume_command(sweep.folder, own)}")
+    if command := _train_command(sweep):
+        lines.append(f"{'or' if due else 'to add jobs, change'} the command that started it: {command}")
+    if shared := _shared_numerics(sweep.jobs):
+        lines.append(f"its jobs have {' '.join(shared)}: without that, a command adds jobs of its own")
     return "\n".join(lines)
+
+
+def _train_command(sweep: Sweep) -> str:
+    """Return the command that started the sweep, such that it goes on in the restored folder; empty if none does."""
+    words, name = sweep.content.get("command", []), sweep.folder.name
+    if not (words and sweep.jobs) or sweep.folder.resolve() != (MULTIRUN / name).resolve():
+        return ""
+    if sweep.jobs[0].config["sweep"].get("name") != name:
+        words = [word for word in words if not word.startswith("sweep.name=")]
+        # Hydra takes no option between two overrides.
+        overrides = [number for number, word in enumerate(words, 1) if "=" in word and not word.startswith("-")]
+        words.insert(overrides[-1] if overrides else len(words), f"sweep.name={name}")
+    return train_command(words[0], words[1:])
+
+
+def _shared_numerics(jobs: Sequence[JobSpec]) -> list[str]:
+    """Return the overrides of numerics that all jobs have: with others, the same experiments are other jobs."""
+    numerics = [{word for word in job.overrides if override_key(word) in NUMERICS} for job in jobs]
+    return sorted(set.intersection(*numerics)) if numerics else []
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

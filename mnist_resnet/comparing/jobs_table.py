@@ -135,13 +135,13 @@ def constant_text(frame: pd.DataFrame, jobs: Sequence[Job]) -> str:
 
 
 def unfinished_text(jobs: Sequence[Job]) -> str:
-    """Return such as `not finished: 2 of 12 jobs are running or queued`; empty if all jobs have ended."""
+    """Return such as `not finished: 2 of 12 jobs are running or queued, 1 failed`; empty if all jobs have a result."""
     found = [status for status in UNFINISHED if any(job.status == status for job in jobs)]
+    count, failed = (sum(job.status in statuses for job in jobs) for statuses in (UNFINISHED, [Status.FAILED]))
     if not found:
-        return ""
-    count = sum(job.status in UNFINISHED for job in jobs)
+        return f"not finished: {failed} of {len(jobs)} jobs failed" if failed else ""
     statuses = " or ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
-    return f"not finished: {count} of {len(jobs)} jobs are {statuses}"
+    return f"not finished: {count} of {len(jobs)} jobs are {statuses}{f', {failed} failed' if failed else ''}"
 
 
 def count_text(jobs: Sequence[Job]) -> str:

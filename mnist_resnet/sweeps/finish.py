@@ -51,7 +51,7 @@ def run_sweep(sweep: Sweep, start: Callable[[Sequence[JobSpec]], Any], detach: b
         console.print(no_summary(error), markup=False)
         return code or 1
     if undone:
-        own = list(dict.fromkeys(target for job in sweep.jobs for target in unlisted_targets(job.config)))
+        own = unlisted_targets([job.config for job in sweep.jobs])
         console.print(f"to resume: {resume_command(sweep.folder, own)}", markup=False)
     return code or (1 if undone else 0)
 

@@ -1,9 +1,10 @@
 """The jobs of a sweep and of its record as one list; machines that added jobs may have named them alike."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
@@ -12,6 +13,10 @@ from mnist_resnet.config.names import distinct_names
 from mnist_resnet.config.signature import NUMERICS, distinguishes_jobs, flatten
 from mnist_resnet.sweeps.folder import Sweep
 from mnist_resnet.sweeps.public_form import public
+
+DATA_FOLDER = re.compile(r"(^|,)(data\.)?roo")
+"""What in a job's name precedes the path of its data; long names shorten the key."""
+QUOTES = "'\""
 
 
 def merged_jobs(before: Sweep | None, published: Sweep) -> list[tuple[JobSpec, Path | None]]:
@@ -55,19 +60,26 @@ def _match(job: JobSpec, candidates: Sequence[JobSpec]) -> JobSpec | None:
 def _new_names(new: Sequence[JobSpec], recorded: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
     """Return the names of jobs that are new to the record: their own, unless the record has another job of that name.
 
-    Then the name says what is swept, and in what the job differs from the other one.
+    Then the name says what is swept, and in what the job differs from the other one. A name that tells the path of the
+    data tells only the last folder of it instead.
     """
     namesakes = {job.name: job.overrides for job in recorded}
     renamed = {
-        job.name: [
-            in_one_spelling(override.lstrip("+"))
-            for override in job.overrides
-            if distinguishes_jobs(key := override_key(override))
-            and (key in swept or override not in namesakes[job.name])
-        ]
+        job.name: _name_parts(job, swept, namesakes.get(job.name, job.overrides))
         for job in new
-        if job.name in namesakes
+        if job.name in namesakes or DATA_FOLDER.search(job.name)
     }
     names = distinct_names(list(renamed.values()), {*namesakes, *(job.name for job in new)})
     by_name = dict(zip(renamed, names, strict=True))
     return [by_name.get(job.name, job.name) for job in new]
+
+
+def _name_parts(job: JobSpec, swept: Sequence[str], shared: Sequence[str]) -> list[str]:
+    parts = []
+    for override in job.overrides:
+        key = override_key(override)
+        if key == "data.root" and DATA_FOLDER.search(job.name):
+            parts.append(f"{key}={PurePath(override.partition('=')[2].strip(QUOTES)).name}")
+        elif distinguishes_jobs(key) and (key in swept or override not in shared):
+            parts.append(in_one_spelling(override.lstrip("+")))
+    return parts

@@ -1,12 +1,19 @@
 """What a record keeps of a sweep's files: nothing that names the user's paths or machine."""
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 PRIVATE_KEYS = {"host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
-PATH_ARGUMENTS = ("data.root=", "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir=", "--config-path=")
-"""Prefixes of command-line arguments that contain a path."""
+PRIVATE_OVERRIDE = re.compile(r"\+{0,2}(data\.root|hydra\.run\.dir|hydra\.sweep\.dir)=")
+CONFIG_FOLDER = re.compile(r"--config-[dp][a-z]*|-cd|-cp")
+"""Options of a command line that take a config folder."""
+SEARCH_PATH = re.compile(r"(\+{0,2}hydra\.searchpath)=.*?[\[,'\"\s](file://)?/.*", re.DOTALL)
+"""An override that adds config folders by their absolute paths."""
+GAP = "CONFIG_DIR"
+"""Stands for a config folder that whoever pastes a command has to fill in."""
 PROCESS = re.compile(r"process \d+ on \S+")
 """A process and its machine, as the reasons of crashes name them."""
 
@@ -20,8 +27,23 @@ def public(content: Any) -> Any:
         kept = {key: value for key, value in content.items() if key != "data.root"}
         return {key: _public_value(key, value) for key, value in kept.items()}
     if isinstance(content, list):
-        return [public(value) for value in content if not str(value).startswith(PATH_ARGUMENTS)]
+        return [public(value) for value in content if not PRIVATE_OVERRIDE.match(str(value))]
     return PROCESS.sub("its process", content) if isinstance(content, str) else content
+
+
+def public_command(words: Sequence[str]) -> list[str]:
+    """Return a command line without what is private, and with a gap for each config folder."""
+    program, *arguments = words
+    shown = [Path(program).name]
+    for before, word in zip(words, arguments, strict=False):
+        option, equals, value = word.partition("=")
+        if CONFIG_FOLDER.fullmatch(option) and Path(value).is_absolute():
+            shown.append(f"{option}{equals}{GAP}")
+        elif CONFIG_FOLDER.fullmatch(before) and Path(word).is_absolute():
+            shown.append(GAP)
+        elif not PRIVATE_OVERRIDE.match(word):
+            shown.append(SEARCH_PATH.sub(rf"\1=[file://{GAP}]", word))
+    return shown
 
 
 def _public_value(key: str, value: Any) -> Any:

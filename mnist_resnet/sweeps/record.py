@@ -36,7 +36,7 @@ from mnist_resnet.stored_file import MAX_ARRAYS, read_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_sweep_links
 from mnist_resnet.sweeps.merged_jobs import merged_jobs, swept_keys
 from mnist_resnet.sweeps.output_folder import check_for_record
-from mnist_resnet.sweeps.public_form import public
+from mnist_resnet.sweeps.public_form import public, public_command
 from mnist_resnet.sweeps.stored_jobs import check_configs, stored_result
 
 FREEZE = "freeze.txt"
@@ -124,7 +124,7 @@ def _content(published: Sweep, before: Sweep | None, jobs: Sequence[JobSpec]) ->
     content = {key: value for key, value in published.content.items() if key != "stop"}
     command = content.get("command")
     content |= {
-        "command": [Path(command[0]).name, *command[1:]] if command else [],
+        "command": public_command(command) if command else [],
         "swept": swept_keys(before, published),
         "jobs": [job.as_dict() for job in jobs],
     }

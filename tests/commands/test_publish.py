@@ -11,6 +11,7 @@ import pytest
 from mnist_resnet.comparing.frame import load_sweep
 from mnist_resnet.job_folder import Status, UnreadableFolder
 from mnist_resnet.publish import main
+from mnist_resnet.sweeps.public_form import public_command
 from mnist_resnet.sweeps.record import publish
 from tests.synthetic_sweep import SyntheticSweep
 
@@ -49,6 +50,43 @@ def test_record_omits_weights_predictions_and_paths(sweep: Path, tmp_path: Path)
     assert "predictions.npz" not in {path.name for path in kept}
     assert not [path for path in kept if b"/home/somebody" in path.read_bytes()]
     assert json.loads((tmp_path / "record" / "sweep.json").read_text())["command"] == ["train.py", "-m"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("--config-dir /home/me/conf", "--config-dir CONFIG_DIR"),
+        ("--config-dir=/home/me/conf", "--config-dir=CONFIG_DIR"),
+        ("-cd /home/me/conf -cp=/home/me", "-cd CONFIG_DIR -cp=CONFIG_DIR"),
+        ("--config-dir conf", "--config-dir conf"),
+        ("hydra.searchpath=[pkg://mine,file:///home/me]", "hydra.searchpath=[file://CONFIG_DIR]"),
+        ("hydra.searchpath=[pkg://mine]", "hydra.searchpath=[pkg://mine]"),
+        ("++data.root=/home/me seed=1", "seed=1"),
+    ],
+)
+def test_command_is_kept_with_gaps_for_folders(typed: str, kept: str) -> None:
+    assert public_command(["/home/me/train.py", *typed.split()]) == ["train.py", *kept.split()]
+
+
+def test_names_of_jobs_tell_no_path(tmp_path: Path) -> None:
+    folders = ["/home/me/one", "/home/me/two"]
+    sweep = SyntheticSweep(factors={"data.root": folders, "seed": [1, 2]}, predictions=False).write(tmp_path / "sweep")
+    publish(sweep, tmp_path / "record")
+    listed = json.loads((tmp_path / "record" / "sweep.json").read_text())
+    assert [job["name"] for job in listed["jobs"]] == [
+        f"data.root={folder},seed={seed}" for folder in ("one", "two") for seed in (1, 2)
+    ]
+    assert len(load_sweep(tmp_path / "record")["test_accuracy"].dropna()) == 4
+    assert not [path for path in (tmp_path / "record").rglob("*") if path.is_file() and b"home" in path.read_bytes()]
+
+
+def test_unfinished_search_is_copied_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = SyntheticSweep(statuses={2: None}, predictions=False).write(tmp_path / "sweep")
+    (sweep / "search.json").write_text("{}")
+    assert main([str(sweep), "--output", str(tmp_path / "record")]) == 0
+    said = capsys.readouterr().out
+    assert "to go on elsewhere: copy the sweep folder, a record has no study" in said
+    assert "mnist_resnet.restore" not in said
 
 
 def test_job_name_cannot_leave_the_record(sweep: Path, tmp_path: Path) -> None:

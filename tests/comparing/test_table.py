@@ -121,7 +121,9 @@ def test_processors_and_code_are_columns_and_lines_if_they_differ(tmp_path: Path
             {2: Status.INTERRUPTED, 3: None, 4: Status.RUNNING},
             " (not finished: 3 of 12 jobs are interrupted, running or queued)",
         ),
-        ({3: Status.DIVERGED, 4: Status.FAILED}, ""),
+        ({3: Status.DIVERGED}, ""),
+        ({3: Status.DIVERGED, 4: Status.FAILED}, " (not finished: 1 of 12 jobs failed)"),
+        ({3: None, 4: Status.FAILED}, " (not finished: 1 of 12 jobs are queued, 1 failed)"),
     ],
 )
 def test_first_line_says_what_has_not_ended(tmp_path: Path, statuses: dict[int, Status | None], said: str) -> None:

@@ -281,6 +281,50 @@ def test_no_sweep_is_launched_in_a_record(
     assert "a record, and no job may run in it" in done.err
 
 
+@pytest.mark.parametrize(
+    ("output", "statuses", "said"),
+    [
+        (
+            "lr_vs_stem",
+            {},
+            "3 of 3 jobs have a result, 0 to run\n"
+            "to add jobs, change the command that started it: python train.py sweep.name=lr_vs_stem seed=1,2,3 -m\n",
+        ),
+        (
+            "other",
+            {1: Status.FAILED},
+            "2 of 3 jobs have a result, 1 to run\n"
+            "to go on: python -m mnist_resnet.resume multirun/other --trust mine.Net\n"
+            "or the command that started it: python train.py seed=1,2,3 sweep.name=other -m\n",
+        ),
+        (
+            "../elsewhere",
+            {1: None},
+            "2 of 3 jobs have a result, 1 to run\n"
+            "to go on: python -m mnist_resnet.resume multirun/../elsewhere --trust mine.Net\n",
+        ),
+    ],
+)
+def test_commands_that_go_on_are_printed(
+    output: str, statuses: dict[int, Status | None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    record = SyntheticSweep(
+        factors={"seed": [1, 2, 3]}, base={"model._target_": "mine.Net"}, statuses=statuses, predictions=False
+    ).write(tmp_path / "record")
+    content = read_json(record / SWEEP) | {"command": ["train.py", "sweep.name=lr_vs_stem", "seed=1,2,3", "-m"]}
+    for job in content["jobs"]:
+        job["overrides"] += ["trainer.precision=bf16", "trainer.threads=1"]
+        job["config"]["sweep"]["name"] = "lr_vs_stem"
+    (record / SWEEP).write_text(json.dumps(content))
+    assert restore_command.main([str(record), "--output", f"multirun/{output}"]) == 0
+    assert capsys.readouterr().out == (
+        f"restored multirun/{output}: {said}"
+        "its jobs have trainer.precision=bf16 trainer.threads=1: without that, a command adds jobs of its own\n"
+    )
+
+
 def test_existing_folder_is_not_overwritten(other: Place, capsys: pytest.CaptureFixture[str]) -> None:
     record = f"multirun/records/{NAME}"
     assert [restore_command.main([record]) for _ in range(2)] == [0, 2]
