@@ -14,7 +14,7 @@ from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.metric import best_of
 from mnist_resnet.config.printed_command import search_path, train_command
 from mnist_resnet.errors import wording
-from mnist_resnet.job_folder import EXPERIMENTS, write_atomically
+from mnist_resnet.job_folder import EXPERIMENTS, read_metrics, write_atomically
 from mnist_resnet.search.best_config import BestConfig, best_config
 from mnist_resnet.search.study import JOB, all_trials, load_study
 from mnist_resnet.search.trials import Trials
@@ -104,6 +104,10 @@ def print_report(trials: Trials, recommended: Sequence[Recommendation], console:
     counts = Counter(_state(trial) for trial in all_trials(trials.storage))
     by_state = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     console.print(f"{len(all_trials(trials.storage))} trials: {by_state}", markup=False)
+    if without := _without_value(trials):
+        reported = ", ".join(_reported(trials, without[0])) or "nothing"
+        line = f"{len(without)} left out: no finite value of {trials.objective}; the first reported {reported}"
+        console.print(line, markup=False)
     if not recommended:
         if counts["completed"]:
             console.print("no completed trial keeps all of sweep.constraints", markup=False)
@@ -118,6 +122,12 @@ def print_report(trials: Trials, recommended: Sequence[Recommendation], console:
         console.print(f"  {entry.trial.user_attrs[JOB]}", markup=False)
     which = "it" if len(recommended) == 1 else "the first"
     console.print(f"to run {which}: {recommended[0].command}", markup=False)
+
+
+def tells_nothing(trials: Trials) -> bool:
+    """Whether trials have run, and none has a value to judge it by, as where a metric's name is mistyped."""
+    states = {trial.state for trial in all_trials(trials.storage)}
+    return bool(_without_value(trials)) and states == {TrialState.FAIL}
 
 
 def write_experiments(trials: Trials, recommended: Sequence[Recommendation]) -> list[str]:
@@ -138,6 +148,16 @@ def write_experiments(trials: Trials, recommended: Sequence[Recommendation]) -> 
 
 def _completed(trials: Trials) -> list[FrozenTrial]:
     return [trial for trial in all_trials(trials.storage) if trial.state == TrialState.COMPLETE]
+
+
+def _without_value(trials: Trials) -> list[FrozenTrial]:
+    """Return the trials that ran to their end and have no value; those that the space excludes never ran."""
+    return [trial for trial in all_trials(trials.storage) if trial.state == TrialState.FAIL and JOB in trial.user_attrs]
+
+
+def _reported(trials: Trials, trial: FrozenTrial) -> list[str]:
+    folder = trials.folder / str(trial.user_attrs[JOB])
+    return list(dict.fromkeys(name for line in read_metrics(folder) for name in line if name != "step"))
 
 
 def _state(trial: FrozenTrial) -> str:

@@ -26,7 +26,7 @@ from mnist_resnet.jobs.preflight import NamingErrors, check_writable, preflight
 from mnist_resnet.search.components import grid_size, trials_for_grid
 from mnist_resnet.search.compose import compose_spec
 from mnist_resnet.search.rehearsal import describe, rehearse
-from mnist_resnet.search.report import print_report, recommendations, write_report
+from mnist_resnet.search.report import print_report, recommendations, tells_nothing, write_report
 from mnist_resnet.search.spec import SearchSpec, read_spec, read_trusted_spec
 from mnist_resnet.search.spec_diff import check_same_search, with_stored_ranges
 from mnist_resnet.search.study import started_trials
@@ -213,7 +213,7 @@ def _report(folder: Path, spec: SearchSpec, code: int, console: Console) -> int:
     recommended = recommendations(trials)
     unfinished = print_summary(read_sweep(folder), console, lambda: write_report(trials, recommended, console))
     print_report(trials, recommended, console)
-    return code or (1 if unfinished else 0)
+    return code or (1 if unfinished or tells_nothing(trials) else 0)
 
 
 def _print_plan(spec: SearchSpec, trials: Sequence[FrozenTrial], alone: Sequence[str]) -> None:

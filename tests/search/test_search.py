@@ -32,7 +32,7 @@ from mnist_resnet.sweeps.folder import read_sweep
 from mnist_resnet.sweeps.runner import NoPeers
 from mnist_resnet.tracking.console import ProgressConsole
 from tests.search.small_search import LR, OBJECTIVE, RANDOM, TPE, space_of
-from tests.small_sweeps import Place, Run, attempts, result_of, statuses
+from tests.small_sweeps import Place, Run, attempts, result_of, run_in_process, statuses
 
 
 def enqueue(folder: Path, *trials: dict[str, Any]) -> None:
@@ -352,3 +352,19 @@ def test_lock_of_a_dead_journal_writer_is_taken_over_with_a_relative_path(
     # The lock of a process that was killed while writing.
     _lock(folder / JOURNAL).acquire()
     assert load_study(open_storage(folder)).trials == []
+
+
+def test_search_whose_metric_is_never_reported_says_so_and_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place.folder / "conf/task").mkdir(parents=True)
+    (place.folder / "conf/task/misspelt.yaml").write_text(
+        "# Report another name.\ndefaults: [function]\n_target_: tests.jobs.descent.report_once\n"
+        "step: 0\nname: lss\nvalue: 1.0\n"
+    )
+    words = ["--config-dir", str(place.folder / "conf"), "-m", "task=misspelt", "tracking=none", "sweep.name=misspelt"]
+    words += ["hydra/sweeper=search", "task.value=interval(1,2)", "sweep.trials=2"]
+    words += ["+metrics.loss={better: lower, scale: positive}"]
+    ended = run_in_process(words, place, monkeypatch, capfd)
+    assert ended.code == 1, ended.err
+    assert "2 left out: no finite value of loss of the last report; the first reported lss" in ended.out
