@@ -246,6 +246,8 @@ def check_job(path: Path, entries: Mapping[str, Any]) -> None:
         _check_type(path, key, entries.get(key), types)
     for key in NODES:
         _check_type(path, f"config.{key}", entries["config"].get(key), (dict, NoneType))
+    for override in entries.get("overrides") or []:
+        _check_type(path, "an override", override, (str,))
     for attempt in entries.get("attempts") or []:
         _check_type(path, "an attempt", attempt, (dict,))
     for name, folder in (entries.get("config_folders") or {}).items():

@@ -60,7 +60,7 @@ def _train_command(sweep: Sweep) -> str:
     words, name = sweep.content.get("command", []), sweep.folder.name
     if not (words and sweep.jobs) or sweep.folder.resolve() != (MULTIRUN / name).resolve():
         return ""
-    if sweep.jobs[0].config["sweep"].get("name") != name:
+    if (sweep.jobs[0].config.get("sweep") or {}).get("name") != name:
         words = [word for word in words if not word.startswith("sweep.name=")]
         # Hydra takes no option between two overrides.
         overrides = [number for number, word in enumerate(words, 1) if "=" in word and not word.startswith("-")]
@@ -70,7 +70,7 @@ def _train_command(sweep: Sweep) -> str:
 
 def _shared_numerics(jobs: Sequence[JobSpec]) -> list[str]:
     """Return the overrides of numerics that all jobs have: with others, the same experiments are other jobs."""
-    numerics = [{word for word in job.overrides if override_key(word) in NUMERICS} for job in jobs]
+    numerics = [{word for word in job.overrides or [] if override_key(word) in NUMERICS} for job in jobs]
     return sorted(set.intersection(*numerics)) if numerics else []
 
 

@@ -63,9 +63,9 @@ def _new_names(new: Sequence[JobSpec], recorded: Sequence[JobSpec], swept: Seque
     Then the name says what is swept, and in what the job differs from the other one. A name that tells the path of the
     data tells only the last folder of it instead.
     """
-    namesakes = {job.name: job.overrides for job in recorded}
+    namesakes = {job.name: job.overrides or [] for job in recorded}
     renamed = {
-        job.name: _name_parts(job, swept, namesakes.get(job.name, job.overrides))
+        job.name: _name_parts(job, swept, namesakes.get(job.name, job.overrides or []))
         for job in new
         if job.name in namesakes or DATA_FOLDER.search(job.name)
     }
@@ -76,7 +76,7 @@ def _new_names(new: Sequence[JobSpec], recorded: Sequence[JobSpec], swept: Seque
 
 def _name_parts(job: JobSpec, swept: Sequence[str], shared: Sequence[str]) -> list[str]:
     parts = []
-    for override in job.overrides:
+    for override in job.overrides or []:
         key = override_key(override)
         if key == "data.root" and DATA_FOLDER.search(job.name):
             parts.append(f"{key}={PurePath(override.partition('=')[2].strip(QUOTES)).name}")

@@ -200,11 +200,18 @@ def _commands(folder: Path) -> dict[str, Callable[[], object]]:
         "resume": lambda: _asked_to_end(resume.main, folder),
         "work": lambda: _asked_to_end(work.main, folder),
         "publish": lambda: publish.main([str(folder), "--output", str(outside / "record")]),
-        "publish over": lambda: publish.main([str(FROZEN / folder.name), "--output", str(folder)]),
+        "publish over": lambda: _publish_over(folder),
         "restore": lambda: restore.main([str(folder), "--output", str(outside / "restored")]),
         "predict": lambda: predict.main([str(jobs[0]), str(_image(outside))]),
         "evaluate": lambda: evaluate.main([str(jobs[0])]),
     }
+
+
+def _publish_over(record: Path) -> int:
+    # No job has run in a record.
+    for traces in (record / "launches", *record.glob("*/attempts")):
+        shutil.rmtree(traces, ignore_errors=True)
+    return publish.main([str(FROZEN / record.name), "--output", str(record)])
 
 
 def _assert_answers(draw: Draw, capsys: pytest.CaptureFixture[str], commands: int) -> None:
@@ -363,7 +370,7 @@ def test_nothing_is_written_through_a_link_in_a_folder(
 
 def test_record_is_not_written_through_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record, outside = tmp_path / "record", tmp_path / "outside"
-    shutil.copytree(FROZEN / SWEEP, record)
+    assert publish.main([str(FROZEN / SWEEP), "--output", str(record)]) == 0
     (record / "model=lean,seed=1").rename(outside)
     (record / "model=lean,seed=1").symlink_to(outside)
     before = _tree(outside)

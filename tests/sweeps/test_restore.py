@@ -325,6 +325,26 @@ def test_commands_that_go_on_are_printed(
     )
 
 
+@pytest.mark.parametrize(
+    ("changed", "code", "says"),
+    [
+        ({"overrides": [3]}, 2, "not a valid job, an override is int"),
+        ({"overrides": None, "config": {}}, 0, "restored multirun/lr_vs_stem"),
+    ],
+)
+def test_jobs_that_lack_what_the_commands_need(
+    changed: dict[str, object], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    record = SyntheticSweep(factors={"seed": [1]}, predictions=False).write(tmp_path / "record")
+    content = read_json(record / SWEEP)
+    content["jobs"][0] |= changed
+    (record / SWEEP).write_text(json.dumps(content))
+    assert restore_command.main([str(record)]) == code
+    assert says in "".join(capsys.readouterr())
+
+
 def test_existing_folder_is_not_overwritten(other: Place, capsys: pytest.CaptureFixture[str]) -> None:
     record = f"multirun/records/{NAME}"
     assert [restore_command.main([record]) for _ in range(2)] == [0, 2]
