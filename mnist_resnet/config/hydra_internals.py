@@ -10,6 +10,7 @@
   its execution whitelist between composing and building, where it has no hook;
 - `ConfigLoaderImpl.get_mode` (Hydra 1.4): reads `hydra.mode` of the main config alone, and a study's file that sets it
   is an error without `-m`;
+- `CachingConfigRepository.load_config`: takes the first of several files of one name, without a word about the others;
 - `FileConfigSource.is_config` (Hydra 1.4): raises an error for any file that ends in `.yml`, so that one of another
   tool ends every listing of its folder;
 - `Hydra.format_config_groups`: has no option for the order of the groups;
@@ -24,6 +25,7 @@ Read elsewhere: `Callbacks.callbacks`, by `callbacks`.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -34,6 +36,7 @@ from typing import Any, NoReturn
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.grammar_functions import choice
 from hydra._internal.hydra import Hydra
@@ -41,6 +44,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import CompletionPlugin
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,6 +70,7 @@ FORMAT_CONFIG_GROUPS = Hydra.format_config_groups
 SHOW_CFG, SHOW_INFO = Hydra.show_cfg, Hydra.show_info
 COMPLETE = CompletionPlugin._query
 IS_CONFIG = FileConfigSource.is_config
+LOAD_CONFIG = CachingConfigRepository.load_config
 LOAD_CONFIGURATION = getattr(ConfigLoaderImpl, "_load_configuration", None)
 GET_MODE = getattr(ConfigLoaderImpl, "get_mode", None)
 
@@ -84,6 +89,7 @@ def replace(check_run: Callable[[DictConfig], None]) -> None:
     Hydra.show_cfg = _whole(SHOW_CFG)  # type: ignore[method-assign]
     Hydra.show_info = _whole(SHOW_INFO)  # type: ignore[method-assign]
     CompletionPlugin._query = _complete  # type: ignore[method-assign,assignment]
+    CachingConfigRepository.load_config = _load_config  # type: ignore[method-assign,assignment]
     if SINCE_1_4:
         ConfigLoaderImpl._load_configuration = _load_configuration  # type: ignore[attr-defined]
         ConfigLoaderImpl.get_mode = _get_mode  # type: ignore[attr-defined]
@@ -145,6 +151,26 @@ def _get_mode(loader: ConfigLoaderImpl, config_name: str | None, overrides: list
             )
             return composed.hydra.mode
     return mode
+
+
+def _load_config(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
+    """Replace Hydra's method: a file that another one of its name hides is no choice of the user's.
+
+    The last source holds the plugins' own choices, which a file may replace: then it is the file that is read.
+    """
+    loaded: ConfigResult | None = LOAD_CONFIG(repository, config_path)
+    if loaded is None or loaded.is_schema_source:
+        return loaded
+    name = config_path.removesuffix(".yaml")
+    first = f"{loaded.path.partition('://')[2]}/{name}.yaml"
+    for source in repository.get_sources()[:-1]:
+        second = f"{source.path}/{name}.yaml"
+        hides = first != second and source.provider != "hydra" and source.is_config(config_path)
+        if hides and os.path.realpath(first) != os.path.realpath(second):
+            group, _, choice = name.rpartition("/")
+            shown = f"{group}={choice}" if group else f"{name}.yaml"
+            raise UsageError(f"{shown}: both {first} and {second} have this name; rename yours")
+    return loaded
 
 
 def _is_config(source: FileConfigSource, config_path: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mnist_resnet.config.config_files import CONF
 from mnist_resnet.sweeps.folder import read_sweep
 from tests.end_to_end.config_folder import CALLBACKS, Commands
 from tests.small_sweeps import run_in_process
@@ -184,6 +185,41 @@ WHOLE_SWEEP = [
 @pytest.mark.parametrize(("typed", "message"), [*UNREAD, *UNREAD_BY_HYDRA, *SWEPT_FILES, *WHOLE_SWEEP])
 def test_fault_is_one_line(typed: str, message: str, commands: Commands) -> None:
     commands.assert_one_line(typed, message)
+
+
+@pytest.mark.parametrize(
+    ("file", "typed", "shown"),
+    [
+        ("model/lean", "{} model=lean", "model=lean"),
+        ("model/lean", "-m {} model=stem3x3,lean sweep.dry_run=true", "model=lean"),
+        ("model/lean", "{} experiment=small", "model=lean"),
+        ("experiment/plain", "{} experiment=plain --cfg job", "experiment=plain"),
+        ("sweep/seeds", "-m {} +sweep=seeds", "sweep=seeds"),
+        ("hydra/launcher/workers", "-m {} seed=1,2 hydra/launcher=workers", "hydra/launcher=workers"),
+        ("config", "{} seed=1", "config.yaml"),
+    ],
+)
+def test_second_file_of_one_name_is_refused(
+    file: str, typed: str, shown: str, commands: Commands, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    second = tmp_path_factory.mktemp("second")
+    (second / f"{file}.yaml").parent.mkdir(parents=True, exist_ok=True)
+    (second / f"{file}.yaml").write_text("seed: 3\n")
+    first = next(folder for folder in (CONF, commands.place.folder / "conf") if (folder / f"{file}.yaml").exists())
+    commands.assert_one_line(
+        typed.format(f"hydra.searchpath=[file://{second}]"),
+        f"error: {shown}: both {first}/{file}.yaml and {second}/{file}.yaml have this name; rename yours\n",
+    )
+
+
+def test_file_of_a_name_that_is_not_chosen_or_the_same_file_is_fine(
+    commands: Commands, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    second = tmp_path_factory.mktemp("second")
+    (second / "model").mkdir()
+    (second / "model" / "stem3x3.yaml").write_text("nothing: 3\n")
+    (second / "model" / "lean.yaml").symlink_to(CONF / "model" / "lean.yaml")
+    assert commands.jobs(f"-m model=lean seed=1,2 hydra.searchpath=[file://{second}]") == ["seed=1", "seed=2"]
 
 
 def test_new_key_that_another_key_refers_to_is_swept(commands: Commands) -> None:
