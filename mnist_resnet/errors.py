@@ -1,10 +1,16 @@
 """Exceptions for bad user input, each with a one-line message, and the words for all other exceptions."""
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mnist_resnet.stored_file import printable
+
+NOT_THE_USERS = {"mnist_resnet", "torch", "hydra", "omegaconf"}
+"""Packages whose code is never the user's, wherever they are installed."""
 
 
 class UsageError(Exception):
@@ -51,6 +57,21 @@ def wording(error: BaseException, limit: int | None = None) -> str:
         limit: characters after which the line is cut; None for no limit.
     """
     return _words(error)[:limit]
+
+
+def raised_at(error: BaseException) -> str | None:
+    """Return the file and the line in the user's own code at which an exception was raised, None if there is none."""
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        path = Path(frame.f_code.co_filename)
+        if package not in NOT_THE_USERS and path.is_file() and not _is_of_a_library(path):
+            return f"{path.name}, line {line}"
+    return None
+
+
+def _is_of_a_library(path: Path) -> bool:
+    is_installed = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+    return is_installed or path.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def _words(error: BaseException) -> str:

@@ -30,6 +30,7 @@ CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 TRACED_MODEL = "model.pt"
 EXPORTED_MODEL = "model.pt2"
+WEIGHTS = "weights.pt"
 PREDICTIONS = "predictions.npz"
 ENVIRONMENT = "environment"
 LOG = "train.log"
@@ -191,7 +192,7 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files left by killed writers. Only the process that holds the job's lease may call this."""
-    for name in (RESULT, METRICS, BATCH_LOSSES, CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL, PREDICTIONS):
+    for name in (RESULT, METRICS, BATCH_LOSSES, CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL, WEIGHTS, PREDICTIONS):
         for beside in folder.glob(f".{name}.*"):
             beside.unlink(missing_ok=True)
 

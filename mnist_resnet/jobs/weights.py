@@ -8,6 +8,7 @@ from mnist_resnet.job_folder import (
     EXPORTED_MODEL,
     PREVIOUS_CHECKPOINT,
     TRACED_MODEL,
+    WEIGHTS,
     Status,
     UnreadableFolder,
 )
@@ -25,7 +26,7 @@ def remove_unkept_weights(folder: Path) -> None:
 
 
 def _remove_unkept_weights(folder: Path) -> None:
-    weights = (CHECKPOINT, PREVIOUS_CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL)
+    weights = (CHECKPOINT, PREVIOUS_CHECKPOINT, TRACED_MODEL, EXPORTED_MODEL, WEIGHTS)
     result = read_result(folder) if any((folder / name).exists() for name in weights) else None
     if result is None or result["status"] not in (Status.COMPLETED, Status.PRUNED):
         return
@@ -33,7 +34,7 @@ def _remove_unkept_weights(folder: Path) -> None:
     if keep != "checkpoint" or result["status"] == Status.PRUNED:
         drop_checkpoints(folder)
     if keep == "none":
-        for name in (TRACED_MODEL, EXPORTED_MODEL):
+        for name in (TRACED_MODEL, EXPORTED_MODEL, WEIGHTS):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mnist_resnet.errors import wording
-from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, UnreadableFolder
+from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, WEIGHTS, UnreadableFolder
+from mnist_resnet.models.quiet import quiet
 from mnist_resnet.models.safe_load import refuse_foreign_code
 from mnist_resnet.stored_file import MAX_WEIGHTS, parse_json, read_stored
 
@@ -180,9 +180,11 @@ def find_model(path: Path) -> Path:
     for name in (EXPORTED_MODEL, TRACED_MODEL):
         if (path / name).is_file():
             return path / name
-    raise UnreadableFolder(
-        f"{path}: contains neither {EXPORTED_MODEL} nor {TRACED_MODEL}; sweep.keep=model keeps them for future jobs"
-    )
+    if (path / WEIGHTS).is_file():
+        why = f"the notes in its result.json say why. {WEIGHTS} has the weights for torch.load"
+    else:
+        why = "sweep.keep=model keeps them for future jobs"
+    raise UnreadableFolder(f"{path}: contains neither {EXPORTED_MODEL} nor {TRACED_MODEL}; {why}")
 
 
 def load_model(path: Path, trusted: bool = False) -> LoadedModel:
@@ -224,20 +226,9 @@ def ignore_torchscript_deprecation() -> Iterator[None]:
 
 def _load_exported(file: Path | io.BytesIO) -> LoadedModel:
     extra: dict[str, str] = {DESCRIPTION: ""}
-    with _ignore_export_log():
+    with quiet():  # a traceback of many lines where it tries its next way to read the file
         program = torch.export.load(file, extra_files=extra)
     return LoadedModel(ModelDescription.from_json(extra[DESCRIPTION]), program.module())
-
-
-@contextmanager
-def _ignore_export_log() -> Iterator[None]:
-    """Ignore the log of torch's loader: a traceback of many lines where it tries its next way to read the file."""
-    log = logging.getLogger("torch.export")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before
 
 
 def _load_traced(file: Path | io.BytesIO) -> LoadedModel:

@@ -23,7 +23,8 @@ def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True
 
     Args:
         network: the network.
-        file: a job's `model.pt` or `checkpoint.pt`; a checkpoint's weights are those in training, not their average.
+        file: a job's `model.pt`, `weights.pt` or `checkpoint.pt`; a checkpoint's weights are those in training, not
+            their average.
         sha256: the file's SHA-256 in hexadecimal, or its first eight digits or more.
         strict: False keeps the network's own weights where the file has none of that name and shape, such as those of a
             last layer for other classes.
@@ -41,7 +42,9 @@ def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True
     try:
         weights = _weights(Path(file), content)
     except Exception as error:  # torch's loaders raise many types
-        raise UsageError(f"model.file={file}: is no model.pt or checkpoint.pt ({wording(error, 200)})") from None
+        raise UsageError(
+            f"model.file={file}: is no model.pt, weights.pt or checkpoint.pt ({wording(error, 200)})"
+        ) from None
     own = network.state_dict()
     if not strict:
         weights = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
@@ -55,10 +58,11 @@ def warm_started(network: nn.Module, file: str, sha256: str, strict: bool = True
 
 
 def _weights(file: Path, content: bytes) -> dict[str, Any]:
-    if file.name.startswith("checkpoint"):
+    if file.name.startswith(("checkpoint", "weights")):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             check_archive(archive, len(content))
-        return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["model"])
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return dict(loaded["model"] if file.name.startswith("checkpoint") else loaded)
     refuse_foreign_code(file, content)
     with ignore_torchscript_deprecation():
         traced = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]

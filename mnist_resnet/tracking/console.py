@@ -118,6 +118,7 @@ class ProgressConsole:
         self._test: list[str] = []
         self._metrics: dict[str, Metric] = {}
         self._advised: set[str] = set()
+        self._shown: set[str] = set()
 
     def __enter__(self) -> Self:
         show_log(self.console)
@@ -133,6 +134,8 @@ class ProgressConsole:
 
     def log(self, line: RenderableType) -> None:
         """Print `line` above the progress bars."""
+        if isinstance(line, str):
+            self._shown.add(line.strip())
         self.console.print(line, markup=False)
 
     def advise(self, subject: str, line: str) -> None:
@@ -225,8 +228,12 @@ class ProgressConsole:
         return about * (left >= WORTH_AN_ESTIMATE)
 
     def end(self, result: dict[str, Any]) -> None:
-        """Print an error, if the job has one, and remove its progress bar."""
+        """Print the job's notes that were not shown yet, and its error; remove its progress bar."""
         self.jobs_ended += 1
+        for note in result.get("notes", []):
+            if note not in self._shown:
+                self._shown.add(note)
+                self.log(f"  Note: {note}")
         error = result.get("error")
         if error:
             self.log(f"  {result['status']}: {error['message']}")

@@ -1,17 +1,21 @@
 """The task of training an image classifier: prepared, trained and saved. `jobs.task` loads this module by name."""
 
+import io
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mnist_resnet.config.schema import Config
 from mnist_resnet.data.batches import DataSplits, check_split, decode, load, target_kind
 from mnist_resnet.data.fingerprint import fingerprint
 from mnist_resnet.data.split import Split
-from mnist_resnet.errors import UsageError, wording
+from mnist_resnet.errors import UsageError, raised_at, wording
+from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, WEIGHTS
 from mnist_resnet.jobs.lease import LeaseLost
 from mnist_resnet.jobs.progress import Diverged
 from mnist_resnet.jobs.random_states import random_states
@@ -178,18 +182,21 @@ def _add_report_losses(run: TaskRun, training: Training) -> None:
 
 
 def _save_results(run: TaskRun, training: Training) -> None:
-    """Write the predictions and, unless `sweep.keep=none`, the trained network."""
+    """Write the predictions and, unless `sweep.keep=none`, the trained network or, where that fails, its weights."""
     test, data = training.splits.test, run.config.data
+    is_kept = run.config.sweep.keep != "none"
     if not isinstance(test, Split) or not _is_of_images(test):
         run.writer.note(
             "no predictions and no model file are written: they are for images of bytes with one class each, kept in "
-            "memory; sweep.keep=checkpoint keeps the weights"
+            f"memory{f'; {WEIGHTS} has the trained weights' * is_kept}"
         )
+        if is_kept:
+            _write_weights(run, training)
         return
     predicted = log_probabilities(training, test)
     digest = test_set_sha256(test.pixels, test.labels)
     write_predictions(run.folder, test.labels, predicted, test.pixels, digest, run.write)
-    if run.config.sweep.keep == "none":
+    if not is_kept:
         return
     assert data.classes is not None
     description = ModelDescription.of(test.pixels, data.mean, data.std, data.classes)
@@ -201,7 +208,22 @@ def _save_results(run: TaskRun, training: Training) -> None:
     except (OSError, LeaseLost):
         raise
     except Exception as error:
-        run.writer.note(f"the trained network could not be saved: {wording(error)}")
+        for name in (TRACED_MODEL, EXPORTED_MODEL):
+            (run.folder / name).unlink(missing_ok=True)
+        _write_weights(run, training)
+        reason, where = re.split(r"(?<=[.!?]) ", wording(error))[0].rstrip("."), raised_at(error)
+        run.writer.note(
+            f"model._target_={run.config.model.target}: {WEIGHTS} has the trained weights, without a model file, since "
+            f"PyTorch can't export the network: {reason[:200]}{f' ({where})' if where else ''}"
+        )
+
+
+def _write_weights(run: TaskRun, training: Training) -> None:
+    model = training.averaging.model
+    weights = getattr(model, "_orig_mod", model).state_dict()
+    content = io.BytesIO()
+    torch.save({key: value.cpu() if isinstance(value, Tensor) else value for key, value in weights.items()}, content)
+    run.write(run.folder / WEIGHTS, content.getvalue())
 
 
 def _is_of_images(test: Split) -> bool:

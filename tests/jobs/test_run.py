@@ -1,12 +1,15 @@
 """Running a job: what it leaves if another process takes it over while it runs."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -18,8 +21,10 @@ from mnist_resnet.job_folder import Metrics
 from mnist_resnet.jobs.crash import RetryBudget
 from mnist_resnet.jobs.run import ProcessContext, run_job
 from mnist_resnet.jobs.signals import Interrupt
+from mnist_resnet.models.warm_start import warm_started
 from mnist_resnet.tracking.callback import RunInfo
 from mnist_resnet.tracking.console import ProgressConsole
+from tests.data.test_kinds_of_data import KINDS
 from tests.small_training import resolved
 
 EPOCHS = 3
@@ -122,6 +127,49 @@ def test_job_whose_crashes_cannot_be_counted_fails_and_the_launch_goes_on(
     assert result is not None
     assert (result["status"], result["error"]["message"]) == ("failed", "Input/output error")
     assert LeaseMonitor().state(tmp_path / "job") == "released"
+
+
+class Branching(nn.Linear):
+    """A network that PyTorch can't export: what it computes depends on the values of the images."""
+
+    def __init__(self) -> None:
+        super().__init__(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.flatten(1)) * (1 if images.mean().item() > 0 else 2)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "network", "note"),
+    [
+        ({"model": {"_target_": f"{__name__}.Branching"}}, Branching(),
+         f"model._target_={__name__}.Branching: weights.pt has the trained weights, "),
+        (KINDS["numbers"], nn.Linear(4, 2), "no predictions and no model file are written: "),
+    ],
+)  # fmt: skip
+def test_weights_without_a_model_file_are_kept_which_is_said_in_one_line(
+    nodes: dict[str, Any], network: nn.Module, note: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = resolved("trainer.epochs=1")
+    if "data" in nodes:
+        nodes = nodes | {"data": {"batch_size": 32, "test_batch_size": 20} | nodes["data"]}
+    allow(config := config | nodes)
+    with ProgressConsole() as progress:
+        job = JobSpec("job", config, [], {}, {}, signature(config))
+        result = run_job(job, tmp_path / "job", ProcessContext(progress, Interrupt()))
+    assert result is not None
+    assert result["status"] == "completed"
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert lines[-1].startswith(f"  Note: {note}")
+    assert len(lines) == 4, lines
+    if isinstance(network, Branching):
+        assert lines[-1].endswith(f"(test_run.py, line {Branching.forward.__code__.co_firstlineno + 1})")
+    file = tmp_path / "job" / "weights.pt"
+    warm_started(network, str(file), hashlib.sha256(file.read_bytes()).hexdigest())
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in torch.load(file).items())
+    assert not (tmp_path / "job" / "model.pt").exists()
 
 
 class Hoarding(LambdaLR):
