@@ -37,7 +37,7 @@ from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep, refuse_
 from mnist_resnet.sweeps.merged_jobs import merged_jobs, swept_keys
 from mnist_resnet.sweeps.output_folder import check_for_record
 from mnist_resnet.sweeps.public_form import public, public_command
-from mnist_resnet.sweeps.stored_jobs import check_configs, stored_result
+from mnist_resnet.sweeps.stored_jobs import check_list, stored_result
 
 FREEZE = "freeze.txt"
 """Installed packages; a second list of packages, of another machine, becomes `freeze-2.txt`."""
@@ -63,7 +63,7 @@ def publish(sweep: Path, record: Path) -> None:
             drawn.
     """
     published = read_sweep(sweep)
-    check_configs(published)
+    check_list(published)
     check_for_record(record, sweep)
     record.parent.mkdir(parents=True, exist_ok=True)
     with _staging_folder(record) as staged:
@@ -107,7 +107,7 @@ def _read_record(record: Path, published: Sweep) -> Sweep | None:
     if not record.exists():
         return None
     before = read_sweep(record)
-    check_configs(before)
+    check_list(before)
     refuse_sweep_links(record, before.jobs)
     if not is_same_sweep(before, published):
         theirs, ours = (

@@ -32,7 +32,7 @@ from mnist_resnet.jobs.result import read_result
 from mnist_resnet.stored_file import RefusedFile, open_stored
 from mnist_resnet.sweeps.folder import Sweep, is_same_sweep, read_sweep
 from mnist_resnet.sweeps.output_folder import check_for_sweep, is_record
-from mnist_resnet.sweeps.stored_jobs import check_configs, stored_result
+from mnist_resnet.sweeps.stored_jobs import check_list, stored_result
 
 DATA_VARIABLE = "MNIST_RESNET_DATA"
 """Environment variable that names this machine's data folder, as in `conf/data/mnist.yaml`."""
@@ -51,7 +51,7 @@ def restore(record: Path, folder: Path) -> Sweep:
     recorded = read_sweep(record)
     if recorded.content.get("search"):
         raise UsageError(f"{record}: a search can't go on from a record, which has no study; copy its sweep folder")
-    check_configs(recorded)
+    check_list(recorded)
     check_for_sweep(folder)
     if folder.exists():
         raise UsageError(f"{folder}: exists already; run its command to go on, or move it away")

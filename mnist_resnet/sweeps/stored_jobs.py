@@ -1,5 +1,6 @@
 """Checks that the files of a stored sweep agree: somebody may have edited or merged them, or lost some on the way."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,24 @@ from mnist_resnet.jobs.result import read_result
 from mnist_resnet.sweeps.folder import Sweep
 
 
-def check_configs(sweep: Sweep) -> None:
-    """Check that no job's config has been changed since it was signed; it would be run under its old signature.
+def check_list(sweep: Sweep) -> None:
+    """Check that no job is listed twice, and none was changed since it was signed: it would keep its signature.
 
     Older versions signed other keys, or numbers in another spelling. A job is therefore judged only if another one that
     the same code froze agrees with its signature.
 
     Raises:
-        UnreadableFolder: one has been changed.
+        UnreadableFolder: one is or has been.
     """
+    names = Counter(job.name for job in sweep.jobs)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UnreadableFolder(f"{sweep.folder / SWEEP}: lists {twice[0]} twice; remove one of the two")
     changed = {job.name: _source(job) for job in sweep.jobs if signature(job.config) != job.signature}
     judged = {_source(job) for job in sweep.jobs if job.name not in changed} - {None}
-    if names := [name for name, source in changed.items() if source in judged]:
-        raise UnreadableFolder(f"{sweep.folder / SWEEP}: the config of {names[0]} has been changed since it was signed")
+    if edited := [name for name, source in changed.items() if source in judged]:
+        raise UnreadableFolder(
+            f"{sweep.folder / SWEEP}: the config of {edited[0]} has been changed since it was signed"
+        )
 
 
 def stored_result(folder: Path, job: JobSpec) -> dict[str, Any] | None:

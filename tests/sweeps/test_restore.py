@@ -410,6 +410,14 @@ def test_result_that_disagrees_with_its_metrics_is_refused(
     assert not (tmp_path / "again").exists()
 
 
+def test_job_that_a_merge_has_listed_twice_is_named(tmp_path: Path) -> None:
+    record = SyntheticSweep(factors={"seed": [1, 2]}, predictions=False).write(tmp_path / "record")
+    content = read_json(record / SWEEP)
+    (record / SWEEP).write_text(json.dumps(content | {"jobs": [*content["jobs"], content["jobs"][1]]}))
+    with pytest.raises(UnreadableFolder, match=r"sweep\.json: lists seed=2 twice"):
+        restore(record, tmp_path / "restored")
+
+
 @pytest.mark.parametrize(("is_older", "is_refused"), [(False, True), (True, False)])
 def test_config_that_was_changed_after_it_was_signed_is_refused(
     is_older: bool, is_refused: bool, tmp_path: Path
