@@ -84,6 +84,9 @@ def _missing_in_the_last(run: "Run", reported: Mapping[str, int]) -> Iterator[st
 IGNORED = ("seed", "task", "tracking", "sweep", "metrics", "comparisons", "claims", "scale")
 """Sections that are read by us, or by nobody where a task has no use for them."""
 
+UNSAVED = 60.0
+"""Seconds without a save, at least, after which that is said: the first one comes after the first step."""
+
 
 class Run:
     """A job as its training function sees it.
@@ -105,7 +108,7 @@ class Run:
         self._declared = declared_metrics(run.job.config)
         self._keys = {*run.job.choices, *flatten(run.job.config)}
         self._primary = primary_metric(run.job.config)
-        self._has_begun = self._has_resumed = False
+        self._has_begun = self._has_resumed = self._has_state = False
         self._said: set[str] = set()
         self._began_at = self._reported_at = time.monotonic()
 
@@ -129,6 +132,7 @@ class Run:
         self._has_resumed = True
         restored, lines = self._run.load_state()
         if restored is not None:
+            self._has_state = True
             self.history = list(restored["history"])
             set_random_states(restored["random"], self._torch_device())
         self._begin()
@@ -176,9 +180,9 @@ class Run:
         if self._primary and not math.isfinite(line.get(self._primary.name, 0.0)):
             raise Diverged(None, int(line["step"]), line[self._primary.name], self._primary.name)
         self.history.append(line)
-        interval = self._run.checkpoints.interval
-        if not self._saves and self._reported_at - self._began_at >= interval:
-            self._say(f"nothing saved in {duration(interval)}: a job that is interrupted before run.save starts over")
+        waited = max(self._run.checkpoints.interval, UNSAVED)
+        if not (self._saves or self._has_state) and self._reported_at - self._began_at >= waited:
+            self._say(f"nothing saved in {duration(waited)}: a job that is interrupted before run.save starts over")
         for callback in self._run.callbacks:
             callback.epoch(line)
 

@@ -55,12 +55,15 @@ def without_seconds(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("step", [3, 4])
-def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_numbers(tmp_path: Path, step: int) -> None:
+def test_a_function_that_is_stopped_between_reports_goes_on_with_the_same_numbers(
+    tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnist_resnet.jobs.function_task.UNSAVED", 0.0)
     run(job(), tmp_path / "whole")
     with pytest.raises(Interrupted):
-        run(job(stop_after=step), tmp_path / "stopped")
+        run(job(stop_after=step, checkpoint_interval=1e-9), tmp_path / "stopped")
     assert len(read_metrics(tmp_path / "stopped")) == step // 2
-    result = run(job(stop_after=step), tmp_path / "stopped")
+    result = run(job(stop_after=step, checkpoint_interval=1e-9), tmp_path / "stopped")
     assert (result["status"], len(result["attempts"])) == ("completed", 2)
     assert without_seconds(tmp_path / "stopped") == without_seconds(tmp_path / "whole")
     lacking = "has_torch: not in the last report, of step 9; its last value, of step 8, counts"
@@ -149,7 +152,7 @@ def test_declared_metrics_have_headings_direction_and_scale_in_the_report_and_ot
         sweep_report(load_jobs([tmp_path])[0], metrics=["test_accuracy"])
 
 
-def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
+def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diverged = run(job("explode"), tmp_path / "explode")
     assert diverged["status"] == "diverged"
     assert diverged["error"]["message"] == "loss nan in step 1"
@@ -158,6 +161,9 @@ def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path) -> None:
     assert "state.lock is of type mnist_resnet.jobs.function_task.Run, which can't be restored" in locked["notes"][0]
     over = run(job("start_over"), tmp_path / "over")
     assert over["notes"][0] == "run.resume() was not called: a job that is interrupted starts over"
+    soon = run(job("report_often", reports=3, checkpoint_interval=1e-9), tmp_path / "soon")
+    assert not any("saved" in note for note in soon["notes"])
+    monkeypatch.setattr("mnist_resnet.jobs.function_task.UNSAVED", 0.0)
     unsaved = run(job("report_often", reports=3, checkpoint_interval=1e-9), tmp_path / "unsaved")
     assert unsaved["notes"][0].startswith("nothing saved in 0.0 s: a job that is interrupted before run.save starts")
 
