@@ -6,7 +6,6 @@ network, which rounding can flip (`NEAR_TIE`). This says little about a network 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_resnet.config.metric import is_image_classifier, predicts_numbers, primary_metric
 from mnist_resnet.errors import UsageError, wording
-from mnist_resnet.job_folder import RESULT, SWEEP, Status, UnreadableFolder, read_json
+from mnist_resnet.job_folder import RESULT, Status, UnreadableFolder, read_json, refuse_sweep
 from mnist_resnet.jobs.signals import interruptible
 
 if TYPE_CHECKING:
@@ -120,20 +119,13 @@ def _evaluate(job: Path, data_root: str | None, trust: list[str], trust_model: b
     from mnist_resnet.comparing.predictions import read_predictions
     from mnist_resnet.models.model_file import find_model, load_model
 
-    if (job / SWEEP).exists():
-        raise UsageError(f"{job}: the folder of a sweep; give that of one of its jobs, such as {_a_job(job)}")
+    refuse_sweep(job)
     result = read_json(job / RESULT)
     recorded, precision = _record(job, result)
     predictions = read_predictions(job)
     model = load_model(find_model(job), trusted=trust_model)
     test = _test_images(job, result, data_root, trust)
     return _compare(job, model, test, predictions, recorded, precision)
-
-
-def _a_job(sweep: Path) -> Path:
-    with os.scandir(sweep) as entries:
-        folders = (sweep / entry.name for entry in entries)
-        return next((folder for folder in folders if (folder / RESULT).exists()), sweep / "JOB")
 
 
 def _record(job: Path, result: dict[str, Any]) -> tuple[float, str]:

@@ -206,6 +206,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def refuse_sweep(folder: Path) -> None:
+    """Reject the folder of a sweep where that of a job is asked for.
+
+    Raises:
+        UnreadableFolder: it is one.
+    """
+    if (folder / SWEEP).exists():
+        with os.scandir(folder) as entries:
+            folders = (folder / entry.name for entry in entries)
+            job = next((inner for inner in folders if (inner / RESULT).exists()), folder / "JOB")
+        raise UnreadableFolder(f"{folder}: the folder of a sweep; give that of one of its jobs, such as {job}")
+
+
 def read_json(path: Path, patient: bool = True) -> dict[str, Any]:
     """Return the JSON object in a `result.json` or `sweep.json`.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
+from mnist_resnet.job_folder import UnreadableFolder, refuse_sweep
 from mnist_resnet.jobs.signals import interruptible
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def _classify(model: Path, images: list[Path], trust: bool) -> list[str]:
 
     from mnist_resnet.models.model_file import find_model, load_model
 
+    refuse_sweep(model)
     loaded = load_model(find_model(model), trusted=trust)
     description = loaded.description
     pixels = _read_images(images, description.channels, description.height, description.width, description.ink_side)

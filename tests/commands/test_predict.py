@@ -14,7 +14,7 @@ from mnist_resnet import predict
 from mnist_resnet.data.image_file import read_image_file
 from mnist_resnet.data.sources import digits
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL
+from mnist_resnet.job_folder import EXPORTED_MODEL, RESULT, SWEEP, TRACED_MODEL
 from mnist_resnet.models.export import export_model
 from mnist_resnet.models.model_file import ModelDescription, load_model
 from mnist_resnet.models.resnet import ResNet
@@ -52,6 +52,15 @@ def assert_same_digit(pixels: Pixels) -> None:
     """Assert the same position and strokes: a shift by one pixel gives a mean difference of 12 or more."""
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - seven()).mean() < 6
+
+
+def test_sweep_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / RESULT).write_text("{}")
+    (tmp_path / SWEEP).write_text("{}")
+    assert predict.main([str(tmp_path), "photo.png"]) == 2
+    told = f"error: {tmp_path}: the folder of a sweep; give that of one of its jobs, such as {tmp_path / 'seed=1'}\n"
+    assert capsys.readouterr().err == told
 
 
 def test_assert_same_digit_detects_a_shift_by_one_pixel() -> None:
