@@ -328,7 +328,7 @@ def _with_file(composed: DictConfig, typed: Sequence[str], message: str) -> str:
     if unexpected := UNEXPECTED.search(message):
         key = f"{key.removesuffix('._target_')}.{unexpected[1]}"
     file = own_file_that_sets(composed, key)
-    if file is None and message.endswith(": must be given"):  # then the rest of its node was given
+    if file is None and ": must be given" in message:  # then the rest of its node was given
         file = own_file_that_sets(composed, found[1].rpartition(".")[0])
     return f"{file}: {message}" if file else message
 

@@ -152,6 +152,17 @@ class Task(Component):
     checkpoint_interval: float = Field(60.0, ge=0)
     checkpoint_every: int | None = Field(None, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def names_a_function(cls, node: Any) -> Any:
+        """Say what lacks where the project's own file is chosen."""
+        if isinstance(node, dict) and "_target_" not in node:
+            raise ValueError(
+                "task._target_: must be given; task=function names no function, a file of yours inherits it and does, "
+                "see docs/own_study.md"
+            )
+        return node
+
     @field_validator("device")
     @classmethod
     def device_is_a_known_kind(cls, device: str) -> str:

@@ -5,9 +5,11 @@ import json
 import logging
 import os
 import pydoc
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,12 @@ def _found(shown: str, target: str) -> Callable[..., Any]:
     except pydoc.ErrorDuringImport as error:
         moved = "; its packages have moved, see docs/extending.md" if "mnist_resnet.running" in str(error.value) else ""
         raise UsageError(f"{shown}: can't be imported ({error.value}){moved}") from None
+    module, dot, _ = target.partition(".")
+    if found is None and dot and module.isidentifier() and module not in sys.modules and find_spec(module) is None:
+        raise UsageError(
+            f"{shown}: Python finds no module {module}; if it is yours, put its folder before the command, as in "
+            f"PYTHONPATH=FOLDER python train.py …"
+        )
     if found is None:
         raise UsageError(f"{shown}: can't be found; give its full name, as in package.module.name")
     if not callable(found):

@@ -47,3 +47,18 @@ def test_the_page_leads_to_a_resumed_searched_and_tabled_sweep(
     assert "task.rate: 0.01 → 0.1" in table
     assert set(load_sweep(tmp_path / "multirun/best")["status"]) <= {"completed", "pruned"}
     assert (tmp_path / "multirun/best/experiment/best.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("task=function", "task._target_: must be given; task=function names no function, a file of yours inherits it"),
+        ("task=function data=mnist", "data: is no group of task=function; leave it out, or add it: +data=…"),
+    ],
+)
+def test_task_to_inherit_is_no_study(
+    typed: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended = run_in_process(typed.split(), Place(tmp_path, tmp_path), monkeypatch, capfd)
+    assert ended.err.startswith(f"error: {message}")
+    assert ended.code == 2
