@@ -157,6 +157,8 @@ def _parse_error(override: str) -> str:
         return _extended_list(override)
     if not equals and options_of(key):
         return f"{override}: not key=value; write {key}=CHOICE{suggest_option('', options_of(key))}"
+    if not equals and key in known_keys():
+        return f"{override}: not key=value; write {key}=…"
     if not equals:
         return f"{override}: not key=value{suggest_key(key, known_keys()) if key.strip() else ''}"
     squeezed = f"{key.strip()}={override.partition('=')[2].strip()}"
@@ -198,6 +200,9 @@ def _no_such_key(key: str, sign: str = "") -> str:
         return f"{key}: is a new key; add it: ++{key}=…"
     if node in DICTIONARIES:
         return f"{sign}{key}: give the whole dictionary, as in '{node}={{{last}: …}}'"
+    task = next((override.value() for override in parsed_overrides() if override.key_or_group == "task"), None)
+    if key in NEEDED and task not in (None, "image_classifier"):
+        return f"{sign}{key}: is no group of task={task}; leave it out, or add it: +{key}=…"
     if options_of(key):
         return f"{sign}{key}: has no default; add it: +{key}=…{suggest_option('', options_of(key))}"
     partial = None if sign else _partial_key(key) or _key_of_other_plugin(key)
@@ -268,6 +273,8 @@ def _keys(content: Any) -> Iterator[Any]:
 def _choice_is_no_name() -> str:
     for override in parsed_overrides():
         key, value = override.get_key_element(), override.value()
+        if not key:
+            return f"{override.input_line}: lacks a key; write key=value"
         if key == "hydra":
             return f"{override.input_line}: must hold keys with values; set single ones, such as hydra.run.dir=…"
         options = options_of(key) if "." not in key else []

@@ -10,6 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from decimal import Decimal
 from fnmatch import fnmatch
@@ -28,8 +29,11 @@ from mnist_resnet.errors import UsageError
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
 """Numbers as most people type them; Hydra's grammar knows more forms."""
 
-NO_TEXT = re.compile(r"([\w.]+)=.*?: (must be (?:text|a folder's path)\b.*)")
-"""Messages about a value that is no text."""
+OF_A_VALUE = re.compile(r"([\w.]+)=(.*?): (.*)")
+"""Messages about a value: its key, the value, and what is wrong."""
+
+NO_TEXT = ("must be text", "must be a folder's path")
+"""How messages begin about a value that is no text."""
 
 INNER_SWEEP = "a list or dictionary can't hold a sweep; sweep over whole values, or over a key of it"
 
@@ -146,20 +150,30 @@ def typed_value(override: str, parser: OverridesParser) -> tuple[str, Any]:
 
 
 def as_written(message: str, overrides: Iterable[str]) -> str:
-    """Return an error message about a text that Hydra took for a number or true or false, with what was typed.
+    """Return an error message about a text that Hydra took for another value, with what was typed.
 
-    Hydra reads `sweep.name=2024_01_01` as 20240101. Other messages are returned as they are.
+    Hydra reads `sweep.name=2024_01_01` as 20240101, and 1e-400 as zero. Other messages are returned as they are.
 
     Args:
         message: what is wrong, beginning with `key=value: `.
         overrides: as typed.
     """
-    found = NO_TEXT.match(message)
+    found = OF_A_VALUE.match(message)
     for override in overrides if found else ():
         key, _, typed = override.lstrip("+").partition("=")
-        if found and key == found[1] and typed[:1] not in ("[", "{"):
-            return f"{key}={typed}: {found[2]}; in quotes it is text: '{key}=\"{typed}\"'"
+        if found and key == found[1] and found[3].startswith(NO_TEXT) and typed[:1] not in ("[", "{"):
+            return f"{key}={typed}: {found[3]}; in quotes it is text: '{key}=\"{typed}\"'"
+        for level in typed.split(",") if found and key == found[1] else ():
+            if found and level != found[2] and _are_one_number(level, found[2]):
+                cut = f"is read as {found[2]}; " if Decimal(level) != Decimal(found[2]) else ""
+                return f"{key}={level}: {cut}{found[3]}"
     return message
+
+
+def _are_one_number(one: str, other: str) -> bool:
+    with suppress(ValueError):
+        return float(one) == float(other)
+    return False
 
 
 def range_values(sweep: RangeSweep) -> list[int] | list[float]:

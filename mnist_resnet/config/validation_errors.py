@@ -117,7 +117,8 @@ def partial_key(key: str, having: Iterable[str], lacking: Iterable[str]) -> str:
 
 def suggest_option(choice: str, options: Collection[str]) -> str:
     """Return `; did you mean …? one of …` for an unknown choice, given the options."""
-    near = difflib.get_close_matches(choice, options, n=1, cutoff=SIMILARITY_CUTOFF)
+    others = [option for option in options if option != choice]  # it may be one, but not to whoever looked for it
+    near = difflib.get_close_matches(choice, others, n=1, cutoff=SIMILARITY_CUTOFF)
     listed = f"one of {', '.join(options)}" if options else ""
     return "; " + " ".join([*(f"did you mean {found}?" for found in near), listed]) if options else ""
 
