@@ -53,9 +53,7 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
         if left <= 0:
             break
         try:
-            with _limited(left), downloads(may_download), keeping_working_directory(LOG.info):
-                config = check_job(job.config)
-                load_task(config).check_recipe(config)
+            _try_recipe(job, left, may_download)
         except DownloadNeeded:
             return
         except _TimeIsUp:
@@ -70,6 +68,24 @@ def try_recipes(jobs: Sequence[JobSpec], on_failure: str, may_download: bool = T
         LOG.info(
             "%d of %d recipes tried on two images each, in %.1f s (sweep.try_recipes)", tried, len(distinct), seconds
         )
+
+
+def try_recipe_of_run(job: JobSpec) -> None:
+    """Try the recipe of a single run.
+
+    Raises:
+        UsageError: it fails.
+    """
+    try:
+        _try_recipe(job, BUDGET)
+    except _TimeIsUp:
+        LOG.info("two images took longer than %.0f s", BUDGET)
+
+
+def _try_recipe(job: JobSpec, seconds: float, may_download: bool = True) -> None:
+    with _limited(seconds), downloads(may_download), keeping_working_directory(LOG.info):
+        config = check_job(job.config)
+        load_task(config).check_recipe(config)
 
 
 def _distinct(jobs: Sequence[JobSpec]) -> list[JobSpec]:

@@ -72,12 +72,15 @@ def _checked_job(config: DictConfig) -> "JobSpec":
 def _check_folder(folder: Path, job: "JobSpec") -> None:
     from mnist_resnet.jobs.disk_space import check_disk_space
     from mnist_resnet.jobs.preflight import check_writable, preflight
+    from mnist_resnet.sweeps.recipes import try_recipe_of_run
 
     check_writable("hydra.run.dir", folder)
     _refuse_links(folder)
     _check_no_other_job(folder, job)
     preflight([job.config])
     check_disk_space(folder, [job])
+    if job.config["sweep"]["try_recipes"]:
+        try_recipe_of_run(job)
 
 
 def _refuse_links(folder: Path) -> None:

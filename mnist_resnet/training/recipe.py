@@ -18,6 +18,7 @@ from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
 from mnist_resnet.training.numerics import resolve
+from mnist_resnet.training.outputs import check_outputs
 from mnist_resnet.training.own_metrics import check_scales, own_values
 from mnist_resnet.training.training_run import Training, predict
 
@@ -113,21 +114,12 @@ def _logits(training: Training, model: nn.Module) -> Tensor:
         UsageError: That is no tensor, or not of the shape that the targets ask for.
     """
     images, labels = training.splits.test.batch(slice(0, 2))
-    target, classes = f"model._target_={training.config.model.target}", training.config.data.classes
     with _naming(training.config, "model"):
         logits = model.eval()(images)
     if not isinstance(logits, Tensor):
+        target = f"model._target_={training.config.model.target}"
         raise UsageError(f"{target}: returns a {type(logits).__name__} when it is evaluated; it must return one tensor")
-    if classes is None:
-        return logits
-    kind, shape = training.splits.test.kind, list(logits.shape)
-    expected = [len(labels), classes, *(labels.shape[1:] if kind == "classes" else [])]
-    has_more = kind == "classes" and len(shape) > 1 and shape[1] > classes
-    if shape != (expected[:1] + shape[1:2] + expected[2:] if has_more else expected):
-        raise UsageError(
-            f"{target}: returns {shape} for {len(labels)} images or other inputs; data.classes={classes} asks for "
-            f"{expected}"
-        )
+    check_outputs(training.config, logits, labels, training.splits.test.kind)
     return logits
 
 

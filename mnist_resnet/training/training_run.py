@@ -30,6 +30,7 @@ from mnist_resnet.training.memory_format import use_channels_last, use_fused_opt
 from mnist_resnet.training.numerics import Numerics
 from mnist_resnet.training.optimizer import build_optimizer, takes_channels_last
 from mnist_resnet.training.optimizer_state import load_optimizer_state
+from mnist_resnet.training.outputs import asks_for_classes, check_outputs
 from mnist_resnet.training.own_stream import OwnStream
 from mnist_resnet.training.parameter_groups import parameter_groups
 from mnist_resnet.training.step import LossFunction, Step, StepParts
@@ -128,6 +129,7 @@ class Training:
             self.augment = OwnStream(self.augment, config.seeds.augmentation, numerics.device)
         own = {"model": self.model, "optim": self.optimizer, "schedule": self.schedule, "averaging": self.averaging}
         self.own_step: Step | None = None
+        self._asks_for_classes = asks_for_classes(config)
         others = {"loss": self.loss, "augmentation": self.augment}
         if config.training.step is not None:
             with building("training.step"):
@@ -186,6 +188,8 @@ class Training:
             loss, logits = self.forward(self.model, self.loss, self.numerics, self.augment(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
+        if self._asks_for_classes:  # here, too: a sweep starts jobs whose recipe has failed
+            check_outputs(self.config, logits, labels, self.splits.train.kind)
         if self.has_accuracy:
             self.correct += count_right(logits, labels, self.splits.train.kind)
         return loss.detach()

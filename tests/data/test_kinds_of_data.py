@@ -187,6 +187,8 @@ class EndsWhenUsed(nn.Linear):
     [
         ("model", {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 299},
          rf"^model\._target_={HERE}\.linear: returns \[2, 299\] for 2 images .*classes=300 asks for \[2, 300\]$"),
+        ("model", {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 301},
+         rf"^model\._target_={HERE}\.linear: returns \[2, 301\] for 2 images .*classes=300 asks for \[2, 300\]$"),
         ("model", {"_target_": "torch.nn.Flatten", "start_dim": 0}, r"^model\._target_=torch\.nn\.Flatten: has no p"),
         ("model", {"_target_": f"{HERE}.ends", "code": 3}, rf"^model\._target_={HERE}\.ends: ends .* exit code 3$"),
         ("model", {"_target_": f"{HERE}.EndsWhenUsed", "in_features": 3, "out_features": 3},
@@ -201,11 +203,17 @@ def test_a_recipe_that_fails_names_the_part_alone(section: str, node: dict[str, 
         try_recipe(config(KINDS["more than 256 classes"] | {section: node}))
 
 
-def test_recipes_of_every_kind_are_fine_and_so_are_more_outputs_than_classes() -> None:
+def own_loss() -> Any:
+    return torch.nn.functional.cross_entropy
+
+
+def test_recipes_of_every_kind_are_fine_and_so_are_more_outputs_than_classes_for_a_loss_of_ones_own() -> None:
     for nodes in KINDS.values():
         try_recipe(config(nodes))
-    model = {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 301}
-    try_recipe(config(KINDS["more than 256 classes"] | {"model": model}))
+    wide = KINDS["more than 256 classes"] | {"model": {"_target_": f"{HERE}.linear", "inputs": 300, "outputs": 301}}
+    try_recipe(config(wide | {"loss": {"_target_": f"{HERE}.own_loss"}}))
+    with pytest.raises(UsageError, match=r"returns \[32, 301\] for 32 images .* asks for \[32, 300\]"):
+        trained(config(wide))
 
 
 def test_floats_are_normalised_only_by_what_the_config_gives() -> None:

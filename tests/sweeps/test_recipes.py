@@ -43,6 +43,12 @@ def test_a_recipe_that_fails_is_said_in_one_line_before_anything_starts(
     assert done.out.index(LINE) < done.out.index("epoch 0")
     assert statuses(tmp_path / "multirun" / "tried") == {"optim=adam": "completed", "optim=lbfgs": "failed"}
 
+    single = [*place.common, "optim=lbfgs", "hydra.run.dir=single", PARTS]
+    refused = run_in_process(single, place, monkeypatch, capfd)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "optim._target_=torch.optim.LBFGS: " in refused.err
+    assert not (tmp_path / "single").exists()
+
     untried = run_in_process([*sweep, "sweep.try_recipes=false"], place, monkeypatch, capfd)
     assert LINE not in untried.out
 
