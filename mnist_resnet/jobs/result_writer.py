@@ -21,7 +21,7 @@ from mnist_resnet.config.metric import (
     predicts_numbers,
     primary_metric,
 )
-from mnist_resnet.errors import wording
+from mnist_resnet.errors import UsageError, raised_at, wording
 from mnist_resnet.job_folder import (
     BATCH_LOSSES,
     FORMAT,
@@ -264,7 +264,9 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     if isinstance(error, Diverged):
         where = {"epoch": error.epoch, "step": error.step}
         return where | {"loss": str(error.loss), "metric": error.metric, "message": message}
-    return {"type": type(error).__name__, "message": message, "traceback": trace}
+    told = {"type": type(error).__name__, "message": message, "traceback": trace}
+    at = None if isinstance(error, UsageError) else raised_at(error)
+    return told | ({"at": at} if at else {})
 
 
 def _machine_note(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from mnist_resnet.config.classifier_schema import Data
 from mnist_resnet.config.metric import Metric, declared_metrics, known_metrics, named
-from mnist_resnet.job_folder import Metrics
+from mnist_resnet.job_folder import RESULT, Metrics
 from mnist_resnet.tracking.callback import RunInfo
 
 PLAIN_INTERVAL = 15.0
@@ -236,7 +236,10 @@ class ProgressConsole:
                 self.log(f"  Note: {note}")
         error = result.get("error")
         if error:
-            self.log(f"  {result['status']}: {error['message']}")
+            told = error["message"]
+            if "at" in error:  # in the user's own code, where the message alone may mean nothing
+                told = f"{error['type']}: {told} ({error['at']}; the traceback is in {RESULT})"
+            self.log(f"  {result['status']}: {told}")
         self._remove_job_bar()
         if self._sweep_bar is not None:
             self._bars.update(self._sweep_bar, completed=self.jobs_ended)

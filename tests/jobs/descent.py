@@ -56,6 +56,11 @@ def leave(_: ReadConfig, run: Run, to: str, scale: float) -> None:
     run.save(1)
 
 
+def divide_by_zero(_: ReadConfig, run: Run) -> None:
+    """Fail in its own code."""
+    run.report(0, {"loss": 1 / run.history.count({})})
+
+
 def explode(_: ReadConfig, run: Run) -> None:
     """Report a loss that is not a number."""
     run.report(0, {"loss": 1.0})

@@ -175,12 +175,21 @@ def test_what_a_function_does_wrong_is_said_in_one_line(tmp_path: Path, monkeypa
         ("generate", "generate: returned a generator without a report"),
         ("report_a_number", "report: metrics are numbers by name, such as {'loss': 0.1}, and not 0.5"),
         ("save_nothing", "run.save: the state is None"),
+        ("divide_by_zero", "division by zero"),
     ],
 )
-def test_a_function_that_can_not_be_a_job_fails_with_the_reason(tmp_path: Path, function: str, message: str) -> None:
+def test_a_function_that_can_not_be_a_job_fails_with_the_reason(
+    tmp_path: Path, function: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = run(job(function), tmp_path / "wrong")
     assert result["status"] == "failed"
     assert message in result["error"]["message"]
+    shown = capsys.readouterr().out
+    if result["error"]["type"] == "UsageError":
+        assert f"  failed: {result['error']['message']}\n" in shown
+    else:
+        kind = re.escape(f"{result['error']['type']}: {message}")
+        assert re.search(rf"  failed: {kind}.* \(descent\.py, line \d+; the traceback is in result\.json\)\n", shown)
 
 
 def test_a_function_can_not_change_the_record_of_its_job(tmp_path: Path) -> None:
