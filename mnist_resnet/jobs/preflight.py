@@ -6,7 +6,7 @@ import logging
 import os
 import pydoc
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from importlib.util import find_spec
@@ -26,6 +26,12 @@ LOG = logging.getLogger("mnist_resnet")
 
 SETTINGS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 """Keys that Hydra's `instantiate` consumes itself."""
+
+CALLED = ("optim", "schedule", "augmentation", "averaging")
+"""Nodes that the image classifier calls, if `_partial_`, with one argument in front and others by name."""
+
+ADDED = {"params", "optimizer", "total_steps"}
+"""Arguments that it may add by name."""
 
 
 NamingErrors = Callable[[int], AbstractContextManager[None]]
@@ -64,7 +70,7 @@ def _preflight(configs: Iterable[dict[str, Any]], may_download: bool, naming: Na
         with naming(index):
             task.check_machine(config)
             for key, node in _nodes(config):
-                _check_call(key, json.dumps(node))
+                _check_call(key, json.dumps(node), isinstance(config, Config) and key in CALLED)
     try:
         with downloads(may_download):
             return [_check_data(config, task, naming(index)) for index, (config, task) in enumerate(checked)]
@@ -117,7 +123,7 @@ def _with_inner(key: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @lru_cache(maxsize=1000)
-def _check_call(key: str, node: str) -> None:
+def _check_call(key: str, node: str, is_called: bool) -> None:
     content = json.loads(node)
     check_allowed(content)
     arguments = {name: value for name, value in content.items() if name not in SETTINGS}
@@ -132,10 +138,20 @@ def _check_call(key: str, node: str) -> None:
     try:
         bind = signature.bind_partial if content.get("_partial_") else signature.bind
         bind(*content.get("_args_", []), **arguments)
+        if is_called and "_args_" not in content:
+            _check_later_call(signature, arguments)
     except TypeError as error:
         takes = ", ".join(name for name in signature.parameters if name not in ("args", "kwargs"))
         raise UsageError(f"{shown}: {error}; it takes {takes or 'nothing'}") from None
     check_types(key, content["_target_"], arguments, signature)
+
+
+def _check_later_call(signature: inspect.Signature, arguments: Mapping[str, Any]) -> None:
+    """Raise the TypeError that the call would raise of which the config gives only a part of the arguments."""
+    for one in [*signature.parameters.values()][1:]:
+        is_asked = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if is_asked and one.name not in ADDED.union(arguments):
+            raise TypeError(f"missing a required argument: {one.name!r}")
 
 
 def _check_is_a_task(shown: str, found: object, signature: inspect.Signature, arguments: Iterable[str]) -> None:

@@ -105,6 +105,10 @@ def resume(sweep: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         ("data._target_=my_project.network.perceptron", "missing a required argument: 'hidden'; it takes hidden, chan"),
         ("tracking.mode=loud", "tracking.mode=loud: must be 'auto', 'online' or 'offline'"),
         ("~optim._partial_", "optim._partial_: must be given"),
+        (
+            "schedule._target_=torch.optim.lr_scheduler.StepLR",
+            "schedule._target_=torch.optim.lr_scheduler.StepLR: missing a required argument: 'step_size'; it takes",
+        ),
     ],
 )
 def test_custom_components_are_validated_like_built_in_ones(
