@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mnist_resnet.data.dataset import DataSet, LabelledImages
 from mnist_resnet.data.map_style import MapStyle, difference, item_tensors
-from mnist_resnet.errors import UsageError
+from mnist_resnet.errors import UsageError, wording
 
 
 def in_memory(train: MapStyle, test: MapStyle) -> DataSet:
@@ -20,7 +20,7 @@ def in_memory(train: MapStyle, test: MapStyle) -> DataSet:
         test: likewise.
 
     Raises:
-        UsageError: Items differ in shape, or don't fit into memory.
+        UsageError: An item can't be read, items differ in shape, or don't fit into memory.
     """
     return DataSet(_read("train", train), _read("test", test))
 
@@ -28,16 +28,24 @@ def in_memory(train: MapStyle, test: MapStyle) -> DataSet:
 def _read(name: str, source: MapStyle) -> LabelledImages:
     if not len(source):
         raise UsageError(f"data.{name}: has no items")
-    first, first_label = item_tensors(source[0])
+    first, first_label = _item(name, source, 0)
     _check_memory(name, len(source), first)
     pixels = torch.empty((len(source), *first.shape), dtype=first.dtype)
     labels = torch.empty((len(source), *first_label.shape), dtype=first_label.dtype)
     for index in range(len(source)):
-        image, label = item_tensors(source[index])
+        image, label = _item(name, source, index)
         if problem := difference((image, label), (first, first_label)):
             raise UsageError(f"data.{name}: item {index} {problem}")
         pixels[index], labels[index] = image, label
     return LabelledImages(pixels, labels)
+
+
+def _item(name: str, source: MapStyle, index: int) -> tuple[Tensor, Tensor]:
+    try:
+        item = source[index]
+    except Exception as error:
+        raise UsageError(f"data.{name}: item {index} can't be read: {wording(error)}") from error
+    return item_tensors(item)
 
 
 def _check_memory(name: str, count: int, item: Tensor) -> None:

@@ -262,6 +262,8 @@ def test_pytorchs_data_sets_are_read_once_into_tensors() -> None:
 def test_pytorchs_data_sets_that_fit_no_tensor_are_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match=r"data.train: item 3 is uint8 \[3, 6, 7\].* add a transform"):
         in_memory(Pictures(5), Pictures(2))
+    with pytest.raises(UsageError, match=r"data.test: item 2 can't be read: index 7 is out of bounds"):
+        in_memory(Pictures(3), Subset(TensorDataset(torch.rand(3, 5), torch.arange(3)), [0, 1, 7]))
     with pytest.raises(UsageError, match=r"data.train: 1000000000 items .* more than half of this machine's memory"):
         in_memory(Pictures(10**9, size=100), Pictures(2))
 
