@@ -21,7 +21,7 @@ JOBS_PER_SEED = {
     "lean_ablation": 12,
 }
 
-PLAN = ("sweep.dry_run=true", "sweep.try_recipes=false")
+PLAN = ("sweep.dry_run=true", "sweep.try_recipes=false", "sweep.keep=none")
 
 STUDIES = [*JOBS_PER_SEED, "variance"]
 
