@@ -293,9 +293,10 @@ def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Seq
     """
     beside = [[*map(_shown, job.overrides)] for job in known]
     shared = frozenset(beside[0]).intersection(*beside) if beside else None
+    hashes = {job.data_sha256 for job in known} - {None}
     new = []
     for job in jobs:
-        is_on_other_data = not all(map(job.is_on_data_of, known))
+        is_on_other_data = job.data_sha256 is not None and not hashes <= {job.data_sha256}
         named = {*swept, *(["data.root"] if is_on_other_data else [])}
         # A swept key shows even if it moves no number, such as the data's folder.
         parts = [
