@@ -14,6 +14,7 @@ from mnist_resnet.config.repeated_options import refuse_repeated_options
 from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
 from mnist_resnet.config.search_path import refuse_added_search_path
 from mnist_resnet.errors import Refused, UsageError
+from mnist_resnet.jobs.signals import interrupts_delivered
 from mnist_resnet.sweeps.run_check import check_run
 
 SHOW_TRACEBACK = "HYDRA_FULL_ERROR" in os.environ
@@ -46,7 +47,8 @@ def main() -> None:
         refuse_repeated_options(sys.argv[1:])
         refuse_choice_as_config(sys.argv[1:])
         refuse_added_search_path(sys.argv[1:])
-        train()
+        with interrupts_delivered():
+            train()
         sys.stdout.flush()
     except BrokenPipeError:
         # As in `--help | head`. What is still buffered must not be flushed again at the exit.

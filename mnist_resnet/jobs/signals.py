@@ -1,10 +1,13 @@
 """Signals and other requests to end: the step in progress is finished, a checkpoint written, the program exits."""
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from threading import Timer
 from types import FrameType
 from typing import ParamSpec
 
@@ -80,13 +83,40 @@ class Interrupt:
         self.requested = number
 
 
+@contextmanager
+def interrupts_delivered() -> Iterator[None]:
+    """Send SIGINT again where its KeyboardInterrupt was lost.
+
+    Python raises it between any two lines, also those of a `__del__` or a weak reference's callback, from which no
+    exception gets out: it prints "Exception ignored in" with a traceback, and Ctrl-C has no effect.
+    """
+    report, timers = sys.unraisablehook, list[Timer]()
+
+    def deliver(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            report(lost)
+            return
+        # From a thread: sent here, it would be raised here and lost once more.
+        timers.append(Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+
+    sys.unraisablehook = deliver
+    try:
+        yield
+        for timer in timers:
+            timer.join()
+    finally:
+        sys.unraisablehook = report
+
+
 def interruptible(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
     """Let a command end with exit code 130 and no traceback if Ctrl-C reaches it when there is nothing to save."""
 
     @wraps(main)
     def command(*arguments: Parameters.args, **options: Parameters.kwargs) -> int:
         try:
-            return main(*arguments, **options)
+            with interrupts_delivered():
+                return main(*arguments, **options)
         except KeyboardInterrupt:
             return 130
 
