@@ -46,7 +46,8 @@ def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> li
 
     The changes are one family: their p values are corrected for their number.
 
-    Returns nothing for a single factor or a complete design: there, the effects already say the same.
+    Numbers drawn from an interval are no changes that anybody planned, and are left out. Returns nothing for a single
+    factor or a complete design: there, the effects already say the same.
     """
     factors = _settings_that_vary(frame)
     groups = grouped(with_columns(frame, [*factors, "status", "seed", metric, "training_seconds"]), factors)
@@ -57,7 +58,8 @@ def changes(frame: pd.DataFrame, metric: str, margin: float | None = None) -> li
         or len(groups) == prod(len(set(column)) for column in zip(*levels, strict=True))
     ):
         return []
-    pairs = [pair for pair in combinations(range(len(groups)), 2) if len(_differing(levels, pair)) == 1]
+    planned = [[at] for at, factor in enumerate(factors) if factor not in frame.attrs.get("intervals", ())]
+    pairs = [pair for pair in combinations(range(len(groups)), 2) if _differing(levels, pair) in planned]
     if not 2 <= len(pairs) <= MAX_CHANGES:
         return []
     neighbours = [sum(group in pair for pair in pairs) for group in range(len(groups))]

@@ -12,6 +12,7 @@ from mnist_resnet.comparing.frame import jobs_frame
 from mnist_resnet.comparing.job import QUEUED, Job
 from mnist_resnet.comparing.report import ABSENT, Section
 from mnist_resnet.comparing.reported import metric_of
+from mnist_resnet.comparing.searched import judged_columns
 from mnist_resnet.comparing.statistics import FEW_RUNS, grouped_rows, seeds_summary
 from mnist_resnet.config.levels import level_text
 from mnist_resnet.config.metric import BEST, BUILT_IN, Metric, is_image_classifier
@@ -51,13 +52,17 @@ def sweep_table(jobs: Sequence[Job]) -> pd.DataFrame:
     """Return one row per job, in the sweep's order, with raw values.
 
     Returns:
-        The varying factors (an experiment's name covers the factors it sets), then the metrics, the best epoch's, and
-        `seconds`; `numerics`, `processor` and `code` if they differ, and `status` if not every job is completed.
-        Shares are fractions of one.
+        The varying factors (an experiment's name covers the factors it sets), then the metrics, the best epoch's, what
+        a search judges its trials by, and `seconds`; `numerics`, `processor` and `code` if they differ, and `status` if
+        not every job is completed. Shares are fractions of one.
     """
     frame = jobs_frame(jobs)
     columns = [*distinguishing_factors(frame), *(["seed"] if _differs(frame, "seed") else [])] or ["name"]
-    columns += [*frame.attrs["in_table"], "seconds"]
+    shown = [*frame.attrs["in_table"], "seconds"]
+    judged = {metric: values for metric, values in judged_columns(jobs).items() if metric.name not in shown}
+    frame = frame.assign(**{metric.name: pd.Series(values, dtype=float) for metric, values in judged.items()})
+    frame.attrs["metrics"] = frame.attrs["metrics"] | {metric.name: metric for metric in judged}
+    columns += [*shown[:-1], *(metric.name for metric in judged), "seconds"]
     columns += [column for column in ("numerics", "processor", "code") if len(_found(frame, column)) > 1]
     table: pd.DataFrame = frame[columns].copy()
     if not all(job.completed for job in jobs):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.config.metric import Metric, best_of, objective_metrics
+from mnist_resnet.config.metric import BEST, Metric, best_of, named, objective_metrics
+from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import SEARCH, UnreadableFolder, read_json
 
 INTERVAL = "interval("
@@ -37,6 +38,23 @@ def searched(jobs: Sequence[Job]) -> Searched | None:
     (metric,) = metrics
     epoch = "best" if metric.pick == "best" else str(jobs[0].config["sweep"].get("objective_epoch"))
     return Searched(metric, epoch, [_value(job, metric, epoch) for job in jobs])
+
+
+def judged_columns(jobs: Sequence[Job]) -> dict[Metric, list[float | None]]:
+    """Return what a search judges its trials by: its objectives and the metrics of its constraints, one value per job.
+
+    A metric whose value is that of the best epoch has `best_` before its name. Nothing unless all jobs are trials of
+    one search.
+    """
+    if search_folder(jobs) is None:
+        return {}
+    objective = objective_of(jobs[0].config)
+    columns = {}
+    for metric in [*objective.metrics, *(constraint.metric for constraint in objective.constraints)]:
+        is_best = objective.epoch == "best" and metric.pick != "best" and metric.scale != "seconds"
+        shown = named(f"{BEST}{metric.name}", {metric.name: metric}) if is_best else metric
+        columns[shown] = [objective.value(metric, job.history.epochs) for job in jobs]
+    return columns
 
 
 def search_folder(jobs: Sequence[Job]) -> Path | None:

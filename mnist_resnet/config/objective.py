@@ -80,6 +80,11 @@ class Objective:
         """
         return self._values(self.metrics, history)
 
+    def value(self, metric: Metric, history: Sequence[Metrics]) -> float | None:
+        """Return a trial's value of any metric in the epoch by which it is judged; None if its history lacks it."""
+        values = self._values([metric], history)
+        return values[0] if values else None
+
     def violations(self, history: Sequence[Metrics]) -> dict[str, float] | None:
         """Return by how much a completed trial breaks each constraint; 0 or less if it keeps it.
 
