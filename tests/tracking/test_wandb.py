@@ -178,12 +178,16 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
-from tests.tracking.test_wandb import _run, _batches, _metrics, WandbTracker
+from tests.tracking.test_wandb import WandbTracker, _metrics, _offline_runs, _run
+from tests.wandb_history import history
+job = Path(sys.argv[1])
 tracker = WandbTracker(mode="offline")
-tracker.begin(_run(Path(sys.argv[1])))
+tracker.begin(_run(job))
 tracker.batch(0, 0, 1.0, 0.5)
 tracker.epoch(_metrics(0))
-time.sleep(1.5)
+until = time.monotonic() + 12  # W&B itself flushes after 15 seconds
+while len(history(_offline_runs(job)[0])) < 2 and time.monotonic() < until:
+    time.sleep(0.2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -203,12 +207,17 @@ def test_killed_job_resumes_as_one_run(tmp_path: Path) -> None:
 
 def _kill_service() -> None:
     """Kill W&B's own process, as the kernel does when memory runs out."""
-    (service,) = [
-        int(file.parent.name)
-        for file in Path("/proc").glob("[0-9]*/stat")
-        if f") S {os.getpid()} " in file.read_text().replace(") R ", ") S ") and "(wandb-core)" in file.read_text()
-    ]
-    os.kill(service, signal.SIGKILL)
+    (service,) = [folder for folder in Path("/proc").glob("[0-9]*") if _is_running_service(folder)]
+    os.kill(int(service.name), signal.SIGKILL)
+
+
+def _is_running_service(process: Path) -> bool:
+    try:
+        name, _, rest = (process / "stat").read_text(errors="replace").rpartition(")")
+    except OSError:  # it has ended since it was listed
+        return False
+    state, parent = rest.split()[:2]
+    return name.endswith("(wandb-core") and int(parent) == os.getpid() and state not in "ZX"
 
 
 def test_jobs_after_a_death_of_w_and_b_s_process_have_their_runs(
