@@ -20,7 +20,7 @@ from mnist_resnet.models.model_file import (
     ModelDescription,
     load_model,
 )
-from mnist_resnet.models.quiet import quiet
+from mnist_resnet.models.pytorch_messages import messages_hidden
 from mnist_resnet.models.weights_archive import ModelArchive, WeightsNotReplaceable, weight_bytes
 
 TOLERANCE = 1e-4
@@ -174,11 +174,11 @@ class _Traced:
     """
 
     def __init__(self, live: nn.Module, example: Tensor) -> None:
-        with quiet():
+        with messages_hidden():
             self._graph = torch.jit.trace(live, example[:1], check_trace=False)  # type: ignore[no-untyped-call]
 
     def save(self, description: ModelDescription, path: Path) -> None:
-        with quiet():
+        with messages_hidden():
             torch.jit.save(self._graph, path, _extra_files={DESCRIPTION: description.to_json()})
 
 
@@ -187,11 +187,11 @@ class _Exported:
 
     def __init__(self, live: nn.Module, example: Tensor) -> None:
         pair = example[:1].repeat(2, 1, 1, 1)
-        with quiet():
+        with messages_hidden():
             self._graph = torch.export.export(live, (pair,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
 
     def save(self, description: ModelDescription, path: Path) -> None:
-        with quiet():
+        with messages_hidden():
             torch.export.save(self._graph, path, extra_files={DESCRIPTION: description.to_json()})
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mnist_resnet.errors import wording
 from mnist_resnet.job_folder import EXPORTED_MODEL, TRACED_MODEL, WEIGHTS, UnreadableFolder
-from mnist_resnet.models.quiet import quiet
+from mnist_resnet.models.pytorch_messages import messages_hidden
 from mnist_resnet.models.safe_load import refuse_foreign_code
 from mnist_resnet.stored_file import MAX_WEIGHTS, parse_json, read_stored
 
@@ -226,7 +226,7 @@ def ignore_torchscript_deprecation() -> Iterator[None]:
 
 def _load_exported(file: Path | io.BytesIO) -> LoadedModel:
     extra: dict[str, str] = {DESCRIPTION: ""}
-    with quiet():  # a traceback of many lines where it tries its next way to read the file
+    with messages_hidden():  # a traceback of many lines where it tries its next way to read the file
         program = torch.export.load(file, extra_files=extra)
     return LoadedModel(ModelDescription.from_json(extra[DESCRIPTION]), program.module())
 

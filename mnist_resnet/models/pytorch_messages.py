@@ -1,4 +1,4 @@
-"""Keeps what PyTorch prints, logs and warns of while it traces, exports and loads networks off the screen."""
+"""What PyTorch prints, logs and warns of while it traces, exports and loads networks."""
 
 import io
 import logging
@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def messages_hidden() -> Iterator[None]:
     """Show nothing of what happens in the context, such as dumps of graphs; what is raised says enough."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
