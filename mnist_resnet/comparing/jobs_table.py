@@ -1,5 +1,6 @@
 """The table of jobs, the lines above it, and the summary over seeds."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from mnist_resnet.comparing.reported import metric_of
 from mnist_resnet.comparing.searched import judged_columns
 from mnist_resnet.comparing.statistics import FEW_RUNS, grouped_rows, seeds_summary
 from mnist_resnet.config.levels import level_text
-from mnist_resnet.config.metric import BEST, BUILT_IN, Metric, is_image_classifier
+from mnist_resnet.config.metric import BEST, BUILT_IN, Metric, declared_metrics, is_image_classifier
 from mnist_resnet.job_folder import Status
 
 SHOWN_WHEN_CONSTANT = (
@@ -109,8 +110,27 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
     lines.append(f"{count_text(jobs)}.")
     if "best_picked_on" in frame and frame["best_picked_on"].isin(["val", "test"]).any():
         lines.append(" ".join(filter(None, [picked_text(frame), gain_text(jobs)])))
+    lines += _without_number_lines(frame, jobs)
     lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
     return lines
+
+
+def _without_number_lines(frame: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:
+    """Return a line for each metric of which completed jobs reported no finite number."""
+    metrics = [frame.attrs["metrics"][name] for name in frame.attrs["in_table"] if name in frame.attrs["metrics"]]
+    completed = [job for job in jobs if job.completed]
+    lacking = {metric.name: sum(_lacks(job, metric) for job in completed) for metric in metrics}
+    return [
+        f"{name}: {count} of {len(completed)} completed jobs reported no finite number (nan, or nothing), and have no "
+        "part in its figures."
+        for name, count in lacking.items()
+        if count
+    ]
+
+
+def _lacks(job: Job, metric: Metric) -> bool:
+    value = job.history.value(metric)
+    return metric.name in declared_metrics(job.config) if value is None else not math.isfinite(value)
 
 
 def numerics_lines(frame: pd.DataFrame) -> list[str]:
@@ -208,7 +228,7 @@ def _seeds_row(row: "pd.Series[Any]", by: Sequence[str], metric: Metric, is_pool
         return format_metric(metric, row[f"{metric.name}_{name}"])
 
     # pandas returns a row of numbers only as floats
-    n, jobs = int(row["n"]), int(row["jobs"])
+    n, jobs = int(row[f"{metric.name}_n"]), int(row["jobs"])
     return {
         **{factor: format_cell(factor, row[factor]) for factor in by},
         "metric": metric.title.removesuffix(", %"),

@@ -231,9 +231,10 @@ def seeds_summary(frame: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]
     Returns:
         One row per combination: the levels; `jobs` (all jobs, or seeds where those are averaged), `n` (those counted)
         and `averaged` (combinations of other factors averaged within each seed); then for each metric
-        `<metric>_mean`, `_sd`, `_low`, `_high`, `_prediction_low`, `_prediction_high`, `_min`, `_max`,
-        `_new_low`, `_new_high` for new test images (nan for other metrics than test accuracies), and `_cells` and
-        `_over`: the combinations of other factors' levels that its runs have, and these as text (see `_over_text`).
+        `<metric>_n` (those that have a number), `_mean`, `_sd`, `_low`, `_high`, `_prediction_low`,
+        `_prediction_high`, `_min`, `_max`, `_new_low`, `_new_high` for new test images (nan for other metrics than test
+        accuracies), and `_cells` and `_over`: the combinations of other factors' levels that its runs have, and these
+        as text (see `_over_text`).
     """
     rows = []
     others = _others(frame, by)
@@ -329,6 +330,7 @@ def grouped_rows(frame: pd.DataFrame, by: Sequence[str]) -> list[list[int]]:
 
 def _columns(summary: Spread) -> dict[str, float]:
     return {
+        "n": summary.n,
         "mean": summary.mean,
         "sd": summary.sd,
         "low": summary.low,
