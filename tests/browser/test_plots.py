@@ -183,6 +183,13 @@ def test_every_section_draws_its_plot(browser: Chrome) -> None:
     assert browser.find_element(By.CSS_SELECTOR, "#claims .verdict").text
 
 
+def test_claims_that_are_not_plotted_are_named(browser: Chrome, tmp_path: Path) -> None:
+    loss = CLAIM | {"metric": "train_loss", "value": 0.01}
+    load(browser, write_page(tmp_path / "loss", SyntheticSweep(claims=[CLAIM, loss], predictions=False)))
+    drawn(browser, "claims")
+    assert "claims about train loss are in the table" in browser.find_element(By.ID, "claims").text
+
+
 def test_dark_mode_applies_to_the_plots(browser: Chrome) -> None:
     def colours() -> list[Any]:
         text = drawn(browser, "curves").find_element(By.CSS_SELECTOR, ".xtick text").value_of_css_property("fill")

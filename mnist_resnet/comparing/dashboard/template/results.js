@@ -376,6 +376,7 @@ function fillClaims(place) {
   const claims = data.claims.filter(({ members }) => members.some((number) => visible.has(number)));
   const measured = claims.some((claim) => claim.accuracy && claim.n);
   const drawable = claims.filter((claim) => measured && claim.accuracy && (claim.n || claim.value != null));
+  const others = [...new Set(claims.filter((claim) => !claim.accuracy).map((claim) => claim.metric.replace("_", " ")))];
   const part = (condition, ...content) => (condition ? content : []);
   place.replaceChildren(
     ...part(claims.length < data.claims.length, element("p", {}, `${claims.length} of ${data.claims.length} claims are about shown runs.`)),
@@ -385,7 +386,8 @@ function fillClaims(place) {
       element(
         "p",
         { class: "quiet" },
-        "A claim is treated as one run: it stands if it lies in the prediction interval for one further run.",
+        "A claim is treated as one run: it stands if it lies in the prediction interval for one further run." +
+          (others.length ? ` The plot has accuracies alone; claims about ${others.join(", ")} are in the table.` : ""),
       ),
     ),
     ...part(claims.length, claimsTable(claims), element("p", { class: "quiet" }, "Accuracies in per cent.")),
