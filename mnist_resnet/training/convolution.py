@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from mnist_resnet.training.convolution_gradients import differentiable_gradients
+from mnist_resnet.training.convolution_gradients import are_asked_for, differentiable_gradients
 from mnist_resnet.training.convolution_mode import ConvolutionMode
 from mnist_resnet.training.unfolded import overlap
 
@@ -55,9 +55,9 @@ class SmallMaps(ConvolutionMode):
             (shape[axis] + 2 * paddings[axis] - weight.shape[2 + axis]) // strides[axis] + 1 for axis in range(2)
         )
         if shape == (2, 2) and (tuple(weight.shape[2:]), strides, paddings) == ((3, 3), (1, 1), (1, 1)):
-            maps: Tensor = _FourPixels.apply(images, weight)
+            maps: Tensor = _FourPixels.apply(_rounded(images), weight)
         elif rows * columns <= MAX_PIXELS:
-            maps = _SmallMaps.apply(images, weight, strides, paddings)
+            maps = _SmallMaps.apply(_rounded(images), weight, strides, paddings)
         else:
             return None
         return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
@@ -78,7 +78,7 @@ class _FourPixels(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor) -> Tensor:
-        """Return bf16 [batch, out, 2, 2] for images [batch, in, 2, 2] and weights [out, in, 3, 3]."""
+        """Return bf16 [batch, out, 2, 2] for bf16 images [batch, in, 2, 2] and weights [out, in, 3, 3]."""
         batch, channels_in = images.shape[:2]
         channels_out = weight.shape[0]
         pixels = _channels_last(images).reshape(batch, 4 * channels_in)
@@ -93,16 +93,18 @@ class _FourPixels(torch.autograd.Function):
         return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the gradients for images and weights, in their shapes and dtypes."""
         images, weight, pixels, matrix = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if are_asked_for(gradients[0]):
             return differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1))
         batch, (channels_out, channels_in) = len(images), weight.shape[:2]
         gradient, inputs = _channels_last(gradients[0]), pixels.view(batch, 2, 2, channels_in)
         image_gradient = (gradient.reshape(batch, 4 * channels_out) @ matrix).view(batch, 2, 2, channels_in)
-        weight_gradient = _weight_gradient(inputs, gradient, (3, 3), (1, 1), (1, 1), weight.dtype)
-        return image_gradient.permute(0, 3, 1, 2).to(images.dtype), weight_gradient
+        weight_gradient = None
+        if ctx.needs_input_grad[1]:
+            weight_gradient = _weight_gradient(inputs, gradient, (3, 3), (1, 1), (1, 1), weight.dtype)
+        return image_gradient.permute(0, 3, 1, 2), weight_gradient
 
 
 class _SmallMaps(torch.autograd.Function):
@@ -110,29 +112,31 @@ class _SmallMaps(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-        """Return bf16 [batch, out, …] for images [batch, in, height, width] and weights [out, in, rows, columns]."""
-        rounded, taps = _channels_last(images).permute(0, 3, 1, 2), _channels_last(weight).permute(0, 3, 1, 2)
-        ctx.save_for_backward(images, weight, rounded, taps)
+        """Return bf16 [batch, out, …] for bf16 [batch, in, height, width] and weights [out, in, rows, columns]."""
+        taps = _rounded(weight)
+        ctx.save_for_backward(images, weight, taps)
         ctx.geometry = stride, padding  # type: ignore[attr-defined]
-        maps: Tensor = torch.ops.aten.convolution(rounded, taps, None, stride, padding, (1, 1), False, (0, 0), 1)
+        maps: Tensor = torch.ops.aten.convolution(images, taps, None, stride, padding, (1, 1), False, (0, 0), 1)
         return maps
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """Return the gradients for images and weights, in their shapes and dtypes."""
-        (images, weight, rounded, taps), (stride, padding) = ctx.saved_tensors, ctx.geometry
-        if torch.is_grad_enabled():
+        (images, weight, taps), (stride, padding) = ctx.saved_tensors, ctx.geometry
+        if are_asked_for(gradients[0]):
             return *differentiable_gradients(gradients[0], images, weight, stride, padding), None, None
         gradient = _channels_last(gradients[0])
         image_gradient = None
         if ctx.needs_input_grad[0]:
             image_gradient, _, _ = torch.ops.aten.convolution_backward(
-                *(gradient.permute(0, 3, 1, 2), rounded, taps, None, stride, padding, (1, 1), False, (0, 0), 1),
+                *(gradient.permute(0, 3, 1, 2), images, taps, None, stride, padding, (1, 1), False, (0, 0), 1),
                 (True, False, False),
             )
-            image_gradient = image_gradient.to(images.dtype)
-        inputs, kernel = rounded.permute(0, 2, 3, 1), (weight.shape[2], weight.shape[3])
-        return image_gradient, _weight_gradient(inputs, gradient, kernel, stride, padding, weight.dtype), None, None
+        weight_gradient = None
+        if ctx.needs_input_grad[1]:
+            inputs, kernel = images.permute(0, 2, 3, 1), (weight.shape[2], weight.shape[3])
+            weight_gradient = _weight_gradient(inputs, gradient, kernel, stride, padding, weight.dtype)
+        return image_gradient, weight_gradient, None, None
 
 
 def _weight_gradient(
@@ -161,12 +165,17 @@ def _weight_gradient(
     return weight_gradient.permute(0, 3, 1, 2)
 
 
+def _rounded(tensor: Tensor) -> Tensor:
+    """Convert to bf16, channels last; what is saved is the copy, as PyTorch's autocast saves one."""
+    return tensor.to(torch.bfloat16, memory_format=torch.channels_last)
+
+
 def _channels_last(tensor: Tensor) -> Tensor:
     """Convert [first, channels, height, width] to contiguous bf16 [first, height, width, channels]."""
-    return tensor.to(torch.bfloat16, memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    return _rounded(tensor).permute(0, 2, 3, 1)
 
 
 def _pair(value: int | Sequence[int]) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
+    if isinstance(value, Sequence):
+        return value[0], value[-1]
+    return int(value), int(value)

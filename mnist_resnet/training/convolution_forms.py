@@ -102,6 +102,6 @@ class ConvolutionForms(ConvolutionMode):
 
 def _is(number: int, value: Any) -> bool:
     """Whether a setting for rows and columns, one number or two, is this number for both."""
-    if isinstance(value, int):
-        return value == number
-    return not isinstance(value, str) and all(one == number for one in value)
+    if isinstance(value, (tuple, list)):
+        return all(one == number for one in value)
+    return bool(value == number)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 
@@ -49,12 +50,12 @@ class ConvolutionMode(TorchFunctionMode):
 
 
 def _is_observed() -> bool:
-    """Whether `torch.func` or activation checkpointing works on what functions compute or save.
+    """Whether `torch.func`, forward differentiation or checkpointing works on what functions compute or save.
 
-    The first takes PyTorch's own functions only. The second computes them again in the backward pass, out of the
-    context, and expects the same tensors to be saved. The compiler has its own ways for both.
+    The first two take PyTorch's own functions only. The third computes them again in the backward pass, out of the
+    context, and expects the same tensors to be saved. The compiler has its own ways for all.
     """
     if torch.compiler.is_compiling():
         return False
     has_hooks = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
-    return has_hooks or torch._C._are_functorch_transforms_active()
+    return has_hooks or forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()

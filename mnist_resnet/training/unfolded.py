@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from mnist_resnet.training.convolution_gradients import differentiable_gradients
+from mnist_resnet.training.convolution_gradients import are_asked_for, differentiable_gradients
 from mnist_resnet.training.linear import product
 
 
@@ -43,10 +43,10 @@ class _Convolution(torch.autograd.Function):
         return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (images, weight, left, right), unfolded, stride = ctx.saved_tensors, ctx.shape, ctx.stride
         channels_out, channels_in, kernel = weight.shape[:3]
-        if torch.is_grad_enabled():
+        if are_asked_for(gradients[0]):
             padding = kernel // 2, kernel // 2
             return *differentiable_gradients(gradients[0], images, weight, (stride, stride), padding), None
         gradient = gradients[0].permute(0, 2, 3, 1).reshape(len(left), channels_out).contiguous()
@@ -55,8 +55,11 @@ class _Convolution(torch.autograd.Function):
             image_gradient = left.new_zeros(images.shape).contiguous(memory_format=torch.channels_last)
             of_left = product(gradient, right.t()).view(unfolded)
             _for_each_tap(of_left, image_gradient, stride, lambda patch, pixels: pixels.add_(patch))
-        of_right = product(gradient.t(), left.t()).view(channels_out, kernel, kernel, channels_in)
-        return image_gradient, of_right.permute(0, 3, 1, 2), None
+        weight_gradient = None
+        if ctx.needs_input_grad[1]:
+            of_right = product(gradient.t(), left.t()).view(channels_out, kernel, kernel, channels_in)
+            weight_gradient = of_right.permute(0, 3, 1, 2)
+        return image_gradient, weight_gradient, None
 
 
 def _for_each_tap(unfolded: Tensor, images: Tensor, stride: int, do: Callable[[Tensor, Tensor], Any]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import pad
 
-from mnist_resnet.training.convolution_gradients import differentiable_gradients
+from mnist_resnet.training.convolution_gradients import are_asked_for, differentiable_gradients
 from mnist_resnet.training.linear import products as linear_products
 
 POINTS = {3: (0, 1, -1, 0.5), 4: (0, 1, -1, 0.5, -2)}
@@ -66,9 +66,9 @@ class _Convolution(torch.autograd.Function):
         return _maps(maps, size).data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (images, weight, left, right), by_linear = ctx.saved_tensors, ctx.by_linear
-        if torch.is_grad_enabled():
+        if are_asked_for(gradients[0]):
             return *differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1)), None
         gradient = gradients[0].permute(0, 2, 3, 1)
         batch, size, _, channels_out = gradient.shape
@@ -81,8 +81,10 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_left = _products(products, right.transpose(1, 2), by_linear).transpose(0, 1)
             image_gradient = _maps(torch.bmm(inputs.t().expand(batch, -1, -1), of_left), size)
-        of_right = _products(products.transpose(1, 2), left.transpose(1, 2), by_linear).transpose(0, 1)
-        weight_gradient = _maps(torch.bmm(filters.t().expand(channels_out, -1, -1), of_right), 3)
+        weight_gradient = None
+        if ctx.needs_input_grad[1]:
+            of_right = _products(products.transpose(1, 2), left.transpose(1, 2), by_linear).transpose(0, 1)
+            weight_gradient = _maps(torch.bmm(filters.t().expand(channels_out, -1, -1), of_right), 3)
         return image_gradient, weight_gradient, None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from mnist_resnet.training.convolution_gradients import differentiable_gradients
+from mnist_resnet.training.convolution_gradients import are_asked_for, differentiable_gradients
 from mnist_resnet.training.linear import product, products
 from mnist_resnet.training.winograd import SIZES, along_one_axis
 
@@ -45,9 +45,9 @@ class _Convolution(torch.autograd.Function):
         return maps.data  # `data` is no view, which in-place operations would refuse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         images, weight, left, right = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if are_asked_for(gradients[0]):
             return differentiable_gradients(gradients[0], images, weight, (1, 1), (1, 1))
         elements, channels_out, channels_in = len(right), right.shape[1], right.shape[2] // 3
         batch, _, size, _ = gradients[0].shape
@@ -59,8 +59,11 @@ class _Convolution(torch.autograd.Function):
             for row, *matrices in zip(rows, gradient, right.transpose(1, 2), strict=True):
                 _sum_neighbours(product(*matrices).view(batch, size, 3, channels_in), row)
             image_gradient = _from_rows((inputs.t() @ rows.view(elements, -1)).view(size, batch, size, channels_in))
-        of_right = products(gradient.transpose(1, 2), left.transpose(1, 2)).view(elements, -1)
-        return image_gradient, _from_rows((filters.t() @ of_right).view(3, channels_out, 3, channels_in))
+        weight_gradient = None
+        if ctx.needs_input_grad[1]:
+            of_right = products(gradient.transpose(1, 2), left.transpose(1, 2)).view(elements, -1)
+            weight_gradient = _from_rows((filters.t() @ of_right).view(3, channels_out, 3, channels_in))
+        return image_gradient, weight_gradient
 
 
 def _by_rows(maps: Tensor) -> Tensor:

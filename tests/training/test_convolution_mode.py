@@ -1,7 +1,8 @@
 """Ways to call convolutions in the contexts that compute them faster."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +31,12 @@ def images_and_weight() -> tuple[Tensor, Tensor]:
 def energy(images: Tensor, weight: Tensor) -> Tensor:
     return conv2d(images, weight, padding=1).float().square().sum()
 
+
+MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "winograd": partial(ConvolutionForms, ["128x128@2"]),
+    "linear": partial(ConvolutionForms, ["128x128@2:linear"]),
+    "bf16": SmallMaps,
+}
 
 TRANSFORMED: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "gradient": lambda images, weight: grad(energy)(images, weight),
