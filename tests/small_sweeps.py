@@ -84,11 +84,21 @@ class Place:
         arguments = sorted(by_key.values(), key=lambda argument: not argument.startswith("-"))
         return ["-m", *arguments, *([f"sweep.name={name}"] if name else [])]
 
-    def start(self, arguments: Sequence[str], log: str = "log", limit: int | None = None) -> "RunningCommand":
-        """Start `train.py` in a new process, optionally with a limit on the size of each file, in bytes."""
+    def start(
+        self, arguments: Sequence[str], log: str = "log", limit: int | None = None, seconds_a_step: float = 0.0
+    ) -> "RunningCommand":
+        """Start `train.py` in a new process.
+
+        Args:
+            arguments: its arguments.
+            log: name of the file that gets its output.
+            limit: largest size of each file that it writes, in bytes.
+            seconds_a_step: what a `SlowResNet` waits in each step, so that what is to meet a job half done does.
+        """
         file = self.folder / f"{log}.txt"
         file.touch()
-        process = _PROCESSES.Process(target=_train, args=(list(arguments), self.folder, file, limit))
+        options = (list(arguments), self.folder, file, limit, seconds_a_step)
+        process = _PROCESSES.Process(target=_train, args=options)
         process.start()
         return RunningCommand(process, file)
 
@@ -110,13 +120,13 @@ class RunningCommand:
         if self.process.is_alive() and self.process.pid:
             os.kill(self.process.pid, signal_number)
 
-    def wait(self, timeout: float = 120) -> CommandResult:
+    def wait(self, timeout: float = 600) -> CommandResult:
         """Wait for the process to end."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, f"still running:\n{self.log.read_text()}"
         return CommandResult(self.process.exitcode, self.log.read_text(), "")
 
-    def wait_for(self, condition: Callable[[], object], timeout: float = 60) -> None:
+    def wait_for(self, condition: Callable[[], object], timeout: float = 300) -> None:
         """Wait until `condition` returns something true; timeout in seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -135,7 +145,7 @@ _PROCESSES.set_forkserver_preload(
 )
 
 
-def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> None:
+def _train(arguments: list[str], folder: Path, log: Path, limit: int | None, seconds_a_step: float) -> None:
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -146,6 +156,7 @@ def _train(arguments: list[str], folder: Path, log: Path, limit: int | None) -> 
     for name in [name for name in os.environ if name.startswith(("WANDB", "HYDRA"))]:
         del os.environ[name]
     os.environ["NETRC"] = "/nonexistent"
+    os.environ["SECONDS_A_STEP"] = str(seconds_a_step)
     os.chdir(folder)
     sys.argv = ["train.py", *arguments]
     runpy.run_path(str(CHECKOUT / "train.py"), run_name="__main__")

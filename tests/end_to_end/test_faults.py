@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks.full_disk import fill_disk
-from mnist_resnet.attempts import LeaseMonitor
+from mnist_resnet.attempts import STALE_AFTER, LeaseMonitor
 from mnist_resnet.job_folder import Status, read_json, read_metrics
 from mnist_resnet.tracking.wandb_files import unsent_runs
 from tests.small_sweeps import (
@@ -34,8 +34,11 @@ JOBS = ("seed=1", "seed=2")
 OVERRIDES = (
     *("seed=1,2", "trainer.epochs=3", "data.batch_size=4", "schedule=onecycle", "sweep.keep=model"),
     *("trainer.checkpoint_interval=0", "trainer.checkpoint_every=2", "trainer.log_interval=3"),
+    "model._target_=tests.small_training.SlowResNet",
 )
 """Two jobs of three epochs of 16 steps, with dropout, a schedule and frequent checkpoints."""
+SLOW = 0.1
+"""Seconds a step of a process that something is done to before its job ends."""
 
 TRACKED = ("tracking=wandb", "tracking.mode=offline")
 
@@ -118,7 +121,7 @@ def test_signal_ends_after_the_step_with_a_checkpoint_and_the_table(
     sweep = place.folder / "multirun" / "ended"
     # The only checkpoint is the one that the signal causes.
     arguments = place.sweep("ended", *OVERRIDES, "trainer.checkpoint_interval=1000", *tracked)
-    process = place.start(arguments)
+    process = place.start(arguments, seconds_a_step=SLOW)
     process.wait_for(lambda: read_metrics(sweep / "seed=1"))
     process.kill(signal_number)
     done = process.wait()
@@ -194,7 +197,9 @@ def test_killed_lease_holder_is_noticed_at_once(place: Place) -> None:
     second = place.start(arguments, "second")
     second.wait_for(lambda: "waiting for it" in second.log.read_text())
     first.kill(signal.SIGKILL)
-    done = second.wait(timeout=30)
+    # Sooner than a holder on another machine counts as dead.
+    second.wait_for(lambda: attempts(sweep)["seed=1"] == 2, timeout=STALE_AFTER / 2)
+    done = second.wait()
     assert done.code == 0, done.out
     assert attempts(sweep) == {"seed=1": 2, "seed=2": 1}
 
@@ -202,7 +207,7 @@ def test_killed_lease_holder_is_noticed_at_once(place: Place) -> None:
 def test_full_disk_loses_nothing(place: Place, disk: Path, uninterrupted: Path) -> None:
     sweep = disk / "sweep"
     arguments = place.sweep(None, *OVERRIDES, f"hydra.sweep.dir={sweep}")
-    process = place.start(arguments)
+    process = place.start(arguments, seconds_a_step=SLOW)
     process.wait_for((sweep / "seed=1" / "checkpoint.pt").exists)
     fill_disk(disk / "filler")
     done = process.wait()
@@ -253,7 +258,7 @@ def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of two jobs of three epochs, killed during the first job when it had two checkpoints."""
     place = make_place(tmp_path_factory.mktemp("killed"))
     sweep = place.folder / "multirun" / "half"
-    process = place.start(place.sweep("half", *OVERRIDES))
+    process = place.start(place.sweep("half", *OVERRIDES), seconds_a_step=SLOW)
     process.wait_for(lambda: read_metrics(sweep / "seed=1") and (sweep / "seed=1" / "checkpoint.previous.pt").exists())
     process.kill(signal.SIGKILL)
     process.wait()
