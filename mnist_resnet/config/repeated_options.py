@@ -1,28 +1,28 @@
 """Hydra's options that take a value: of an option that is given twice, argparse drops the first value."""
 
+import argparse
 from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
 
 from mnist_resnet.errors import UsageError
 
-OPTIONS = (
-    ("--config-dir", "-cd"),
-    ("--config-name", "-cn"),
-    ("--config-path", "-cp"),
-    ("--cfg", "-c"),
-    ("--package", "-p"),
-)
-"""The spellings of each."""
+
+class _Given(argparse.Namespace):
+    """What is given. It is filled by Hydra's own parser, which knows all spellings of an option."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(getattr(self, name, None), str):
+            others = ", and hydra.searchpath=[…] for others" if name == "config_dir" else ""
+            raise UsageError(f"--{name.replace('_', '-')}: given more than once; give one{others}")
+        super().__setattr__(name, value)
 
 
 def refuse_repeated_options(arguments: Sequence[str]) -> None:
     """Reject an option that is given several times.
 
     Raises:
-        UsageError: one is.
+        UsageError: one is, or an option has no such value.
     """
-    given = [argument.partition("=")[0] for argument in arguments]
-    for names in OPTIONS:
-        times = sum(map(given.count, names))
-        if times > 1:
-            others = ", and hydra.searchpath=[…] for others" if names[0] == "--config-dir" else ""
-            raise UsageError(f"{names[0]}: given {times} times; give one{others}")
+    get_args_parser().parse_known_args(arguments, _Given())

@@ -5,9 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
 from torch.nn.functional import conv2d
 from torch.utils.checkpoint import checkpoint
@@ -80,3 +82,66 @@ def test_torch_func_can_transform_layers(transformed: Callable[[Tensor, Tensor],
         expected = transformed(images, weight)
     with faster(precision):
         assert torch.equal(transformed(images, weight), expected)
+
+
+def gradients_of_two_outputs(images: Tensor, weight: Tensor) -> Any:
+    maps = conv2d(images, weight, padding=1)
+    return torch.autograd.grad(maps, weight, torch.stack([maps, 2 * maps]).detach(), is_grads_batched=True)[0]
+
+
+def tangent_by_dual_numbers(images: Tensor, weight: Tensor) -> Any:
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(images, images)  # type: ignore[no-untyped-call]
+        return forward_ad.unpack_dual(energy(dual, weight))[1]  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("differentiate", [gradients_of_two_outputs, tangent_by_dual_numbers])
+def test_autograd_can_take_several_gradients_at_once_and_tangents(
+    differentiate: Callable[[Tensor, Tensor], Any], mode: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    images, weight = images_and_weight()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mode is SmallMaps):
+        expected = differentiate(images, weight)
+        with mode():
+            result = differentiate(images, weight)
+    assert (result - expected).norm() < 0.02 * expected.norm()
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_a_backward_pass_in_autocast_is_as_exact_as_its_forward_pass(
+    mode: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    images, weight = images_and_weight()
+    expected = torch.autograd.grad(energy(images, weight), weight)[0]
+    with mode():
+        loss = energy(images, weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = torch.autograd.grad(loss, weight)[0]
+    assert (result - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_settings_may_be_numbers_of_numpy(precision: str) -> None:
+    images, weight = images_and_weight()
+    one: Any = np.int64(1)
+    with faster(precision):
+        assert torch.equal(conv2d(images, weight, padding=one), conv2d(images, weight, padding=1))
+
+
+def test_images_that_are_copied_to_bf16_may_be_changed_in_place() -> None:
+    images, weight = images_and_weight()
+    changed = images.detach().clone()
+    with faster("bf16"):
+        maps = conv2d(changed, weight, padding=1)
+    changed.zero_()
+    assert torch.autograd.grad(maps.float().sum(), weight)[0].norm() > 0
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_frozen_weights_change_no_gradient_of_images(mode: Callable[[], AbstractContextManager[Any]]) -> None:
+    images, weight = images_and_weight()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mode is SmallMaps), mode():
+        loss = energy(images, weight.detach())
+        expected = energy(images, weight)
+    assert torch.equal(*(torch.autograd.grad(one, images)[0] for one in (loss, expected)))
