@@ -2,19 +2,15 @@
 
 import itertools
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from mnist_resnet.attempts import ATTEMPTS, LeaseMonitor
-from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.levels import in_one_spelling
-from mnist_resnet.config.names import distinct_names
-from mnist_resnet.config.signature import distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import (
     DONE,
@@ -43,6 +39,8 @@ from mnist_resnet.jobs.result import read_result
 from mnist_resnet.jobs.stop_request import REQUEST, last_request
 from mnist_resnet.stored_file import RefusedFile, refuse_links
 from mnist_resnet.sweeps.cost import seconds_taken
+from mnist_resnet.sweeps.job_matches import job_matches
+from mnist_resnet.sweeps.job_names import new_job_names
 
 LOG = logging.getLogger("mnist_resnet")
 
@@ -254,9 +252,9 @@ def _match_known_jobs(
     sweep: str, composed: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str], code: dict[str, Any]
 ) -> list[JobSpec]:
     """Return, for each composed job, the known job that is the same, or else a new one."""
-    matches = _matches(composed, known)
+    matches = job_matches(composed, known, attrgetter("identity"))
     new = [job for job, match in zip(composed, matches, strict=True) if match is None]
-    names = iter(_new_job_names(new, known, swept))
+    names = iter(new_job_names(new, known, swept))
     index = itertools.count(len(known))
     jobs: list[JobSpec] = []
     for job, match in zip(composed, matches, strict=True):
@@ -266,57 +264,6 @@ def _match_known_jobs(
             code_of_job = code | {"packages": package_versions(job.config)}
             jobs.append(replace(job, name=next(names), index=next(index), sweep=sweep, code=code_of_job))
     return jobs
-
-
-def _matches(composed: Sequence[JobSpec], known: Sequence[JobSpec]) -> list[JobSpec | None]:
-    """Return, for each composed job, the known job that is the same, each at most once; None if there is none."""
-    unmatched: dict[str, list[JobSpec]] = defaultdict(list)
-    for job in known:
-        unmatched[job.identity].append(job)
-    matches: list[JobSpec | None] = []
-    for job in composed:
-        candidates = unmatched[job.identity]
-        same = [other for other in candidates if job.is_on_data_of(other)]
-        # Jobs can share an identity and differ in other settings, such as the tracker: prefer equal overrides.
-        match = next((other for other in same if other.overrides == job.overrides), same[0] if same else None)
-        if match:
-            candidates.remove(match)
-        matches.append(match)
-    return matches
-
-
-def _new_job_names(jobs: Sequence[JobSpec], known: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:
-    """Return folder names for new jobs.
-
-    A name consists of the overrides of the keys that this launch or an earlier one has swept, and of those in which the
-    job differs from a known one.
-    """
-    beside = [[*map(_shown, job.overrides)] for job in known]
-    shared = frozenset(beside[0]).intersection(*beside) if beside else None
-    hashes = {job.data_sha256 for job in known} - {None}
-    new = []
-    for job in jobs:
-        is_on_other_data = job.data_sha256 is not None and not hashes <= {job.data_sha256}
-        named = {*swept, *(["data.root"] if is_on_other_data else [])}
-        # A swept key shows even if it moves no number, such as the data's folder.
-        parts = [
-            shown
-            for override, shown in zip(job.overrides, map(_shown, job.overrides), strict=True)
-            if (key := override_key(override)) in named
-            or (shared is not None and distinguishes_jobs(key) and shown not in shared)
-        ]
-        new.append(parts or _distinguishing(job))
-    return distinct_names(new, {job.name for job in known}, beside)
-
-
-def _distinguishing(job: JobSpec) -> list[str]:
-    return [_shown(override) for override in job.overrides if distinguishes_jobs(override_key(override))]
-
-
-def _shown(override: str) -> str:
-    """Return how an override is named: each number in one spelling, a group in which nothing is chosen as `null`."""
-    shown = override.lstrip("+")
-    return f"{shown[1:]}=null" if shown.startswith("~") else in_one_spelling(shown)
 
 
 def job_state(sweep: Sweep, job: JobSpec, monitor: LeaseMonitor) -> JobState:
