@@ -7,6 +7,8 @@ from typing import Any
 
 PRIVATE_KEYS = {"host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
+NAMED_BY_USERS = {"swept", "choices", "last", "best"}
+"""Keys of nodes whose own keys are those of configs and metrics, which may be called `host`."""
 PRIVATE_OVERRIDE = re.compile(r"\+{0,2}(data\.root|hydra\.run\.dir|hydra\.sweep\.dir)=")
 CONFIG_FOLDER = re.compile(r"--config-[dp][a-z]*|-cd|-cp")
 """Options of a command line that take a config folder."""
@@ -24,8 +26,7 @@ def public(content: Any) -> Any:
     Of a job's config only the data folder is private. All else may be signed, and a job can't go on without it.
     """
     if isinstance(content, dict):
-        kept = {key: value for key, value in content.items() if key != "data.root"}
-        return {key: _public_value(key, value) for key, value in kept.items()}
+        return {key: _public_value(key, value) for key, value in content.items()}
     if isinstance(content, list):
         return [public(value) for value in content if not PRIVATE_OVERRIDE.match(str(value))]
     return PROCESS.sub("its process", content) if isinstance(content, str) else content
@@ -50,4 +51,6 @@ def _public_value(key: str, value: Any) -> Any:
     if key == "config" and isinstance(value, dict):
         data = value.get("data")
         return value | {"data": data | {"root": None}} if isinstance(data, dict) and "root" in data else value
+    if key in NAMED_BY_USERS and isinstance(value, dict):
+        return {inner_key: inner for inner_key, inner in value.items() if inner_key != "data.root"}
     return None if key in PRIVATE_KEYS else public(value)

@@ -250,3 +250,16 @@ def test_reasons_of_crashes_name_no_process_and_host(tmp_path: Path, record: Pat
     publish(sweep, record)
     assert not [file for file, content in contents(record).items() if b"bench" in content or b"4711" in content]
     assert result_of(record / "seed=2")["error"]["message"].startswith("its process died, or was cut off")
+
+
+def test_metrics_and_factors_may_have_the_names_of_what_is_left_out(tmp_path: Path, record: Path) -> None:
+    sweep = SyntheticSweep(name="travels", factors={"host": ["a", "b"]}, predictions=False).write(tmp_path / "sweep")
+    for job in listed(sweep):
+        metrics = sweep / job / "metrics.jsonl"
+        lines = [json.loads(line) | {"pid": 0.5} for line in metrics.read_text().splitlines()]
+        metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        rewrite(sweep / job / "result.json", last=lines[-1])
+    for _ in range(2):
+        publish(sweep, record)
+    assert result_of(record / "host=a")["last"]["pid"] == 0.5
+    assert [job["swept"] for job in json.loads((record / SWEEP).read_text())["jobs"]] == [{"host": "a"}, {"host": "b"}]
