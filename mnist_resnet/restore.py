@@ -10,7 +10,7 @@ from mnist_resnet.config.allowed_targets import unlisted_targets
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.names import sweep_folder
-from mnist_resnet.config.printed_command import resume_command, train_command
+from mnist_resnet.config.printed_command import hydra_name, resume_command, train_command
 from mnist_resnet.config.signature import NUMERICS
 from mnist_resnet.errors import UsageError
 from mnist_resnet.job_folder import UnreadableFolder
@@ -60,11 +60,15 @@ def _train_command(sweep: Sweep) -> str:
     words, name = sweep.content.get("command", []), sweep.folder.name
     if not (words and sweep.jobs) or sweep.folder.resolve() != (MULTIRUN / name).resolve():
         return ""
+    try:
+        sweep_folder(MULTIRUN, name)
+    except UsageError:
+        return ""
     if (sweep.jobs[0].config.get("sweep") or {}).get("name") != name:
         words = [word for word in words if not word.startswith("sweep.name=")]
         # Hydra takes no option between two overrides.
         overrides = [number for number, word in enumerate(words, 1) if "=" in word and not word.startswith("-")]
-        words.insert(overrides[-1] if overrides else len(words), f"sweep.name={name}")
+        words.insert(overrides[-1] if overrides else len(words), f"sweep.name={hydra_name(name)}")
     return train_command(words[0], words[1:])
 
 

@@ -9,13 +9,22 @@ from mnist_resnet.config.config_files import CONF
 
 PLAIN = re.compile(r"(file:)?[\w./-]+")
 """Paths that Hydra reads without quotes."""
+WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w-]*", re.ASCII | re.IGNORECASE)
+"""Names that Hydra reads without quotes, and as no other value."""
 
 
 def hydra_path(path: Path | str) -> str:
     """Return a path as a value in Hydra's grammar."""
     text = str(path)
-    if PLAIN.fullmatch(text):
-        return text
+    return text if PLAIN.fullmatch(text) else _quoted(text)
+
+
+def hydra_name(name: str) -> str:
+    """Return a name as a value in Hydra's grammar, in which 2024 is a number and `a,b` are two values."""
+    return name if WORD.fullmatch(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 

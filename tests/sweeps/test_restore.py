@@ -298,6 +298,14 @@ def test_no_sweep_is_launched_in_a_record(
             "or the command that started it: python train.py seed=1,2,3 sweep.name=other -m\n",
         ),
         (
+            "2024",
+            {},
+            "3 of 3 jobs have a result, 0 to run\n"
+            "to add jobs, change the command that started it: "
+            "python train.py seed=1,2,3 'sweep.name='\"'\"'2024'\"'\"'' -m\n",
+        ),
+        ("[no name of a sweep]", {}, "3 of 3 jobs have a result, 0 to run\n"),
+        (
             "../elsewhere",
             {1: None},
             "2 of 3 jobs have a result, 1 to run\n"
