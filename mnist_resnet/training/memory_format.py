@@ -12,6 +12,8 @@ from mnist_resnet.training.numerics import Numerics
 
 FUSED = (SGD, Adam, AdamW)
 """Optimisers with a fused kernel in PyTorch, on CPUs and CUDA."""
+NARROW = 8
+"""Fewer channels than these leave room in one of AVX2's registers."""
 
 
 def use_channels_last(model: nn.Module, numerics: Numerics) -> None:
@@ -21,18 +23,33 @@ def use_channels_last(model: nn.Module, numerics: Numerics) -> None:
     work on this layout in half precision (NVIDIA's "Deep Learning Performance" guide on convolutions, section "Tensor
     Layouts").
 
+    Networks that can't be trained in this layout keep theirs, see `_breaks_on_this_cpu`.
+
     Args:
         model: the network; its 4-dimensional parameters [out, in, rows, columns] are changed in place.
         numerics: device and precision of the training.
     """
     kind = torch.device(numerics.device).type
-    if kind == "cpu" or (kind == "cuda" and numerics.precision == "bf16"):
+    is_faster = kind == "cpu" or (kind == "cuda" and numerics.precision == "bf16")
+    if is_faster and not (kind == "cpu" and any(map(_breaks_on_this_cpu, model.modules()))):
         for parameter in model.parameters():
             if parameter.dim() == 4:
                 # `contiguous` would leave weights with one input channel as they are. Their outputs would then be
                 # channels-first, and max pooling takes 20 times as long on those on a CPU.
                 channels_last = torch.empty_like(parameter.data, memory_format=torch.channels_last)
                 parameter.data = channels_last.copy_(parameter.data)
+
+
+def _breaks_on_this_cpu(layer: nn.Module) -> bool:
+    """Return whether the gradient of a layer's weights, channels-last, overwrites other memory.
+
+    Where there is no AVX-512, that of a strided 1 × 1 convolution of few channels does, as in a shortcut of a narrow
+    ResNet: the process crashes, hangs or goes on with wrong numbers (oneDNN 3.12 in torch 2.14, see `findings/`).
+    """
+    if not isinstance(layer, nn.Conv2d) or torch.backends.cpu.get_cpu_capability() == "AVX512":
+        return False
+    is_strided_point = max(layer.kernel_size) == 1 and max(layer.stride) > 1
+    return is_strided_point and layer.in_channels // layer.groups < NARROW
 
 
 def use_fused_optimizer(optimizer: Optimizer) -> None:

@@ -24,6 +24,22 @@ def test_convolution_outputs_are_channels_last_for_any_number_of_input_channels(
     assert torch.allclose(before, after, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("capability", "channels", "kernel", "stride", "is_converted"),
+    [
+        *(("AVX2", 2, 1, 2, False), ("AVX2", 8, 1, 2, True), ("AVX2", 2, 1, 1, True), ("AVX2", 2, 3, 2, True)),
+        ("AVX512", 2, 1, 2, True),
+    ],
+)
+def test_network_with_a_layer_that_breaks_on_this_cpu_keeps_its_layout(
+    capability: str, channels: int, kernel: int, stride: int, is_converted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    network = nn.Sequential(nn.Conv2d(1, channels, 3), nn.Conv2d(channels, 16, kernel, stride=stride))
+    use_channels_last(network, Numerics("cpu", "fp32", 1))
+    assert network(torch.zeros(2, 1, 12, 12)).is_contiguous() is not is_converted
+
+
 def test_parameters_keep_their_identity() -> None:
     stem = nn.Conv2d(1, 8, 3)
     before = stem.weight
