@@ -6,6 +6,7 @@ requeued; `short` has a limit of one minute. There is no accounting.
 """
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ REQUEUED_AFTER = 10
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "munged", "unshare")
 MAX_ARRAY_SIZE = 100
 """Most tasks in an array."""
+PORTS = range(20_000, 32_000)
 KILL_WAIT = 10
 """Seconds between Slurm's SIGTERM and its SIGKILL."""
 
@@ -169,6 +171,7 @@ MpiDefault=none
 ReturnToService=2
 MaxArraySize={MAX_ARRAY_SIZE}
 SlurmdTimeout=10
+SlurmdParameters=config_overrides
 KillWait={KILL_WAIT}
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -188,16 +191,18 @@ def _idle_nodes(cluster: SlurmCluster) -> int:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for opened in sockets:
-        opened.bind(("127.0.0.1", 0))
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
+    """Return free ports below those that the system gives to whoever asks for any, who would get one meanwhile."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as opened, suppress(OSError):
+            opened.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
-def _wait_for(condition: Callable[[], bool], name: str, timeout: float = 60) -> None:
+def _wait_for(condition: Callable[[], bool], name: str, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting for {name}"
