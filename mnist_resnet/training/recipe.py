@@ -13,7 +13,7 @@ from mnist_resnet.config.schema import Config
 from mnist_resnet.config.section import Component
 from mnist_resnet.data.batches import load
 from mnist_resnet.data.targets import summed_loss
-from mnist_resnet.errors import UsageError, wording
+from mnist_resnet.errors import UsageError, raised_at, wording
 from mnist_resnet.jobs.random_states import random_states, set_random_states
 from mnist_resnet.training.combined_optimizer import set_mode
 from mnist_resnet.training.components import BUILDING
@@ -135,7 +135,10 @@ def _naming(config: Config, *keys: str) -> Iterator[None]:
         notes = getattr(error, "__notes__", [])
         built = [key for key in keys if f"{BUILDING}{key}" in notes]
         named = [f"{key}._target_={target}" for key in built or keys if (target := _target(config, key))]
-        raise UsageError(f"{', '.join(named)}: {wording(cause, 300)}") from error
+        told, at = wording(cause, 300), raised_at(cause)
+        if at:  # in the user's own code, where the message alone may mean nothing
+            told = f"{type(cause).__name__}: {told} ({at})"
+        raise UsageError(f"{', '.join(named)}: {told}") from error
 
 
 def _target(config: Config, key: str) -> str | None:
