@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from mnist_resnet.config import hydra_internals, hydra_versions
 from mnist_resnet.config.config_name import refuse_choice_as_config
+from mnist_resnet.config.hydra_options import check_options
 from mnist_resnet.config.python_values import from_python
-from mnist_resnet.config.repeated_options import refuse_repeated_options
 from mnist_resnet.config.rerun import refuse_beside_rerun, rerun_fault
 from mnist_resnet.config.search_path import refuse_added_search_path
 from mnist_resnet.errors import Refused, UsageError
@@ -44,7 +44,7 @@ def main() -> None:
     warnings.filterwarnings("error", r"extend_list", UserWarning)  # of Hydra 1.4
     try:
         refuse_beside_rerun(sys.argv[1:])
-        refuse_repeated_options(sys.argv[1:])
+        check_options(sys.argv[1:])
         refuse_choice_as_config(sys.argv[1:])
         refuse_added_search_path(sys.argv[1:])
         with interrupts_delivered():
