@@ -27,6 +27,7 @@ from mnist_resnet.job_folder import (
     SEARCH,
     SWEEP,
     Status,
+    UnreadableFolder,
     read_json,
     read_metrics,
     to_json,
@@ -135,7 +136,10 @@ def _content(published: Sweep, before: Sweep | None, jobs: Sequence[JobSpec]) ->
 
 def _stage_job(job: JobSpec, current: Path | None, recorded: Path, staged: Path, monitor: LeaseMonitor) -> None:
     """Copy what is kept of a job: from its folder in the sweep, unless its record got further."""
-    source = max(filter(None, (current, recorded)), key=lambda folder: _progress(folder, job))
+    if current is not None and _was_cut_off(job, current, recorded):
+        source = current
+    else:
+        source = max(filter(None, (current, recorded)), key=lambda folder: _progress(folder, job))
     if not (source / RESULT).exists():
         return
     staged.mkdir()
@@ -147,6 +151,17 @@ def _stage_job(job: JobSpec, current: Path | None, recorded: Path, staged: Path,
         if (source / name).exists():
             write_atomically(staged / name, read_stored(source / name, MAX_ARRAYS))
     _write(staged / RESULT, result)
+
+
+def _was_cut_off(job: JobSpec, current: Path, recorded: Path) -> bool:
+    """Whether the record has the sweep's metrics of a job beside an older result, which they were to replace."""
+    try:
+        stored_result(recorded, job)
+    except UnreadableFolder:
+        if not (recorded / METRICS).exists() or read_metrics(recorded) != read_metrics(current):
+            raise
+        return True
+    return False
 
 
 def _progress(folder: Path, job: JobSpec) -> Progress:

@@ -210,6 +210,18 @@ def test_publishing_that_is_cut_off_leaves_a_readable_record(
     assert set(statuses(record).values()) == {"completed"}
 
 
+def test_publishing_goes_on_where_it_was_cut_off_between_a_jobs_metrics_and_its_result(
+    tmp_path: Path, record: Path
+) -> None:
+    publish(write_sweep(tmp_path / "sweep"), record)
+    again = SyntheticSweep(name="travels", factors={"seed": [1, 2, 3]}, predictions=False, epochs=4, luck=1)
+    shutil.rmtree(tmp_path / "sweep")
+    again.write(tmp_path / "sweep")
+    shutil.copy(tmp_path / "sweep" / "seed=2" / "metrics.jsonl", record / "seed=2")
+    publish(tmp_path / "sweep", record)
+    assert result_of(record / "seed=2")["last"] == result_of(tmp_path / "sweep" / "seed=2")["last"]
+
+
 def test_record_is_untouched_if_it_cannot_be_prepared(
     tmp_path: Path, record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
