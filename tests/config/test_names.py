@@ -244,7 +244,7 @@ for _ in range(20):
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    folders = [line for process in processes for line in process.communicate(timeout=30)[0].splitlines()]
+    folders = [line for process in processes for line in process.communicate(timeout=300)[0].splitlines()]
     assert len(folders) == len(set(folders)) == len(list(tmp_path.iterdir())) == 60
 
 

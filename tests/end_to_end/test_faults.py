@@ -157,8 +157,10 @@ def test_second_interrupt_ends_at_once_and_keeps_the_checkpoint_valid(place: Pla
 
 
 def test_two_processes_share_a_sweep_without_repeating_jobs_and_both_print_it(place: Place) -> None:
-    arguments = place.sweep("raced", "seed=1,2,3,4", "trainer.epochs=3", "sweep.keep=model")
-    processes = [place.start(arguments, f"process{number}") for number in (1, 2)]
+    slow = "model._target_=tests.small_training.SlowResNet"
+    arguments = place.sweep("raced", "seed=1,2,3,4", "trainer.epochs=3", "sweep.keep=model", slow)
+    # Slow, so that the one that happens to start later finds a job, too.
+    processes = [place.start(arguments, f"process{number}", seconds_a_step=SLOW) for number in (1, 2)]
     for done in [process.wait() for process in processes]:
         assert done.code == 0, done.out
         assert "4 jobs: 4 completed" in done.out
