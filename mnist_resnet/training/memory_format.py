@@ -44,7 +44,7 @@ def _breaks_on_this_cpu(layer: nn.Module) -> bool:
     """Return whether the gradient of a layer's weights, channels-last, overwrites other memory.
 
     Where there is no AVX-512, that of a strided 1 × 1 convolution of few channels does, as in a shortcut of a narrow
-    ResNet: the process crashes, hangs or goes on with wrong numbers (oneDNN 3.12 in torch 2.14, see `findings/`).
+    ResNet: the process crashes, hangs or goes on with wrong numbers (oneDNN 3.12 in torch 2.14).
     """
     if not isinstance(layer, nn.Conv2d) or torch.backends.cpu.get_cpu_capability() == "AVX512":
         return False
