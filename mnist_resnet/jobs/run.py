@@ -132,6 +132,7 @@ def _run(
 ) -> None:
     callbacks: list[Callback] = [LeaseCallback(lease), context.progress]
     is_lost = False
+    context.progress.prepare(job.name)
     try:
         config = check_job(job.config)
         write_environment(writer.folder)

@@ -96,8 +96,13 @@ class WorkerConsole(ProgressConsole):
         self._lines = _LabelledOutput()
         super().__init__(1, Console(file=self._lines, highlight=False, soft_wrap=True, force_terminal=False), noun)
 
+    def prepare(self, name: str) -> None:
+        """Label the lines that come before the job begins."""
+        self._lines.label = f"{name}: "
+
     def begin(self, run: RunInfo) -> None:
         """Print the first line of a job, which contains the name already; label the lines after it."""
+        self._lines.label = ""
         super().begin(run)
         self._lines.label = f"{run.name}: "
 

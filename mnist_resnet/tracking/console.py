@@ -111,6 +111,7 @@ class ProgressConsole:
         self._sweep_bar: TaskID | None = None
         self._job_bar: TaskID | None = None
         self._run: RunInfo | None = None
+        self._unnamed: str | None = None
         self._first_batch: tuple[int, float] | None = None  # (steps done, seconds) at the first `batch`
         self._last_line = 0.0
         self._estimated = self._is_measured = False
@@ -136,6 +137,9 @@ class ProgressConsole:
         """Print `line` above the progress bars."""
         if isinstance(line, str):
             self._shown.add(line.strip())
+            if self._unnamed and line.startswith("  "):
+                self.console.print(f"{self._number()}{self._unnamed}", markup=False)
+                self._unnamed = None
         self.console.print(line, markup=False)
 
     def advise(self, subject: str, line: str) -> None:
@@ -144,20 +148,24 @@ class ProgressConsole:
             self._advised.add(subject)
             self.log(line)
 
+    def prepare(self, name: str) -> None:
+        """Name a job before its first line, should there be one before it begins: its network may not be built."""
+        self._unnamed = name
+
     def begin(self, run: RunInfo) -> None:
         """Print the job's name and length, and start its progress bar."""
         self._run, self._first_batch, self._last_line = run, None, time.monotonic()
         self._test, self._is_measured = [], False
         self._metrics = known_metrics(run.config)
-        number = f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
+        self._unnamed = None
         if run.epochs is None:
             resumed = f", resumes after step {run.history[-1]['step']}" if run.history else ""
-            self.log(f"{number}{run.name}{resumed}{self._left()}")
+            self.log(f"{self._number()}{run.name}{resumed}{self._left()}")
             self._job_bar = self._bars.add_task("job", total=None, completed=len(run.history), figures=["reports"])
             return
         resumed = f", resumes after epoch {len(run.history) - 1}" if run.history else ""
         length = f"{_counted(run.epochs, 'epoch')} of {_counted(run.steps_per_epoch, 'batch', 'es')}"
-        self.log(f"{number}{run.name}: {length}{resumed}{self._left()}")
+        self.log(f"{self._number()}{run.name}: {length}{resumed}{self._left()}")
         done = len(run.history) * run.steps_per_epoch
         self._job_bar = self._bars.add_task(
             "job", total=run.epochs * run.steps_per_epoch, completed=done, figures=["batches"]
@@ -219,6 +227,9 @@ class ProgressConsole:
     def _text(self, name: str, value: float) -> str:
         return named(name, self._metrics).text(value)
 
+    def _number(self) -> str:
+        return f"[{self.jobs_ended + 1}/{self.jobs}] " if self.jobs > 1 else ""
+
     def _left(self) -> str:
         """Return what the sweep's remaining jobs take, as a clause; empty before the first has ended."""
         if not self.jobs_ended or self.jobs_ended >= self.jobs:
@@ -229,7 +240,6 @@ class ProgressConsole:
 
     def end(self, result: dict[str, Any]) -> None:
         """Print the job's notes that were not shown yet, and its error; remove its progress bar."""
-        self.jobs_ended += 1
         for note in result.get("notes", []):
             if note not in self._shown:
                 self._shown.add(note)
@@ -240,6 +250,7 @@ class ProgressConsole:
             if "at" in error:  # in the user's own code, where the message alone may mean nothing
                 told = f"{error['type']}: {told} ({error['at']}; the traceback is in {RESULT})"
             self.log(f"  {result['status']}: {told}")
+        self.jobs_ended, self._unnamed = self.jobs_ended + 1, None
         self._remove_job_bar()
         if self._sweep_bar is not None:
             self._bars.update(self._sweep_bar, completed=self.jobs_ended)

@@ -150,3 +150,23 @@ def test_an_epochs_line_has_what_was_measured(metrics: dict[str, Any], line: str
     console.begin(RunInfo("id", "job", None, [], Path(), config, 100, 10))
     console.epoch(metrics)
     assert output.getvalue().splitlines()[-1].strip() == line
+
+
+@pytest.mark.parametrize(
+    ("console_of", "lines"),
+    [
+        (ProgressConsole, ["second", "  damaged: checkpoint.pt", "  failed: no such layer"]),
+        (WorkerConsole, ["second: damaged: checkpoint.pt", "second: failed: no such layer"]),
+    ],
+)
+def test_a_job_that_fails_before_it_begins_is_named(
+    console_of: type[ProgressConsole], lines: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = console_of()
+    console.begin(RunInfo("id", "first", None, [], Path(), {"scale": {"epochs": 1}}, 100, 1))
+    console.end({"name": "first", "status": "completed"})
+    capfd.readouterr()
+    console.prepare("second")
+    console.log("  damaged: checkpoint.pt")
+    console.end({"name": "second", "status": "failed", "error": {"message": "no such layer"}})
+    assert capfd.readouterr().out.splitlines() == lines
