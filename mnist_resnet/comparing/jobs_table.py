@@ -45,6 +45,9 @@ DIFFERENT_LEVELS = (
 )
 """Said where a group lacks some combinations that others are averaged over."""
 
+NAMED_WITH_NOTE = 3
+"""Largest number of jobs to name with a note."""
+
 NO_VALUE = ("null", "absent")
 """Levels that are not worth naming above the table."""
 
@@ -111,8 +114,21 @@ def header_lines(jobs: Sequence[Job]) -> list[str]:
     if "best_picked_on" in frame and frame["best_picked_on"].isin(["val", "test"]).any():
         lines.append(" ".join(filter(None, [picked_text(frame), gain_text(jobs)])))
     lines += _without_number_lines(frame, jobs)
-    lines += list(dict.fromkeys(f"Note: {note}" for job in jobs for note in job.result.get("notes") or []))
-    return lines
+    return lines + _note_lines(jobs)
+
+
+def _note_lines(jobs: Sequence[Job]) -> list[str]:
+    """Return a line for each note, with the names of the jobs that have it unless all have."""
+    having: dict[str, list[str]] = {}
+    for job in jobs:
+        for note in dict.fromkeys(job.result.get("notes") or []):
+            having.setdefault(note, []).append(job.name)
+    return [f"Note{_on(names) if len(names) < len(jobs) else ''}: {note}" for note, names in having.items()]
+
+
+def _on(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_WITH_NOTE
+    return f" on {'; '.join(names[:NAMED_WITH_NOTE])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _without_number_lines(frame: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:

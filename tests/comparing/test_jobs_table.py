@@ -1,10 +1,11 @@
-"""Metrics of which some jobs have no number, in the table of jobs and in the summary over seeds."""
+"""What the table of jobs says of some of them alone: metrics that are no numbers, notes."""
 
 from pathlib import Path
 
 import pytest
 
 from mnist_resnet.comparing.job_reader import load_jobs
+from mnist_resnet.comparing.jobs_table import header_lines
 from mnist_resnet.comparing.table import sweep_report
 from tests.made_up_jobs import epoch_line, write_job
 
@@ -23,3 +24,15 @@ def test_jobs_without_a_number_are_told_and_not_counted(tmp_path: Path, absent: 
     rows = seeds_section.table.set_index("metric")
     assert (rows["n"]["ece"], rows["mean"]["ece"]) == ("2 of 3", "0.6")
     assert rows["n"]["test accuracy"] == "3"
+
+
+def test_notes_name_their_jobs_unless_all_have_them(tmp_path: Path) -> None:
+    for seed in range(1, 7):
+        own = {1: ["goes on"], 6: []}.get(seed, ["resumed elsewhere"])
+        write_job(tmp_path / f"seed={seed}", seed=seed, notes=["slow disk", *own])
+    lines = [line for line in header_lines(load_jobs([tmp_path])[0]) if line.startswith("Note")]
+    assert lines == [
+        "Note: slow disk",
+        "Note on seed=1: goes on",
+        "Note on seed=2; seed=3; seed=4 and 1 more: resumed elsewhere",
+    ]
