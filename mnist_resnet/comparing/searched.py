@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_resnet.comparing.job import Job
-from mnist_resnet.config.metric import BEST, Metric, best_of, named, objective_metrics
+from mnist_resnet.config.metric import BEST, Metric, named, objective_metrics
 from mnist_resnet.config.objective import objective_of
 from mnist_resnet.job_folder import SEARCH, UnreadableFolder, read_json
 
@@ -30,14 +30,11 @@ class Searched:
 
 def searched(jobs: Sequence[Job]) -> Searched | None:
     """Return the objective of a search; None unless all jobs are trials of one, and it has one objective."""
-    if search_folder(jobs) is None:
+    if search_folder(jobs) is None or len(objective_metrics(jobs[0].config)) != 1:
         return None
-    metrics = objective_metrics(jobs[0].config)
-    if len(metrics) != 1:
-        return None
-    (metric,) = metrics
-    epoch = "best" if metric.pick == "best" else str(jobs[0].config["sweep"].get("objective_epoch"))
-    return Searched(metric, epoch, [_value(job, metric, epoch) for job in jobs])
+    objective = objective_of(jobs[0].config)
+    values = [objective.value(objective.metric, job.history.epochs) for job in jobs]
+    return Searched(objective.metric, objective.epoch, values)
 
 
 def judged_columns(jobs: Sequence[Job]) -> dict[Metric, list[float | None]]:
@@ -46,7 +43,7 @@ def judged_columns(jobs: Sequence[Job]) -> dict[Metric, list[float | None]]:
     A metric whose value is that of the best epoch has `best_` before its name. Nothing unless all jobs are trials of
     one search.
     """
-    if search_folder(jobs) is None:
+    if search_folder(jobs) is None or not objective_metrics(jobs[0].config):
         return {}
     objective = objective_of(jobs[0].config)
     columns = {}
@@ -77,10 +74,3 @@ def searched_intervals(jobs: Sequence[Job]) -> list[str]:
     """Return the keys that were searched over an interval; empty unless all jobs are trials of searches."""
     spaces = [search_space(folder) for folder in {job.folder.parent for job in jobs}]
     return list({key: None for space in spaces for key, typed in space if INTERVAL in typed}) if all(spaces) else []
-
-
-def _value(job: Job, metric: Metric, epoch: str) -> float | None:
-    values = [line[metric.name] for line in job.history.epochs if metric.name in line]
-    if not values:
-        return None
-    return best_of(values, metric) if epoch == "best" else values[-1]

@@ -147,7 +147,9 @@ def objective_of(config: Mapping[str, Any]) -> Objective:
         raise UsageError("sweep.objective=null: no metric has a direction; declare one under `metrics`, with `better`")
     known = dict(BUILT_IN) | declared_metrics(config)
     constraints = tuple(_constraint(text, known) for text in sweep.get("constraints", []))
-    return Objective(tuple(metrics), "best" if metrics[0].pick == "best" else sweep["objective_epoch"], constraints)
+    return Objective(
+        tuple(metrics), "best" if metrics[0].pick == "best" else sweep.get("objective_epoch", "last"), constraints
+    )
 
 
 def direction(metric: Metric) -> Literal["maximize", "minimize"]:
