@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mnist_resnet.comparing.cells import format_metric
 from mnist_resnet.comparing.job_reader import load_jobs
 from mnist_resnet.comparing.report import Report
+from mnist_resnet.comparing.searched import searched
 from mnist_resnet.comparing.table import sweep_report
 from mnist_resnet.job_folder import FORMAT, SEARCH, write_metrics
 from tests.made_up_jobs import epoch_line, write_job
@@ -22,6 +24,7 @@ from tests.synthetic_sweep import SyntheticSweep
             {"objective": ["val_loss", "training_seconds"], "constraints": ["val_accuracy>=0.5"]},
             {"val_loss": ["0.3", "0.4"], "training, s": ["60", "60"], "val accuracy, %": ["90.00", "80.00"]},
         ),
+        ({"objective": "training_seconds"}, {"training, s": ["60", "60"]}),
         ({"objective": "test_accuracy"}, {}),
     ],
 )
@@ -43,6 +46,9 @@ def test_table_of_a_search_has_what_its_trials_are_judged_by(
     usual = ["optim.lr", "train accuracy, %", "test accuracy, %", "best test accuracy, %", "best epoch"]
     assert list(table) == [*usual, *columns, "seconds"]
     assert {heading: table[heading].tolist() for heading in columns} == columns
+    found = searched(load_jobs([tmp_path])[0])
+    if found and objective["objective"] != "test_accuracy":
+        assert [format_metric(found.metric, value) for value in found.values] == next(iter(columns.values()))
 
 
 def test_numbers_of_an_interval_are_no_planned_changes(tmp_path: Path) -> None:
