@@ -142,9 +142,12 @@ def exploding(optimizer: Optimizer, total_steps: int, at: int) -> LambdaLR:
 
 
 class SlowResNet(ResNet):
-    """The report's network, with training steps slowed down by `SECONDS_A_STEP` seconds."""
+    """The report's network, with training steps slowed down by `SECONDS_A_STEP` seconds.
+
+    The two images on which a recipe is tried before the job are not: no batch of a job is as small.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.training:
+        if self.training and len(images) > 2:
             time.sleep(float(os.environ.get("SECONDS_A_STEP", "0")))
         return super().forward(images)

@@ -259,6 +259,7 @@ def test_job_that_cannot_be_read_is_waited_for_with_a_line_and_not_for_ever(
     unreadable.touch()
     _fail_reads(monkeypatch, lambda path: path == unreadable)
     monkeypatch.setenv("MNIST_RESNET_STALE_AFTER", "6")
+    monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", (0.1, 0.1))
     done = sweep("s", "seed=1,2")
     named = "multirun/s/seed=1" if "attempts" in file else "multirun/s/seed=1/result.json"
     reason = f"{named} can't be read at present (Input/output error)"
