@@ -6,6 +6,7 @@ import pickle
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,15 +31,33 @@ def descend(config: ReadConfig, run: Run, rate: float = 0.1, stop_after: int | N
     run.report(9, {"loss": state["x"] ** 2, "steps": len(state["seen"]), "width": config.net.width})
 
 
+class Items:
+    """Items of which the second one is never read to its end; `waits` is set while it is."""
+
+    def __init__(self) -> None:
+        self.waits = multiprocessing.Event()
+
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1:
+            self.waits.set()
+            time.sleep(60)
+        return index
+
+
 def read_with_a_loader(_: ReadConfig, run: Run, stopped: bool) -> None:
     """Read with a `DataLoader` of its own, whose process gets a SIGTERM, and if `stopped` this one, too."""
     from torch.utils.data import DataLoader
 
-    step = run.resume() or 0
+    step, items = run.resume() or 0, Items()
     run.save(step)
     run.report(step, {"loss": 1.0})
-    for _batch in DataLoader(range(100), num_workers=1):  # type: ignore[arg-type]
+    for _batch in DataLoader(items, num_workers=1):  # type: ignore[arg-type]
         if step == 0:
+            # Between two items it may hold a lock for which PyTorch would wait without end, here.
+            assert items.waits.wait(30)
             (reader,) = multiprocessing.active_children()
             os.kill(int(reader.pid or 0), signal.SIGTERM)
             if stopped:
