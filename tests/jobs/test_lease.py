@@ -1,6 +1,5 @@
 """Leases: exactly one process on all machines holds a job, until it releases it or is known to be dead."""
 
-import errno
 import json
 import os
 import random
@@ -12,15 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempt_file, attempts, read_attempt
+from mnist_resnet.attempts import LeaseMonitor, LeaseView, attempts
 from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import UnreadableFolder
-from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease, close_dead_attempt, wait_for_lease
-from mnist_resnet.stored_file import read_stored
+from mnist_resnet.jobs.lease import Lease, LeaseLost, acquire_lease
+from tests.jobs.lease_holders import acquired, wait_for, written_elsewhere
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -41,6 +38,7 @@ except Exception as error:
 
 # What a process on another machine calls itself; the rest is the real thing.
 ELSEWHERE = "import socket; socket.gethostname = lambda: 'elsewhere'\n"
+
 NO_HARD_LINKS = """
 import errno, os
 def link(*args, **kwargs): raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -108,32 +106,6 @@ def tell(process: "subprocess.Popen[str]") -> None:
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
-
-
-def acquired(folder: Path, monitor: LeaseMonitor | None = None, **options: Any) -> Lease:
-    held = acquire_lease(folder, monitor or LeaseMonitor(), **options)
-    assert held is not None
-    return held
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Look every 10 ms whether it is so; False if it never was."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def written_elsewhere(folder: Path, number: int = 1, **changes: object) -> Path:
-    """An attempt as another machine would have written it; its heartbeat has stopped."""
-    process = {"host": "elsewhere", "boot": "another", "namespace": "pid:[1]", "pid": 1, "process_started": 1}
-    record = {"format": 1, "number": number, "owner": "x", "started": "2026-11-24T20:00:00+00:00", "ended": None}
-    file = folder / "attempts" / f"{number:04d}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(record | process | {"status": None} | changes))
-    return file
 
 
 def test_a_job_is_free_then_held_then_released(tmp_path: Path) -> None:
@@ -328,32 +300,6 @@ def test_kill_at_any_moment_leaves_a_job_that_can_be_acquired(tmp_path: Path, st
         assert all("host" in attempt for attempt in listed)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}', "\x00\xff", '{"pid": -1, "process_started": 1}'])
-def test_a_torn_attempt_is_taken_for_a_holder_that_may_live(tmp_path: Path, content: str) -> None:
-    file = written_elsewhere(tmp_path)
-    file.write_text(content)
-    monitor = LeaseMonitor(stale_after=0.05)
-    assert monitor.state(tmp_path) == "held"
-    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
-    acquired(tmp_path, monitor).release("completed")
-    assert [attempt["status"] for attempt in attempts(tmp_path)] == ["interrupted", "completed"]
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        *(("started", "yesterday"), ("started", "2026-11-29T10:00:00"), ("ended", ["x"]), ("ended", 3)),
-        *(("status", []), ("host", {}), ("pid", "1"), ("worker", [1])),
-    ],
-)
-def test_a_damaged_entry_of_a_record_counts_as_missing(tmp_path: Path, key: str, value: object) -> None:
-    acquired(tmp_path, facts={"worker": 1}).release("completed")
-    file = attempt_file(tmp_path, 1)
-    file.write_text(json.dumps(read_attempt(file) | {key: value}))
-    assert key not in read_attempt(file)
-    assert [attempt["number"] for attempt in attempts(tmp_path)] == [1]
-
-
 def test_foreign_files_are_left_alone_and_leftovers_of_killed_processes_are_not(tmp_path: Path) -> None:
     folder = tmp_path / "attempts"
     folder.mkdir()
@@ -425,92 +371,6 @@ def test_job_is_not_acquired_on_an_outdated_view_of_its_last_attempt(tmp_path: P
     assert second is not None
     assert second.number == 2
     second.release("completed")
-
-
-class Unreadable:
-    """A file server that answers each read of a record with an error, as long as it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.error: int | None = None
-
-        def read(path: Path, most: int) -> bytes:
-            if self.error is not None:
-                raise OSError(self.error, os.strerror(self.error))
-            return read_stored(path, most)
-
-        monkeypatch.setattr("mnist_resnet.attempts.read_stored", read)
-        monkeypatch.setattr("mnist_resnet.job_folder.PAUSES", (0.01,))
-
-
-@pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE, errno.EMFILE])
-def test_a_record_that_cannot_be_read_is_not_a_lost_lease(
-    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk, held = Unreadable(monkeypatch), acquired(tmp_path, heartbeat=0.01)
-    disk.error = error
-    time.sleep(0.1)
-    held.verify()
-    assert not held.lost
-    with pytest.raises(OSError, match=os.strerror(error)):
-        held.check()
-    disk.error = None
-    held.check()
-    held.release("completed")
-
-
-def test_a_record_that_cannot_be_read_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written_elsewhere(tmp_path)
-    disk, monitor = Unreadable(monkeypatch), LeaseMonitor(stale_after=0.05)
-    disk.error = errno.EIO
-    assert not wait_for(lambda: monitor.state(tmp_path) != "held", 0.3)
-    assert "can't be read at present" in monitor.observe(tmp_path).error
-    disk.error = None
-    assert wait_for(lambda: monitor.state(tmp_path) == "dead")
-
-
-def test_a_lease_that_can_never_be_read_is_given_up_after_the_time_stated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written_elsewhere(tmp_path)
-    disk, monitor = Unreadable(monkeypatch), LeaseMonitor(stale_after=0.3)
-    disk.error = errno.EIO
-    seen = monitor.observe(tmp_path)
-    assert (seen.state, seen.given_up) == ("held", False)
-    assert seen.holder == f"{tmp_path} can't be read at present (Input/output error)"
-    assert wait_for(lambda: monitor.observe(tmp_path).given_up)
-    assert monitor.observe(tmp_path).state == "held", "nobody takes what can't be read"
-    disk.error = None
-    assert not monitor.observe(tmp_path).given_up
-    disk.error = errno.EIO
-    assert not monitor.observe(tmp_path).given_up, "the time starts again"
-
-
-def test_waiting_for_a_lease_names_the_holder_and_ends_if_it_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mnist_resnet.jobs.lease.SILENT_WAIT", 0.05)
-    written_elsewhere(tmp_path)
-    lines: list[str] = []
-    taken = wait_for_lease(tmp_path, LeaseMonitor(stale_after=0.3), lines.append)
-    assert (taken.number, lines) == (2, ["held by process 1 on elsewhere"])
-    taken.release("completed")
-    Unreadable(monkeypatch).error = errno.EIO
-    with pytest.raises(UnreadableFolder, match=r"can't be read at present \(Input/output error\)"):
-        wait_for_lease(tmp_path, LeaseMonitor(stale_after=0.3), lines.append)
-    assert lines[1:] == [f"{tmp_path} can't be read at present (Input/output error)"]
-
-
-def test_what_cannot_be_read_is_neither_counted_nor_overwritten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = written_elsewhere(tmp_path, status="interrupted", reason="out of memory", ended="2026-11-24T20:01:00+00:00")
-    before, disk = file.read_text(), Unreadable(monkeypatch)
-    disk.error = errno.EIO
-    with pytest.raises(OSError, match="Input/output"):
-        attempts(tmp_path)
-    with pytest.raises(OSError, match="Input/output"):
-        close_dead_attempt(tmp_path, 1, "died")
-    assert file.read_text() == before
 
 
 def test_a_lease_given_up_without_a_release_is_dead_in_its_own_process_too(tmp_path: Path) -> None:
