@@ -1,10 +1,9 @@
-"""Tests of workers: their jobs, and how jobs of dead workers are retried."""
+"""Pools of workers: each job is run once, and jobs of dead workers are retried."""
 
 import errno
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,32 +16,22 @@ import pytest
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.attempts import attempts as read_attempts
-from mnist_resnet.errors import UsageError
-from mnist_resnet.job_folder import LAUNCHES, UnreadableFolder
 from mnist_resnet.jobs.crash import CrashedAttempt, handle_crash
 from mnist_resnet.jobs.lease import acquire_lease
 from mnist_resnet.jobs.signals import Interrupt
-from mnist_resnet.jobs.worker_options import WorkerOptions, launches, read_worker_options
+from mnist_resnet.jobs.worker_options import WorkerOptions, launches
 from mnist_resnet.launchers import devices
 from mnist_resnet.launchers.devices import placements
 from mnist_resnet.launchers.engine import WorkerProcess, WorkerRequest, WorkerStarter
 from mnist_resnet.launchers.node import NodeSupervisor, _Slot
 from mnist_resnet.launchers.pool import WorkerPool
 from mnist_resnet.launchers.worker import work
-from mnist_resnet.sweeps.folder import Sweep, job_state, read_sweep
+from mnist_resnet.sweeps.folder import Sweep, job_state
 from mnist_resnet.sweeps.pending import PendingSweepJobs
 from mnist_resnet.tracking.console import ProgressConsole
-from tests.small_sweeps import (
-    CommandResult,
-    Place,
-    Run,
-    assert_same_job,
-    attempts,
-    make_place,
-    result_of,
-    run_in_process,
-    statuses,
-)
+from tests.launchers.fateful_network import TARGET
+from tests.launchers.written_options import write_options, write_unsupervised_options
+from tests.small_sweeps import Place, Run, assert_same_job, attempts, result_of, statuses
 
 
 def test_ctrl_c_ends_a_worker_that_is_just_starting_without_a_traceback(tmp_path: Path) -> None:
@@ -53,79 +42,6 @@ def test_ctrl_c_ends_a_worker_that_is_just_starting_without_a_traceback(tmp_path
 
 
 WORKERS = ("hydra/launcher=workers", "hydra.launcher.workers=2")
-TARGET = "fateful.network"
-
-FATEFUL = """
-import json, os, time
-from pathlib import Path
-import torch
-from mnist_resnet.models.resnet import ResNet
-from mnist_resnet.tracking.no_tracker import NoTracker
-
-HERE = Path(__file__).parent
-
-class Fateful(ResNet):
-    def __init__(self, fate, **rest):
-        super().__init__(**rest)
-        self.fate = fate
-
-    def forward(self, images):
-        if self.training and self.fate.startswith("meets"):
-            meet(self.fate)
-        if self.training and self.fate in ("dies_once", "dies"):
-            # A checkpoint brings this count back, so that it is the job's step whether one was written or not.
-            steps = int(self.stem[1].num_batches_tracked) + 1
-            died = HERE / "died"
-            if steps == 6 and (self.fate == "dies" or not died.exists()):
-                if self.fate == "dies_once":
-                    died.touch()
-                os.kill(os.getpid(), 9)
-        return super().forward(images)
-
-def meet(fate):
-    sees = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
-    part = HERE / f"{fate}.part"
-    part.write_text(json.dumps(sees | {"threads": torch.get_num_threads()}))
-    part.rename(HERE / f"{fate}.json")
-    until = time.monotonic() + 100
-    while len(list(HERE.glob("meets*.json"))) < 2:
-        if time.monotonic() > until:
-            raise RuntimeError("alone")
-        time.sleep(0.05)
-
-class DiesAfterTheResult(NoTracker):
-    def end(self, result):
-        os.kill(os.getpid(), 9)
-
-def network(fate="lives", **rest):
-    if fate == "raises":
-        raise RuntimeError("on purpose")
-    return Fateful(fate, **rest)
-"""
-"""Source of a user's network. Workers find its module through the search path of the process that starts them."""
-
-
-def _make_place(folder: Path, patch: pytest.MonkeyPatch) -> Place:
-    (folder / "modules").mkdir()
-    (folder / "modules" / "fateful.py").write_text(FATEFUL)
-    patch.syspath_prepend(str(folder / "modules"))
-    patch.delitem(sys.modules, "fateful", raising=False)
-    return make_place(folder)
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return _make_place(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def sweep(place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that launches a small sweep from this process: `sweep(name, override, …)`."""
-
-    def run(name: str, *overrides: str) -> CommandResult:
-        return run_in_process(place.sweep(name, *overrides), place, monkeypatch, capfd)
-
-    return run
 
 
 def test_two_workers_run_each_of_six_jobs_once_with_the_same_bits_as_in_sequence(sweep: Run, place: Place) -> None:
@@ -231,104 +147,6 @@ class EndedWorker:
         return []
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("workers=0", "hydra.launcher.workers=0: must be 1 or more"),
-        ("jobs_per_device=0", "hydra.launcher.jobs_per_device=0: must be 1 or more"),
-        ("workers=many", "hydra.launcher.workers=many: must be a whole number"),
-        ("engine=slrum", "hydra.launcher.engine=slrum: must be 'local', 'slurm' or 'ray'"),
-        ("engine=slurm hydra.launcher.slurm.time=soon", "hydra.launcher.slurm.time=soon: must be"),
-        ("engine=slurm hydra.launcher.slurm.memory=much", "hydra.launcher.slurm.memory=much: must be"),
-        ("engine=slurm hydra.launcher.slurm.nodes=3", "hydra.launcher.slurm.nodes: no such key"),
-        ("engine=ray hydra.launcher.ray.num_gpus=-1", "hydra.launcher.ray.num_gpus=-1: must be 0 or more"),
-        ("workers=1 trainer.device=cuda:1", "trainer.device=cuda:1"),
-    ],
-)
-def test_invalid_settings_are_a_one_line_error_and_start_nothing(
-    sweep: Run, place: Place, setting: str, message: str
-) -> None:
-    done = sweep("wrong", "seed=1,2", "hydra/launcher=workers", *f"hydra.launcher.{setting}".split())
-    assert done.code == 2
-    assert done.err.startswith(f"error: {message}")
-    assert done.err.count("\n") == 1
-    assert not place.multirun.exists()
-
-
-def test_retries_are_checked_and_change_no_signature(sweep: Run, place: Place) -> None:
-    assert sweep("retries", "seed=1,2", "sweep.retries=-1").err == "error: sweep.retries=-1: must be 0 or more\n"
-    sweep("retries", "seed=1,2")
-    assert "0 of 2 jobs to run" in sweep("retries", "seed=1,2", "sweep.retries=7").out
-
-
-@pytest.fixture(scope="module")
-def unstarted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a sweep with two jobs that have not started: one of them raises an error."""
-    folder = tmp_path_factory.mktemp("unstarted")
-    with pytest.MonkeyPatch.context() as patch:
-        place = _make_place(folder, patch)
-        own = [f"model._target_={TARGET}", "+model.fate=raises,lives"]
-        done = place.start(place.sweep("frozen", *own)).wait()
-    assert done.code == 1, done.out
-    for job in place.multirun.glob("frozen/model*"):
-        shutil.rmtree(job)
-    return place.multirun / "frozen"
-
-
-@pytest.fixture
-def frozen(unstarted: Path, place: Place) -> Sweep:
-    """A copy of the sweep with two jobs that have not started."""
-    return read_sweep(Path(shutil.copytree(unstarted, place.multirun / "frozen")))
-
-
-def write_options(sweep: Sweep, on_failure: str = "continue") -> WorkerOptions:
-    options = WorkerOptions(sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, on_failure, "")
-    options.write()
-    return options
-
-
-def test_worker_options_are_read_as_written(frozen: Sweep) -> None:
-    options = write_options(frozen, "stop")
-    assert read_worker_options(options.folder, "1234") == options
-
-
-def test_options_of_an_older_version_are_read_and_incomplete_ones_refused_in_one_line(tmp_path: Path) -> None:
-    options = WorkerOptions(tmp_path, "1234", {"a": 0}, "continue", "", supervised=False)
-    options.write()
-    file = tmp_path / LAUNCHES / "1234.json"
-    written = json.loads(file.read_text())
-    for missing in ("workers", "jobs"):
-        file.write_text(json.dumps({key: value for key, value in written.items() if key != missing}))
-        if missing == "workers":
-            assert read_worker_options(tmp_path, "1234") == options
-    with pytest.raises(UnreadableFolder, match=r"1234\.json: can't be read \(it has no 'jobs'\)"):
-        read_worker_options(tmp_path, "1234")
-
-
-def test_job_that_failed_since_the_launch_is_not_run_by_a_later_worker(frozen: Sweep) -> None:
-    write_options(frozen)
-    assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
-    assert attempts(frozen.folder) == {"model.fate=raises": 1, "model.fate=lives": 1}
-
-
-def test_no_worker_starts_a_job_after_a_failure_with_on_failure_stop(frozen: Sweep) -> None:
-    write_options(frozen, "stop")
-    assert [work(frozen.folder, "1234", number, [TARGET]) for number in (1, 2)] == [0, 0]
-    assert statuses(frozen.folder) == {"model.fate=raises": "failed"}
-
-
-def test_worker_refuses_untrusted_targets(frozen: Sweep) -> None:
-    write_options(frozen)
-    with pytest.raises(UsageError, match=r"_target_=fateful\.network: not on the list"):
-        work(frozen.folder, "1234", 1, [])
-    assert statuses(frozen.folder) == {}
-
-
-def test_worker_without_a_launch_runs_all_unfinished_jobs(frozen: Sweep) -> None:
-    assert work(frozen.folder, None, 0, [TARGET]) == 0
-    assert statuses(frozen.folder) == {"model.fate=lives": "completed", "model.fate=raises": "failed"}
-
-
 def test_job_of_a_dead_worker_waits_for_its_supervisor_and_fails_after_the_last_retry(frozen: Sweep) -> None:
     options, monitor = write_options(frozen), LeaseMonitor()
     job = frozen.jobs[0]
@@ -426,14 +244,6 @@ def test_crashes_of_another_launch_do_not_count(frozen: Sweep) -> None:
     now = CrashedAttempt.of(folder, "1234", 1, "killed")
     assert now is not None
     assert (now.attempt, now.crashes) == (2, 1)
-
-
-def write_unsupervised_options(sweep: Sweep) -> WorkerOptions:
-    options = WorkerOptions(
-        sweep.folder.absolute(), "1234", {job.name: 0 for job in sweep.jobs}, "continue", "", supervised=False
-    )
-    options.write()
-    return options
 
 
 def test_unsupervised_worker_that_takes_over_a_job_counts_its_crashes(frozen: Sweep) -> None:
