@@ -4,7 +4,7 @@ from typing import Any
 
 from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.schema import check_job
-from mnist_resnet.config.signature import NUMERICS, flatten, signature
+from mnist_resnet.config.signature import requested_numerics, signature
 from mnist_resnet.config.stored_form import with_floats
 from mnist_resnet.errors import UsageError
 
@@ -32,8 +32,8 @@ def is_same_experiment(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _identity(normalised: dict[str, Any]) -> str:
-    flat = flatten(normalised)
-    return " ".join([signature(normalised), *(f"{key}={flat.get(key)}" for key in NUMERICS)])
+    numerics = requested_numerics(normalised)
+    return " ".join([signature(normalised), *(f"{key}={value}" for key, value in numerics.items())])
 
 
 def _normalised(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,17 @@ from typing import Any
 from mnist_resnet.config.seed_sources import SEEDS, SOURCES
 from mnist_resnet.job_folder import MOVED_TARGETS
 
-NUMERICS = ("trainer.device", "trainer.precision", "trainer.threads")
-"""Settings that change speed and rounding, not the experiment; resolved once and recorded with the job."""
+NUMERICS: dict[str, Any] = {
+    "trainer.device": None,
+    "trainer.precision": None,
+    "trainer.threads": None,
+    "trainer.compile": "auto",
+    "trainer.convolutions": "auto",
+}
+"""Settings that change speed and rounding, not the experiment; resolved once and recorded with the job.
+
+Each with what a config stands for that does not have it: some are younger than the first sweeps.
+"""
 
 NOT_IN_SIGNATURE = (
     *NUMERICS,
@@ -29,8 +38,6 @@ NOT_IN_SIGNATURE = (
     "tracking",
     "trainer.checkpoint_every",
     "trainer.checkpoint_interval",
-    "trainer.compile",
-    "trainer.convolutions",
     "trainer.detect_anomaly",
     "trainer.log_interval",
     "trainer.profile",
@@ -65,6 +72,12 @@ def signature(config: dict[str, Any]) -> str:
     leaves = flatten(_with_original_targets(relevant)).items()
     hashed = {key: value for key, value in leaves if not _is_excluded(key) and not _is_neutral(key, value)}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def requested_numerics(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the value of each of `NUMERICS` that a resolved config asks for."""
+    values = flatten(config)
+    return {key: values.get(key, absent) for key, absent in NUMERICS.items()}
 
 
 def distinguishes_jobs(key: str) -> bool:

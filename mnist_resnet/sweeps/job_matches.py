@@ -11,8 +11,8 @@ def job_matches(
 ) -> list[JobSpec | None]:
     """Return, for each job, the known job that is the same, each at most once; None if there is none.
 
-    Jobs that compute the same can differ in other settings, such as the tracker or the form of convolutions. Those
-    whose overrides differ least are matched first; of several, those of one name.
+    Jobs that compute the same can differ in other settings, such as the tracker or the processes that read data.
+    Those whose overrides differ least are matched first; of several, those of one name.
 
     Args:
         jobs: the jobs.

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.signature import NUMERICS, flatten
+from mnist_resnet.config.signature import requested_numerics
 from mnist_resnet.sweeps.folder import Sweep
 from mnist_resnet.sweeps.job_matches import job_matches
 from mnist_resnet.sweeps.job_names import new_job_names
@@ -36,8 +36,7 @@ def swept_keys(before: Sweep | None, published: Sweep) -> list[str]:
 
 def _computed(job: JobSpec) -> tuple[object, ...]:
     """Return what two jobs share if they are one: the experiment as it was signed, and the requested numerics."""
-    config = flatten(job.config)
-    return (job.signature, *(str(config.get(key)) for key in NUMERICS))
+    return (job.signature, *map(str, requested_numerics(job.config).values()))
 
 
 def _new_names(new: Sequence[JobSpec], recorded: Sequence[JobSpec], swept: Sequence[str]) -> list[str]:

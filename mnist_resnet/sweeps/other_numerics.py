@@ -1,12 +1,11 @@
 """Says which jobs of a launch a sweep has already, but for the numerics that are asked for."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.levels import level_text
-from mnist_resnet.config.signature import NUMERICS, flatten
+from mnist_resnet.config.signature import requested_numerics
 from mnist_resnet.sweeps.folder import Sweep, job_state
 
 
@@ -25,7 +24,7 @@ def other_numerics_line(sweep: Sweep, monitor: LeaseMonitor) -> str | None:
     there: Counter[str] = Counter()
     for job in sweep.jobs:
         if job.signature in others and not job_state(sweep, job, monitor).attempt:
-            there[_differing(flatten(others[job.signature]), flatten(job.config))] += 1
+            there[_differing(others[job.signature], job.config)] += 1
     del there[""]  # on other data
     if not there:
         return None
@@ -33,5 +32,7 @@ def other_numerics_line(sweep: Sweep, monitor: LeaseMonitor) -> str | None:
     return f"{sweep.folder}: has {count} of these {len(sweep.jobs)} jobs with {numerics}; without it they run once more"
 
 
-def _differing(had: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={level_text(had.get(key))}" for key in NUMERICS if had.get(key) != asked.get(key))
+def _differing(had: dict[str, Any], asked: dict[str, Any]) -> str:
+    wanted = requested_numerics(asked)
+    differing = {key: value for key, value in requested_numerics(had).items() if value != wanted[key]}
+    return " ".join(f"{key}={level_text(value)}" for key, value in differing.items())

@@ -115,6 +115,13 @@ def test_requested_numerics_distinguish_jobs_with_the_same_signature(key: str) -
     assert distinguishes_jobs(key)
 
 
+@pytest.mark.parametrize("name", ["compile", "convolutions"])
+def test_a_job_that_was_stored_before_a_numerics_key_was_there_is_the_same_job(name: str) -> None:
+    config = resolved()
+    trainer = {key: value for key, value in config["trainer"].items() if key != name}
+    assert identity(config | {"trainer": trainer}) == identity(config)
+
+
 def test_new_key_changes_the_signature_even_if_empty() -> None:
     config = resolved()
     values: list[Any] = [{}, [], None, {"inner": {}}]

@@ -7,8 +7,6 @@ import pytest
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.sweeps.job_matches import job_matches
 
-FORM = "trainer.convolutions"
-
 
 def job(*overrides: str, name: str = "") -> JobSpec:
     return JobSpec(name, {}, list(overrides), {}, {}, signature="of one experiment")
@@ -17,9 +15,9 @@ def job(*overrides: str, name: str = "") -> JobSpec:
 @pytest.mark.parametrize(
     ("asked", "known", "expected"),
     [
-        ([job(f"{FORM}=pytorch"), job(f"{FORM}=winograd")], [job(f"{FORM}=winograd")], [None, 0]),
-        ([job("sweep.keep=none", f"{FORM}={form}") for form in "ab"], [job(f"{FORM}=b"), job(f"{FORM}=a")], [1, 0]),
-        ([job(f"{FORM}=pytorch")], [job(f"{FORM}=winograd")], [0]),
+        ([job("tracking=none"), job("tracking=wandb")], [job("tracking=wandb")], [None, 0]),
+        ([job("seed=1", f"tracking={name}") for name in "ab"], [job("tracking=b"), job("tracking=a")], [1, 0]),
+        ([job("tracking=none")], [job("tracking=wandb")], [0]),
         ([job("seed=1"), job("seed=1")], [job("seed=1")], [0, None]),
         ([job("data.root=/here", name="second")], [job(name="first"), job(name="second")], [1]),
     ],

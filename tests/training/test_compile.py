@@ -13,6 +13,7 @@ import torch
 
 from mnist_resnet.config.identity import identity
 from mnist_resnet.config.schema import Config
+from mnist_resnet.config.signature import signature
 from mnist_resnet.job_folder import RESULT, read_json
 from mnist_resnet.jobs.checkpoint import Checkpoints
 from mnist_resnet.jobs.packed_state import pack, unpack
@@ -75,8 +76,9 @@ def test_compile_can_be_forced_on_or_off() -> None:
     assert decided_form(CUDA, "trainer.compile=false") == (False, False)
 
 
-def test_compile_is_not_part_of_a_jobs_identity_and_a_resumed_job_keeps_its_form() -> None:
-    assert identity(resolved()) == identity(resolved("trainer.compile=true"))
+def test_compile_makes_another_job_of_the_same_experiment_and_a_resumed_job_keeps_its_form() -> None:
+    assert signature(resolved()) == signature(resolved("trainer.compile=true"))
+    assert identity(resolved()) != identity(resolved("trainer.compile=true"))
     training = new_training(small("trainer.compile=true"))
     assert set_up(training, is_settled=True) == ([], "")
     assert not training.numerics.compiled
