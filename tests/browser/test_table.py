@@ -40,6 +40,12 @@ def test_hostile_name_is_shown_as_text(browser: Chrome) -> None:
     assert browser.find_elements(By.CSS_SELECTOR, "img, #table script") == []
 
 
+def test_numbers_are_rounded_as_in_the_printed_table(browser: Chrome) -> None:
+    shares = [count / 320 for count in range(321)]
+    shown = browser.execute_script("return arguments[0].map((share) => percent(share))", shares)
+    assert shown == [f"{100 * share:.2f}" for share in shares]
+
+
 def test_table_sorts_both_ways_and_sets_aria_sort(browser: Chrome) -> None:
     head = "Test accuracy, %"
     heading(browser, head).find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)

@@ -151,7 +151,7 @@ function curvesPlot(legend) {
 
 // The last values of the curves as a table, also for readers who can't see the plot.
 function showLegend(place, drawn, count, metric) {
-  const digits = isError(metric) ? (value) => value.toFixed(2) : loss;
+  const digits = isError(metric) ? (value) => fixed(value, 2) : loss;
   const several = drawn.some(({ members }) => members.length > 1);
   const rows = drawn.map((group, index) => {
     const end = group.curve.findLast((point) => point);

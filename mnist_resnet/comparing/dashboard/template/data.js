@@ -5,7 +5,13 @@ const factors = data.factors;
 
 const ABSENT = "–";
 const minus = (text) => text.replace("-", "−");
-const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : (100 * fraction).toFixed(digits));
+// Half-way cases go to the even digit, as in the printed table; `toFixed` takes them up.
+const fixed = (value, digits) => {
+  const exact = value.toFixed(digits + 60);
+  const isEvenBeforeHalf = /[02468]50{59}$/.test(exact.replace(".", ""));
+  return isEvenBeforeHalf ? exact.slice(0, -60) : value.toFixed(digits);
+};
+const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : fixed(100 * fraction, digits));
 const significant = (value, digits = 3) => (value == null ? ABSENT : minus(String(Number(value.toPrecision(digits)))));
 // A difference with its sign, by which it can't be taken for a value.
 const change = (value, digits = 3) => (value > 0 ? `+${significant(value, digits)}` : significant(value, digits));

@@ -33,8 +33,10 @@ const quantities = [
 ].filter(({ value }) => jobs.some((job) => value(job) != null));
 const quantity = (key) => quantities.find((item) => item.key === key);
 
-const resultText = (item, job) =>
-  item.name.endsWith("%") ? (item.value(job)?.toFixed(2) ?? ABSENT) : significant(item.value(job), 4);
+const resultText = (item, job) => {
+  const value = item.value(job);
+  return item.name.endsWith("%") && value != null ? fixed(value, 2) : significant(value, 4);
+};
 
 const plain = (text) => text.toLowerCase().replace(/,.*$/, "").replace(/[_-]/g, " ").trim();
 

@@ -3,7 +3,7 @@ const isNumber = (value) => value != null;
 const error = (accuracy) => (accuracy == null ? null : 100 * (1 - accuracy));
 const signed = (points) => {
   if (points == null) return ABSENT;
-  const size = Math.abs(points).toFixed(2);
+  const size = fixed(Math.abs(points), 2);
   return Number(size) === 0 ? size : `${points > 0 ? "+" : "−"}${size}`;
 };
 const probability = (p) => (p == null ? ABSENT : p < 0.001 ? "< 0.001" : p.toFixed(3));
