@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.small_sweeps import Place
 
 # Asserts outside test modules say what differs only if they are named here.
-pytest.register_assert_rewrite("tests.end_to_end.refusals")
+pytest.register_assert_rewrite("tests.end_to_end.refusals", "tests.tracking.reported_jobs")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell's background job ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -49,7 +49,7 @@ NOT_RUN = {
     r"pip install (tensorboard|mlflow)|.* tracking=everywhere .*": "needs trackers that nothing else does here",
     r"pytest( -m slow( tests/\S+)?)?": "runs this test",
     r"git worktree add .*": "changes the repository",
-    r"wandb init": "needs an account; test_wandb.py writes the file that it leaves",
+    r"wandb init": "needs an account; test_wandb_settings.py writes the file that it leaves",
     r"wandb (sweep|agent).*": "needs an account; test_wandb_end_to_end.py runs it against a local server",
     r"runs=\$\(mktemp -d\)|ln -s .*|wandb leet .*": "needs a terminal; test_wandb_end_to_end.py runs the line in one",
     r"python train\.py .* sweep\.name=table2": "needs the page's config file; test_studies.py writes it, runs the line",
