@@ -119,7 +119,7 @@ class StreamedItems:
             # to write: it reads the rest, which are the same bits.
             yield from (self.read(chunk, seed) for chunk in chunks[read:])
         finally:
-            if read < len(chunks) or any(reader.exitcode for reader in readers):
+            if readers and (read < len(chunks) or any(reader.exitcode for reader in readers)):
                 _end(batches, readers)
 
     def _items(self, seed: int) -> "_Items":
@@ -249,6 +249,9 @@ def _end(batches: Iterator[Any], readers: Sequence[BaseProcess]) -> None:
     seconds for others, which read ahead and ignore SIGTERM.
     """
     batches._shutdown = True  # type: ignore[attr-defined]
+    # PyTorch knows readers by the address of `batches`, which may soon be that of another loader's.
+    torch._C._remove_worker_pids(id(batches))
+    batches._worker_pids_set = False  # type: ignore[attr-defined]
     if hasattr(batches, "_pin_memory_thread_done_event"):
         batches._pin_memory_thread_done_event.set()
     for reader in readers:

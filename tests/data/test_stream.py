@@ -206,6 +206,12 @@ def test_readers_end_with_what_reads_from_them() -> None:
     assert not any(reader.is_alive() for reader in readers)
 
 
+def test_readers_that_were_ended_are_forgotten_so_that_others_can_start_in_their_place() -> None:
+    for _ in range(20):
+        batches, _reader = _with_a_reader()
+        batches.close()  # type: ignore[attr-defined]
+
+
 def test_a_lock_that_a_killed_reader_held_is_not_waited_for() -> None:
     batches, reader = _with_a_reader()
     inspect.getgeneratorlocals(batches)["batches"]._workers_done_event._cond.acquire()  # type: ignore[arg-type]
