@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mnist_resnet.config.config_files import CONF
 
-PLAIN = re.compile(r"(file:)?[\w./-]+")
+PLAIN = re.compile(r"(\w+:)?[\w./-]+")
 """Paths that Hydra reads without quotes."""
 WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w-]*", re.ASCII | re.IGNORECASE)
 """Names that Hydra reads without quotes, and as no other value."""

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from mnist_resnet.config.printed_command import hydra_path
+
 PRIVATE_KEYS = {"host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
 NAMED_BY_USERS = {"swept", "choices", "last", "best"}
@@ -12,8 +17,8 @@ NAMED_BY_USERS = {"swept", "choices", "last", "best"}
 PRIVATE_OVERRIDE = re.compile(r"\+{0,2}(data\.root|hydra\.run\.dir|hydra\.sweep\.dir)=")
 CONFIG_FOLDER = re.compile(r"--config-[dp][a-z]*|-cd|-cp")
 """Options of a command line that take a config folder."""
-SEARCH_PATH = re.compile(r"(\+{0,2}hydra\.searchpath)=.*?[\[,'\"\s](file://)?/.*", re.DOTALL)
-"""An override that adds config folders by their absolute paths."""
+SEARCH_PATH = re.compile(r"\+{0,2}hydra\.searchpath=")
+"""An override that adds config folders."""
 GAP = "CONFIG_DIR"
 """Stands for a config folder that whoever pastes a command has to fill in."""
 PROCESS = re.compile(r"process \d+ on \S+")
@@ -43,8 +48,21 @@ def public_command(words: Sequence[str]) -> list[str]:
         elif CONFIG_FOLDER.fullmatch(before) and Path(word).is_absolute():
             shown.append(GAP)
         elif not PRIVATE_OVERRIDE.match(word):
-            shown.append(SEARCH_PATH.sub(rf"\1=[file://{GAP}]", word))
+            shown.append(_public_search_path(word) if SEARCH_PATH.match(word) else word)
     return shown
+
+
+def _public_search_path(override: str) -> str:
+    try:
+        paths = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        paths = None
+    public_paths = [_public_path(str(path)) for path in paths] if isinstance(paths, list) else [f"file://{GAP}"]
+    return f"{override.partition('=')[0]}=[{','.join(public_paths)}]"
+
+
+def _public_path(path: str) -> str:
+    return f"file://{GAP}" if path.removeprefix("file://").startswith("/") else hydra_path(path)
 
 
 def _public_value(key: str, value: Any) -> Any:
