@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from mnist_resnet.data.map_style import MapStyle, difference, infinite, item_tensors
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.jobs.random_states import random_states, set_random_states
-from mnist_resnet.jobs.signals import GRACE, HANDLED
+from mnist_resnet.jobs.signals import GRACE, HANDLED, ignore_stops
 
 Batch = tuple[Tensor, Tensor]
 """Inputs [batch, …] as the items have them, and targets [batch, …], on the CPU or in memory that a GPU can read."""
@@ -102,7 +102,7 @@ class StreamedItems:
             collate_fn=_stacked,
             generator=torch.Generator(),  # else a start would draw from the run's own
             pin_memory=torch.device(self.device).type == "cuda",
-            worker_init_fn=_ignore_stops,
+            worker_init_fn=ignore_stops,
         )
         batches, readers, read = iter(list[Batch | str]()), list[BaseProcess](), 0
         try:
@@ -197,12 +197,6 @@ class _Items:
             return f"data.{self._name}: item {index} can't be read: {wording(error)}"
         problem = (difference(item, self._first) if self._first else None) or infinite(item)
         return f"data.{self._name}: item {index} {problem}" if problem else item
-
-
-def _ignore_stops(_worker: int) -> None:
-    """Leave it to the job's process, which gets the same signals, to stop this one."""
-    for number in HANDLED:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _started(loader: DataLoader[Any]) -> tuple[Iterator[Batch | str], list[BaseProcess]]:

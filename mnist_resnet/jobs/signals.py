@@ -61,12 +61,13 @@ class Interrupt:
         """Take the end of a PyTorch `DataLoader`'s process for the stop, if this process got a signal, too.
 
         Raises:
-            Interrupted: In place of the loader's error.
+            Interrupted: In place of the loader's error, or of that of opening a batch of a process that is gone.
         """
         try:
             yield
-        except RuntimeError as error:
-            until = time.monotonic() + GRACE * ("DataLoader worker" in str(error))
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            is_loaders = not isinstance(error, RuntimeError) or "DataLoader worker" in str(error)
+            until = time.monotonic() + GRACE * is_loaders
             while time.monotonic() < until:
                 self.check()
                 time.sleep(GRACE / 20)
@@ -81,6 +82,15 @@ class Interrupt:
         if self.requested == signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = number
+
+
+def ignore_stops(_worker: int = 0) -> None:
+    """Leave it to the job's process, which gets the same signals, to end this one, which reads for it.
+
+    For `worker_init_fn` of a PyTorch `DataLoader`: a cluster and Ctrl-C signal to all processes of a job.
+    """
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 from mnist_resnet.jobs.function_task import Run
 from mnist_resnet.jobs.read_config import ReadConfig
+from mnist_resnet.jobs.signals import ignore_stops
 
 
 def descend(config: ReadConfig, run: Run, rate: float = 0.1, stop_after: int | None = None) -> None:
@@ -65,6 +66,21 @@ def read_with_a_loader(_: ReadConfig, run: Run, stopped: bool) -> None:
             reader.join(30)
         step += 1
     run.save(step)
+
+
+def read_on(_: ReadConfig, run: Run) -> None:
+    """Read with a `DataLoader` whose process leaves it to this one to stop; both get a SIGTERM before it saves."""
+    from torch.utils.data import DataLoader
+
+    begun = run.resume() or 0
+    loader: DataLoader[int] = DataLoader(range(begun + 1, 9), num_workers=1, worker_init_fn=ignore_stops)  # type: ignore[arg-type]
+    for step in map(int, loader):
+        if not begun and step == 1:
+            for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
+                os.kill(int(process.pid or 0), signal.SIGTERM)
+        run.report(step, {"loss": 1.0})
+        if step % 4 == 0:
+            run.save(step)
 
 
 def leave(_: ReadConfig, run: Run, to: str, scale: float) -> None:

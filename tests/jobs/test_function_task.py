@@ -83,6 +83,16 @@ def test_readers_of_a_function_that_end_with_a_stop_do_not_fail_the_job(tmp_path
     assert "DataLoader worker" in result["error"]["message"]
 
 
+def test_readers_that_leave_a_stop_to_the_job_let_it_save_the_step_in_progress(tmp_path: Path) -> None:
+    interrupt = Interrupt()
+    tmp_path.joinpath("job").mkdir()
+    with interrupt.listening(), pytest.raises(Interrupted):
+        run_job(job("read_on"), tmp_path / "job", ProcessContext(ProgressConsole(), interrupt))
+    assert [line["step"] for line in read_metrics(tmp_path / "job")] == [1, 2, 3, 4]
+    assert run(job("read_on"), tmp_path / "job")["status"] == "completed"
+    assert [line["step"] for line in read_metrics(tmp_path / "job")] == [*range(1, 9)]
+
+
 @pytest.mark.parametrize(
     "way", ["sequential", *(pytest.param(way, marks=pytest.mark.slow) for way in ("workers", "search", "single"))]
 )

@@ -1,4 +1,4 @@
-"""Tests of how a command ends at Ctrl-C."""
+"""How commands end at Ctrl-C, and jobs whose readers end with a stop."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from mnist_resnet.jobs.signals import interruptible
+from mnist_resnet.jobs.signals import Interrupt, Interrupted, interruptible
 
 
 class _Thing:
@@ -46,3 +46,16 @@ def test_other_errors_in_callbacks_are_reported(monkeypatch: pytest.MonkeyPatch)
 
     assert main() == 0
     assert reported == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DataLoader worker (pid 3) is killed by signal: Terminated."), ConnectionResetError(), EOFError()],
+)
+def test_what_a_reader_that_is_gone_leaves_is_a_stop_only_if_one_was_requested(error: Exception) -> None:
+    interrupt = Interrupt()
+    with pytest.raises(type(error)), interrupt.ending_readers():
+        raise error
+    interrupt.request("the test")
+    with pytest.raises(Interrupted), interrupt.ending_readers():
+        raise error
