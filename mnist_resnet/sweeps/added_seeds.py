@@ -63,11 +63,9 @@ def next_round(folder: Path | None, configs: Sequence[JobSpec], settings: Mappin
         return Round(first, {}, first, True, "")
     key_of = {job.name: without_seed(job.config) for job in read_sweep(folder).jobs}
     wanted = {without_seed(job.config) for job in configs}
-    found = [
-        (group, entry)
-        for group, entry in progress_of_jobs(load_jobs([folder])[0], target)
-        if key_of[group[0].folder.name] in wanted
-    ]
+    # Others may differ in numerics alone, by which jobs are not grouped unless a sweep varies them.
+    jobs = [job for job in load_jobs([folder])[0] if key_of[job.folder.name] in wanted]
+    found = progress_of_jobs(jobs, target) if jobs else []
     seeds_of = {key_of[job.folder.name]: entry.seeds for group, entry in found for job in group}
     growing = sum(entry.is_open for _, entry in found)
     given_up = sum(not entry.is_narrow and not entry.is_open for _, entry in found)

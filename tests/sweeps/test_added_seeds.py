@@ -45,6 +45,10 @@ def test_seeds_are_added_in_rounds_and_the_same_command_goes_on(
     assert wide.out.splitlines()[-1].endswith("1 of 1 are wider with 3 seeds (sweep.max_seeds)")
     assert "Seeds until the interval is narrow" in (folder / "table.md").read_text()
 
+    other = sweep(*NEVER_NARROW, "trainer.convolutions=pytorch")
+    assert seeds(folder) == [1, 2, 3, 1, 2, 3], "of jobs with other numerics as many"
+    assert other.out.splitlines()[-1].endswith("1 of 1 are wider with 3 seeds (sweep.max_seeds)")
+
     content = json.loads((folder / "sweep.json").read_text())
     content["jobs"] = content["jobs"][:2]
     (folder / "sweep.json").write_text(json.dumps(content))
