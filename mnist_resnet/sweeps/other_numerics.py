@@ -1,6 +1,6 @@
 """Says which jobs of a launch a sweep has already, but for the numerics that are asked for."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
@@ -20,19 +20,23 @@ def other_numerics_line(sweep: Sweep, monitor: LeaseMonitor) -> str | None:
         monitor: observes the jobs.
     """
     launched = {job.name for job in sweep.jobs}
-    others = {job["signature"]: job["config"] for job in sweep.content["jobs"] if job["name"] not in launched}
+    others: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for other in sweep.content["jobs"]:
+        if other["name"] not in launched:
+            others[other["signature"]].append(other["config"])
+    varied = {key for job in sweep.jobs for key in _differing(job.config, sweep.jobs[0].config)}
     there: Counter[str] = Counter()
     for job in sweep.jobs:
-        if job.signature in others and not job_state(sweep, job, monitor).attempt:
-            there[_differing(others[job.signature], job.config)] += 1
-    del there[""]  # on other data
+        had = filter(None, (_differing(config, job.config) for config in others[job.signature]))  # else on other data
+        nearest = min(had, key=len, default=None)
+        if nearest and not varied & nearest.keys() and not job_state(sweep, job, monitor).attempt:
+            there[" ".join(f"{key}={level_text(value)}" for key, value in nearest.items())] += 1
     if not there:
         return None
     ((numerics, count),) = there.most_common(1)
     return f"{sweep.folder}: has {count} of these {len(sweep.jobs)} jobs with {numerics}; without it they run once more"
 
 
-def _differing(had: dict[str, Any], asked: dict[str, Any]) -> str:
+def _differing(had: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     wanted = requested_numerics(asked)
-    differing = {key: value for key, value in requested_numerics(had).items() if value != wanted[key]}
-    return " ".join(f"{key}={level_text(value)}" for key, value in differing.items())
+    return {key: value for key, value in requested_numerics(had).items() if value != wanted[key]}

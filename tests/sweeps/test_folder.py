@@ -154,7 +154,8 @@ def test_later_launch_names_its_jobs_by_what_the_sweep_varied_and_by_what_is_new
 
 
 def test_jobs_that_are_there_with_other_numerics_are_said_to_be_there(sweep: Run, place: Place) -> None:
-    sweep("numerics", "seed=1,2", "trainer.threads=1", "trainer.precision=bf16")
+    for form in ("auto", "false"):
+        sweep("numerics", "seed=1,2", "trainer.threads=1", "trainer.precision=bf16", f"trainer.compile={form}")
     same = ("seed=1,2,3", "trainer.threads=1", "trainer.precision=bf16", "sweep.dry_run=true")
     for asked, had in [
         (["trainer.precision=fp32"], "trainer.precision=bf16"),
@@ -163,8 +164,9 @@ def test_jobs_that_are_there_with_other_numerics_are_said_to_be_there(sweep: Run
     ]:
         done = sweep("numerics", *same, *asked)
         assert f"numerics: has 2 of these 3 jobs with {had}; without it they run once more" in done.out + done.err
-    done = sweep("numerics", *same)
-    assert "once more" not in done.out + done.err
+    for asked in [[], ["trainer.convolutions=auto,pytorch"]]:
+        done = sweep("numerics", *same, *asked)
+        assert "once more" not in done.out + done.err
 
 
 def test_numbers_in_names_have_one_spelling_and_an_older_folder_keeps_its_own(sweep: Run, place: Place) -> None:
