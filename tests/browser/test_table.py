@@ -44,6 +44,12 @@ def test_numbers_are_rounded_as_in_the_printed_table(browser: Chrome) -> None:
     shares = [count / 320 for count in range(321)]
     shown = browser.execute_script("return arguments[0].map((share) => percent(share))", shares)
     assert shown == [f"{100 * share:.2f}" for share in shares]
+    eighths = [count / 8 for count in range(-80, 81)]
+    assert browser.execute_script("return arguments[0].map((value) => significant(value))", eighths) == [
+        f"{value:.3g}".replace("-", "−") for value in eighths
+    ]
+    powers = [count / 256 for count in range(1, 257)]
+    assert browser.execute_script("return arguments[0].map(probability)", powers) == [f"{p:.3f}" for p in powers]
 
 
 def test_table_sorts_both_ways_and_sets_aria_sort(browser: Chrome) -> None:

@@ -5,17 +5,21 @@ const factors = data.factors;
 
 const ABSENT = "–";
 const minus = (text) => text.replace("-", "−");
-// Half-way cases go to the even digit, as in the printed table; `toFixed` takes them up.
+// Half-way cases go to the even digit, as in the printed table; `toFixed` and `toPrecision` take them up.
+const isEvenBeforeHalf = (exact) => /[02468]50{59}$/.test(exact.replace(".", ""));
 const fixed = (value, digits) => {
   const exact = value.toFixed(digits + 60);
-  const isEvenBeforeHalf = /[02468]50{59}$/.test(exact.replace(".", ""));
-  return isEvenBeforeHalf ? exact.slice(0, -60) : value.toFixed(digits);
+  return isEvenBeforeHalf(exact) ? exact.slice(0, -60) : value.toFixed(digits);
+};
+const rounded = (value, digits) => {
+  const [exact, exponent] = value.toExponential(digits + 59).split("e");
+  return Number(isEvenBeforeHalf(exact) ? `${exact.slice(0, -60)}e${exponent}` : value.toPrecision(digits));
 };
 const percent = (fraction, digits = 2) => (fraction == null ? ABSENT : fixed(100 * fraction, digits));
-const significant = (value, digits = 3) => (value == null ? ABSENT : minus(String(Number(value.toPrecision(digits)))));
+const significant = (value, digits = 3) => (value == null ? ABSENT : minus(String(rounded(value, digits))));
 // A difference with its sign, by which it can't be taken for a value.
 const change = (value, digits = 3) => (value > 0 ? `+${significant(value, digits)}` : significant(value, digits));
-const loss = (value) => (value == null ? ABSENT : value.toPrecision(3));
+const loss = (value) => (value == null ? ABSENT : rounded(value, 3).toPrecision(3));
 const duration = (seconds) => {
   if (seconds == null) return ABSENT;
   const whole = Math.round(seconds);
@@ -23,7 +27,7 @@ const duration = (seconds) => {
   const two = (number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 };
-const probabilityText = (probability) => (probability > 0.9995 ? "> 99.9 %" : `${(100 * probability).toFixed(1)} %`);
+const probabilityText = (probability) => (probability > 0.9995 ? "> 99.9 %" : `${fixed(100 * probability, 1)} %`);
 const metricText = (metric) => (value) =>
   value == null ? ABSENT : metric.share ? percent(value) : significant(value, 4);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

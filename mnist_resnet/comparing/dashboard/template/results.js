@@ -6,7 +6,7 @@ const signed = (points) => {
   const size = fixed(Math.abs(points), 2);
   return Number(size) === 0 ? size : `${points > 0 ? "+" : "−"}${size}`;
 };
-const probability = (p) => (p == null ? ABSENT : p < 0.001 ? "< 0.001" : p.toFixed(3));
+const probability = (p) => (p == null ? ABSENT : p < 0.001 ? "< 0.001" : fixed(p, 3));
 // An effect in the unit of the page: points have two decimals, other units the digits that they need.
 const effectText = (value) => {
   const scaled = value == null ? null : data.effect_unit.factor * value;
