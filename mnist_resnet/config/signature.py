@@ -80,6 +80,12 @@ def requested_numerics(config: dict[str, Any]) -> dict[str, Any]:
     return {key: values.get(key, absent) for key, absent in NUMERICS.items()}
 
 
+def differing_numerics(had: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the numerics that one resolved config asks for which another one asks for differently."""
+    wanted = requested_numerics(asked)
+    return {key: value for key, value in requested_numerics(had).items() if value != wanted[key]}
+
+
 def distinguishes_jobs(key: str) -> bool:
     """Return whether two configs that differ only in `key` are different jobs of a sweep."""
     return key in NUMERICS or not _is_excluded(key)

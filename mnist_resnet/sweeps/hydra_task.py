@@ -4,6 +4,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -13,10 +14,11 @@ from mnist_resnet.config.allowed_targets import allow
 from mnist_resnet.config.combinations import override_key
 from mnist_resnet.config.compose import resolve_job
 from mnist_resnet.config.job_spec import JobSpec
-from mnist_resnet.config.levels import in_one_spelling
+from mnist_resnet.config.levels import in_one_spelling, level_text
+from mnist_resnet.config.metric import is_image_classifier
 from mnist_resnet.config.names import job_name
 from mnist_resnet.config.printed_command import hydra_path, train_command
-from mnist_resnet.config.signature import distinguishes_jobs
+from mnist_resnet.config.signature import differing_numerics, distinguishes_jobs
 from mnist_resnet.errors import UsageError, wording
 from mnist_resnet.job_folder import DONE, SWEEP, Status
 from mnist_resnet.jobs.config_folders import config_folders
@@ -90,6 +92,9 @@ def _run_single(job: JobSpec, folder: Path) -> int:
             markup=False,
         )
         return 0 if before["status"] == Status.COMPLETED else 1
+    job, line = _as_begun(job, before)
+    if line:
+        console.print(f"{folder}: {line}", markup=False)
     try:
         with interrupt.listening(), ProgressConsole() as progress:
             # The user's own folder may be a link; a job's folder in a sweep may not.
@@ -108,3 +113,18 @@ def _run_single(job: JobSpec, folder: Path) -> int:
         console.print(hint, markup=False)
     console.print(f"{result['status']}: {folder}", markup=False)
     return 0 if result["status"] == Status.COMPLETED else 1
+
+
+def _as_begun(job: JobSpec, before: dict[str, Any] | None) -> tuple[JobSpec, str]:
+    """Return the job with the numerics that its earlier attempts asked for, and a line if others are asked for now."""
+    if before is None or not before.get("numerics") or not is_image_classifier(job.config):
+        return job, ""
+    differing = differing_numerics(before["config"], job.config)
+    if not differing:
+        return job, ""
+    trainer = {key.removeprefix("trainer."): value for key, value in differing.items()}
+    shown = " ".join(f"{key}={level_text(value)}" for key, value in differing.items())
+    return (
+        replace(job, config={**job.config, "trainer": {**job.config["trainer"], **trainer}}),
+        f"began with {shown}, and goes on so where it can; to begin with others choose another hydra.run.dir",
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_resnet.attempts import LeaseMonitor
 from mnist_resnet.config.levels import level_text
-from mnist_resnet.config.signature import requested_numerics
+from mnist_resnet.config.signature import differing_numerics
 from mnist_resnet.sweeps.folder import Sweep, job_state
 
 
@@ -24,19 +24,14 @@ def other_numerics_line(sweep: Sweep, monitor: LeaseMonitor) -> str | None:
     for other in sweep.content["jobs"]:
         if other["name"] not in launched:
             others[other["signature"]].append(other["config"])
-    varied = {key for job in sweep.jobs for key in _differing(job.config, sweep.jobs[0].config)}
+    varied = {key for job in sweep.jobs for key in differing_numerics(job.config, sweep.jobs[0].config)}
     there: Counter[str] = Counter()
     for job in sweep.jobs:
-        had = filter(None, (_differing(config, job.config) for config in others[job.signature]))  # else on other data
-        nearest = min(had, key=len, default=None)
+        had = [differing_numerics(config, job.config) for config in others[job.signature]]
+        nearest = min(filter(None, had), key=len, default=None)  # those that differ in none are on other data
         if nearest and not varied & nearest.keys() and not job_state(sweep, job, monitor).attempt:
             there[" ".join(f"{key}={level_text(value)}" for key, value in nearest.items())] += 1
     if not there:
         return None
     ((numerics, count),) = there.most_common(1)
     return f"{sweep.folder}: has {count} of these {len(sweep.jobs)} jobs with {numerics}; without it they run once more"
-
-
-def _differing(had: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    wanted = requested_numerics(asked)
-    return {key: value for key, value in requested_numerics(had).items() if value != wanted[key]}

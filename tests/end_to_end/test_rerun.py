@@ -42,6 +42,16 @@ def test_finished_run_is_not_called_completed_again(run: Run) -> None:
     assert again.code == 0
 
 
+def test_run_that_goes_on_says_that_it_keeps_the_numerics_with_which_it_began(place: Place, run: Run) -> None:
+    assert run("hydra.run.dir=here").code == 0
+    result = place.folder / "here" / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"status": "interrupted"}))
+    again = run("hydra.run.dir=here", "trainer.convolutions=pytorch", "trainer.compile=true")
+    assert "here: began with trainer.compile=auto trainer.convolutions=auto, and goes on so where it can; " in again.out
+    assert json.loads(result.read_text())["config"]["trainer"]["convolutions"] == "auto"
+    assert again.code == 0
+
+
 @pytest.mark.skipif(SINCE_1_4, reason="Hydra 1.4 reruns from a job's folder, not from a pickled config")
 def test_rerun_of_a_finished_job_says_that_nothing_was_run(run: Run) -> None:
     callback = "+hydra.callbacks.pickle._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
