@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 
 from mnist_resnet.config.job_spec import JobSpec
 from mnist_resnet.config.objective import objective_of
-from mnist_resnet.config.signature import distinguishes_jobs, flatten
+from mnist_resnet.config.signature import NUMERICS, distinguishes_jobs, flatten
 from mnist_resnet.errors import UsageError
 from mnist_resnet.search.space import Parameter
 from mnist_resnet.search.spec import SearchSpec
@@ -74,11 +74,11 @@ def _typed(spec: SearchSpec, name: str) -> str:
 
 
 def _first_difference(stored: Sequence[JobSpec], new: Sequence[JobSpec]) -> tuple[str, Any, Any]:
-    """Return the first key with different values in jobs at the same corner, and both values."""
+    """Return the first key of the signature with different values in jobs at the same corner, and both values."""
     for stored_job, new_job in zip(stored, new, strict=True):
         old, current = flatten(stored_job.config), flatten(new_job.config)
         for key in dict.fromkeys([*old, *current]):
-            differs = distinguishes_jobs(key) and old.get(key) != current.get(key)
-            if differs and stored_job.signature != new_job.signature:
+            is_signed = distinguishes_jobs(key) and key not in NUMERICS
+            if is_signed and old.get(key) != current.get(key) and stored_job.signature != new_job.signature:
                 return key, old.get(key), current.get(key)
     raise AssertionError("their signatures differ")

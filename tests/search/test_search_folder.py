@@ -61,6 +61,15 @@ def test_folder_of_a_search_is_refused_for_a_sweep(sweep: Run) -> None:
     assert "multirun/s: holds a search; add hydra/sweeper=search, or take another sweep.name" in done.err
 
 
+def test_search_goes_on_with_other_numerics_but_with_no_other_seed(sweep: Run) -> None:
+    assert sweep("s", *SEARCH, "sweep.trials=1").code == 0
+    done = sweep("s", *SEARCH, "sweep.trials=2", "trainer.compile=false", "seed=5")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "seed=5: the study in multirun/s has 1; " in done.err
+    done = sweep("s", *SEARCH, "sweep.trials=2", "trainer.compile=false")
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("setting", ["sweep.trials=30", "sweep.objective=val_loss", "sweep.objective_epoch=best"])
 def test_settings_of_a_search_are_refused_without_a_search(
     sweep: Run, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], setting: str
