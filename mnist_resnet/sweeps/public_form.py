@@ -1,5 +1,6 @@
 """What a record keeps of a sweep's files: nothing that names the user's paths or machine."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,17 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from mnist_resnet.config.printed_command import hydra_path
+from mnist_resnet.config.printed_command import hydra_name, hydra_path
 
 PRIVATE_KEYS = {"host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
 NAMED_BY_USERS = {"swept", "choices", "last", "best"}
 """Keys of nodes whose own keys are those of configs and metrics, which may be called `host`."""
 PRIVATE_OVERRIDE = re.compile(r"\+{0,2}(data\.root|hydra\.run\.dir|hydra\.sweep\.dir)=")
+PRIVATE_LEAVES = {"data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath"}
+"""Keys whose values are folders of the user's."""
+NODE_OVERRIDE = re.compile(r"(\+{0,2})(data|hydra|hydra\.run|hydra\.sweep)=.*\{", re.DOTALL)
+"""An override of a whole node, which may hold a private key."""
 CONFIG_FOLDER = re.compile(r"--config-[dp][a-z]*|-cd|-cp")
 """Options of a command line that take a config folder."""
 SEARCH_PATH = re.compile(r"\+{0,2}hydra\.searchpath=")
@@ -33,7 +38,11 @@ def public(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _public_value(key, value) for key, value in content.items()}
     if isinstance(content, list):
-        return [public(value) for value in content if not PRIVATE_OVERRIDE.match(str(value))]
+        return [
+            public(_public_node(value) if isinstance(value, str) else value)
+            for value in content
+            if not PRIVATE_OVERRIDE.match(str(value))
+        ]
     return PROCESS.sub("its process", content) if isinstance(content, str) else content
 
 
@@ -48,8 +57,35 @@ def public_command(words: Sequence[str]) -> list[str]:
         elif CONFIG_FOLDER.fullmatch(before) and Path(word).is_absolute():
             shown.append(GAP)
         elif not PRIVATE_OVERRIDE.match(word):
-            shown.append(_public_search_path(word) if SEARCH_PATH.match(word) else word)
+            shown.append(_public_search_path(word) if SEARCH_PATH.match(word) else _public_node(word))
     return shown
+
+
+def _public_node(override: str) -> str:
+    """Return an override such as `+data={root:/home/me,verify:false}` without its private keys; others as they are."""
+    if not (node := NODE_OVERRIDE.match(override)):
+        return override
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        value = None
+    kept = _without_private(value, node[2]) if isinstance(value, dict) else {}
+    return override if kept == value else f"{node[1]}{node[2]}={_in_grammar(kept)}"
+
+
+def _without_private(value: Any, key: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    paths = {name: f"{key}.{name}" for name in value}
+    return {name: _without_private(value[name], path) for name, path in paths.items() if path not in PRIVATE_LEAVES}
+
+
+def _in_grammar(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{name}:{_in_grammar(content)}' for name, content in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_in_grammar, value))}]"
+    return hydra_name(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _public_search_path(override: str) -> str:

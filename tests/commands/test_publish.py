@@ -42,7 +42,7 @@ def test_record_omits_weights_predictions_and_paths(sweep: Path, tmp_path: Path)
         result.write_text(json.dumps(content))
     listed = json.loads((sweep / "sweep.json").read_text())
     listed["command"] = ["/home/somebody/train.py", "-m", "data.root=/home/somebody"]
-    listed["jobs"][0]["overrides"] = ["data.root=/home/somebody"]
+    listed["jobs"][0]["overrides"] = ["data.root=/home/somebody", "+data={root:/home/somebody}"]
     (sweep / "sweep.json").write_text(json.dumps(listed))
     publish(sweep, tmp_path / "record")
     kept = [path for path in (tmp_path / "record").rglob("*") if path.is_file()]
@@ -65,6 +65,9 @@ def test_record_omits_weights_predictions_and_paths(sweep: Path, tmp_path: Path)
         ("hydra.searchpath=[/home/me", "hydra.searchpath=[file://CONFIG_DIR]"),
         ("hydra.searchpath=[pkg://mine]", "hydra.searchpath=[pkg://mine]"),
         ("++data.root=/home/me seed=1", "seed=1"),
+        ("+data={root:/home/me} hydra={sweep:{dir:/home/me}}", "+data={} hydra={sweep:{}}"),
+        ("++data={root:/home/me,a:[1,true,'x,y']}", "++data={a:[1,true,'x,y']}"),
+        ("+data={a:/public} +data={root:/a},{root:/b}", "+data={a:/public} +data={}"),
     ],
 )
 def test_command_is_kept_with_gaps_for_folders(typed: str, kept: str) -> None:
