@@ -15,9 +15,9 @@ PRIVATE_KEYS = {"host", "pid", "traceback", "config_folders"}
 """Keys that name the user's paths or machine and are irrelevant to the results."""
 NAMED_BY_USERS = {"swept", "choices", "last", "best"}
 """Keys of nodes whose own keys are those of configs and metrics, which may be called `host`."""
-PRIVATE_OVERRIDE = re.compile(r"\+{0,2}(data\.root|hydra\.run\.dir|hydra\.sweep\.dir)=")
-PRIVATE_LEAVES = {"data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath"}
+FOLDERS = ("data.root", "hydra.run.dir", "hydra.sweep.dir")
 """Keys whose values are folders of the user's."""
+PRIVATE_OVERRIDE = re.compile(rf"\+{{0,2}}({'|'.join(map(re.escape, FOLDERS))})=")
 NODE_OVERRIDE = re.compile(r"(\+{0,2})(data|hydra|hydra\.run|hydra\.sweep)=.*\{", re.DOTALL)
 """An override of a whole node, which may hold a private key."""
 CONFIG_FOLDER = re.compile(r"--config-[dp][a-z]*|-cd|-cp")
@@ -77,7 +77,11 @@ def _without_private(value: Any, key: str) -> Any:
     if not isinstance(value, dict):
         return value
     paths = {name: f"{key}.{name}" for name in value}
-    return {name: _without_private(value[name], path) for name, path in paths.items() if path not in PRIVATE_LEAVES}
+    return {
+        name: _without_private(value[name], path)
+        for name, path in paths.items()
+        if path not in (*FOLDERS, "hydra.searchpath")
+    }
 
 
 def _in_grammar(value: Any) -> str:
